@@ -1,0 +1,1 @@
+"""Finetuning ablations of GPT-2: data → tokens → model → training → statistics → output."""

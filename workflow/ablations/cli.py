@@ -1,0 +1,50 @@
+"""What stages share when they run as programs: log lines, a progress bar, errors as messages."""
+
+import argparse
+import logging
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+from tqdm import tqdm
+
+from ablations.errors import UserError
+
+Item = TypeVar("Item")
+
+log = logging.getLogger("ablations")
+
+
+def run(parser: argparse.ArgumentParser, main: Callable[[argparse.Namespace], None]) -> None:
+    """Runs a stage: adds --log FILE, turns a UserError into one message and exit code 1.
+
+    Plain lines go to the log file if there is one, else to stderr; errors go to both.
+    """
+    parser.add_argument("--log", type=Path, help="write progress lines here instead of to stderr")
+    arguments = parser.parse_args()
+    stderr = logging.StreamHandler()
+    if arguments.log:
+        arguments.log.parent.mkdir(parents=True, exist_ok=True)
+        log.addHandler(logging.FileHandler(arguments.log, mode="w"))
+        stderr.setLevel(logging.ERROR)
+    log.addHandler(stderr)
+    log.setLevel(logging.INFO)
+    for handler in log.handlers:
+        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
+    try:
+        main(arguments)
+    except UserError as error:
+        log.error("error: %s", error)
+        sys.exit(1)
+    except Exception:
+        if arguments.log:  # stderr gets the traceback from Python itself
+            log.handlers[0].handle(
+                log.makeRecord(log.name, logging.ERROR, "", 0, "failed", (), sys.exc_info())
+            )
+        raise
+
+
+def progress(items: Iterable[Item], total: int, unit: str) -> Iterator[Item]:
+    """Shows a bar with the time left where stderr is a terminal; elsewhere nothing."""
+    yield from tqdm(items, total=total, unit=unit, disable=None, leave=False, dynamic_ncols=True)
