@@ -15,6 +15,7 @@ from typing import Any
 import jsonschema
 import yaml
 
+from ablations.cut import Dimensions
 from ablations.errors import UserError
 
 SCHEMA = Path(__file__).parents[1] / "schemas" / "config.schema.yaml"
@@ -25,17 +26,6 @@ GPT2_POSITIONS = 1024
 
 class ConfigError(UserError):
     """What is wrong with the configuration: one line for each mistake."""
-
-
-@dataclass(frozen=True)
-class Dimensions:
-    """The shape of a GPT-2."""
-
-    n_layer: int
-    n_head: int
-    n_embd: int
-    n_positions: int
-    vocab_size: int
 
 
 @dataclass(frozen=True)
