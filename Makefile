@@ -11,7 +11,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 .PHONY: help setup demo table report test lint clean-cache clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | column -t -s '|'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
 setup: $(STAMP) ## install the pinned versions in .venv/ (PYTHON=python3.12 chooses the Python)
 
@@ -60,5 +60,5 @@ $(STAMP): pyproject.toml constraints.txt
 	  echo "error: $(PYTHON) cannot make virtual environments."; \
 	  echo "On Debian and Ubuntu: apt-get install python3-venv"; exit 1; } >&2
 	$(PYTHON) -m venv --clear .venv
-	$(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@printf '%s\n' '$(CURDIR)' > $@
