@@ -343,7 +343,7 @@ def _where(path: list[Any], config: Any) -> str:
         node = node[key]
         named = isinstance(key, int) and isinstance(node, Mapping) and "id" in node
         parts.append(str(node["id"]) if named else f"[{key}]" if isinstance(key, int) else str(key))
-    return "".join(f"{part}: " for part in parts)
+    return "".join(f"{part if part.isprintable() else repr(part)}: " for part in parts)
 
 
 def _unknown(found: object, allowed: Iterable[Any]) -> str:
