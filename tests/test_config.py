@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 import yaml
-from ablations.config import ConfigError, Folder, Hub, Pretrain, load, parse, slug
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from ablations.config import ConfigError, Folder, Hub, Pretrain, load, parse, slug
 
 ROOT = Path(__file__).parents[1]
 DEFAULT = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
@@ -573,7 +574,7 @@ def mutated(config: Any, data: st.DataObject) -> Any:
     return config
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_anything_is_either_accepted_or_refused_in_words(data: st.DataObject) -> None:
     config: Any = default()
