@@ -18,8 +18,8 @@ include: "workflow/rules/results.smk"
 
 
 rule all:
-    localrule: True
+    default_target: True
     input:
         run_files("metrics.json"),
         results_files(),
-    default_target: True
+    localrule: True

@@ -51,6 +51,11 @@ def test_logits_equal_transformers_after_reading_its_checkpoint(dimensions, seed
     theirs = transformers_model(dimensions)
     folder = tmp_path_factory.mktemp("checkpoint")
     theirs.save_pretrained(folder)
+    manifest = {
+        "bytes": (folder / "model.safetensors").stat().st_size,
+        "dimensions": vars(dimensions),
+    }
+    (folder / "manifest.json").write_text(json.dumps(manifest))
     ids = torch.randint(dimensions.vocab_size, (3, dimensions.n_positions))
 
     ours = model.pretrained_layers(dimensions, folder, 0, dimensions.n_layer + 2)
@@ -68,9 +73,7 @@ def test_transformers_reads_our_checkpoint(dimensions, seed, tmp_path_factory):
     ours = model.random_layers(dimensions, seed, 0, dimensions.n_layer + 2)
     folder = tmp_path_factory.mktemp("checkpoint")
     (folder / "config.json").write_text(json.dumps({"model_type": "gpt2", **vars(dimensions)}))
-    tensors = {
-        f"transformer.{k}": v for k, v in model.checkpoint_tensors(ours, dimensions).items()
-    }
+    tensors = {f"transformer.{k}": v for k, v in model.checkpoint_tensors(ours, dimensions).items()}
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     ids = torch.randint(dimensions.vocab_size, (2, dimensions.n_positions))
 

@@ -17,7 +17,6 @@ tanh-GELU, learned positions. No dropout.
 
 import math
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -135,7 +134,8 @@ def pretrained_layers(dimensions: Dimensions, folder: Path, start: int, stop: in
         layers = [layer for i, layer in enumerate(_draw(dimensions)) if start <= i < stop]
     for i, layer in enumerate(layers, start):
         names = checkpoint_names(i, dimensions)
-        tensors = dict(weights.read(folder, names.values(), asdict(dimensions)))
+        # our own copy: a tensor may be the file itself, mapped into memory
+        tensors = {name: read.clone() for name, read in weights.read(folder, names.values())}
         state = {own: tensors[name] for own, name in names.items()}
         if isinstance(layer, Block):
             state = _from_conv1d(state)
@@ -176,7 +176,7 @@ def checkpoint_names(layer: int, dimensions: Dimensions) -> dict[str, str]:
 
 def checkpoint_tensors(layers: nn.Sequential, dimensions: Dimensions) -> dict[str, Tensor]:
     """All layers before the head as a checkpoint's tensors: the inverse of pretrained_layers."""
-    tensors = {}
+    tensors: dict[str, Tensor] = {}
     for i, layer in enumerate(layers):
         state = layer.state_dict()
         if isinstance(layer, Block):

@@ -9,6 +9,7 @@ without a download. Nothing that is measured on it says anything about OpenAI's 
 import argparse
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -31,8 +32,8 @@ def main(arguments: argparse.Namespace) -> None:
     machine = device.choose("float32", arguments.threads)
     layers = random_layers(dimensions, recipe["seed"], 0, dimensions.n_layer + 2)
     with torch.no_grad():
-        for embedding in layers[0].children():
-            embedding.weight.mul_(EMBEDDING_SCALE)
+        for table in layers[0].parameters():
+            table.mul_(EMBEDDING_SCALE)
     layers.to(machine.torch)
     ids = torch.from_numpy(tokens.read(arguments.tokens).padded("train", dimensions.n_positions))
     optimizer = torch.optim.AdamW(layers.parameters(), lr=recipe["learning_rate"], fused=True)
@@ -41,7 +42,7 @@ def main(arguments: argparse.Namespace) -> None:
         batch = ids[torch.randint(len(ids), (recipe["batch_size"],), generator=draw)]
         optimizer.zero_grad()
         loss = language_model_loss(layers, batch.to(machine.torch))
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimizer.step()
         if step % 50 == 0 or step + 1 == recipe["steps"]:
             bar.set_postfix(loss=f"{loss.item():.3f}")
@@ -51,10 +52,12 @@ def main(arguments: argparse.Namespace) -> None:
 
 def language_model_loss(layers: nn.Sequential, ids: Tensor) -> Tensor:
     """Mean cross-entropy of the next token, over ids (B, T); input and output embeddings tied."""
-    x = layers[0](ids[:, :-1])
-    for layer in layers[1:-1]:
-        x = Block.forward(layer, x)  # the last block too is needed at every position here
-    logits = layers[-1](x) @ layers[0].token.weight.T  # (B, T-1, vocabulary)
+    embeddings, *blocks, norm = layers
+    x = embeddings(ids[:, :-1])
+    for block in blocks:
+        x = Block.forward(block, x)  # type: ignore[arg-type] # the last too at every position here
+    vocabulary: Any = embeddings.token
+    logits = norm(x) @ vocabulary.weight.T  # (B, T-1, vocabulary)
     return F.cross_entropy(logits.flatten(0, 1), ids[:, 1:].flatten())
 
 

@@ -75,7 +75,8 @@ def schedule(seed: int, sizes: Mapping[str, int], training: Mapping[str, Any]) -
             f"batch_size: {size} is more than the {sizes['train']} training messages; an epoch"
             " drops its last incomplete batch and would be empty"
         )
-    losses, accuracies, steps = {}, {}, []
+    losses, accuracies = {}, {}
+    steps: list[Batch] = []
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         loaders: dict[str, DataLoader[int]] = {
@@ -169,7 +170,7 @@ def train(
                 loss = F.cross_entropy(*_read(tail, splits["train"], batch, machine))
             if machine.kind == "cpu" and not math.isfinite(loss.item()):
                 raise _not_a_number(step, training)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             optimizer.step()
 
             epoch = step // plan.steps_per_epoch + 1

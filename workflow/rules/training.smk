@@ -1,10 +1,22 @@
 # One job per run, and one per trunk that runs share.
 
-TRUNK_CODE = ["cli", "cut", "device", "errors", "files", "hidden_states", "model", "tokens", "weights"]
+TRUNK_CODE = [
+    "cli",
+    "cut",
+    "device",
+    "errors",
+    "files",
+    "hidden_states",
+    "model",
+    "tokens",
+    "weights",
+]
 
 
 def trunk_of(wildcards):
-    settings = cut.trunk_settings(STUDY.row(wildcards.row).settings(), int(wildcards.seed))
+    settings = cut.trunk_settings(
+        STUDY.row(wildcards.row).settings(), int(wildcards.seed)
+    )
     if settings is None:
         return []
     name = cut.trunk_name(settings, STUDY.row(wildcards.row).model.slug)
@@ -19,31 +31,31 @@ def checkpoint_of_trunk(wildcards):
 
 
 rule row:
-    # A job reads its row from this file, never from the config: an edit while jobs are queued
-    # reaches none of them.
-    localrule: True
     output:
         "results/rows/{row}.json",
     log:
         "logs/rows/{row}.log",
-    params:
-        settings=lambda wildcards: as_json(STUDY.row(wildcards.row).settings()),
+    # A job reads its row from this file, never from the config: an edit while jobs are queued
+    # reaches none of them.
+    localrule: True
     conda:
         "../envs/ablations.yaml"
+    params:
+        settings=lambda wildcards: as_json(STUDY.row(wildcards.row).settings()),
     shell:
         "printf '%s\\n' {params.settings:q} > {output} 2> {log}"
 
 
 rule trunk_settings:
-    localrule: True
     output:
         "results/trunks/{trunk}.settings.json",
     log:
         "logs/trunks/{trunk}.settings.log",
-    params:
-        settings=lambda wildcards: as_json(TRUNKS[wildcards.trunk]),
+    localrule: True
     conda:
         "../envs/ablations.yaml"
+    params:
+        settings=lambda wildcards: as_json(TRUNKS[wildcards.trunk]),
     shell:
         "printf '%s\\n' {params.settings:q} > {output} 2> {log}"
 
@@ -60,11 +72,11 @@ rule trunk:
         "logs/trunks/{trunk}.log",
     benchmark:
         "benchmarks/trunks/{trunk}.tsv"
+    conda:
+        "../envs/ablations.yaml"
     threads: workflow.cores
     resources:
         gpu=1,
-    conda:
-        "../envs/ablations.yaml"
     shell:
         "python -m ablations.trunk --settings {input.settings} --tokens {input.tokens}"
         " --checkpoint {input.checkpoint} --cache results/cache --threads {threads}"
@@ -86,13 +98,13 @@ rule train:
         "logs/train/{row}/seed-{seed}.log",
     benchmark:
         "benchmarks/train/{row}/seed-{seed}.tsv"
-    params:
-        folder=subpath(output.metrics, parent=True),
+    conda:
+        "../envs/ablations.yaml"
     threads: workflow.cores
     resources:
         gpu=1,
-    conda:
-        "../envs/ablations.yaml"
+    params:
+        folder=subpath(output.metrics, parent=True),
     shell:
         "python -m ablations.train --row {input.row} --seed {wildcards.seed}"
         " --tokens {input.tokens} --checkpoint {input.checkpoint} --cache results/cache"
