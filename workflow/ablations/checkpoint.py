@@ -374,11 +374,16 @@ def _main(arguments: argparse.Namespace) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="ablations.checkpoint", description=__doc__)
     commands = parser.add_subparsers(dest="what", required=True)
-    hub = commands.add_parser("hub", help="a repository of the Hugging Face hub")
+    log_argument = [download.log_argument()]
+    hub = commands.add_parser(
+        "hub", help="a repository of the Hugging Face hub", parents=log_argument
+    )
     hub.add_argument("--repo", required=True)
     hub.add_argument("--revision", required=True)
     hub.add_argument("--sha256", help="of model.safetensors; default: the hub's own checksum")
-    folder = commands.add_parser("folder", help="a folder in the Hugging Face layout")
+    folder = commands.add_parser(
+        "folder", help="a folder in the Hugging Face layout", parents=log_argument
+    )
     folder.add_argument("--path", type=Path, required=True)
     for command in (hub, folder):
         for name in DIMENSIONS:

@@ -114,15 +114,15 @@ def first_good(name: str, sources: Sequence[Source], sha256: str | None) -> Foun
         else:
             log.info("%s: from %s, %d bytes", name, address, found.path.stat().st_size)
             return found
-    expected = f" with sha256 {sha256}" if sha256 else ""
+    checksum = f" (sha256 {sha256})" if sha256 else ""
     raise UserError(
         "\n".join(
             [
                 f"no source gave {name}:",
                 *(f"  {failure}" for failure in failures),
-                f"Run the same command again when one of them works; or put the file{expected} at"
-                f" {name} in a folder of your own, and name that folder as mirror in the config"
-                " or in the environment variable ABLATIONS_MIRROR.",
+                "Run the same command again once one of them works; or put the file"
+                f"{checksum} into a folder as {name}, and name that folder as mirror in the"
+                " config or in the environment variable ABLATIONS_MIRROR.",
             ]
         )
     )
@@ -145,6 +145,8 @@ def fetch(url: str, name: str, sha256: str | None, folder: Path) -> Found:
             http(url, output, registry)
         except requests.Timeout:
             raise UserError(f"no answer within {timeout:g} s") from None
+        except requests.exceptions.InvalidSchema as error:
+            raise UserError(str(error)) from None
         except requests.HTTPError as error:
             if _response(error).status_code in TRANSIENT_STATUS:
                 raise
@@ -165,7 +167,7 @@ def fetch(url: str, name: str, sha256: str | None, folder: Path) -> Found:
     except requests.HTTPError as error:
         raise UserError(f"{_http_status(error)}, {RETRIES + 1} times") from None
     except requests.RequestException as error:
-        raise UserError(root_cause(error)) from None
+        raise UserError(f"the connection failed: {root_cause(error)}") from None
     return _verified(path, sha256, name)
 
 
@@ -182,6 +184,13 @@ def scratch(output: Path) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def log_argument() -> argparse.ArgumentParser:
+    """The --log of cli.run, for a parser whose subcommands should take it too."""
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument("--log", type=Path, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
+    return parser
 
 
 @contextmanager
@@ -270,12 +279,15 @@ def _main(arguments: argparse.Namespace) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="ablations.download", description=__doc__)
     commands = parser.add_subparsers(dest="what", required=True)
-    command = commands.add_parser("collection", help="the SMS Spam Collection")
+    common = [log_argument()]
+    command = commands.add_parser("collection", help="the SMS Spam Collection", parents=common)
     command.add_argument("--url", action="append", required=True, help="several: tried in turn")
     command.add_argument("--sha256", required=True, help="of the archive")
     command.add_argument("--member-sha256", help=f"of {MEMBER} in the archive")
     command.add_argument("--output", type=Path, required=True)
-    command = commands.add_parser("vocabulary", help="GPT-2's vocab.bpe and encoder.json")
+    command = commands.add_parser(
+        "vocabulary", help="GPT-2's vocab.bpe and encoder.json", parents=common
+    )
     command.add_argument("--output-dir", type=Path, required=True)
     return parser
 
