@@ -105,10 +105,10 @@ def path_sha256(folder: Path, cache: Path) -> str:
     a touch costs reading them again and gives the same checksum.
     """
     try:
-        known = json.loads(cache.read_text())
+        known = dict(json.loads(cache.read_text()))
     except (FileNotFoundError, ValueError):
         known = {}
-    checksums, found = [], dict(known)
+    checksums, found = [], known.copy()
     for path in (folder / CONFIG, folder / weights.WEIGHTS):
         try:
             state = path.stat()
@@ -133,10 +133,11 @@ def _first_good(repo: str, revision: str, name: str, sha256: str | None, folder:
     from huggingface_hub import hf_hub_url
 
     logging.getLogger("huggingface_hub").handlers = [download.ToLog()]
-    hub = (
-        hf_hub_url(repo, name, revision=revision),
-        partial(_from_hub, repo, revision, name, sha256),
-    )
+    try:
+        address = hf_hub_url(repo, name, revision=revision)
+    except ValueError as error:
+        raise UserError(f"{repo!r} cannot be a repository of the hub: {error}") from None
+    hub = (address, partial(_from_hub, repo, revision, name, sha256))
     mirror = download.mirrored(f"{repo}/{name}", sha256, folder)
     return download.first_good(f"{repo}/{name}", [*mirror, hub], sha256)
 
@@ -176,7 +177,10 @@ def _hub_file(repo: str, revision: str, name: str) -> Path:
     )
 
     try:
-        if not isinstance(try_to_load_from_cache(repo, name, revision=revision), str):
+        cached = try_to_load_from_cache(repo, name, revision=revision)
+        if isinstance(cached, str) and re.fullmatch("[0-9a-f]{40}", revision):
+            return Path(cached)  # a commit never changes
+        if not isinstance(cached, str):
             # Asked for here with retries, as the download itself would wait minutes for a host
             # that hangs, and then not say why it failed.
             get_hf_file_metadata(hf_hub_url(repo, name, revision=revision), retry_on_errors=True)
@@ -202,8 +206,6 @@ def _hub_reason(error: Exception, repo: str, revision: str, name: str) -> str:
             return f"{repo} has no {name} at revision {revision}, which is required{hint}"
         case errors.HfHubHTTPError():
             return f"HTTP {error.response.status_code} {error.response.reason_phrase}"
-        case errors.HFValidationError():
-            return str(error)
         case OSError() if error.errno is not None:  # the disk
             raise error
         case _:
