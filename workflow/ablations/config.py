@@ -6,6 +6,7 @@ a folder, that folder's config.json.
 
 import difflib
 import json
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
@@ -15,6 +16,7 @@ from typing import Any
 import jsonschema
 import yaml
 
+from ablations.cut import Dimensions
 from ablations.errors import UserError
 
 SCHEMA = Path(__file__).parents[1] / "schemas" / "config.schema.yaml"
@@ -25,17 +27,6 @@ GPT2_POSITIONS = 1024
 
 class ConfigError(UserError):
     """What is wrong with the configuration: one line for each mistake."""
-
-
-@dataclass(frozen=True)
-class Dimensions:
-    """The shape of a GPT-2."""
-
-    n_layer: int
-    n_head: int
-    n_embd: int
-    n_positions: int
-    vocab_size: int
 
 
 @dataclass(frozen=True)
@@ -192,19 +183,23 @@ ROW_KEYS = ("model", "weights", "trainable_token", "trainable_layers", "context_
 def load(path: Path) -> Study:
     """Reads and validates a YAML file."""
     try:
-        return parse(yaml.safe_load(path.read_text()))
-    except yaml.YAMLError as error:
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(f"{path} is not valid YAML: {error}") from None
+    return parse(config)
 
 
-def parse(config: Mapping[str, Any]) -> Study:
+def parse(found: object) -> Study:
     """Validates a configuration as YAML gives it.
 
     Raises ConfigError with a line for each mistake, naming the key, the row, what was found and
     what is allowed.
     """
-    schema = yaml.safe_load(SCHEMA.read_text())
-    _refuse(_describe(error, config) for error in _schema_errors(schema, config))
+    schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+    _refuse(_describe(error, found) for error in _schema_errors(schema, found))
+    config = _one_spelling(found)
     _refuse(_row_id_errors(config["rows"]))
     models = {
         name: _model(name, entry, config["tokenizer"]) for name, entry in config["models"].items()
@@ -230,7 +225,7 @@ def parse(config: Mapping[str, Any]) -> Study:
         seeds=tuple(config["seeds"]),
         tokenizer=config["tokenizer"],
         mirror=config.get("mirror"),
-        cache_gb=config.get("cache_gb", 10),
+        cache_gb=float(config.get("cache_gb", 10)),
         dataset=Generated(**dataset["generated"])
         if "generated" in dataset
         else Collection(
@@ -238,7 +233,11 @@ def parse(config: Mapping[str, Any]) -> Study:
             sha256=dataset["sha256"],
             member_sha256=dataset.get("member_sha256"),
         ),
-        split=Split(**dataset["split"]),
+        split=Split(
+            train=float(dataset["split"]["train"]),
+            validation=float(dataset["split"]["validation"]),
+            seed=dataset["split"]["seed"],
+        ),
         models=models,
         rows=tuple(rows.values()),
         comparisons=tuple(
@@ -254,9 +253,18 @@ def slug(name: str) -> str:
 
 
 def _refuse(messages: Iterable[str]) -> None:
-    found = list(messages)
+    found = dict.fromkeys(messages)  # each once, in order
     if found:
         raise ConfigError("\n".join(found))
+
+
+def _one_spelling(node: Any) -> Any:
+    """A copy in which whole numbers are integers: YAML's 8 and 8.0 must give the same row file."""
+    if isinstance(node, Mapping):
+        return {key: _one_spelling(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_one_spelling(value) for value in node]
+    return int(node) if isinstance(node, float) and node.is_integer() else node
 
 
 # --- names, types and ranges: the schema's errors in plain words
@@ -265,36 +273,55 @@ def _refuse(messages: Iterable[str]) -> None:
 def _schema_errors(
     schema: Mapping[str, Any], config: object
 ) -> list[jsonschema.exceptions.ValidationError]:
-    validator = jsonschema.Draft202012Validator(schema)
+    draft = jsonschema.Draft202012Validator
+    finite = draft.TYPE_CHECKER.redefine("number", _is_finite)  # YAML's .nan passes every range
+    extend: Any = jsonschema.validators.extend  # untyped
+    validator = extend(draft, type_checker=finite)(schema)
     return sorted(validator.iter_errors(config), key=lambda error: list(map(str, error.path)))
 
 
+def _is_finite(_: object, value: object) -> bool:
+    try:
+        return (
+            isinstance(value, int | float)
+            and not isinstance(value, bool)
+            and math.isfinite(float(value))
+        )
+    except OverflowError:  # an integer of more than 308 digits
+        return False
+
+
 def _describe(error: jsonschema.exceptions.ValidationError, config: Any) -> str:
-    where = _where(list(error.absolute_path), config)
+    where = _where(list(error.absolute_path), config) or "the configuration: "
     found: Any = error.instance
     rule: Any = error.validator_value
     schema: Any = error.schema
+    allowed = schema.get("description")  # in the schema where the rule itself says too little
     match error.validator:
         case "additionalProperties":
-            allowed = sorted(schema["properties"])
-            unknown = [key for key in found if key not in allowed]
-            return "; ".join(f"{where}unknown key {_unknown(key, allowed)}" for key in unknown)
+            known = sorted(schema["properties"])
+            unknown = [key for key in found if key not in known]
+            return "; ".join(f"{where}unknown key {_unknown(key, known)}" for key in unknown)
         case "required":
             missing = [key for key in rule if key not in found]
             return f"{where}missing key {' and '.join(missing)}"
         case "enum":
-            return f"{where}{_unknown(found, rule)}"
+            return f"{where}{_unknown(found, rule)}{' or ' + allowed if allowed else ''}"
         case "type":
             hint = "" if not _looks_numeric(found) else "; write it as a number, such as 5.0e-5"
-            return f"{where}{found!r} is not of type {_or(rule)}{hint}"
+            return (
+                f"{where}{_short(found)} is not allowed; allowed: {allowed or _kinds(rule)}{hint}"
+            )
         case "pattern":
-            return f"{where}{found!r} does not match {rule}"
+            return f"{where}{found!r} is not allowed; allowed: {allowed}"
         case "minimum" | "exclusiveMinimum" | "maximum" | "exclusiveMaximum":
             return f"{where}{found!r} is out of range; {_range(schema)}"
         case "uniqueItems":
             return f"{where}{found!r} names a value twice; each may stand once"
         case "minItems" | "minProperties" | "minLength":
             return f"{where}{found!r} is empty; at least {rule} is needed"
+        case "maxLength":
+            return f"{where}{found!r} has {len(found)} characters; allowed: at most {rule}"
         case _:
             return f"{where}{error.message}"
 
@@ -306,7 +333,7 @@ def _where(path: list[Any], config: Any) -> str:
         node = node[key]
         named = isinstance(key, int) and isinstance(node, Mapping) and "id" in node
         parts.append(str(node["id"]) if named else f"[{key}]" if isinstance(key, int) else str(key))
-    return "".join(f"{part}: " for part in parts)
+    return "".join(f"{part if part.isprintable() else repr(part)}: " for part in parts)
 
 
 def _unknown(found: object, allowed: Iterable[Any]) -> str:
@@ -323,8 +350,21 @@ def _looks_numeric(found: object) -> bool:
         return False
 
 
-def _or(types: Any) -> str:
-    return types if isinstance(types, str) else " or ".join(types)
+def _short(found: object) -> str:
+    text = repr(found)
+    return text if len(text) <= 80 else f"{text[:79]}…"
+
+
+def _kinds(types: Any) -> str:
+    words = {
+        "object": "a mapping of keys to values",
+        "array": "a list",
+        "string": "a text",
+        "integer": "a whole number",
+        "number": "a finite number",
+        "null": "nothing",
+    }
+    return " or ".join(words[kind] for kind in ([types] if isinstance(types, str) else types))
 
 
 def _range(schema: Any) -> str:
@@ -359,7 +399,8 @@ def _split_errors(split: Mapping[str, Any]) -> Iterable[str]:
 
 def _model(name: str, entry: Mapping[str, Any], tokenizer: str) -> Model:
     if "path" in entry:
-        return Model(name, _folder_dimensions(name, entry["path"], tokenizer), Folder(**entry))
+        dimensions = _folder_dimensions(name, entry["path"], tokenizer)
+        return Model(name, dimensions, Folder(entry["path"]))
     dimensions = Dimensions(
         n_layer=entry["n_layer"],
         n_head=entry["n_head"],
@@ -367,40 +408,66 @@ def _model(name: str, entry: Mapping[str, Any], tokenizer: str) -> Model:
         n_positions=entry.get("n_positions", GPT2_POSITIONS),
         vocab_size=VOCABULARY_SIZE[tokenizer],
     )
+    _refuse(_width_errors(f"models: {name}", dimensions))
+    if "pretrain" not in entry:
+        return Model(name, dimensions, Hub(entry["repo"], entry["revision"], entry.get("sha256")))
+    pretrain = entry["pretrain"]
+    return Model(
+        name,
+        dimensions,
+        Pretrain(
+            steps=pretrain["steps"],
+            batch_size=pretrain["batch_size"],
+            learning_rate=float(pretrain["learning_rate"]),
+            seed=pretrain["seed"],
+        ),
+    )
+
+
+def _width_errors(where: str, dimensions: Dimensions) -> Iterable[str]:
     if dimensions.n_embd % dimensions.n_head:
-        raise ConfigError(
-            f"models: {name}: n_embd: {dimensions.n_embd} is not a multiple of"
-            f" n_head {dimensions.n_head}"
+        yield (
+            f"{where}: n_embd: {dimensions.n_embd} is out of range; allowed: a multiple of"
+            f" n_head, which is {dimensions.n_head}"
         )
-    if "pretrain" in entry:
-        return Model(name, dimensions, Pretrain(**entry["pretrain"]))
-    return Model(name, dimensions, Hub(entry["repo"], entry["revision"], entry.get("sha256")))
 
 
 def _folder_dimensions(name: str, path: str, tokenizer: str) -> Dimensions:
     where = f"models: {name}: path: {path}"
     for file in ("config.json", "model.safetensors"):
-        if not (Path(path) / file).is_file():
+        if not _is_file(Path(path) / file):
             raise ConfigError(
                 f"{where} holds no {file}; expected a folder in the Hugging Face layout,"
                 " relative to the working directory, with config.json and model.safetensors"
             )
+    where += "/config.json"
+    names = [field.name for field in fields(Dimensions)]
     try:
-        found = json.loads((Path(path) / "config.json").read_text())
-        dimensions = Dimensions(
-            **{field.name: int(found[field.name]) for field in fields(Dimensions)}
-        )
-    except (ValueError, TypeError, KeyError) as error:
-        raise ConfigError(
-            f"{where}/config.json is not a GPT-2 configuration ({error!r}); expected the integers"
-            f" {', '.join(field.name for field in fields(Dimensions))}"
-        ) from None
+        found = json.loads((Path(path) / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{where} is not readable JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise ConfigError(f"{where} holds {_short(found)}; expected keys {', '.join(names)}")
+    _refuse(
+        f"{where}: {key}: {_short(found.get(key))} is not allowed; allowed: a whole number above 0"
+        for key in names
+        if type(found.get(key)) is not int or found[key] < 1
+    )
+    dimensions = Dimensions(**{key: found[key] for key in names})
+    _refuse(_width_errors(where, dimensions))
     if dimensions.vocab_size != VOCABULARY_SIZE[tokenizer]:
         raise ConfigError(
-            f"{where}/config.json: vocab_size is {dimensions.vocab_size}, but the tokenizer"
-            f" {tokenizer} has {VOCABULARY_SIZE[tokenizer]} tokens"
+            f"{where}: vocab_size: {dimensions.vocab_size} does not fit the tokenizer {tokenizer},"
+            f" which has {VOCABULARY_SIZE[tokenizer]} tokens"
         )
     return dimensions
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name that is too long, or not one
+        return False
 
 
 def _model_name_errors(models: Mapping[str, Model]) -> Iterable[str]:
@@ -408,12 +475,12 @@ def _model_name_errors(models: Mapping[str, Model]) -> Iterable[str]:
     for name, model in models.items():
         if not model.slug:
             yield f"models: {name!r} has no letter or digit to name its files by"
-        elif model.slug in slugs:
+        elif model.slug.lower() in slugs:  # some file systems take A and a for one
             yield (
-                f"models: {slugs[model.slug]!r} and {name!r} would share the files named"
+                f"models: {slugs[model.slug.lower()]!r} and {name!r} would share the files named"
                 f" {model.slug}; give one another name"
             )
-        slugs[model.slug] = name
+        slugs[model.slug.lower()] = name
 
 
 def _row_errors(row: Mapping[str, Any], models: Mapping[str, Model]) -> Iterable[str]:
@@ -429,22 +496,20 @@ def _row_errors(row: Mapping[str, Any], models: Mapping[str, Model]) -> Iterable
 
 
 def _row(row: Mapping[str, Any], models: Mapping[str, Model]) -> Row:
-    length = row["context_length"]
     return Row(
         id=row["id"],
         model=models[row["model"]],
         weights=row["weights"],
         trainable_token=row["trainable_token"],
         trainable_layers=row["trainable_layers"],
-        context_length=length if isinstance(length, str) else int(length),
-        # YAML's 1 and 1.0 are one value, and must give one row file
+        context_length=row["context_length"],
         training=Training(
-            epochs=int(row["epochs"]),
-            batch_size=int(row["batch_size"]),
+            epochs=row["epochs"],
+            batch_size=row["batch_size"],
             learning_rate=float(row["learning_rate"]),
             weight_decay=float(row["weight_decay"]),
-            eval_every=int(row["eval_every"]),
-            eval_batches=int(row["eval_batches"]),
+            eval_every=row["eval_every"],
+            eval_batches=row["eval_batches"],
             precision=row["precision"],
         ),
         published=Published(**row["published"]) if "published" in row else None,

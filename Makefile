@@ -1,0 +1,64 @@
+# `make` lists the targets. Each sets up what it needs in .venv/ and runs from the repository root.
+
+PYTHON ?= python3
+
+STAMP := .venv/.set-up
+BIN := .venv/bin
+SNAKEMAKE := $(BIN)/snakemake --cores all --resources gpu=1
+# The jobs that Snakemake starts find their Python here.
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+
+.PHONY: help setup demo table report test lint clean-cache clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+
+setup: $(STAMP) ## install the pinned versions in .venv/ (PYTHON=python3.12 chooses the Python)
+
+demo: $(STAMP) ## all eight rows on stand-ins: no downloads, no GPU, about two minutes
+	$(SNAKEMAKE) --directory demo --configfile demo/config.yaml
+	@echo
+	@cat demo/results/table.md
+	@echo
+	@echo "This table is demo/results/table.md; what it shows is told in demo/results/interpretation.md"
+
+table: $(STAMP) ## the real table: downloads about 5.5 GB the first time
+	$(SNAKEMAKE)
+	@echo "The table is results/table.md; what it shows is told in results/interpretation.md"
+
+report: $(STAMP) ## results/report.html, of a finished table
+	$(BIN)/snakemake --report results/report.html
+
+test: $(STAMP) ## the test suite
+	$(BIN)/python -m pytest -n auto --maxprocesses 4
+
+lint: $(STAMP) ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/snakemake --lint
+
+clean-cache: ## delete the hidden states; they are computed again when needed
+	rm -rf results/cache demo/results/cache
+
+clean: ## delete the demo's results, the tools' caches and .venv/; results/ stays
+	rm -rf demo/results demo/logs demo/benchmarks demo/.snakemake
+	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis workflow/ablations.egg-info .venv
+
+# The stamp holds the folder it was made in: scripts in .venv name it, so a moved folder is set up
+# again.
+ifneq ($(shell cat $(STAMP) 2>/dev/null),$(CURDIR))
+.PHONY: $(STAMP)
+endif
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || { \
+	  echo "error: Python 3.11, 3.12 or 3.13 is needed; $(PYTHON) is: $$($(PYTHON) --version 2>&1)."; \
+	  echo "Name another: make setup PYTHON=python3.12"; exit 1; } >&2
+	@$(PYTHON) -c 'import ensurepip, venv' || { \
+	  echo "error: $(PYTHON) cannot make virtual environments."; \
+	  echo "On Debian and Ubuntu: apt-get install python3-venv"; exit 1; } >&2
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@printf '%s\n' '$(CURDIR)' > $@

@@ -1,0 +1,62 @@
+"""What several tests share: the workflow as a command, the repository, and the optional inputs."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SHARED = ROOT.parent / "shared"
+
+
+def environment(**extra: str) -> dict[str, str]:
+    """The environment of a job: this Python first on PATH, the library importable, no mirror."""
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("ABLATIONS_")}
+    return inherited | {
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+        "PYTHONPATH": str(ROOT / "workflow"),
+        **extra,
+    }
+
+
+def snakemake(
+    directory: Path, *arguments: object, check: bool = True, timeout: float = 600, **extra: str
+) -> subprocess.CompletedProcess[str]:
+    """Runs the workflow in a directory of its own; its output is in the result's stdout."""
+    command = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile"]
+    command += ["--directory", directory, *arguments]
+    done = subprocess.run(
+        [str(part) for part in command],
+        cwd=ROOT,
+        env=environment(**extra),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        stdin=subprocess.DEVNULL,
+        text=True,
+        timeout=timeout,
+    )
+    if check and done.returncode:
+        pytest.fail(f"snakemake exited with {done.returncode}:\n{done.stdout}")
+    return done
+
+
+def program(module: str, *arguments: object, **extra: str) -> subprocess.CompletedProcess[str]:
+    """Runs one stage of the library as its rule does: python -m ablations.<module> …"""
+    return subprocess.run(
+        [sys.executable, "-m", f"ablations.{module}", *map(str, arguments)],
+        env=environment(**extra),
+        capture_output=True,
+        stdin=subprocess.DEVNULL,
+        text=True,
+        timeout=300,
+    )
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Reference results and the real collection, where they stand beside the repository."""
+    if not SHARED.is_dir():
+        pytest.skip("needs the reference folder ../shared, which is not here")
+    return SHARED

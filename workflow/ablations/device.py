@@ -1,0 +1,87 @@
+"""The machine that a job runs on: device, precision, threads, and what it reports about them."""
+
+import platform
+import resource
+import sys
+import time
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from ablations.errors import UserError
+
+
+@dataclass(frozen=True)
+class Device:
+    """Where a job computes, and how precisely."""
+
+    torch: torch.device
+    precision: str  # float32, tf32 or bfloat16
+
+    @property
+    def kind(self) -> str:
+        """Cpu, cuda or mps."""
+        return self.torch.type
+
+    @property
+    def name(self) -> str:
+        """The device's own name, for metrics and tables."""
+        if self.kind == "cuda":
+            return torch.cuda.get_device_name(self.torch)
+        return "Apple GPU (MPS)" if self.kind == "mps" else _processor()
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """Inside, matrix products run at this precision; weights and sums stay float32."""
+        if self.precision == "bfloat16":
+            return torch.autocast(self.kind, torch.bfloat16)
+        return nullcontext()
+
+    def clock(self) -> float:
+        """Seconds, once everything that was asked of the device is done."""
+        if self.kind == "cuda":
+            torch.cuda.synchronize(self.torch)
+        elif self.kind == "mps":
+            torch.mps.synchronize()
+        return time.perf_counter()
+
+    def peak_memory_bytes(self) -> int:
+        """The most memory in use so far: the GPU's on CUDA, else the process's."""
+        if self.kind == "cuda":
+            return torch.cuda.max_memory_allocated(self.torch)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else 1024 * peak
+
+
+def choose(precision: str, threads: int) -> Device:
+    """CUDA, else MPS, else the CPU with this many threads; `auto` is resolved for it.
+
+    Raises UserError for a precision that the device lacks.
+    """
+    torch.set_num_threads(threads)
+    if torch.cuda.is_available():
+        device = torch.device("cuda", torch.cuda.current_device())
+    elif torch.backends.mps.is_available():
+        device = torch.device("mps")
+    else:
+        device = torch.device("cpu")
+    if precision == "auto":
+        precision = "tf32" if device.type == "cuda" else "float32"
+    if precision == "tf32" and device.type != "cuda":
+        raise UserError(
+            f"precision: tf32 needs a CUDA device, and this job runs on {device.type};"
+            " allowed here: auto, float32, bfloat16"
+        )
+    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+    torch.backends.cudnn.allow_tf32 = precision == "tf32"
+    return Device(device, precision)
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo") as lines:  # noqa: PTH123
+            model = next(line for line in lines if line.startswith("model name"))
+        return f"CPU ({model.split(':', 1)[1].strip()})"
+    except (OSError, StopIteration):
+        return f"CPU ({platform.processor() or platform.machine()})"

@@ -1,0 +1,225 @@
+"""The trunk's output, computed once per (checkpoint, input) and kept in a cache of bounded size.
+
+A cache entry is a folder, named by a hash of everything that its content depends on, with one
+float32 array [messages, tokens, width] per split, read through a memory map. Any entry may be
+deleted at any time: whoever needs it next computes it again, under a lock, for its peers too.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from filelock import FileLock, Timeout
+from torch import Tensor, nn
+
+from ablations import model
+from ablations.cli import log, progress
+from ablations.cut import Dimensions
+from ablations.device import Device
+from ablations.errors import UserError
+from ablations.files import sha256
+from ablations.tokens import Tokens
+
+# Tokens per forward pass without gradients. Fixed, never sized by free memory, since the shape of a
+# matrix product decides its rounding. At width 1280 the widest activation takes 40 MB.
+TOKENS_PER_BATCH = 2048
+GIGABYTE = 10**9
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Frozen layers' outputs for every message of each split, and the seconds each split took."""
+
+    splits: dict[str, Tensor]
+    seconds: dict[str, float]
+
+
+def batches(messages: int, tokens: int) -> list[slice]:
+    """Slices of at most TOKENS_PER_BATCH tokens, at least one message each."""
+    size = max(1, TOKENS_PER_BATCH // tokens)
+    return [slice(start, start + size) for start in range(0, messages, size)]
+
+
+@torch.no_grad()
+def forward(
+    layers: nn.Module, inputs: Any, parts: list[slice], device: Device, what: str
+) -> Iterator[Tensor]:
+    """Runs frozen layers over these parts of inputs [messages, tokens, …]; outputs on the CPU."""
+    for part in progress(parts, len(parts), f"batch of {what}"):
+        with device.autocast():
+            yield layers(inputs[part].to(device.torch)).float().cpu()
+
+
+def freeze(layers: nn.Module, device: Device) -> nn.Module:
+    """Frozen layers on the device, their matrices converted to its precision once and for all."""
+    layers.requires_grad_(False)
+    if device.precision == "bfloat16":
+        for module in layers.modules():
+            if isinstance(module, nn.Linear):
+                module.to(torch.bfloat16)
+    return layers.to(device.torch)
+
+
+class Trunk:
+    """The frozen leading layers of a run, and the hidden states that they put out."""
+
+    def __init__(
+        self,
+        settings: Mapping[str, Any],
+        checkpoint: Path | None,
+        tokens: Path,
+        device: Device,
+        cache: Path,
+    ) -> None:
+        """`settings` as cut.trunk_settings gives them; `checkpoint` is its manifest, if any."""
+        self.settings, self.checkpoint, self.device, self.cache = (
+            settings,
+            checkpoint,
+            device,
+            cache,
+        )
+        self.dimensions = Dimensions(**settings["dimensions"])
+        self.identity = {
+            "checkpoint": checkpoint_sha256(checkpoint),
+            "tokens": sha256(tokens),
+            **{key: settings[key] for key in settings if key not in ("model", "precision")},
+            "precision": device.precision,
+            "device": device.kind,
+            "mask": "causal",
+        }
+
+    def layers(self, start: int = 0) -> nn.Module:
+        """The trunk's layers from `start` on, frozen, on the device."""
+        stop = self.settings["depth"]
+        return freeze(load_layers(self.settings, self.checkpoint, start, stop), self.device)
+
+    def outputs(self, ids: Mapping[str, Tensor], cache_gb: float) -> Outputs:
+        """The hidden states of each split's token ids [messages, tokens], from the cache if there.
+
+        Raises UserError, with the numbers, where cache or disk cannot hold them.
+        """
+        entry = self.entry(self.settings["depth"])
+        with FileLock(entry.with_suffix(".lock")):
+            if not entry.exists():
+                self._refuse_what_does_not_fit(ids, cache_gb)
+                self._compute(ids, entry)
+            os.utime(entry)  # the least recently used go first
+        _evict(self.cache, cache_gb, keep=entry)
+        return _read(entry)
+
+    def entry(self, depth: int) -> Path:
+        """The cache folder of this trunk's hidden states after `depth` layers."""
+        text = json.dumps(self.identity | {"depth": depth}, sort_keys=True)
+        self.cache.mkdir(parents=True, exist_ok=True)
+        return self.cache / hashlib.sha256(text.encode()).hexdigest()[:20]
+
+    def _compute(self, ids: Mapping[str, Tensor], entry: Path) -> None:
+        """Writes an entry, starting from the deepest shallower one that the cache holds."""
+        depth = next((d for d in range(self.settings["depth"], 0, -1) if self.entry(d).exists()), 0)
+        found = _read(self.entry(depth)) if depth else Outputs(dict(ids), dict.fromkeys(ids, 0.0))
+        layers = self.layers(depth)
+        temporary = entry.with_suffix(".partial")
+        shutil.rmtree(temporary, ignore_errors=True)  # of a job that was killed
+        temporary.mkdir()
+        try:
+            seconds = {}
+            for split, inputs in found.splits.items():
+                start = self.device.clock()
+                shape = (len(inputs), inputs.shape[1], self.dimensions.n_embd)
+                parts = batches(len(inputs), inputs.shape[1])
+                outputs = forward(layers, inputs, parts, self.device, split)
+                _write_array(temporary / f"{split}.npy", shape, outputs)
+                seconds[split] = found.seconds[split] + self.device.clock() - start
+                log.info("trunk: %s, %d messages, %.1f s", split, len(inputs), seconds[split])
+            (temporary / "seconds.json").write_text(json.dumps(seconds))
+            temporary.rename(entry)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+    def _refuse_what_does_not_fit(self, ids: Mapping[str, Tensor], cache_gb: float) -> None:
+        size = sum(4 * split.numel() * self.dimensions.n_embd for split in ids.values())
+        way_out = "or set cache_gb: 0 to compute them as they are needed, many times slower"
+        if size > cache_gb * GIGABYTE:
+            raise UserError(
+                f"the hidden states of {self.settings['model']} take {size / GIGABYTE:.1f} GB, more"
+                f" than cache_gb: {cache_gb:g} allows; raise it, {way_out}"
+            )
+        free = shutil.disk_usage(self.cache).free
+        if size > free:
+            raise UserError(
+                f"the hidden states of {self.settings['model']} take {size / GIGABYTE:.1f} GB, and"
+                f" the disk of {self.cache} has {free / GIGABYTE:.1f} GB left; make room, {way_out}"
+            )
+
+
+def token_ids(tokens: Tokens, settings: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Each split's ids [messages, tokens] up to the classified token, all that its output reads."""
+    positions = settings["dimensions"]["n_positions"]
+    length = 1
+    if settings["trainable_token"] == "last":
+        length = tokens.context_tokens(settings["context_length"], positions)
+    return {split: torch.from_numpy(tokens.padded(split, length)) for split in tokens.labels}
+
+
+def cache_gb() -> float:
+    """The cache's size limit; from the environment, since no result depends on it."""
+    return float(os.environ.get("ABLATIONS_CACHE_GB", "10"))
+
+
+def load_layers(
+    settings: Mapping[str, Any], checkpoint: Path | None, start: int, stop: int
+) -> nn.Sequential:
+    """Layers start … stop-1 of the checkpoint with this manifest, or drawn from the seed."""
+    dimensions = Dimensions(**settings["dimensions"])
+    if checkpoint:
+        return model.pretrained_layers(dimensions, checkpoint.parent, start, stop)
+    return model.random_layers(dimensions, settings["seed"], start, stop)
+
+
+def checkpoint_sha256(manifest: Path | None) -> str | None:
+    """The checksum of the checkpoint with this manifest; None for random weights."""
+    return json.loads(manifest.read_text())["sha256"] if manifest else None
+
+
+def _write_array(path: Path, shape: tuple[int, ...], parts: Iterator[Tensor]) -> None:
+    """Streams a float32 .npy file, so that no more than one batch is held in memory."""
+    header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for part in parts:
+            file.write(part.numpy().tobytes())
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _read(entry: Path) -> Outputs:
+    splits = {
+        # copy-on-write, since torch knows no read-only tensors; nothing writes to it
+        path.stem: torch.from_numpy(np.load(path, mmap_mode="c"))
+        for path in sorted(entry.glob("*.npy"))
+    }
+    return Outputs(splits, json.loads((entry / "seconds.json").read_text()))
+
+
+def _evict(cache: Path, cache_gb: float, keep: Path) -> None:
+    """Deletes the least recently used entries above the limit, save `keep` and those locked."""
+    entries = sorted(
+        (path for path in cache.iterdir() if path.is_dir()),
+        key=lambda path: path.stat().st_mtime,
+    )
+    sizes = {path: sum(file.stat().st_size for file in path.iterdir()) for path in entries}
+    excess = sum(sizes.values()) - cache_gb * GIGABYTE
+    for path in entries:
+        if excess > 0 and path != keep:
+            with contextlib.suppress(Timeout), FileLock(path.with_suffix(".lock"), timeout=0):
+                log.info("cache: deleting %s, the least recently used", path.name)
+                shutil.rmtree(path)
+                excess -= sizes[path]

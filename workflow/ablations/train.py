@@ -1,0 +1,410 @@
+"""Trains one row with one seed, by the published recipe, and writes what came out.
+
+    python -m ablations.train --row results/rows/baseline.json --seed 123 --tokens … --output-dir …
+
+One loop serves every row: rows differ in where the model is cut, and so in what the tail reads
+(token ids, hidden states, or features behind the last frozen layer), never in the code they run.
+"""
+
+import argparse
+import json
+import math
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+
+from ablations import cli, device, model, tokens
+from ablations.cut import Dimensions, first_trained, trunk_settings
+from ablations.device import Device
+from ablations.errors import UserError
+from ablations.files import write_text
+from ablations.hidden_states import (
+    Trunk,
+    batches,
+    cache_gb,
+    checkpoint_sha256,
+    forward,
+    freeze,
+    load_layers,
+    token_ids,
+)
+
+Batch = list[int]
+
+SETTINGS = ("model", "weights", "trainable_token", "trainable_layers", "context_length")
+
+# A split that takes more stays where it is and is copied to the GPU batch by batch.
+RESIDENT_BYTES = 16 * 10**9
+
+
+# --- which messages every batch holds
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Every batch of a run, by message index: known before the first step, since only loaders draw.
+
+    `losses` and `accuracies` hold, for the steps after which something is measured, the batches of
+    train and validation that are read; `final` the training messages of the final accuracy.
+    """
+
+    steps: list[Batch]
+    steps_per_epoch: int
+    losses: dict[int, dict[str, list[Batch]]]
+    accuracies: dict[int, dict[str, list[Batch]]]
+    final: Batch
+
+
+def schedule(seed: int, sizes: Mapping[str, int], training: Mapping[str, Any]) -> Schedule:
+    """The batches that PyTorch's DataLoaders give after manual_seed(seed), pass by pass.
+
+    Raises UserError where the training set does not fill a batch.
+    """
+    size = training["batch_size"]
+    if sizes["train"] < size:
+        raise UserError(
+            f"batch_size: {size} is more than the {sizes['train']} training messages; an epoch"
+            " drops its last incomplete batch and would be empty"
+        )
+    losses, accuracies, steps = {}, {}, []
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        loaders: dict[str, DataLoader[int]] = {
+            "train": _loader(sizes["train"], size, shuffle=True, drop_last=True),
+            "validation": _loader(sizes["validation"], size),
+        }
+
+        def first_batches() -> dict[str, list[Batch]]:
+            count = training["eval_batches"]
+            return {split: list(islice(loader, count)) for split, loader in loaders.items()}
+
+        for _ in range(training["epochs"]):
+            for batch in list(loaders["train"]):
+                if len(steps) % training["eval_every"] == 0:
+                    losses[len(steps)] = first_batches()
+                steps.append(batch)
+            accuracies[len(steps) - 1] = first_batches()
+        final = [message for batch in loaders["train"] for message in batch]
+    return Schedule(steps, len(loaders["train"]), losses, accuracies, final)
+
+
+def _loader(messages: int, batch_size: int, **options: bool) -> "DataLoader[int]":
+    return DataLoader(range(messages), batch_size, collate_fn=list, **options)  # type: ignore[arg-type]
+
+
+# --- what the tail reads
+
+
+class Inputs(Protocol):
+    """What the tail reads of one split, by message: token ids, hidden states or features."""
+
+    def __getitem__(self, messages: Any, /) -> Tensor: ...
+
+
+@dataclass(frozen=True)
+class Split:
+    """One split: what the tail reads for each message, how many tokens that is, and the labels."""
+
+    inputs: Inputs
+    tokens: int
+    labels: Tensor
+
+
+class Recomputed:
+    """Hidden states computed from token ids each time they are read: for cache_gb: 0."""
+
+    def __init__(self, layers: nn.Module, ids: Tensor, machine: Device) -> None:
+        """`layers` frozen and on the device."""
+        self.layers, self.ids, self.machine = layers, ids, machine
+
+    @torch.no_grad()
+    def __getitem__(self, messages: Sequence[int]) -> Tensor:
+        """(messages, T, C)."""
+        with self.machine.autocast():
+            return self.layers(self.ids[messages].to(self.machine.torch)).float()
+
+
+# --- the loop
+
+
+@dataclass
+class History:
+    """What is measured while training."""
+
+    losses: list[dict[str, float]]
+    accuracies: list[dict[str, float]]
+
+
+def train(
+    tail: nn.Module,
+    splits: Mapping[str, Split],
+    plan: Schedule,
+    training: Mapping[str, Any],
+    machine: Device,
+) -> History:
+    """Trains the tail in place.
+
+    Raises UserError, naming the step, as soon as the loss is not a number.
+    """
+    optimizer = torch.optim.AdamW(
+        tail.parameters(),
+        lr=training["learning_rate"],
+        weight_decay=training["weight_decay"],
+        fused=True,
+    )
+    history = History([], [])
+    with tqdm(total=len(plan.steps), unit="step", disable=None, leave=False) as bar:
+        for step, batch in enumerate(plan.steps):
+            optimizer.zero_grad()
+            with machine.autocast():
+                loss = F.cross_entropy(*_read(tail, splits["train"], batch, machine))
+            if machine.kind == "cpu" and not math.isfinite(loss.item()):
+                raise _not_a_number(step, training)
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+
+            epoch = step // plan.steps_per_epoch + 1
+            if step in plan.losses:
+                found = {
+                    f"{split}_loss": round(_loss(tail, splits[split], batches, machine), 6)
+                    for split, batches in plan.losses[step].items()
+                }
+                if not all(map(math.isfinite, found.values())):
+                    raise _not_a_number(step, training)
+                history.losses.append({"epoch": epoch, "step": step, **found})
+                _report(bar, history, len(plan.steps))
+            if step in plan.accuracies:
+                history.accuracies.append(
+                    {
+                        split: _accuracy(tail, splits[split], batches, machine)
+                        for split, batches in plan.accuracies[step].items()
+                    }
+                )
+                cli.log.info("epoch %d ended: %s", epoch, _percent(history.accuracies[-1]))
+            bar.update()
+    return history
+
+
+def _read(tail: nn.Module, split: Split, messages: Batch, machine: Device) -> tuple[Tensor, Tensor]:
+    """Logits [messages, 2] and labels [messages]."""
+    logits = tail(split.inputs[messages].to(machine.torch))
+    return logits.float(), split.labels[messages]
+
+
+def evaluate(tail: nn.Module, split: Split, messages: Batch, machine: Device) -> Tensor:
+    """Logits [messages, 2] in large batches of a fixed size."""
+    parts = batches(len(messages), split.tokens)
+    with torch.no_grad(), machine.autocast():
+        return torch.cat([_read(tail, split, messages[part], machine)[0] for part in parts])
+
+
+def _loss(tail: nn.Module, split: Split, batches: list[Batch], machine: Device) -> float:
+    """The mean of the batches' mean losses."""
+    messages = [message for batch in batches for message in batch]
+    logits = evaluate(tail, split, messages, machine)
+    each = F.cross_entropy(logits, split.labels[messages], reduction="none")
+    return (
+        torch.stack([part.mean() for part in each.split([len(b) for b in batches])]).mean().item()
+    )
+
+
+def _accuracy(tail: nn.Module, split: Split, batches: list[Batch], machine: Device) -> float:
+    messages = [message for batch in batches for message in batch]
+    predicted = evaluate(tail, split, messages, machine).argmax(1)
+    return int((predicted == split.labels[messages]).sum()) / len(messages)
+
+
+def _not_a_number(step: int, training: Mapping[str, Any]) -> UserError:
+    return UserError(
+        f"the loss is not a finite number at step {step}; training stopped."
+        f" A smaller learning_rate than {training['learning_rate']:g} may help"
+    )
+
+
+def _report(bar: "tqdm[Any]", history: History, steps: int) -> None:
+    now = history.losses[-1]
+    bar.set_postfix(epoch=now["epoch"], loss=f"{now['train_loss']:.3f}")
+    elapsed = bar.format_dict["elapsed"] or 0.0
+    left = elapsed / (now["step"] + 1) * (steps - now["step"] - 1)
+    cli.log.info(
+        "epoch %d, step %d of %d: train loss %.3f, validation loss %.3f, %.0f s left",
+        *(now["epoch"], now["step"], steps, now["train_loss"], now["validation_loss"], left),
+    )
+
+
+def _percent(accuracy: Mapping[str, float]) -> str:
+    return ", ".join(f"{split} accuracy {value:.2%}" for split, value in accuracy.items())
+
+
+# --- one run
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run ready to train."""
+
+    tail: nn.Sequential
+    splits: dict[str, Split]
+    plan: Schedule
+    frozen_seconds: float  # what the frozen layers cost within the timed part
+
+
+def prepare(
+    row: Mapping[str, Any],
+    seed: int,
+    tokens_file: Path,
+    checkpoint: Path | None,
+    cache: Path,
+    machine: Device,
+) -> Run:
+    """Cuts the model, gets what the frozen layers put out, and builds the tail."""
+    dimensions, training = Dimensions(**row["dimensions"]), row["training"]
+    read = tokens.read(tokens_file)
+    ids = token_ids(read, row)
+    plan = schedule(seed, {split: len(ids[split]) for split in ids}, training)
+
+    def load(start: int, stop: int) -> nn.Sequential:
+        return load_layers({**row, "seed": seed}, checkpoint, start, stop)
+
+    inputs: dict[str, Inputs] = dict(ids)
+    length = {split: ids[split].shape[1] for split in ids}
+    seconds = dict.fromkeys(ids, 0.0)
+    start = first_trained(row["trainable_layers"], dimensions.n_layer)
+    settings = trunk_settings(row, seed)
+    if settings:
+        trunk = Trunk(settings, checkpoint, tokens_file, machine, cache)
+        if cache_gb() > 0:
+            hidden = trunk.outputs(ids, cache_gb())
+            inputs, seconds = dict(hidden.splits), dict(hidden.seconds)
+        else:
+            layers = trunk.layers()
+            inputs = {split: Recomputed(layers, ids[split], machine) for split in ids}
+        if settings["depth"] < start:  # more frozen layers, with one output per message: run once
+            layers = freeze(load(settings["depth"], start), machine)
+            for split, states in inputs.items():
+                begin = machine.clock()
+                parts = batches(len(ids[split]), length[split])
+                inputs[split] = torch.cat(list(forward(layers, states, parts, machine, split)))
+                seconds[split] += machine.clock() - begin
+                length[split] = 1
+
+    tail = load(start, dimensions.n_layer + 2).append(model.head(dimensions, seed))
+    labels = {split: torch.from_numpy(read.labels[split]).to(machine.torch) for split in ids}
+    read_in_time = training["eval_batches"] * training["batch_size"] / len(ids["validation"])
+    return Run(
+        tail.to(machine.torch),
+        {
+            split: Split(_resident(inputs[split], machine), length[split], labels[split])
+            for split in ids
+        },
+        plan,
+        seconds["train"] + min(1.0, read_in_time) * seconds["validation"],
+    )
+
+
+def _resident(inputs: Inputs, machine: Device) -> Inputs:
+    """On the device where it has memory of its own, so that no step waits for a transfer."""
+    if machine.kind == "cuda" and isinstance(inputs, Tensor) and inputs.nbytes <= RESIDENT_BYTES:
+        return inputs.to(machine.torch)
+    return inputs
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Trains one run and writes its files; metrics.json last."""
+    row = json.loads(arguments.row.read_text())
+    read = tokens.read(arguments.tokens)
+    machine = device.choose(row["training"]["precision"], arguments.threads)
+    cli.log.info(
+        "%s, seed %d, on %s in %s", row["row"], arguments.seed, machine.name, machine.precision
+    )
+    checkpoint = arguments.checkpoint
+    run = prepare(row, arguments.seed, arguments.tokens, checkpoint, arguments.cache, machine)
+
+    begin = machine.clock()
+    history = train(run.tail, run.splits, run.plan, row["training"], machine)
+    seconds = machine.clock() - begin + run.frozen_seconds
+
+    logits = {
+        split: evaluate(run.tail, data, list(range(len(data.labels))), machine).cpu()
+        for split, data in run.splits.items()
+    }
+    labels = {split: data.labels.cpu() for split, data in run.splits.items()}
+    correct = {split: logits[split].argmax(1) == labels[split] for split in logits}
+    accuracy = {
+        "train": _share(correct["train"][run.plan.final]),
+        "validation": _share(correct["validation"]),
+        "test": _share(correct["test"]),
+    }
+    cli.log.info("trained in %.1f s: %s", seconds, _percent(accuracy))
+    metrics = {
+        "row": row["row"],
+        "seed": arguments.seed,
+        **{key: row[key] for key in SETTINGS},
+        **row["training"],
+        "context_tokens": read.context_tokens(
+            row["context_length"], row["dimensions"]["n_positions"]
+        ),
+        "accuracy": accuracy,
+        "history": history.losses,
+        "epoch_accuracy": history.accuracies,
+        "trainable_parameters": sum(p.numel() for p in run.tail.parameters()),
+        "training_time_seconds": seconds,
+        "trunk_time_seconds": run.frozen_seconds,
+        "device": machine.name,
+        "threads": torch.get_num_threads(),
+        "precision": machine.precision,
+        "peak_memory_bytes": machine.peak_memory_bytes(),
+        "checkpoint_sha256": checkpoint_sha256(checkpoint),
+        "dataset_sha256": read.dataset_sha256,
+        "versions": {"torch": torch.__version__, "python": platform.python_version()},
+    }
+    write_text(arguments.output_dir / "predictions.csv", _predictions(logits, labels))
+    write_text(arguments.output_dir / "history.csv", _history(history))
+    write_text(arguments.output_dir / "metrics.json", json.dumps(metrics, indent=1) + "\n")
+
+
+def _share(correct: Tensor) -> float:
+    return int(correct.sum()) / len(correct)
+
+
+def _predictions(logits: Mapping[str, Tensor], labels: Mapping[str, Tensor]) -> str:
+    lines = ["split,index,label,predicted,logit_0,logit_1"]
+    for split, values in logits.items():
+        for index, (pair, label) in enumerate(
+            zip(values.tolist(), labels[split].tolist(), strict=True)
+        ):
+            predicted = int(pair[1] > pair[0])
+            lines.append(f"{split},{index},{label},{predicted},{pair[0]:.6f},{pair[1]:.6f}")
+    return "\n".join(lines) + "\n"
+
+
+def _history(history: History) -> str:
+    lines = ["epoch,step,train_loss,validation_loss"]
+    lines += [",".join(str(value) for value in entry.values()) for entry in history.losses]
+    return "\n".join(lines) + "\n"
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="ablations.train", description=__doc__)
+    parser.add_argument("--row", type=Path, required=True, help="the row file")
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--tokens", type=Path, required=True)
+    parser.add_argument("--checkpoint", type=Path, nargs="?", help="its manifest; none if random")
+    parser.add_argument("--cache", type=Path, required=True)
+    parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--output-dir", type=Path, required=True)
+    return parser
+
+
+if __name__ == "__main__":
+    cli.run(parser(), main)

@@ -1,0 +1,99 @@
+# One job per run, and one per trunk that runs share.
+
+TRUNK_CODE = ["cli", "cut", "device", "errors", "files", "hidden_states", "model", "tokens", "weights"]
+
+
+def trunk_of(wildcards):
+    settings = cut.trunk_settings(STUDY.row(wildcards.row).settings(), int(wildcards.seed))
+    if settings is None:
+        return []
+    name = cut.trunk_name(settings, STUDY.row(wildcards.row).model.slug)
+    return f"results/trunks/{name}.json"
+
+
+def checkpoint_of_trunk(wildcards):
+    settings = TRUNKS[wildcards.trunk]
+    if settings["weights"] == "random":
+        return []
+    return f"results/checkpoints/{STUDY.models[settings['model']].slug}/manifest.json"
+
+
+rule row:
+    # A job reads its row from this file, never from the config: an edit while jobs are queued
+    # reaches none of them.
+    localrule: True
+    output:
+        "results/rows/{row}.json",
+    log:
+        "logs/rows/{row}.log",
+    params:
+        settings=lambda wildcards: as_json(STUDY.row(wildcards.row).settings()),
+    conda:
+        "../envs/ablations.yaml"
+    shell:
+        "printf '%s\\n' {params.settings:q} > {output} 2> {log}"
+
+
+rule trunk_settings:
+    localrule: True
+    output:
+        "results/trunks/{trunk}.settings.json",
+    log:
+        "logs/trunks/{trunk}.settings.log",
+    params:
+        settings=lambda wildcards: as_json(TRUNKS[wildcards.trunk]),
+    conda:
+        "../envs/ablations.yaml"
+    shell:
+        "printf '%s\\n' {params.settings:q} > {output} 2> {log}"
+
+
+rule trunk:
+    input:
+        settings="results/trunks/{trunk}.settings.json",
+        tokens="results/data/tokens.safetensors",
+        checkpoint=checkpoint_of_trunk,
+        code=code("trunk", *TRUNK_CODE),
+    output:
+        "results/trunks/{trunk}.json",
+    log:
+        "logs/trunks/{trunk}.log",
+    benchmark:
+        "benchmarks/trunks/{trunk}.tsv"
+    threads: workflow.cores
+    resources:
+        gpu=1,
+    conda:
+        "../envs/ablations.yaml"
+    shell:
+        "python -m ablations.trunk --settings {input.settings} --tokens {input.tokens}"
+        " --checkpoint {input.checkpoint} --cache results/cache --threads {threads}"
+        " --output {output} --log {log}"
+
+
+rule train:
+    input:
+        row="results/rows/{row}.json",
+        tokens="results/data/tokens.safetensors",
+        checkpoint=lambda wildcards: checkpoint(STUDY.row(wildcards.row)),
+        trunk=trunk_of,
+        code=code("train", *TRUNK_CODE),
+    output:
+        metrics="results/runs/{row}/seed-{seed}/metrics.json",
+        predictions="results/runs/{row}/seed-{seed}/predictions.csv",
+        history="results/runs/{row}/seed-{seed}/history.csv",
+    log:
+        "logs/train/{row}/seed-{seed}.log",
+    benchmark:
+        "benchmarks/train/{row}/seed-{seed}.tsv"
+    params:
+        folder=subpath(output.metrics, parent=True),
+    threads: workflow.cores
+    resources:
+        gpu=1,
+    conda:
+        "../envs/ablations.yaml"
+    shell:
+        "python -m ablations.train --row {input.row} --seed {wildcards.seed}"
+        " --tokens {input.tokens} --checkpoint {input.checkpoint} --cache results/cache"
+        " --threads {threads} --output-dir {params.folder} --log {log}"
