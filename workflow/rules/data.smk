@@ -1,0 +1,119 @@
+# The messages: downloaded or generated, split, encoded.
+from ablations.config import Generated
+
+if isinstance(STUDY.dataset, Generated):
+
+    rule collection:
+        input:
+            code=code("generate", "cli", "errors", "files"),
+        output:
+            "results/data/collection.tsv",
+        log:
+            "logs/data/collection.log",
+        localrule: True
+        conda:
+            "../envs/ablations.yaml"
+        params:
+            messages=STUDY.dataset.messages,
+            seed=STUDY.dataset.seed,
+        shell:
+            "python -m ablations.generate --messages {params.messages} --seed {params.seed}"
+            " --output {output} --log {log}"
+
+else:
+    # not among the params: another URL for the same checksum makes nothing stale
+    URLS = [f"--url={url}" for url in STUDY.dataset.urls]
+
+    rule collection:
+        input:
+            code=code("download", "cli", "errors", "files"),
+        output:
+            "results/data/collection.tsv",
+        log:
+            "logs/data/collection.log",
+        localrule: True
+        conda:
+            "../envs/ablations.yaml"
+        params:
+            sha256=STUDY.dataset.sha256,
+            member=[
+                f"--member-sha256={sha256}"
+                for sha256 in [STUDY.dataset.member_sha256]
+                if sha256
+            ],
+        shell:
+            "python -m ablations.download collection {URLS:q} --sha256 {params.sha256}"
+            " {params.member} --output {output} --log {log}"
+
+
+rule vocabulary:
+    input:
+        code=code("download", "cli", "errors", "files"),
+    output:
+        "results/tokenizer/vocab.bpe",
+        "results/tokenizer/encoder.json",
+    log:
+        "logs/data/vocabulary.log",
+    localrule: True
+    conda:
+        "../envs/ablations.yaml"
+    params:
+        folder=subpath(output[0], parent=True),
+    shell:
+        "python -m ablations.download vocabulary --output-dir {params.folder} --log {log}"
+
+
+rule split:
+    input:
+        collection="results/data/collection.tsv",
+        code=code("data", "cli", "errors", "files"),
+    output:
+        "results/data/train.csv",
+        "results/data/validation.csv",
+        "results/data/test.csv",
+    log:
+        "logs/data/split.log",
+    localrule: True
+    conda:
+        "../envs/ablations.yaml"
+    params:
+        train=STUDY.split.train,
+        validation=STUDY.split.validation,
+        seed=STUDY.split.seed,
+        folder=subpath(output[0], parent=True),
+    shell:
+        "python -m ablations.data split --collection {input.collection} --train {params.train}"
+        " --validation {params.validation} --seed {params.seed} --output-dir {params.folder}"
+        " --log {log}"
+
+
+# encoder.json is too large for Snakemake to compare by content; its checksum is pinned anyway
+VOCABULARY = {
+    "gpt2": {
+        "merges": "results/tokenizer/vocab.bpe",
+        "encoder": ancient("results/tokenizer/encoder.json"),
+    },
+    "bytes": {},
+}
+
+
+rule tokens:
+    input:
+        **VOCABULARY[STUDY.tokenizer],
+        collection="results/data/collection.tsv",
+        splits=rules.split.output,
+        code=code("encode", "tokens", "data", "cli", "errors", "files"),
+    output:
+        "results/data/tokens.safetensors",
+    log:
+        "logs/data/tokens.log",
+    localrule: True
+    conda:
+        "../envs/ablations.yaml"
+    params:
+        tokenizer=STUDY.tokenizer,
+        folder=subpath(output[0], parent=True),
+    shell:
+        "python -m ablations.encode --tokenizer {params.tokenizer}"
+        " --vocabulary-dir results/tokenizer --data-dir {params.folder}"
+        " --collection {input.collection} --output {output} --log {log}"
