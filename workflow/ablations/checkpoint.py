@@ -23,7 +23,7 @@ from typing import Any
 from safetensors import SafetensorError, safe_open
 
 from ablations import cli, download, files, weights
-from ablations.config import Dimensions
+from ablations.cut import Dimensions
 from ablations.download import Found
 from ablations.errors import UserError
 

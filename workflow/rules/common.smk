@@ -54,6 +54,10 @@ TRUNKS = {
 }
 
 
+# What every program that runs a model imports.
+MODEL_CODE = ["cli", "cut", "device", "errors", "files", "model", "tokens", "weights"]
+
+
 def code(*modules):
     """Library modules as inputs: an edit makes what they compute stale, a touch does not.
 

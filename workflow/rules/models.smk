@@ -1,4 +1,8 @@
 # One checkpoint per model: fetched, linked from the user's folder, or pretrained here.
+import re
+from dataclasses import asdict
+
+from ablations.checkpoint import path_sha256
 from ablations.config import Folder, Hub, Pretrain
 
 
@@ -12,6 +16,17 @@ def models_from(source):
     return "|".join(slugs) or "(?!)"
 
 
+def pinned_sha256(wildcards):
+    sha256 = MODELS[wildcards.model].source.sha256
+    return f"--sha256 {sha256}" if sha256 else ""
+
+
+def folder_identity(wildcards):
+    """By content, since Snakemake takes a touched file of this size for a changed one."""
+    path = Path(MODELS[wildcards.model].source.path)
+    return path_sha256(path, Path("results/cache/folders.json"))
+
+
 def expected_shape(wildcards):
     """A model's dimensions as options."""
     dimensions = vars(MODELS[wildcards.model].dimensions)
@@ -22,7 +37,7 @@ def expected_shape(wildcards):
 
 rule checkpoint_from_hub:
     input:
-        code=code("checkpoint", "cli", "errors", "files", "weights"),
+        code=code("checkpoint", "cli", "cut", "download", "errors", "files", "weights"),
     output:
         "results/checkpoints/{model}/manifest.json",
     log:
@@ -35,16 +50,16 @@ rule checkpoint_from_hub:
     params:
         repo=lambda wildcards: MODELS[wildcards.model].source.repo,
         revision=lambda wildcards: MODELS[wildcards.model].source.revision,
-        sha256=lambda wildcards: MODELS[wildcards.model].source.sha256 or "",
+        sha256=pinned_sha256,
         shape=expected_shape,
     shell:
         "python -m ablations.checkpoint hub --repo {params.repo} --revision {params.revision}"
-        " --sha256 {params.sha256} {params.shape} --output {output} --log {log}"
+        " {params.sha256} {params.shape} --output {output} --log {log}"
 
 
 rule checkpoint_from_folder:
     input:
-        code=code("checkpoint", "cli", "errors", "files", "weights"),
+        code=code("checkpoint", "cli", "cut", "download", "errors", "files", "weights"),
     output:
         "results/checkpoints/{model}/manifest.json",
     log:
@@ -56,8 +71,7 @@ rule checkpoint_from_folder:
         "../envs/ablations.yaml"
     params:
         path=lambda wildcards: MODELS[wildcards.model].source.path,
-        # by content, since a touched file of this size would count as changed
-        identity=lambda wildcards: folder_identity(MODELS[wildcards.model].source.path),
+        identity=folder_identity,
         shape=expected_shape,
     shell:
         "python -m ablations.checkpoint folder --path {params.path:q} {params.shape}"
@@ -67,7 +81,7 @@ rule checkpoint_from_folder:
 rule pretrain:
     input:
         tokens="results/data/tokens.safetensors",
-        code=code("pretrain", *TRUNK_CODE),
+        code=code("pretrain", *MODEL_CODE),
     output:
         "results/checkpoints/{model}/manifest.json",
     log:

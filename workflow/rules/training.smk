@@ -1,17 +1,5 @@
 # One job per run, and one per trunk that runs share.
 
-TRUNK_CODE = [
-    "cli",
-    "cut",
-    "device",
-    "errors",
-    "files",
-    "hidden_states",
-    "model",
-    "tokens",
-    "weights",
-]
-
 
 def trunk_of(wildcards):
     settings = cut.trunk_settings(
@@ -65,7 +53,7 @@ rule trunk:
         settings="results/trunks/{trunk}.settings.json",
         tokens="results/data/tokens.safetensors",
         checkpoint=checkpoint_of_trunk,
-        code=code("trunk", *TRUNK_CODE),
+        code=code("trunk", "hidden_states", *MODEL_CODE),
     output:
         "results/trunks/{trunk}.json",
     log:
@@ -89,7 +77,7 @@ rule train:
         tokens="results/data/tokens.safetensors",
         checkpoint=lambda wildcards: checkpoint(STUDY.row(wildcards.row)),
         trunk=trunk_of,
-        code=code("train", *TRUNK_CODE),
+        code=code("train", "hidden_states", *MODEL_CODE),
     output:
         metrics="results/runs/{row}/seed-{seed}/metrics.json",
         predictions="results/runs/{row}/seed-{seed}/predictions.csv",

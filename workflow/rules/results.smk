@@ -1,0 +1,2 @@
+def results_files():
+    return []
