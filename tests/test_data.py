@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import program
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ablations.data import SPLITS, balanced, read_collection, read_split, split, write_split
 from ablations.errors import UserError
+from conftest import program
 
 AWKWARD = [
     "",
@@ -45,7 +45,11 @@ AWKWARD = [
 
 
 def run_split(
-    folder: Path, collection: Path, train: object = 0.7, validation: object = 0.1, seed: object = 123
+    folder: Path,
+    collection: Path,
+    train: object = 0.7,
+    validation: object = 0.1,
+    seed: object = 123,
 ):
     return program(
         "data", "split", "--collection", collection, "--train", train, "--validation", validation,
@@ -159,7 +163,7 @@ def test_all_awkward_texts_survive_together(tmp_path):
     assert read_split(tmp_path / "split.csv") == (labels, AWKWARD)
 
 
-@given(st.text(alphabet='ab" ,\'\n', max_size=30))
+@given(st.text(alphabet="ab\" ,'\n", max_size=30))
 @settings(max_examples=150, deadline=None)
 def test_collection_is_read_with_pandas_default_quoting(tmp_path_factory, text):
     path = tmp_path_factory.getbasetemp() / "collection.tsv"
@@ -181,7 +185,7 @@ def test_awkward_messages_go_through_the_command_line_unharmed(tmp_path):
     kept = [text for text in AWKWARD if not set(text) & set('"\t\n\r')]
     quoted = ['"a\tb\nc\rd ""e"" f"', '"""all of it"""', 'in the "middle"']
     pairs = [("ham", text) for text in kept + quoted] + [
-        ("spam", text[::-1]) for text in kept + ["x", "y", "z"]
+        ("spam", text[::-1]) for text in [*kept, "x", "y", "z"]
     ]
     source = tmp_path / "collection.tsv"
     source.write_bytes(lines(*pairs).encode())
@@ -206,7 +210,10 @@ def test_awkward_messages_go_through_the_command_line_unharmed(tmp_path):
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        (collection(9, 9).replace("\t", ",").encode(), "not tab-separated into two columns, found 1"),
+        (
+            collection(9, 9).replace("\t", ",").encode(),
+            "not tab-separated into two columns, found 1",
+        ),
         (lines(("ham", "a\tb"), ("spam", "c\td")).encode(), "two columns, found 3"),
         (lines(("ham", "a"), ("spam", "b\tc")).encode(), "Expected 2 fields in line 2, saw 3"),
         (lines(("ham", "a"), ("Spam", "b")).encode(), "message 2 has the unknown label 'Spam'"),
