@@ -286,9 +286,15 @@ def test_killed_run_is_recovered_by_the_next(hub, server):
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not hub.output.exists()
+    [orphan] = hub.incomplete()
+    other = hub.cache / "blobs" / "other.01234567.incomplete"
+    other.write_bytes(b"someone else's download, under way")
+    an_hour_ago = time.time() - 3600
+    os.utime(orphan, (an_hour_ago, an_hour_ago))
 
     server.faults.clear()
     hub.succeed()
+    assert hub.incomplete() == [other]
 
 
 # --- a user's folder
@@ -438,8 +444,10 @@ def without(name: str) -> dict[str, torch.Tensor]:
     return {key: tensor for key, tensor in tensors().items() if key != name}
 
 
-nan = tensors()["wpe.weight"]
-nan[3, 1] = float("nan")
+def with_one(number: float, dtype: torch.dtype = torch.float32) -> dict[str, torch.Tensor]:
+    stored = tensors()
+    stored["wpe.weight"][3, 1] = number
+    return {name: tensor.to(dtype) for name, tensor in stored.items()}
 
 
 @pytest.mark.parametrize(
@@ -457,9 +465,21 @@ nan[3, 1] = float("nan")
         (tensors(DIMENSIONS | {"n_layer": 3}), "h.2.attn.c_attn.bias is one too many for 2 layers"),
         (tensors(DIMENSIONS | {"n_layer": 1}), "tensor h.1.ln_1.weight is missing"),
         (tensors(DIMENSIONS | {"n_embd": 6}), "and 20 more"),
-        (tensors() | {"wpe.weight": nan}, "tensor wpe.weight holds numbers that are not finite"),
+        (with_one(float("nan")), "tensor wpe.weight holds numbers that are not finite"),
+        (with_one(float("-inf"), torch.bfloat16), "tensor wpe.weight holds numbers that are not"),
+        (with_one(float("nan"), torch.float16), "tensor wpe.weight holds numbers that are not"),
     ],
-    ids=["missing", "transposed", "integers", "a layer more", "a layer less", "all", "nan"],
+    ids=[
+        "missing",
+        "transposed",
+        "integers",
+        "a layer more",
+        "a layer less",
+        "all",
+        "nan",
+        "inf",
+        "half",
+    ],
 )
 def test_tensors_that_are_not_the_configurations(folder, output, stored, reason):
     write(folder, CONFIG, save(stored))

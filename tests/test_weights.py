@@ -114,8 +114,7 @@ def test_tensor_that_is_missing_or_of_the_wrong_shape(tmp_path):
     assert "tensor wpe.weight is missing, expected shape [8, 4]" in broken(folder, "wpe.weight")
 
 
-def test_nano_checkpoints_have_the_expected_tensors(tmp_path):
-    """The shapes written here are GPT-2's: the count of GPT-2 small's parameters is published."""
+def test_shapes_add_up_to_the_parameters_of_gpt2_small():
     small = {"n_layer": 12, "n_head": 12, "n_embd": 768, "n_positions": 1024, "vocab_size": 50257}
     shapes = weights.tensor_shapes(small).values()
     assert sum(torch.Size(shape).numel() for shape in shapes) == 124_439_808

@@ -13,6 +13,7 @@ import logging
 import os
 import re
 import shutil
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import fields
@@ -44,6 +45,7 @@ ARCHITECTURE: dict[str, tuple[object, ...]] = {
 }
 
 PICKLES = ("pytorch_model.bin", "pytorch_model.pt", "model.pt", "model.pth", "model.bin")
+ORPHANED_SECONDS = 600  # a download without data ends after about one minute
 SHOWN = 8  # of a list of wrong tensors; a wrong size makes all of them wrong
 
 
@@ -144,6 +146,7 @@ def _first_good(repo: str, revision: str, name: str, sha256: str | None, folder:
 
 def _from_hub(repo: str, revision: str, name: str, pinned: str | None) -> Found:
     """The file in the hub's cache, downloaded if need be, equal to the pinned or the hub's sum."""
+    _remove_orphans(repo)
     pointer = _hub_file(repo, revision, name)
     found = files.sha256(pointer)
     own = _hub_checksum(pointer)
@@ -159,7 +162,7 @@ def _from_hub(repo: str, revision: str, name: str, pinned: str | None) -> Found:
     if pinned is not None and found != pinned:
         if own is None:
             _forget(pointer)
-        same = "" if own is None else "; what was found is the file that the hub has there"
+        same = "" if own is None else "; the found one is the hub's own, so check the pin"
         raise UserError(
             f"{name} at revision {revision} is not the expected file: its sha256 is {found},"
             f" expected {pinned}{same}"
@@ -209,7 +212,7 @@ def _hub_reason(error: Exception, repo: str, revision: str, name: str) -> str:
         case OSError() if error.errno is not None:  # the disk
             raise error
         case _:
-            return f"{type(error).__name__}: {download.root_cause(error)}"
+            return f"{type(error).__name__}: {download.root_cause(error).splitlines()[0]}"
 
 
 def _pickle_hint(repo: str, revision: str) -> str:
@@ -233,6 +236,21 @@ def _hub_checksum(pointer: Path) -> str | None:
 def _git_sha1(path: Path) -> str:
     content = path.read_bytes()
     return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+
+
+def _remove_orphans(repo: str) -> None:
+    """Removes what killed downloads left in the hub's cache, which the library never does.
+
+    Only what nothing was written to for ORPHANED_SECONDS: others may be downloading the same.
+    """
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    blobs = Path(HF_HUB_CACHE, f"models--{repo.replace('/', '--')}", "blobs")
+    for path in blobs.glob("*.incomplete"):
+        with suppress(OSError):  # gone meanwhile, or not ours to remove
+            if time.time() - path.stat().st_mtime > ORPHANED_SECONDS:
+                path.unlink()
+                log.info("removed %s, left by a download that was killed", path)
 
 
 def _forget(pointer: Path) -> None:
@@ -299,7 +317,8 @@ def check_tensors(path: Path, name: str, dimensions: Mapping[str, int]) -> None:
             ]
             for key in [] if wrong else shapes:
                 tensor = file.get_tensor(weights.stored_name(file, key))
-                if not tensor.isfinite().all():
+                # both extremes are NaN if one number is; isfinite() would copy the whole tensor
+                if not all(extreme.isfinite() for extreme in tensor.aminmax()):
                     wrong.append(
                         f"tensor {key} holds numbers that are not finite (NaN or infinity)"
                     )
