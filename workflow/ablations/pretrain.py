@@ -35,7 +35,9 @@ def main(arguments: argparse.Namespace) -> None:
         for table in layers[0].parameters():
             table.mul_(EMBEDDING_SCALE)
     layers.to(machine.torch)
-    ids = torch.from_numpy(tokens.read(arguments.tokens).padded("train", dimensions.n_positions))
+    read = tokens.read(arguments.tokens)
+    length = read.context_tokens("longest_training_example", dimensions.n_positions)
+    ids = torch.from_numpy(read.padded("train", length))
     optimizer = torch.optim.AdamW(layers.parameters(), lr=recipe["learning_rate"], fused=True)
     draw = torch.Generator().manual_seed(recipe["seed"])
     for step in (bar := trange(recipe["steps"], unit="step", disable=None, leave=False)):
