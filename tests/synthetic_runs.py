@@ -64,11 +64,11 @@ def write(folder, facts, right, seen=(), per_row=None, **metrics):
     labels = np.arange(messages) % 2
     texts = [f"message {index}, with a comma" for index in range(messages)]
     write_messages(folder / "data/test.csv", labels, texts)
-    write_messages(folder / "data/train.csv", [0, 1], ["NA", "other"])
-    write_messages(folder / "data/validation.csv", [0], ["another"])
-    if len(seen):
-        known = [texts[index] for index in seen]
-        write_messages(folder / "data/train.csv", labels[list(seen)], known)
+    known = [texts[index] for index in seen]
+    others = ["NA", *(f"training message {index}" for index in range(1044 - len(known)))]
+    write_messages(folder / "data/train.csv", np.arange(1045) % 2, known + others)
+    unseen = [f"validation message {index}" for index in range(149)]
+    write_messages(folder / "data/validation.csv", np.arange(149) % 2, unseen)
     for row in facts["rows"]:
         for position, seed in enumerate(facts["seeds"]):
             answers = np.asarray(right[row["id"]])[position]

@@ -113,10 +113,18 @@ class Results:
     rows: tuple[Row, ...]
     questions: tuple[Question, ...]
     test: TestMessages
+    sizes: dict[str, int]  # messages in each split
 
     def row(self, id: str) -> Row:
         """The row with this id."""
         return next(row for row in self.rows if row.id == id)
+
+    def evaluated(self, row: Row, split: str) -> int:
+        """How many messages a split's accuracy is over: of training ones, whole batches only."""
+        if split != "train":
+            return self.sizes[split]
+        batch = int(row.settings["batch_size"])
+        return max(self.sizes[split] // batch * batch, 1)
 
     def right(self, row: Row) -> NDArray[np.bool_]:
         """Which test messages each of a row's runs gets right, [seeds, messages]."""
@@ -135,7 +143,8 @@ def load(study: Path, runs: Path, data: Path) -> Results:
 
     Raises UserError, naming the file, where one is missing, damaged or belongs to something else.
     """
-    test = _test_messages(data)
+    messages = {split: _messages(data / f"{split}.csv") for split in SPLITS}
+    test = _test_messages(messages)
     facts = _json(study)
     with _understood(study):
         seeds = tuple(facts["seeds"])
@@ -157,19 +166,17 @@ def load(study: Path, runs: Path, data: Path) -> Results:
             ),
             questions=tuple(Question(**entry) for entry in facts["comparisons"]),
             test=test,
+            sizes={split: len(frame) for split, frame in messages.items()},
         )
 
 
-def _test_messages(data: Path) -> TestMessages:
-    frames = {split: _messages(data / f"{split}.csv") for split in SPLITS}
-    test = frames["test"]
-    if test.empty:
-        raise UserError(f"{data / 'test.csv'} holds no messages; expected at least one")
+def _test_messages(messages: dict[str, pd.DataFrame]) -> TestMessages:
+    test = messages["test"]
     return TestMessages(
         texts=tuple(test["Text"]),
         labels=test["Label"].to_numpy(int),
-        in_train=test["Text"].isin(frames["train"]["Text"]).to_numpy(),
-        in_validation=test["Text"].isin(frames["validation"]["Text"]).to_numpy(),
+        in_train=test["Text"].isin(messages["train"]["Text"]).to_numpy(),
+        in_validation=test["Text"].isin(messages["validation"]["Text"]).to_numpy(),
     )
 
 
@@ -177,6 +184,8 @@ def _messages(path: Path) -> pd.DataFrame:
     """Columns Label and Text; a text that reads NA or 12 stays the text it is."""
     with _understood(path):
         frame = pd.read_csv(path, dtype={"Text": str}, keep_default_na=False)
+        if frame.empty:
+            raise UserError(f"{path} holds no messages; expected at least one")
         return frame[["Label", "Text"]].astype({"Label": int})
 
 

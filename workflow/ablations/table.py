@@ -140,10 +140,10 @@ def comma_separated(study: Results) -> str:
         line: dict[str, Any] = {"row": number, "id": row.id, **row.settings}
         line |= {"context_tokens": runs[0].context_tokens, "seeds": len(runs)}
         for split in SPLITS:
-            accuracies = [getattr(run.accuracy, split) for run in runs]
-            line |= _mean_and_sd(f"{split}_accuracy", accuracies)
-        low, high = statistics.wilson(right.mean(), len(study.test))
-        line |= {"test_accuracy_low": float(low), "test_accuracy_high": float(high)}
+            name = f"{split}_accuracy"
+            line |= _mean_and_sd(name, [getattr(run.accuracy, split) for run in runs])
+            low, high = statistics.wilson(line[name], study.evaluated(row, split))
+            line |= {f"{name}_low": float(low), f"{name}_high": float(high)}
         line |= _mean_and_sd(
             "unseen_test_accuracy", right[:, unseen].mean(1).tolist() if unseen.any() else []
         )
