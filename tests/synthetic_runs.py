@@ -59,7 +59,7 @@ def write(folder, facts, right, seen=(), per_row=None, **metrics):
     every metrics.json, `per_row` (row id → metrics) into those of one row.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "study.json").write_text(json.dumps(facts))
+    (folder / "study.json").write_text(json.dumps(facts, sort_keys=True))
     messages = np.asarray(next(iter(right.values()))).shape[1]
     labels = np.arange(messages) % 2
     texts = [f"message {index}, with a comma" for index in range(messages)]

@@ -115,6 +115,7 @@ def accuracy_and_time(study: Results) -> Figure:
         if any(row.settings["trainable_layers"] == layers for row in rows)
     ]
     entries = [_key(LAYER_MARKERS[layers], MEASURED, f"trains {layers}") for layers in used]
+    entries.append(Line2D([], [], color=MEASURED, alpha=0.35, label="95% Wilson interval"))
     figure.legend(handles=entries, loc="outside lower center", ncols=len(entries))
     return figure
 

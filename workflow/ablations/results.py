@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from ablations.errors import UserError
 
 SPLITS = ("train", "validation", "test")
+COLUMNS = ("model", "weights", "trainable_token", "trainable_layers", "context_length")
 
 Value = TypeVar("Value")
 
@@ -155,7 +156,7 @@ def load(study: Path, runs: Path, data: Path) -> Results:
             rows=tuple(
                 Row(
                     id=row["id"],
-                    settings=row["settings"],
+                    settings=_in_order(row["settings"]),
                     published=_optional(row["published"], _published),
                     runs=tuple(
                         _run(runs / row["id"] / f"seed-{seed}", row["id"], seed, test)
@@ -244,6 +245,11 @@ def _accuracy(entry: dict[str, Any]) -> Accuracy:
 
 def _published(entry: dict[str, Any]) -> Published:
     return Published(_accuracy(entry), entry["training_time_min"], entry["device"])
+
+
+def _in_order(settings: dict[str, Any]) -> dict[str, Any]:
+    """The table's columns first, in its order, then what belongs to training."""
+    return {name: settings[name] for name in COLUMNS} | settings
 
 
 def _optional(value: Any, read: Callable[[Any], Value]) -> Value | None:

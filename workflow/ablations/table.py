@@ -13,7 +13,7 @@ from tabulate import tabulate
 
 from ablations import cli, formats, results, statistics
 from ablations.files import write_text
-from ablations.results import SPLITS, Results, Row
+from ablations.results import COLUMNS, SPLITS, Results, Row
 
 HEADINGS = ("Model", "Weights", "Trainable token", "Trainable layers", "Context length")
 
@@ -28,7 +28,7 @@ def markdown(study: Results) -> str:
         headings.append(f"Test acc on the {unseen.sum()} unseen")
     lines = []
     for number, row in enumerate(study.rows, start=1):
-        settings = dict(row.settings)
+        settings = row.settings
         length = formats.context(settings["context_length"], row.runs[0].context_tokens)
         line = [str(number), row.id, settings["model"], settings["weights"]]
         line += [settings["trainable_token"], settings["trainable_layers"], length]
@@ -49,8 +49,7 @@ def markdown(study: Results) -> str:
 
 def _varying_training_keys(rows: Sequence[Row]) -> list[str]:
     """Training settings in which rows differ; without them two lines could look the same."""
-    fixed = {heading.lower().replace(" ", "_") for heading in HEADINGS}
-    keys = [key for key in rows[0].settings if key not in fixed]
+    keys = [key for key in rows[0].settings if key not in COLUMNS]
     return [key for key in keys if len({row.settings[key] for row in rows}) > 1]
 
 
