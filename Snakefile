@@ -21,5 +21,5 @@ rule all:
     default_target: True
     input:
         run_files("metrics.json"),
-        results_files(),
+        RESULTS,
     localrule: True

@@ -1,2 +1,154 @@
-def results_files():
-    return []
+# From finished runs to table, interpretation, figures and report.
+from ablations import study
+
+
+report: "../report/workflow.rst"
+
+
+# Everything below reads the finished runs in the same way.
+FINISHED = {
+    "study": "results/study.json",
+    "metrics": run_files("metrics.json"),
+    "predictions": run_files("predictions.csv"),
+    "data": [f"results/data/{split}.csv" for split in ("train", "validation", "test")],
+}
+READING_CODE = ["cli", "errors", "files", "formats", "results"]
+
+
+RESULTS = [
+    "results/table.md",
+    "results/table.csv",
+    "results/interpretation.md",
+    "results/comparisons.csv",
+    "results/errors.csv",
+    "results/figures/accuracies.svg",
+    "results/figures/accuracy_and_time.svg",
+    "results/figures/differences.svg",
+    "results/figures/learning_curves.svg",
+    "results/report/table.html",
+    "results/report/interpretation.html",
+]
+
+
+rule study:
+    output:
+        "results/study.json",
+    log:
+        "logs/study.log",
+    localrule: True
+    conda:
+        "../envs/ablations.yaml"
+    params:
+        facts=lambda wildcards: as_json(study.facts(STUDY)),
+    shell:
+        "printf '%s\\n' {params.facts:q} > {output} 2> {log}"
+
+
+rule table:
+    input:
+        **FINISHED,
+        code=code("table", "statistics", *READING_CODE),
+    output:
+        markdown="results/table.md",
+        csv=report("results/table.csv", "../report/table.rst", category="Numbers"),
+    log:
+        "logs/table.log",
+    localrule: True
+    conda:
+        "../envs/ablations.yaml"
+    shell:
+        "python -m ablations.table --study {input.study} --runs results/runs"
+        " --data results/data --markdown {output.markdown} --csv {output.csv} --log {log}"
+
+
+rule interpretation:
+    input:
+        **FINISHED,
+        code=code("interpretation", "comparisons", "statistics", *READING_CODE),
+    output:
+        markdown="results/interpretation.md",
+        csv=report(
+            "results/comparisons.csv", "../report/comparisons.rst", category="Numbers"
+        ),
+    log:
+        "logs/interpretation.log",
+    localrule: True
+    conda:
+        "../envs/ablations.yaml"
+    shell:
+        "python -m ablations.interpretation --study {input.study} --runs results/runs"
+        " --data results/data --markdown {output.markdown} --csv {output.csv} --log {log}"
+
+
+rule errors:
+    input:
+        **FINISHED,
+        code=code("mistakes", *READING_CODE),
+    output:
+        report("results/errors.csv", "../report/errors.rst", category="Numbers"),
+    log:
+        "logs/errors.log",
+    localrule: True
+    conda:
+        "../envs/ablations.yaml"
+    shell:
+        "python -m ablations.mistakes --study {input.study} --runs results/runs"
+        " --data results/data --output {output} --log {log}"
+
+
+rule figures:
+    input:
+        **FINISHED,
+        code=code("figures", "comparisons", "statistics", *READING_CODE),
+    output:
+        report(
+            "results/figures/accuracies.svg",
+            "../report/accuracies.rst",
+            category="Figures",
+        ),
+        report(
+            "results/figures/accuracy_and_time.svg",
+            "../report/accuracy_and_time.rst",
+            category="Figures",
+        ),
+        report(
+            "results/figures/differences.svg",
+            "../report/differences.rst",
+            category="Figures",
+        ),
+        report(
+            "results/figures/learning_curves.svg",
+            "../report/learning_curves.rst",
+            category="Figures",
+        ),
+    log:
+        "logs/figures.log",
+    localrule: True
+    conda:
+        "../envs/ablations.yaml"
+    params:
+        folder=subpath(output[0], parent=True),
+    shell:
+        "python -m ablations.figures --study {input.study} --runs results/runs"
+        " --data results/data --output {params.folder} --log {log}"
+
+
+rule page:
+    input:
+        markdown="results/{page}.md",
+        code=code("page", "cli", "errors", "files"),
+    output:
+        report(
+            "results/report/{page}.html",
+            "../report/page.rst",
+            category="Answers",
+        ),
+    log:
+        "logs/page/{page}.log",
+    wildcard_constraints:
+        page="table|interpretation",
+    localrule: True
+    conda:
+        "../envs/ablations.yaml"
+    shell:
+        "python -m ablations.page --markdown {input.markdown} --output {output} --log {log}"

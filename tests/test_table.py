@@ -1,0 +1,377 @@
+import csv
+import json
+
+import numpy as np
+import pytest
+import synthetic_runs
+from ablations import config, formats, mistakes, page, results, study, table
+from ablations.errors import UserError
+from synthetic_runs import configuration, disagreeing, eight_rows, load, program, two_rows
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("published")
+    eight_rows(folder, seen=range(0, 72, 2))
+    return folder
+
+
+def cells(markdown):
+    """The table's lines as dictionaries."""
+    lines = [line for line in markdown.splitlines() if line.startswith("|")]
+    split = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    return [dict(zip(split[0], line, strict=True)) for line in split[2:]]
+
+
+def written(folder):
+    return table.markdown(load(folder))
+
+
+# --- the published columns and format
+
+
+def test_the_published_columns_in_the_published_format(published):
+    lines = cells(written(published))
+    assert [line["#"] for line in lines] == list("12345678")
+    assert lines[0] == {
+        "#": "1",
+        "Row": "baseline",
+        "Model": "gpt2-small (124M)",
+        "Weights": "pretrained",
+        "Trainable token": "last",
+        "Trainable layers": "last_block",
+        "Context length": "longest train ex. (120)",
+        "Training time": "0.39 min",
+        "Training acc": "96.00%",
+        "Validation acc": "95.00%",
+        "Test acc": "95.00%",
+        "95% interval of test acc": "91.92 to 96.95%",
+        "Test acc on the 264 unseen": "95.45%",
+    }
+    assert lines[7]["Context length"] == "context length (1024)"
+    assert [line["Row"] for line in lines] == [row["id"] for row in configuration()["rows"]]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        ([23.4], "0.39 min"),
+        ([6.0], "0.10 min"),
+        ([5.99], "6.0 s"),
+        ([4.21], "4.2 s"),
+        ([0.034], "0.03 s"),
+        ([300.0], "5.00 min"),
+        ([60.0, 120.0], "1.50 ± 0.71 min"),
+        ([1.0, 2.0, 3.0], "2.0 ± 1.0 s"),
+    ],
+)
+def test_times(seconds, expected):
+    assert formats.times(seconds) == expected
+
+
+def test_small_formats():
+    assert formats.percents([0.95]) == "95.00%"
+    assert formats.percents([0.94, 0.96]) == "95.00 ± 1.41%"
+    assert [formats.points(x) for x in (0.0167, -0.0133, 0.0, -1e-9)] == [
+        *("+1.67", "−1.33", "0.00", "0.00")
+    ]
+    assert [formats.p_value(p) for p in (1e-9, 0.0312, 0.51, 1.0)] == [
+        *("p < 0.0001", "p = 0.0312", "p = 0.51", "p = 1.00")
+    ]
+    assert [formats.names(list("abc")[:n]) for n in range(4)] == ["", "a", "a and b", "a, b and c"]
+    assert formats.context(64, 64) == "64"
+
+
+def test_several_seeds_give_mean_and_standard_deviation(tmp_path):
+    baseline, variant = disagreeing(100, 10, 0, seeds=3)
+    variant[1] = True
+    two_rows(tmp_path, baseline, variant)
+    line = cells(written(tmp_path))[1]
+    assert line["Test acc"] == "93.33 ± 5.77%"
+    assert line["95% interval of test acc"] == "86.67 to 96.79%"  # n is 100, not 300
+    assert "trained with 3 seeds: mean ± standard deviation" in written(tmp_path)
+
+
+def test_a_training_setting_in_which_rows_differ_gets_a_column(tmp_path):
+    two_rows(tmp_path, *disagreeing(100, 1, 0), changed={"epochs": 10, "learning_rate": 1e-4})
+    lines = cells(written(tmp_path))
+    assert [line["epochs"] for line in lines] == ["5", "10"]
+    assert [line["learning_rate"] for line in lines] == ["5e-05", "0.0001"]
+    assert "batch_size" not in lines[0]
+
+
+# --- what stands below the table
+
+
+def test_leakage_is_found_by_comparing_texts(published, tmp_path):
+    assert (
+        "36 of the 300 test messages (0 of them spam) stand verbatim in the training set; the last"
+        " column leaves them out."
+    ) in written(published)
+    two_rows(tmp_path, *disagreeing(100, 10, 0), seen=[1, 3, 5, 6])
+    assert "4 of the 100 test messages (3 of them spam) stand verbatim" in written(tmp_path)
+    # four of the ten messages that the variant misses were seen in training
+    assert cells(written(tmp_path))[1]["Test acc on the 96 unseen"] == "93.75%"
+
+
+def test_without_leakage_there_is_no_column_for_it(tmp_path):
+    two_rows(tmp_path, *disagreeing(100, 10, 0))
+    assert "No test message stands verbatim in the training set." in written(tmp_path)
+    assert not any("unseen" in heading for heading in cells(written(tmp_path))[0])
+
+
+def test_when_every_message_was_seen_nothing_is_left_to_measure(tmp_path):
+    two_rows(tmp_path, *disagreeing(20, 2, 0), seen=range(20))
+    assert "no test message is left that training has not seen" in written(tmp_path)
+    assert results_csv(tmp_path)[0]["unseen_test_accuracy"] == ""
+
+
+def test_messages_that_stand_in_the_validation_set_are_counted_apart(tmp_path):
+    two_rows(tmp_path, *disagreeing(100, 10, 0), seen=[1])
+    texts = ["message 1, with a comma", "message 2, with a comma", "message 4, with a comma"]
+    synthetic_runs.write_messages(tmp_path / "data/validation.csv", [0, 1, 0], texts)
+    assert "\n- 2 more stand in the validation set." in written(tmp_path)
+
+
+def test_a_text_that_looks_like_a_missing_value_is_a_text(tmp_path):
+    two_rows(tmp_path, *disagreeing(2, 1, 0))
+    synthetic_runs.write_messages(tmp_path / "data/test.csv", [0, 1], ["NA", "1.0"])
+    assert "1 of the 2 test messages (0 of them spam)" in written(tmp_path)
+
+
+def test_the_majority_class(tmp_path):
+    two_rows(tmp_path, *disagreeing(100, 1, 0))
+    assert "always answering spam would be right on 50.00%" in written(tmp_path)
+    labels = np.arange(100) % 4 == 0
+    facts = json.loads((tmp_path / "study.json").read_text())
+    synthetic_runs.write_messages(tmp_path / "data/test.csv", 1 * labels, map(str, range(100)))
+    for row in facts["rows"]:
+        run = tmp_path / "runs" / row["id"] / "seed-100"
+        synthetic_runs.write_run(run, row, 100, 1 * labels, np.ones(100, bool))
+    assert "always answering ham would be right on 75.00%" in written(tmp_path)
+
+
+def test_devices(tmp_path):
+    two_rows(tmp_path, *disagreeing(20, 1, 0), threads=2, device="a CPU", precision="float32")
+    assert "- Device: a CPU, float32, 2 threads." in written(tmp_path)
+    two_rows(tmp_path, *disagreeing(20, 1, 0), per_row={"variant": {"device": "a GPU"}})
+    assert (
+        "Devices differ, so training times do not compare across them: NVIDIA H200, tf32, 1 thread"
+        " (baseline); a GPU, tf32, 1 thread (variant)."
+    ) in written(tmp_path)
+
+
+def test_a_shared_device(tmp_path):
+    two_rows(tmp_path, *disagreeing(20, 1, 0))
+    assert "Other jobs" not in written(tmp_path)
+    two_rows(tmp_path, *disagreeing(20, 1, 0), per_row={"variant": {"shared_device": True}})
+    assert "Other jobs ran on the device while variant trained; read its time" in written(tmp_path)
+    two_rows(tmp_path, *disagreeing(20, 1, 0), shared_device=True)
+    assert "while baseline and variant trained; read their times" in written(tmp_path)
+
+
+def test_whether_times_reuse_frozen_computation(tmp_path):
+    two_rows(tmp_path, *disagreeing(20, 1, 0), changed={"trainable_layers": "all"})
+    assert "reused by every epoch (baseline)" in written(tmp_path)
+    two_rows(tmp_path, *disagreeing(20, 1, 0))
+    assert "reused by every epoch (all rows)" in written(tmp_path)
+    two_rows(tmp_path, *disagreeing(20, 1, 0), trunk_time_seconds=0.0)
+    assert "frozen" not in written(tmp_path)
+
+
+def test_standins_are_named_above_the_table(tmp_path):
+    two_rows(tmp_path, *disagreeing(20, 1, 0), notes=["Stand-in data: generated."])
+    before = written(tmp_path).partition("|")[0]
+    assert "> **Stand-in data: generated.**" in before
+
+
+# --- table.csv
+
+
+def results_csv(folder):
+    return list(csv.DictReader(table.comma_separated(load(folder)).splitlines()))
+
+
+def test_numbers_to_compute_with(published):
+    line = results_csv(published)[7]
+    assert (line["row"], line["id"], line["context_tokens"]) == ("8", "full-context", "1024")
+    assert float(line["test_accuracy"]) == pytest.approx(0.7833, abs=1e-4)
+    assert float(line["test_accuracy_low"]) < 0.7833 < float(line["test_accuracy_high"])
+    assert line["test_accuracy_sd"] == ""
+    assert (line["training_time_seconds"], line["device"]) == ("23.4", "NVIDIA H200")
+    assert (line["published_test_accuracy"], line["published_device"]) == ("0.7833", "V100")
+    assert line["learning_rate"] == "5e-05" and line["shared_device"] == "false"
+
+
+def test_the_training_interval_counts_whole_batches(published):
+    first = load(published).rows[0]
+    assert load(published).evaluated(first, "train") == 1040
+    assert load(published).evaluated(first, "validation") == 149
+
+
+def test_rows_without_published_numbers_leave_them_empty(tmp_path):
+    two_rows(tmp_path, *disagreeing(20, 1, 0))
+    line = results_csv(tmp_path)[0]
+    assert all(line[key] == "" for key in line if key.startswith("published_"))
+
+
+# --- errors.csv
+
+
+def errors_csv(folder):
+    return list(csv.DictReader(mistakes.comma_separated(load(folder)).splitlines()))
+
+
+def test_errors_name_what_each_row_predicted(tmp_path):
+    two_rows(tmp_path, *disagreeing(100, 2, 1), seen=[1])
+    first, second, third = errors_csv(tmp_path)
+    assert first == {
+        "index": "0",
+        "text": "message 0, with a comma",
+        "label": "ham",
+        "in_training": "false",
+        "rows_wrong": "1",
+        "predicted_baseline": "ham",
+        "predicted_variant": "spam",
+    }
+    assert (second["label"], second["in_training"], second["predicted_variant"]) == (
+        *("spam", "true", "ham"),
+    )
+    assert (third["predicted_baseline"], third["predicted_variant"]) == ("spam", "ham")
+
+
+def test_errors_with_several_seeds_give_shares_and_the_most_missed_first(tmp_path):
+    baseline, variant = disagreeing(100, 1, 0, seeds=4)
+    baseline[0, 50] = False
+    two_rows(tmp_path, baseline, variant)
+    lines = errors_csv(tmp_path)
+    assert [(line["index"], line["rows_wrong"]) for line in lines] == [
+        ("0", "1.00"),
+        ("50", "0.25"),
+    ]
+    assert lines[1]["predicted_baseline"] == "0.25" and lines[1]["predicted_variant"] == "ham"
+
+
+def test_no_errors_leave_a_heading(tmp_path):
+    two_rows(tmp_path, *disagreeing(10, 0, 0))
+    assert errors_csv(tmp_path) == []
+    assert mistakes.comma_separated(load(tmp_path)).startswith("index,text,label,")
+
+
+# --- programs, and what they refuse
+
+
+def test_programs_write_their_files_the_same_every_time(published, tmp_path):
+    for folder in (tmp_path / "once", tmp_path / "again"):
+        done = program(
+            *(published, "table", "--markdown", folder / "table.md", "--csv", folder / "table.csv")
+        )
+        assert done.returncode == 0, done.stderr
+    for name in ("table.md", "table.csv"):
+        once, again = (tmp_path / folder / name for folder in ("once", "again"))
+        assert once.read_bytes() == again.read_bytes()
+    assert (tmp_path / "once/table.md").read_text() == written(published)
+    done = program(published, "mistakes", "--output", tmp_path / "errors.csv")
+    assert done.returncode == 0, done.stderr
+    assert "message" in (tmp_path / "errors.csv").read_text()
+
+
+def test_a_mistake_is_one_message_and_leaves_no_file(tmp_path):
+    two_rows(tmp_path, *disagreeing(10, 1, 0))
+    (tmp_path / "runs/variant/seed-100/predictions.csv").unlink()
+    output = tmp_path / "out"
+    done = program(tmp_path, "table", "--markdown", output / "t.md", "--csv", output / "t.csv")
+    assert done.returncode == 1 and not output.exists()
+    assert "predictions.csv cannot be read: No such file" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def edit_metrics(folder, **changes):
+    path = folder / "runs/variant/seed-100/metrics.json"
+    metrics = json.loads(path.read_text()) | changes
+    path.write_text(json.dumps({key: value for key, value in metrics.items() if value is not None}))
+
+
+def edit_predictions(folder, old, new):
+    path = folder / "runs/variant/seed-100/predictions.csv"
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+
+
+@pytest.mark.parametrize(
+    ("damage", "expected"),
+    [
+        (lambda f: (f / "study.json").unlink(), "study.json cannot be read"),
+        (lambda f: (f / "study.json").write_text("{"), "study.json is not what it should be"),
+        (lambda f: (f / "study.json").write_text("{}"), "study.json: seeds is missing"),
+        (lambda f: (f / "data/train.csv").unlink(), "train.csv cannot be read"),
+        (lambda f: (f / "data/test.csv").write_text("a,b\n1,2\n"), "test.csv"),
+        (lambda f: (f / "data/test.csv").write_text("Label,Text\n"), "test.csv holds no messages"),
+        (lambda f: edit_metrics(f, row="other"), "is of row other, seed 100; expected row variant"),
+        (lambda f: edit_metrics(f, seed=7), "seed 7; expected row variant, seed 100"),
+        (lambda f: edit_metrics(f, device=None), "metrics.json: device is missing"),
+        (lambda f: edit_metrics(f, accuracy={"train": 1}), "validation is missing"),
+        (
+            lambda f: edit_metrics(f, accuracy={"train": 1, "validation": 1, "test": 0.5}),
+            "accuracy: test is 0.5, but predictions.csv beside it gives 0.900000",
+        ),
+        (lambda f: edit_predictions(f, "test,3,", "train,3,"), "has 9 test messages; expected"),
+        (lambda f: edit_predictions(f, "test,3,", "test,4,"), "each index from 0 to 9"),
+        (lambda f: edit_predictions(f, "test,3,1", "test,3,0"), "labels of the test messages"),
+        (lambda f: edit_predictions(f, "predicted", "guess"), "predictions.csv is not what"),
+    ],
+)
+def test_files_that_do_not_belong_are_refused(tmp_path, damage, expected):
+    two_rows(tmp_path, *disagreeing(10, 1, 0))
+    damage(tmp_path)
+    with pytest.raises(UserError, match=expected):
+        load(tmp_path)
+
+
+# --- study.json
+
+
+def test_study_json_says_what_is_a_standin():
+    made = configuration()
+    pretrain = {"steps": 1, "batch_size": 1, "learning_rate": 0.1, "seed": 1}
+    shape = {"n_layer": 1, "n_head": 1, "n_embd": 8, "n_positions": 1024}
+    made["dataset"] = {"generated": {"messages": 100, "seed": 1}, "split": made["dataset"]["split"]}
+    made["models"] |= {
+        "gpt2-small (124M)": {"pretrain": pretrain, **shape},
+        "unused": {"pretrain": pretrain, **shape},
+    }
+    notes = study.facts(config.parse(made))["notes"]
+    assert len(notes) == 2
+    assert "generated, not the SMS Spam Collection" in notes[0]
+    assert "gpt2-small (124M) was pretrained by this workflow" in notes[1]
+    assert study.facts(config.parse(configuration()))["notes"] == []
+
+
+def test_study_json_names_models_from_folders(tmp_path):
+    made = configuration()
+    shape = {"n_layer": 1, "n_head": 1, "n_embd": 8, "n_positions": 1024, "vocab_size": 50257}
+    (tmp_path / "config.json").write_text(json.dumps(shape))
+    (tmp_path / "model.safetensors").touch()
+    made["models"]["gpt2-medium (355M)"] = {"path": str(tmp_path)}
+    (note,) = study.facts(config.parse(made))["notes"]
+    assert "gpt2-medium (355M) was read from a folder" in note
+
+
+def test_study_json_survives_the_round_trip(published):
+    read = load(published)
+    facts = study.facts(config.parse(configuration()))
+    assert [row.settings for row in read.rows] == [row["settings"] for row in facts["rows"]]
+    assert list(read.rows[0].settings)[:5] == list(results.COLUMNS)
+    assert read.rows[0].published.accuracy.validation == 0.9933
+    assert [question.claim for question in read.questions][-2:] == [None, "worse"]
+
+
+# --- pages for the report
+
+
+def test_a_page_shows_tables_and_runs_no_html(tmp_path):
+    two_rows(tmp_path, *disagreeing(10, 1, 0))
+    shown = page.page(written(tmp_path) + "\n<script>alert(1)</script>\n")
+    assert "<title>Finetuning ablations of GPT-2 on the SMS Spam Collection</title>" in shown
+    assert "<th>Model</th>" in shown and "<td>gpt2-small (124M)</td>" in shown
+    assert "<script" not in shown and "http" not in shown

@@ -1,0 +1,365 @@
+"""What the study shows: results/interpretation.md, and comparisons.csv with the numbers behind it.
+
+Says no more than the test of each comparison does, and how far that reaches.
+"""
+
+import argparse
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from tabulate import tabulate
+
+from ablations import cli, formats, results, statistics
+from ablations.comparisons import CleanPair, Comparison, Setting, compare_all
+from ablations.files import write_text
+from ablations.results import SPLITS, Results, Row
+
+COMPARATIVE = {"better": "more accurate than", "worse": "less accurate than"}
+
+CSV_HEADINGS = (
+    *("id", "question", "baseline", "variant", "settings", "confounded"),
+    *("baseline_accuracy", "variant_accuracy", "difference", "difference_low", "difference_high"),
+    *("unseen_difference", "only_baseline_right", "only_variant_right", "messages", "seeds"),
+    *("p", "adjusted_p", "verdict", "claim", "agrees", "published_difference"),
+    *("baseline_time_seconds", "variant_time_seconds", "time_ratio", "messages_needed"),
+)
+
+
+def markdown(study: Results, comparisons: Sequence[Comparison]) -> str:
+    """interpretation.md."""
+    parts = [f"# Interpretation: {study.title}"]
+    parts += [f"> **{note}**" for note in study.notes]
+    if comparisons:
+        parts += [_how_to_read(study, comparisons), "## In short", _summary(comparisons)]
+        for number, comparison in enumerate(comparisons, start=1):
+            parts.append(f"## {number}. {comparison.question.question}")
+            parts += _answer(comparison, study)
+    else:
+        parts.append("The configuration states no comparisons, so there is nothing to interpret.")
+    parts += _measured_beside_published(study)
+    return "\n\n".join(parts) + "\n"
+
+
+def _how_to_read(study: Results, comparisons: Sequence[Comparison]) -> str:
+    seeds = len(study.seeds)
+    many = len(comparisons) > 1
+    adjusted = f", adjusted for {len(comparisons)} comparisons by Holm's method" if many else ""
+    if seeds == 1:
+        test = "the exact McNemar test"
+        scope = (
+            "Every row was trained once, so each verdict is about two trained models; how much"
+            " another seed would change them was not measured."
+        )
+    elif seeds < statistics.SEEDS_FOR_NOISE:
+        test = "an exact sign-flip test over messages (McNemar's, for two seeds)"
+        scope = (
+            f"Every row was trained with {seeds} seeds, too few to measure the noise of training:"
+            " each verdict is about the trained models as they are, averaged over both seeds."
+        )
+    else:
+        test = "a score test that counts the noise of messages and of training"
+        scope = (
+            f"Every row was trained with {seeds} seeds; intervals and tests count both the choice"
+            " of messages and the noise of training."
+        )
+    return (
+        f"Rows are compared on the same {formats.count(len(study.test), 'test message')}."
+        f" A row is called better or worse only where {test}{adjusted}, gives p below"
+        f" {statistics.ALPHA}. The 95% intervals show the size of a difference in percentage"
+        f" points{', each by itself, not adjusted' if many else ''}. {scope}"
+    )
+
+
+def _summary(comparisons: Sequence[Comparison]) -> str:
+    lines = [
+        [
+            str(number),
+            f"`{comparison.variant.id}` against `{comparison.baseline.id}`",
+            f"{formats.points(comparison.difference)} ({_interval(comparison)})",
+            formats.p_value(comparison.adjusted_p),
+            comparison.verdict + (", confounded" if comparison.confounded else ""),
+            comparison.question.claim or "–",
+            {True: "yes", False: "no", None: "–"}[comparison.agrees],
+        ]
+        for number, comparison in enumerate(comparisons, start=1)
+    ]
+    headings = ["#", "Rows", "Difference in test accuracy (95% interval)"]
+    headings += ["Adjusted p" if len(comparisons) > 1 else "p", "Verdict", "Published", "Agree"]
+    return tabulate(lines, headings, tablefmt="github", disable_numparse=True)
+
+
+def _answer(comparison: Comparison, study: Results) -> list[str]:
+    """The paragraphs below a question: verdict first, then what it rests on."""
+    evidence = [_settings(comparison), _accuracies(comparison, study)]
+    if not comparison.decided:
+        evidence.append(_how_many(comparison, study))
+    evidence += [_time(comparison), _published(comparison)]
+    return [f"**{_verdict(comparison, study)}**", "\n".join(f"- {line}" for line in evidence)]
+
+
+def _verdict(comparison: Comparison, study: Results) -> str:
+    baseline, variant = f"`{comparison.baseline.id}`", f"`{comparison.variant.id}`"
+    seeds = len(study.seeds)
+    scope = {1: "these two trained models", 2: "these trained models (two seeds each)"}.get(seeds)
+    unmeasured = ", training noise not measured" if scope else ""
+    if comparison.decided:
+        subject = f"Of {scope}, {variant}" if scope else variant
+        over = "" if scope else f", over {seeds} seeds"
+        said = f"{subject} is {COMPARATIVE[comparison.verdict]} {baseline}{over}{unmeasured}"
+    else:
+        between = f", {scope}," if scope else f", over {seeds} seeds,"
+        said = (
+            f"Between {baseline} and {variant}{between} there is no detectable difference at this"
+            f" sample size{unmeasured}"
+        )
+    confounded = "; which of the settings is responsible cannot be told"
+    return f"{said}{confounded if comparison.confounded and comparison.decided else ''}."
+
+
+def _settings(comparison: Comparison) -> str:
+    settings = comparison.settings
+    if not settings:
+        return (
+            "The two rows have the same settings, so a difference between them can only be noise."
+        )
+    listed = "; ".join(
+        f"{setting.name} ({setting.baseline} → {setting.variant})" for setting in settings
+    )
+    rows = f"`{comparison.baseline.id}` → `{comparison.variant.id}`"
+    if len(settings) == 1:
+        return f"{rows} changes one setting: {listed}."
+    clean = " ".join(_clean(pair, comparison) for pair in comparison.clean_pairs)
+    return f"**Confounded:** {rows} changes {len(settings)} settings at once: {listed}. {clean}"
+
+
+def _clean(pair: CleanPair, comparison: Comparison) -> str:
+    name = pair.setting.name
+    if pair.baseline and pair.variant:
+        return f"For {name} alone compare `{pair.baseline}` with `{pair.variant}`."
+    return (
+        f"For {name} alone the study lacks a row: one like `{comparison.variant.id}` with {name}"
+        f" {pair.setting.baseline}."
+    )
+
+
+def _accuracies(comparison: Comparison, study: Results) -> str:
+    accuracies = [
+        formats.percents(study.right(row).mean(1).tolist())
+        for row in (comparison.baseline, comparison.variant)
+    ]
+    head = f"Test accuracy {accuracies[0]} → {accuracies[1]}"
+    if not comparison.lost and not comparison.gained:
+        same = "every test message alike" + (" with every seed" if len(study.seeds) > 1 else "")
+        return (
+            f"{head}: both rows classify {same}. A difference within {_interval(comparison)} points"
+            " is not excluded (95% interval)."
+        )
+    average = "on average " if len(study.seeds) > 1 else ""
+    parts = [
+        f"{head}: {_size(comparison)} (95% interval {_interval(comparison)})",
+        f"{average}{_messages(comparison.lost)} only `{comparison.baseline.id}` gets right,"
+        f" {_messages(comparison.gained)} only `{comparison.variant.id}`",
+        _p_values(comparison, study),
+    ]
+    if comparison.unseen_difference is not None and study.test.in_train.any():
+        unseen = len(study.test) - int(study.test.in_train.sum())
+        parts.append(
+            f"on the {formats.count(unseen, 'message')} not seen in training"
+            f" {formats.points(comparison.unseen_difference)}"
+        )
+    return "; ".join(parts) + "."
+
+
+def _size(comparison: Comparison) -> str:
+    if comparison.difference == 0:
+        return "a tie, 0.00 points"
+    return f"{formats.points(comparison.difference)} points"
+
+
+def _messages(number: float) -> str:
+    whole = formats.count(round(number), "message")
+    return whole if number == round(number) else f"{number:.1f} messages"
+
+
+def _p_values(comparison: Comparison, study: Results) -> str:
+    unadjusted = formats.p_value(comparison.p)
+    if len(study.questions) == 1:
+        return unadjusted
+    return f"{unadjusted}, adjusted {formats.p_value(comparison.adjusted_p)}"
+
+
+def _interval(comparison: Comparison) -> str:
+    return f"{formats.points(comparison.low)} to {formats.points(comparison.high)}"
+
+
+def _how_many(comparison: Comparison, study: Results) -> str:
+    observed = comparison.difference != 0
+    size = (
+        f"a true difference as large as the one measured ({_size(comparison)})"
+        if observed
+        else f"a true difference of {100 * comparison.planned_difference:g} point"
+    )
+    if comparison.messages_needed is None:
+        return (
+            f"No number of test messages would show {size}: training noise is too large for"
+            f" {formats.count(len(study.seeds), 'seed')}; more seeds would help."
+        )
+    hardest = (
+        f", at the strictest level that Holm's method asks of {len(study.questions)} comparisons"
+        if len(study.questions) > 1
+        else ""
+    )
+    return (
+        f"It would take about {_two_digits(comparison.messages_needed):,} test messages instead of"
+        f" {comparison.messages:,} to show {size} four times in five{hardest}."
+    )
+
+
+def _two_digits(number: int) -> int:
+    return int(float(f"{number:.1e}"))
+
+
+def _time(comparison: Comparison) -> str:
+    time = comparison.time
+    if time.ratio is None:
+        return f"Training times are not compared: {time.obstacle}."
+    ratio = f"{time.ratio:.2f}" if time.ratio < 10 else f"{time.ratio:.0f}"
+    said = (
+        f"Training time {formats.times([time.baseline])} → {formats.times([time.variant])},"
+        f" {ratio} times as long"
+    )
+    rows = (comparison.baseline, comparison.variant)
+    if not any(run.trunk_time_seconds for row in rows for run in row.runs):
+        return f"{said}."
+    return (
+        f"{said}, with the output of frozen layers computed once and reused"
+        f"{_published_ratio(comparison)}."
+    )
+
+
+def _published_ratio(comparison: Comparison) -> str:
+    one, other = comparison.baseline.published, comparison.variant.published
+    if not (one and other and one.training_time_min and other.training_time_min):
+        return ""
+    if one.device != other.device:
+        return ""
+    ratio = other.training_time_min / one.training_time_min
+    return f"; the published ratio, of loops that recompute everything, is {ratio:.2f}"
+
+
+def _published(comparison: Comparison) -> str:
+    claim, difference = comparison.question.claim, comparison.published_difference
+    if claim is None:
+        return "Nothing was published on this question."
+    one, other = comparison.baseline.published, comparison.variant.published
+    numbers = ""
+    if one and other and difference is not None:
+        numbers = (
+            f" ({formats.percent(one.accuracy.test)} → {formats.percent(other.accuracy.test)},"
+            f" {formats.points(difference)} points)"
+        )
+    if comparison.agrees:
+        return f"Published: {claim}{numbers}. The two agree."
+    said = f"Published: {claim}{numbers}. The two do not agree: here, {comparison.verdict}"
+    if difference is not None and comparison.low <= difference <= comparison.high:
+        return f"{said}, though the published difference lies within our interval."
+    return f"{said}."
+
+
+def _measured_beside_published(study: Results) -> Iterator[str]:
+    """A last section with one line for each row, where anything was published."""
+    yield "## Measured beside published"
+    if not any(row.published for row in study.rows):
+        yield "No published numbers are configured for these rows."
+        return
+    if study.notes:
+        yield (
+            "The published numbers are for GPT-2 on the SMS Spam Collection; with the stand-ins"
+            " named above they are no yardstick."
+        )
+    headings = ["#", "Row"]
+    what = {"train": "Training", "validation": "Validation", "test": "Test"}
+    headings += [f"{what[split]} acc, published (difference)" for split in SPLITS]
+    headings += ["Training time, published"]
+    lines = [
+        [str(number), row.id, *(_beside(row, split) for split in SPLITS), _times_beside(row)]
+        for number, row in enumerate(study.rows, start=1)
+    ]
+    yield tabulate(lines, headings, tablefmt="github", disable_numparse=True)
+
+
+def _beside(row: Row, split: str) -> str:
+    accuracies = [getattr(run.accuracy, split) for run in row.runs]
+    measured = formats.percents(accuracies)
+    if row.published is None:
+        return measured
+    published = getattr(row.published.accuracy, split)
+    difference = sum(accuracies) / len(accuracies) - published
+    return f"{measured}, {formats.percent(published)} ({formats.points(difference)})"
+
+
+def _times_beside(row: Row) -> str:
+    measured = formats.times([run.training_time_seconds for run in row.runs])
+    devices = formats.names(list(dict.fromkeys(run.device for run in row.runs)))
+    published = row.published
+    if published is None or published.training_time_min is None:
+        return f"{measured} ({devices})"
+    device = f" ({published.device})" if published.device else ""
+    return f"{measured} ({devices}), {published.training_time_min:.2f} min{device}"
+
+
+def comma_separated(comparisons: Sequence[Comparison]) -> str:
+    """comparisons.csv: one line per comparison; accuracies and differences are fractions."""
+    lines = [
+        {
+            "id": comparison.question.id,
+            "question": comparison.question.question,
+            "baseline": comparison.baseline.id,
+            "variant": comparison.variant.id,
+            "settings": "; ".join(_changed(setting) for setting in comparison.settings),
+            "confounded": str(comparison.confounded).lower(),
+            "baseline_accuracy": comparison.baseline_accuracy,
+            "variant_accuracy": comparison.variant_accuracy,
+            "difference": comparison.difference,
+            "difference_low": comparison.low,
+            "difference_high": comparison.high,
+            "unseen_difference": comparison.unseen_difference,
+            "only_baseline_right": comparison.lost,
+            "only_variant_right": comparison.gained,
+            "messages": comparison.messages,
+            "seeds": len(comparison.baseline.runs),
+            "p": comparison.p,
+            "adjusted_p": comparison.adjusted_p,
+            "verdict": comparison.verdict,
+            "claim": comparison.question.claim,
+            "agrees": {True: "true", False: "false", None: None}[comparison.agrees],
+            "published_difference": comparison.published_difference,
+            "baseline_time_seconds": comparison.time.baseline,
+            "variant_time_seconds": comparison.time.variant,
+            "time_ratio": comparison.time.ratio,
+            "messages_needed": None if comparison.decided else comparison.messages_needed,
+        }
+        for comparison in comparisons
+    ]
+    return formats.comma_separated(lines, CSV_HEADINGS)
+
+
+def _changed(setting: Setting) -> str:
+    return f"{setting.name}: {setting.baseline} → {setting.variant}"
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Writes both files."""
+    study = results.load(arguments.study, arguments.runs, arguments.data)
+    comparisons = compare_all(study)
+    write_text(arguments.csv, comma_separated(comparisons))
+    write_text(arguments.markdown, markdown(study, comparisons))
+    cli.log.info("%s", formats.count(len(comparisons), "comparison"))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(prog="python -m ablations.interpretation", description=__doc__)
+    results.add_arguments(parser)
+    parser.add_argument("--markdown", type=Path, required=True, help="interpretation.md to write")
+    parser.add_argument("--csv", type=Path, required=True, help="comparisons.csv to write")
+    cli.run(parser, main)
