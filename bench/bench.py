@@ -1,0 +1,380 @@
+#!/usr/bin/env python3
+"""What reuse saves: each row against two loops that recompute everything, on this machine.
+
+    make bench                                               GPT-2 small, medium and large
+    .venv/bin/python bench/bench.py --rows baseline --rounds 9   one row, more rounds
+    .venv/bin/python bench/bench.py --sizes nano nano nano   a look within a minute
+
+(plain) our own blocks, batch 8, PyTorch's default AdamW, every layer at every step and position;
+(transformers) its GPT-2 with a classification head in an ordinary loop. Same random weights, token
+ids, batches and precision. A whole run takes hours, so parts are timed, in turn on the same machine
+(a step and an evaluation of each loop, a batch of the trunk), and scaled to the run's own counts;
+each number is the median over the rounds.
+"""
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from tabulate import tabulate
+from torch import Tensor, nn
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "workflow"))
+
+from ablations import device, hidden_states, model, train
+from ablations.cut import Dimensions, first_trained, trunk_depth
+
+SIZES = {
+    "nano": Dimensions(4, 4, 32, 1024, 50257),
+    "small": Dimensions(12, 12, 768, 1024, 50257),
+    "medium": Dimensions(24, 16, 1024, 1024, 50257),
+    "large": Dimensions(36, 20, 1280, 1024, 50257),
+}
+MESSAGES = {"train": 1045, "validation": 149, "test": 300}
+TRAINING = {
+    "epochs": 5,
+    "batch_size": 8,
+    "learning_rate": 5e-5,
+    "weight_decay": 0.1,
+    "eval_every": 50,
+    "eval_batches": 5,
+}
+SEED = 123
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the table, as far as its cost goes; tokens up to the classified one."""
+
+    id: str
+    size: str
+    trainable_layers: str
+    tokens: int
+    padded: int
+
+
+def rows(small: str, medium: str, large: str) -> list[Row]:
+    """The published eight."""
+    return [
+        Row("baseline", small, "last_block", 120, 120),
+        Row("first-token", small, "last_block", 1, 120),
+        Row("last-layer", small, "last_layer", 120, 120),
+        Row("all-layers", small, "all", 120, 120),
+        Row("medium", medium, "last_block", 120, 120),
+        Row("large", large, "last_block", 120, 120),
+        Row("random-weights", small, "all", 120, 120),
+        Row("full-context", small, "last_block", 1024, 1024),
+    ]
+
+
+class Ours:
+    """The workflow's own code, cut into trunk batches, steps and evaluations."""
+
+    def __init__(self, row: Row, layers: nn.Sequential, ids: Tensor, machine: device.Device):
+        d = SIZES[row.size]
+        self.row, self.machine, self.ids = row, machine, ids[:, : row.tokens]
+        self.depth = trunk_depth(row.trainable_layers, d.n_layer)
+        self.start = first_trained(row.trainable_layers, d.n_layer)
+        self.trunk, self.between = layers[: self.depth], layers[self.depth : self.start]
+        self.tail = nn.Sequential(*layers[self.start :])
+        self.tail.requires_grad_(True)
+        for frozen in (self.trunk, self.between):
+            hidden_states.freeze(frozen, machine)
+        sample = self._outputs(self.ids[:40])
+        inputs = sample[torch.arange(max(MESSAGES.values())) % 40]
+        tokens = inputs.shape[1] if inputs.ndim == 3 or row.trainable_layers == "all" else 1
+        self.splits = {
+            split: train.Split(inputs[:count], tokens, torch.arange(count) % 2)
+            for split, count in MESSAGES.items()
+        }
+        self.plan = train.schedule(SEED, MESSAGES, TRAINING)
+
+    def _outputs(self, ids: Tensor) -> Tensor:
+        outputs: Tensor = ids
+        for layers in (self.trunk, self.between):
+            if len(layers):
+                length = outputs.shape[1]
+                parts = hidden_states.batches(len(outputs), length)
+                found = hidden_states.forward(layers, outputs, parts, self.machine, "")
+                outputs = torch.cat(list(found))
+        return outputs
+
+    def frozen_batch(self) -> float:
+        """Seconds per message through all frozen layers."""
+        if not self.depth:
+            return 0.0
+        batch = self.ids[hidden_states.batches(len(self.ids), self.row.tokens)[0]]
+        return timed(lambda: self._outputs(batch)) / len(batch)
+
+    def steps(self, count: int) -> float:
+        """Seconds per step."""
+        part = train.Schedule(self.plan.steps[:count], count, {}, {}, [])
+        return timed(lambda: self._train(part)) / count
+
+    def _train(self, plan: train.Schedule) -> None:
+        train.train(self.tail, self.splits, plan, TRAINING, self.machine)
+
+    def evaluation(self) -> float:
+        """Seconds for one evaluation: 5 batches of train, 5 of validation."""
+        found = self.plan.losses[0]
+        return timed(
+            lambda: [train._loss(self.tail, self.splits[s], found[s], self.machine) for s in found]
+        )
+
+
+class Loop:
+    """An ordinary loop: every layer, every position, batch by batch."""
+
+    def __init__(
+        self, forward: Callable[[Tensor], Tensor], trained: list[nn.Parameter], ids: Tensor
+    ):
+        self.forward, self.ids = forward, ids
+        self.labels = torch.arange(len(ids)) % 2
+        self.optimizer = torch.optim.AdamW(trained, lr=5e-5, weight_decay=0.1)
+        self.plan = train.schedule(SEED, MESSAGES, TRAINING)
+
+    def steps(self, count: int) -> float:
+        """Seconds per step."""
+
+        def run() -> None:
+            for batch in self.plan.steps[:count]:
+                picked = torch.tensor(batch) % len(self.ids)
+                self.optimizer.zero_grad()
+                F.cross_entropy(self.forward(self.ids[picked]), self.labels[picked]).backward()
+                self.optimizer.step()
+
+        return timed(run) / count
+
+    def evaluation(self, batches: int) -> float:
+        """Seconds for one evaluation of 10 batches, from so many of them."""
+
+        def run() -> None:
+            with torch.no_grad():
+                for batch in self.plan.steps[:batches]:
+                    self.forward(self.ids[torch.tensor(batch) % len(self.ids)])
+
+        return timed(run) * 10 / batches
+
+
+def plain(row: Row, layers: nn.Sequential, ids: Tensor, machine: device.Device) -> Loop:
+    """Our own blocks, without reuse: the classified position of the whole last block's output."""
+    position = row.tokens - 1
+
+    def forward(batch: Tensor) -> Tensor:
+        with machine.autocast():
+            x = layers[0](batch)
+            for block in layers[1:-2]:
+                x = model.Block.forward(block, x)
+            return layers[-1](layers[-2](x[:, position])).float()
+
+    trained = list(
+        layers[first_trained(row.trainable_layers, SIZES[row.size].n_layer) :].parameters()
+    )
+    return Loop(forward, trained, ids)
+
+
+def transformers_loop(row: Row, ids: Tensor, machine: device.Device) -> Loop:
+    """transformers' GPT-2 with a head on the classified position."""
+    import transformers
+
+    d = SIZES[row.size]
+    config = transformers.GPT2Config(
+        **vars(d), resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, use_cache=False
+    )
+    body = transformers.GPT2Model(config)
+    head = nn.Linear(d.n_embd, 2)
+    body.requires_grad_(row.trainable_layers == "all")
+    if row.trainable_layers == "last_block":
+        body.h[-1].requires_grad_(True)
+        body.ln_f.requires_grad_(True)
+    trained = [p for p in (*body.parameters(), *head.parameters()) if p.requires_grad]
+    position = row.tokens - 1
+
+    def forward(batch: Tensor) -> Tensor:
+        with machine.autocast():
+            return head(body(batch).last_hidden_state[:, position]).float()
+
+    return Loop(forward, trained, ids)
+
+
+def timed(run: Callable[[], object]) -> float:
+    """Seconds that one call takes."""
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+def random_model(size: str) -> nn.Sequential:
+    """All layers and the head, randomly initialised."""
+    d = SIZES[size]
+    return model.random_layers(d, SEED, 0, d.n_layer + 2).append(model.head(d, SEED))
+
+
+def measure(row: Row, rounds: int, machine: device.Device, peers: bool) -> dict[str, float]:
+    """Medians over the rounds, in seconds: our parts, and the loops' whole runs."""
+    ids = torch.randint(50257, (40, row.padded), generator=torch.Generator().manual_seed(SEED))
+    layers = random_model(row.size)
+    ours, naive = Ours(row, layers, ids, machine), plain(row, layers, ids, machine)
+    theirs = transformers_loop(row, ids, machine) if peers else None
+    counted = len(ours.plan.losses) + len(ours.plan.accuracies)
+    few = 2 if row.trainable_layers == "all" else 20
+    found: dict[str, list[float]] = {}
+    for round in range(-1, rounds):  # the first round warms up
+        part = {
+            "frozen": ours.frozen_batch() * (MESSAGES["train"] + 40),
+            "loop": ours.steps(few) * len(ours.plan.steps) + ours.evaluation() * counted,
+        }
+        for name, loop in (("plain", naive), ("transformers", theirs)):
+            if loop:
+                part[name] = loop.steps(2) * len(loop.plan.steps) + loop.evaluation(2) * counted
+        if round >= 0:
+            for name, seconds in part.items():
+                found.setdefault(name, []).append(seconds)
+    return {name: statistics.median(seconds) for name, seconds in found.items()}
+
+
+def peak_memory(row: Row, which: str, machine: device.Device) -> int:
+    """The process's peak in bytes after two steps and an evaluation; run it in a process of its own.
+
+    Ours is `trunk` (a process that loads the frozen layers and runs a batch) and `tail` (one that
+    loads the rest and reads a whole file of hidden states through a memory map).
+    """
+    d = SIZES[row.size]
+    depth = trunk_depth(row.trainable_layers, d.n_layer)
+    ids = torch.randint(50257, (40, row.padded), generator=torch.Generator().manual_seed(SEED))
+    if which == "trunk":
+        trunk = hidden_states.freeze(model.random_layers(d, SEED, 0, depth), machine)
+        parts = hidden_states.batches(40, row.tokens)[:2]
+        list(hidden_states.forward(trunk, ids[:, : row.tokens], parts, machine, ""))
+    elif which == "tail":
+        tail = model.random_layers(d, SEED, depth, d.n_layer + 2).append(model.head(d, SEED))
+        with tempfile.NamedTemporaryFile() as file:
+            shape = (sum(MESSAGES.values()), row.tokens, d.n_embd)
+            states = np.memmap(file, np.float32, "w+", shape=shape)
+            inputs = torch.from_numpy(states) if depth else ids[torch.arange(shape[0]) % 40]
+            splits = {"train": train.Split(inputs, row.tokens, torch.arange(shape[0]) % 2)}
+            plan = train.Schedule([list(range(8))] * 2, 2, {}, {}, [])
+            train.train(tail, splits, plan, TRAINING, machine)
+            if depth:
+                inputs.sum()  # every page is read once in a real run
+            train.evaluate(tail, splits["train"], list(range(40)), machine)
+    else:
+        loop = (
+            transformers_loop(row, ids, machine)
+            if which == "transformers"
+            else plain(row, random_model(row.size), ids, machine)
+        )
+        loop.steps(2)
+        loop.evaluation(1)
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def in_a_process(row: Row, which: str, precision: str, threads: int) -> int:
+    """peak_memory, measured by itself."""
+    command = [sys.executable, __file__, "--peak", row.id, which, "--sizes", row.size, row.size]
+    command += [row.size, "--precision", precision, "--threads", str(threads)]
+    return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def report(found: dict[str, dict[str, float]], trunk_of: dict[str, str]) -> str:
+    """The results as Markdown tables."""
+    lines = []
+    for id, part in found.items():
+        ours = part["frozen"] + part["loop"]
+        line = [id, ours, part["plain"], part["plain"] / ours]
+        if "transformers" in part:
+            line += [part["transformers"], part["transformers"] / ours]
+        lines.append(line)
+    columns = ["row", "ours (s)", "plain (s)", "plain / ours", "transformers (s)", "transf. / ours"]
+    text = tabulate(lines, columns[: len(lines[0])], tablefmt="github", floatfmt=".2f")
+    shared = sum(
+        part["loop"] + (part["frozen"] if trunk_of[id] == id else 0.0) for id, part in found.items()
+    )
+    whole = sum(part["plain"] for part in found.values())
+    text += f"\n\nWhole table: ours {shared:.0f} s, trunks shared; plain {whole:.0f} s; "
+    text += f"ratio {whole / shared:.2f}\n\n"
+    if "baseline" in found:
+        frozen, loop = found["baseline"]["frozen"], found["baseline"]["loop"]
+        many = [
+            [
+                n,
+                frozen + n * loop,
+                n * found["baseline"]["plain"],
+                (frozen + n * loop) / (frozen + loop),
+            ]
+            for n in (1, 3, 10)
+        ]
+        heads = ["seeds of the baseline", "ours (s)", "plain (s)", "ours, in runs of one seed"]
+        text += tabulate(many, heads, tablefmt="github", floatfmt=".2f")
+    return text
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--sizes", nargs=3, choices=SIZES, default=["small", "medium", "large"])
+    parser.add_argument("--rows", nargs="*", help="only these")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--precision", default="float32")
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--transformers", action="store_true", help="time that loop too")
+    parser.add_argument("--memory", action="store_true", help="peak memory instead of time")
+    parser.add_argument("--peak", nargs=2, metavar=("ROW", "WHICH"), help=argparse.SUPPRESS)
+    parser.add_argument("--output", type=Path, help="the measured seconds, as JSON")
+    arguments = parser.parse_args()
+    machine = device.choose(arguments.precision, arguments.threads)
+    table = {row.id: row for row in rows(*arguments.sizes)}
+    if arguments.peak:
+        print(peak_memory(table[arguments.peak[0]], arguments.peak[1], machine))
+        return
+    chosen = [row for row in table.values() if not arguments.rows or row.id in arguments.rows]
+    if arguments.memory:
+        lines = []
+        for row in chosen:
+            kinds = (
+                ["trunk", "tail", "plain"] if row.trainable_layers != "all" else ["tail", "plain"]
+            )
+            peak = {
+                kind: in_a_process(row, kind, arguments.precision, arguments.threads)
+                for kind in kinds
+            }
+            lines.append([row.id, *(peak.get(k, 0) / 1e9 for k in ("trunk", "tail", "plain"))])
+            print(lines[-1], file=sys.stderr)
+        print(
+            tabulate(
+                lines, ["row", "trunk (GB)", "tail (GB)", "plain (GB)"], "github", floatfmt=".2f"
+            )
+        )
+        return
+    print(
+        f"{machine.name}, {arguments.threads} threads, {machine.precision}, torch {torch.__version__}"
+    )
+    found = {}
+    for row in chosen:
+        found[row.id] = measure(row, arguments.rounds, machine, arguments.transformers)
+        print(
+            row.id, {k: round(v, 2) for k, v in found[row.id].items()}, file=sys.stderr, flush=True
+        )
+        if arguments.output:
+            arguments.output.write_text(json.dumps(found, indent=1))
+    first: dict[tuple[str, int], str] = {}
+    trunk_of = {row.id: first.setdefault((row.size, row.tokens), row.id) for row in chosen}
+    print(report(found, trunk_of))
+
+
+if __name__ == "__main__":
+    main()
