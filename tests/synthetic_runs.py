@@ -2,6 +2,7 @@
 
 import copy
 import csv
+import functools
 import json
 import subprocess
 import sys
@@ -16,7 +17,12 @@ ROOT = Path(__file__).parents[1]
 
 def configuration(**changes):
     """config.yaml as plain values, with top-level keys replaced."""
-    return yaml.safe_load((ROOT / "config.yaml").read_text()) | changes
+    return copy.deepcopy(_default()) | changes
+
+
+@functools.cache
+def _default():
+    return yaml.safe_load((ROOT / "config.yaml").read_text())
 
 
 def eight_rows(folder, seeds=(123,), messages=300, **metrics):
@@ -35,9 +41,7 @@ def two_rows(folder, baseline, variant, changed=None, comparison=None, notes=(),
     """Two rows, one comparison; `baseline` and `variant` are right answers [seeds, messages]."""
     seeds = range(100, 100 + len(baseline))
     changed = changed or {"trainable_token": "first"}
-    shape = {"n_layer": 12, "n_head": 12, "n_embd": 768}
-    hub = {"repo": "a/b", "revision": "main", **shape}
-    rows = [copy.deepcopy(configuration()["rows"][0]), {"id": "variant", **changed}]
+    rows = [configuration()["rows"][0], {"id": "variant", **changed}]
     question = {"id": "q", "question": "Does it matter?", "baseline": "baseline"}
     rows[0].pop("published")
     if comparison and "published" in comparison:
@@ -45,7 +49,6 @@ def two_rows(folder, baseline, variant, changed=None, comparison=None, notes=(),
     made = configuration(
         seeds=list(seeds),
         rows=rows,
-        models=configuration()["models"] | {"other (1M)": hub},
         comparisons=[question | {"variant": "variant"} | (comparison or {})],
     )
     facts = study.facts(config.parse(made)) | {"notes": list(notes)}

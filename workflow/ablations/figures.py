@@ -95,7 +95,8 @@ def accuracy_and_time(study: Results) -> Figure:
         study, 9, max(4.6, 1.5 + 0.19 * len(rows)), "What a row costs, and what it gives"
     )
     axes = figure.subplots()
-    times = [float(np.mean([run.training_time_seconds for run in row.runs])) for row in rows]
+    means = [np.mean([run.training_time_seconds for run in row.runs]) for row in rows]
+    times = [max(float(mean), DURATIONS[0]) for mean in means]  # a log axis has no place for 0
     values = [100 * float(study.right(row).mean()) for row in rows]
     for row, time, value in zip(rows, times, values, strict=True):
         low, high = statistics.wilson(value / 100, len(study.test))

@@ -282,11 +282,11 @@ def _extremes(outcomes: Sequence[Outcome]) -> str:
     above = [outcome for outcome in outcomes if outcome.coverage > high]
     coverages = [outcome.coverage for outcome in outcomes]
     shares = max((outcome.cell.share for outcome in above), default=0)
-    where = f", all with at most {100 * shares:g}% discordant" if above else ""
+    where = f" (all with at most {100 * shares:g}% discordant)" if above else ""
     return (
-        f"coverage runs from {100 * min(coverages):.1f} to {100 * max(coverages):.1f}%:"
-        f" {len(below)} of {len(outcomes)} cells are below {100 * low:g}% and {len(above)} above"
-        f" {100 * high:g}%{where}."
+        f"coverage runs from {100 * min(coverages):.1f} to {100 * max(coverages):.1f}%."
+        f" Cells below {100 * low:g}%: {len(below)} of {len(outcomes)};"
+        f" above {100 * high:g}%: {len(above)}{where}."
     )
 
 
