@@ -4,12 +4,12 @@ import copy
 import csv
 import functools
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import yaml
+
+import programs
 from ablations import config, results, study
 
 ROOT = Path(__file__).parents[1]
@@ -124,11 +124,8 @@ def load(folder):
 
 def program(folder, module, *outputs):
     """Runs a program on a study as a rule does."""
-    command = [sys.executable, "-m", f"ablations.{module}"]
-    command += ["--study", folder / "study.json", "--runs", folder / "runs"]
-    command += ["--data", folder / "data", *outputs]
-    path = {"PYTHONPATH": str(ROOT / "workflow"), "PATH": "/usr/bin:/bin", "HOME": str(folder)}
-    return subprocess.run(list(map(str, command)), env=path, capture_output=True, text=True)
+    study_options = ["--study", folder / "study.json", "--runs", folder / "runs"]
+    return programs.run(f"ablations.{module}", *study_options, "--data", folder / "data", *outputs)
 
 
 def disagreeing(messages, lost, gained, seeds=1):

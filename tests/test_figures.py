@@ -3,6 +3,7 @@ import itertools
 import matplotlib
 import numpy as np
 import pytest
+
 from ablations import config, figures, study
 from ablations.comparisons import compare_all
 from synthetic_runs import configuration, disagreeing, load, program, two_rows, write

@@ -3,10 +3,11 @@ import json
 
 import numpy as np
 import pytest
-from ablations import config, interpretation, study
-from ablations.comparisons import compare_all
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
+from ablations import config, interpretation, study
+from ablations.comparisons import compare_all
 from synthetic_runs import configuration, disagreeing, eight_rows, load, program, two_rows, write
 
 

@@ -4,13 +4,14 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from ablations import simulation, statistics
-from ablations.errors import UserError
-from ablations.simulation import Cell, enumerate_one_seed, simulate
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import optimize
 from statsmodels.stats.contingency_tables import mcnemar
+
+from ablations import simulation, statistics
+from ablations.errors import UserError
+from ablations.simulation import Cell, enumerate_one_seed, simulate
 from synthetic_runs import disagreeing
 
 COUNTS = st.integers(0, 40)

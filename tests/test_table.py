@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+
 import synthetic_runs
 from ablations import config, formats, mistakes, page, results, study, table
 from ablations.errors import UserError
