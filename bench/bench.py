@@ -7,9 +7,9 @@
 
 (plain) our own blocks, batch 8, PyTorch's default AdamW, every layer at every step and position;
 (transformers) its GPT-2 with a classification head in an ordinary loop. Same random weights, token
-ids, batches and precision. A whole run takes hours, so parts are timed, in turn on the same machine
-(a step and an evaluation of each loop, a batch of the trunk), and scaled to the run's own counts;
-each number is the median over the rounds.
+ids, batches and precision. A whole run takes hours, so parts are timed (a step and an evaluation of
+each loop, a batch of the trunk) and scaled to the run's own counts. Each loop has a process of its
+own, and they take turns on the same machine; each number is the median over the rounds.
 """
 
 import argparse
@@ -222,31 +222,60 @@ def random_model(size: str) -> nn.Sequential:
     return model.random_layers(d, SEED, 0, d.n_layer + 2).append(model.head(d, SEED))
 
 
-def measure(row: Row, rounds: int, machine: device.Device, peers: bool) -> dict[str, float]:
-    """Medians over the rounds, in seconds: our parts, and the loops' whole runs."""
+def serve(row: Row, which: str, machine: device.Device) -> None:
+    """Answers each line of stdin with one timing of a loop, as JSON: the seconds of a whole run."""
     ids = torch.randint(50257, (40, row.padded), generator=torch.Generator().manual_seed(SEED))
-    layers = random_model(row.size)
-    ours, naive = Ours(row, layers, ids, machine), plain(row, layers, ids, machine)
-    theirs = transformers_loop(row, ids, machine) if peers else None
-    counted = len(ours.plan.losses) + len(ours.plan.accuracies)
-    few = 2 if row.trainable_layers == "all" else 20
+    plan = train.schedule(SEED, MESSAGES, TRAINING)
+    evaluations = len(plan.losses) + len(plan.accuracies)
+    if which == "ours":
+        ours = Ours(row, random_model(row.size), ids, machine)
+        few = 2 if row.trainable_layers == "all" else 20
+
+        def once() -> dict[str, float]:
+            return {
+                "frozen": ours.frozen_batch() * (MESSAGES["train"] + 40),
+                "loop": ours.steps(few) * len(plan.steps) + ours.evaluation() * evaluations,
+            }
+    else:
+        loop = (
+            transformers_loop(row, ids, machine)
+            if which == "transformers"
+            else plain(row, random_model(row.size), ids, machine)
+        )
+
+        def once() -> dict[str, float]:
+            return {which: loop.steps(2) * len(plan.steps) + loop.evaluation(2) * evaluations}
+
+    for _ in sys.stdin:
+        print(json.dumps(once()), flush=True)
+
+
+def measure(row: Row, rounds: int, kinds: list[str], options: list[str]) -> dict[str, float]:
+    """Medians over the rounds: our parts and the loops' whole runs, in seconds.
+
+    Each loop has a process of its own, as it would; they take turns.
+    """
+    pipe = subprocess.PIPE
+    command = [sys.executable, __file__, *options, "--serve", row.id]
+    loops = [
+        subprocess.Popen([*command, kind], stdin=pipe, stdout=pipe, text=True) for kind in kinds
+    ]
     found: dict[str, list[float]] = {}
     for round in range(-1, rounds):  # the first round warms up
-        part = {
-            "frozen": ours.frozen_batch() * (MESSAGES["train"] + 40),
-            "loop": ours.steps(few) * len(ours.plan.steps) + ours.evaluation() * counted,
-        }
-        for name, loop in (("plain", naive), ("transformers", theirs)):
-            if loop:
-                part[name] = loop.steps(2) * len(loop.plan.steps) + loop.evaluation(2) * counted
-        if round >= 0:
-            for name, seconds in part.items():
-                found.setdefault(name, []).append(seconds)
+        for loop in loops:
+            assert loop.stdin and loop.stdout
+            print(file=loop.stdin, flush=True)
+            part = json.loads(loop.stdout.readline())
+            if round >= 0:
+                for name, seconds in part.items():
+                    found.setdefault(name, []).append(seconds)
+    for loop in loops:
+        loop.communicate()
     return {name: statistics.median(seconds) for name, seconds in found.items()}
 
 
 def peak_memory(row: Row, which: str, machine: device.Device) -> int:
-    """The process's peak in bytes after two steps and an evaluation; run it in a process of its own.
+    """The process's peak in bytes after two steps and an evaluation, in a process of its own.
 
     Ours is `trunk` (a process that loads the frozen layers and runs a batch) and `tail` (one that
     loads the rest and reads a whole file of hidden states through a memory map).
@@ -281,10 +310,9 @@ def peak_memory(row: Row, which: str, machine: device.Device) -> int:
     return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def in_a_process(row: Row, which: str, precision: str, threads: int) -> int:
+def in_a_process(row: Row, which: str, options: list[str]) -> int:
     """peak_memory, measured by itself."""
-    command = [sys.executable, __file__, "--peak", row.id, which, "--sizes", row.size, row.size]
-    command += [row.size, "--precision", precision, "--threads", str(threads)]
+    command = [sys.executable, __file__, *options, "--peak", row.id, which]
     return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
@@ -321,6 +349,17 @@ def report(found: dict[str, dict[str, float]], trunk_of: dict[str, str]) -> str:
     return text
 
 
+def memory(chosen: list[Row], options: list[str]) -> str:
+    """Peak memory per row, of our two jobs and of the plain loop."""
+    lines = []
+    for row in chosen:
+        kinds = ["tail", "plain"] if row.trainable_layers == "all" else ["trunk", "tail", "plain"]
+        peak = {kind: in_a_process(row, kind, options) / 1e9 for kind in kinds}
+        lines.append([row.id, *(peak.get(kind) for kind in ("trunk", "tail", "plain"))])
+    heads = ["row", "trunk job (GB)", "train job (GB)", "plain loop (GB)"]
+    return tabulate(lines, heads, tablefmt="github", floatfmt=".2f")
+
+
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(
@@ -333,39 +372,37 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--transformers", action="store_true", help="time that loop too")
     parser.add_argument("--memory", action="store_true", help="peak memory instead of time")
-    parser.add_argument("--peak", nargs=2, metavar=("ROW", "WHICH"), help=argparse.SUPPRESS)
+    for hidden in ("--serve", "--peak"):  # a process of this program asks another
+        parser.add_argument(hidden, nargs=2, metavar=("ROW", "LOOP"), help=argparse.SUPPRESS)
     parser.add_argument("--output", type=Path, help="the measured seconds, as JSON")
     arguments = parser.parse_args()
-    machine = device.choose(arguments.precision, arguments.threads)
     table = {row.id: row for row in rows(*arguments.sizes)}
-    if arguments.peak:
-        print(peak_memory(table[arguments.peak[0]], arguments.peak[1], machine))
+    served = arguments.serve or arguments.peak
+    if served:
+        row, which = table[served[0]], served[1]
+        if which in ("plain", "transformers"):
+            ordinary = device.Device(torch.device("cpu"), arguments.precision)
+            torch.set_num_threads(arguments.threads)
+            machine = ordinary
+        else:
+            machine = device.choose(arguments.precision, arguments.threads)
+        if arguments.serve:
+            serve(row, which, machine)
+        else:
+            print(peak_memory(row, which, machine))
         return
+    options = ["--sizes", *arguments.sizes, "--precision", arguments.precision]
+    options += ["--threads", str(arguments.threads)]
     chosen = [row for row in table.values() if not arguments.rows or row.id in arguments.rows]
     if arguments.memory:
-        lines = []
-        for row in chosen:
-            kinds = (
-                ["trunk", "tail", "plain"] if row.trainable_layers != "all" else ["tail", "plain"]
-            )
-            peak = {
-                kind: in_a_process(row, kind, arguments.precision, arguments.threads)
-                for kind in kinds
-            }
-            lines.append([row.id, *(peak.get(k, 0) / 1e9 for k in ("trunk", "tail", "plain"))])
-            print(lines[-1], file=sys.stderr)
-        print(
-            tabulate(
-                lines, ["row", "trunk (GB)", "tail (GB)", "plain (GB)"], "github", floatfmt=".2f"
-            )
-        )
+        print(memory(chosen, options))
         return
-    print(
-        f"{machine.name}, {arguments.threads} threads, {machine.precision}, torch {torch.__version__}"
-    )
+    machine = device.choose(arguments.precision, arguments.threads)
+    print(f"{machine.name}, {arguments.threads} threads, {machine.precision}, {torch.__version__}")
+    kinds = ["ours", "plain"] + ["transformers"] * arguments.transformers
     found = {}
     for row in chosen:
-        found[row.id] = measure(row, arguments.rounds, machine, arguments.transformers)
+        found[row.id] = measure(row, arguments.rounds, kinds, options)
         print(
             row.id, {k: round(v, 2) for k, v in found[row.id].items()}, file=sys.stderr, flush=True
         )

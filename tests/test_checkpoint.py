@@ -12,15 +12,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import programs
 import pytest
 import torch
-from ablations import checkpoint, weights
-from ablations.errors import UserError
-from hub_server import REVISION, Fault, HubServer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load, save
+
+import programs
+from ablations import checkpoint, weights
+from ablations.errors import UserError
+from hub_server import REVISION, Fault, HubServer
 
 LIBRARY = Path(__file__).parents[1] / "workflow"
 REPO = "someone/tiny"

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from ablations import download
 from ablations.errors import UserError
 from hub_server import Fault, HubServer

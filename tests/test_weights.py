@@ -3,9 +3,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
+
 from ablations import checkpoint, weights
 from ablations.errors import UserError
-from safetensors.torch import save_file
 
 DIMENSIONS = {"n_layer": 2, "n_head": 2, "n_embd": 4, "n_positions": 8, "vocab_size": 11}
 NAMES = list(weights.tensor_shapes(DIMENSIONS))

@@ -104,7 +104,8 @@ class LastBlock(Block):
         probe = torch.einsum("bhd,hdc->bhc", query, key) * scale
         scores = probe @ n.transpose(1, 2) / math.sqrt(query.shape[-1])  # (B, H, T)
         mean = scores.softmax(-1) @ n * scale + shift  # (B, H, C); the weights sum to 1
-        return torch.einsum("bhc,hdc->bhd", mean, value).flatten(1) + self.value.bias
+        mixed = value @ mean.permute(1, 2, 0)  # (H, D, B): the weight's gradient keeps its layout
+        return mixed.permute(2, 0, 1).flatten(1) + self.value.bias
 
 
 def _draw(dimensions: Dimensions) -> Iterator[nn.Module]:
