@@ -1,21 +1,19 @@
 # The validated configuration, and the lookups that rules share. Logic lives in ../ablations.
 import json
 import os
+import re
 import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
 WORKFLOW = Path(workflow.current_basedir).parent
-
-# Jobs import the library from here, installed or not: also under conda, SLURM and as a module.
 sys.path.insert(0, str(WORKFLOW))
-os.environ["PYTHONPATH"] = os.pathsep.join(
-    [str(WORKFLOW), *filter(None, [os.environ.get("PYTHONPATH")])]
-)
 
 from ablations import config as configuration
 from ablations import cut
+from ablations.checkpoint import path_sha256
+from ablations.config import Folder, Generated, Hub, Pretrain
 from ablations.errors import UserError
 
 try:
@@ -24,9 +22,14 @@ except UserError as error:
     raise WorkflowError(f"The configuration is not valid.\n{error}") from None
 
 # What no result depends on reaches the jobs by environment: as a parameter it would rerun them.
-os.environ["ABLATIONS_CACHE_GB"] = str(STUDY.cache_gb)
-if STUDY.mirror:
-    os.environ["ABLATIONS_MIRROR"] = STUDY.mirror
+# They import the library from here, installed or not: also under conda, SLURM and as a module.
+os.environ.update(
+    PYTHONPATH=os.pathsep.join(
+        [str(WORKFLOW), *filter(None, [os.environ.get("PYTHONPATH")])]
+    ),
+    ABLATIONS_CACHE_GB=str(STUDY.cache_gb),
+    **({"ABLATIONS_MIRROR": STUDY.mirror} if STUDY.mirror else {}),
+)
 
 # Without a limit on gpu, Snakemake would start as many training jobs on one GPU as it has cores.
 # (On a cluster, where `nodes` is set, the scheduler counts the GPUs.)
@@ -38,20 +41,29 @@ if (
     workflow.register_resource("gpu", 1)
 
 
-wildcard_constraints:
-    row="[a-z0-9][a-z0-9-]*",
-    seed="[0-9]+",
-    model="[A-Za-z0-9][A-Za-z0-9.-]*",
-
-
-RUNS = [(row.id, seed) for row in STUDY.rows for seed in STUDY.seeds]
+ROWS = {row.id: row for row in STUDY.rows}
 MODELS = {model.slug: model for model in STUDY.models.values()}
-TRUNKS = {
-    cut.trunk_name(settings, row.model.slug): settings
-    for row in STUDY.rows
-    for seed in STUDY.seeds
-    if (settings := cut.trunk_settings(row.settings(), seed))
+RUNS = [(row, seed) for row in ROWS for seed in STUDY.seeds]
+TRUNK_SETTINGS = {
+    (row, seed): cut.trunk_settings(ROWS[row].settings(), seed) for row, seed in RUNS
 }
+TRUNK_NAMES = {
+    (row, str(seed)): cut.trunk_name(settings, ROWS[row].model.slug)
+    for (row, seed), settings in TRUNK_SETTINGS.items()
+    if settings
+}
+TRUNKS = {
+    TRUNK_NAMES[row, str(seed)]: settings
+    for (row, seed), settings in TRUNK_SETTINGS.items()
+    if settings
+}
+
+
+wildcard_constraints:
+    row="|".join(ROWS),
+    seed="|".join(map(str, STUDY.seeds)),
+    # results/trunks/{trunk}.settings.json is not the manifest of another trunk
+    trunk=r"[^/]+(?<!\.settings)",
 
 
 # What every program that runs a model imports.
@@ -75,8 +87,53 @@ def as_json(value):
     return json.dumps(value, sort_keys=True)
 
 
-def checkpoint(row):
-    """The manifest of the checkpoint that a row starts from; none with random weights."""
-    if row.weights == "random":
+def models_from(source):
+    """The models that come from this kind of source, as a wildcard's pattern."""
+    slugs = [
+        re.escape(slug)
+        for slug, model in MODELS.items()
+        if isinstance(model.source, source)
+    ]
+    return "|".join(slugs) or "(?!)"
+
+
+def pinned_sha256(wildcards):
+    sha256 = MODELS[wildcards.model].source.sha256
+    return f"--sha256 {sha256}" if sha256 else ""
+
+
+def folder_identity(wildcards):
+    """By content, since Snakemake takes a touched file of this size for a changed one."""
+    path = Path(MODELS[wildcards.model].source.path)
+    return path_sha256(path, Path("results/cache/folders.json"))
+
+
+def expected_shape(wildcards):
+    """A model's dimensions as options."""
+    dimensions = vars(MODELS[wildcards.model].dimensions)
+    return " ".join(
+        f"--{key.replace('_', '-')} {value}" for key, value in dimensions.items()
+    )
+
+
+def checkpoint(model, weights):
+    """The manifest of the checkpoint that a row or a trunk starts from; none if it is random."""
+    if weights == "random":
         return []
-    return f"results/checkpoints/{row.model.slug}/manifest.json"
+    return f"results/checkpoints/{model.slug}/manifest.json"
+
+
+def checkpoint_of_run(wildcards):
+    row = ROWS[wildcards.row]
+    return checkpoint(row.model, row.weights)
+
+
+def checkpoint_of_trunk(wildcards):
+    settings = TRUNKS[wildcards.trunk]
+    return checkpoint(STUDY.models[settings["model"]], settings["weights"])
+
+
+def trunk_of_run(wildcards):
+    """The trunk's manifest; none where a row freezes nothing."""
+    name = TRUNK_NAMES.get((wildcards.row, wildcards.seed))
+    return f"results/trunks/{name}.json" if name else []

@@ -1,6 +1,4 @@
 # The messages: downloaded or generated, split, encoded.
-from ablations.config import Generated
-
 if isinstance(STUDY.dataset, Generated):
 
     rule collection:
@@ -21,8 +19,6 @@ if isinstance(STUDY.dataset, Generated):
             " --output {output} --log {log}"
 
 else:
-    # not among the params: another URL for the same checksum makes nothing stale
-    URLS = [f"--url={url}" for url in STUDY.dataset.urls]
 
     rule collection:
         input:
@@ -35,6 +31,11 @@ else:
         conda:
             "../envs/ablations.yaml"
         params:
+            # Snakemake does not compare a parameter that takes `output`: another URL for the same
+            # checksum makes nothing stale
+            urls=lambda wildcards, output: [
+                f"--url={url}" for url in STUDY.dataset.urls
+            ],
             sha256=STUDY.dataset.sha256,
             member=[
                 f"--member-sha256={sha256}"
@@ -42,7 +43,7 @@ else:
                 if sha256
             ],
         shell:
-            "python -m ablations.download collection {URLS:q} --sha256 {params.sha256}"
+            "python -m ablations.download collection {params.urls:q} --sha256 {params.sha256}"
             " {params.member} --output {output} --log {log}"
 
 

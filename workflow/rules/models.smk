@@ -1,38 +1,5 @@
 # One checkpoint per model: fetched, linked from the user's folder, or pretrained here.
-import re
 from dataclasses import asdict
-
-from ablations.checkpoint import path_sha256
-from ablations.config import Folder, Hub, Pretrain
-
-
-def models_from(source):
-    """The models that come from this kind of source, as a wildcard's pattern."""
-    slugs = [
-        re.escape(slug)
-        for slug, model in MODELS.items()
-        if isinstance(model.source, source)
-    ]
-    return "|".join(slugs) or "(?!)"
-
-
-def pinned_sha256(wildcards):
-    sha256 = MODELS[wildcards.model].source.sha256
-    return f"--sha256 {sha256}" if sha256 else ""
-
-
-def folder_identity(wildcards):
-    """By content, since Snakemake takes a touched file of this size for a changed one."""
-    path = Path(MODELS[wildcards.model].source.path)
-    return path_sha256(path, Path("results/cache/folders.json"))
-
-
-def expected_shape(wildcards):
-    """A model's dimensions as options."""
-    dimensions = vars(MODELS[wildcards.model].dimensions)
-    return " ".join(
-        f"--{key.replace('_', '-')} {value}" for key, value in dimensions.items()
-    )
 
 
 rule checkpoint_from_hub:

@@ -1,23 +1,6 @@
 # One job per run, and one per trunk that runs share.
 
 
-def trunk_of(wildcards):
-    settings = cut.trunk_settings(
-        STUDY.row(wildcards.row).settings(), int(wildcards.seed)
-    )
-    if settings is None:
-        return []
-    name = cut.trunk_name(settings, STUDY.row(wildcards.row).model.slug)
-    return f"results/trunks/{name}.json"
-
-
-def checkpoint_of_trunk(wildcards):
-    settings = TRUNKS[wildcards.trunk]
-    if settings["weights"] == "random":
-        return []
-    return f"results/checkpoints/{STUDY.models[settings['model']].slug}/manifest.json"
-
-
 rule row:
     output:
         "results/rows/{row}.json",
@@ -29,7 +12,7 @@ rule row:
     conda:
         "../envs/ablations.yaml"
     params:
-        settings=lambda wildcards: as_json(STUDY.row(wildcards.row).settings()),
+        settings=lambda wildcards: as_json(ROWS[wildcards.row].settings()),
     shell:
         "printf '%s\\n' {params.settings:q} > {output} 2> {log}"
 
@@ -75,8 +58,8 @@ rule train:
     input:
         row="results/rows/{row}.json",
         tokens="results/data/tokens.safetensors",
-        checkpoint=lambda wildcards: checkpoint(STUDY.row(wildcards.row)),
-        trunk=trunk_of,
+        checkpoint=checkpoint_of_run,
+        trunk=trunk_of_run,
         code=code("train", "hidden_states", *MODEL_CODE),
     output:
         metrics="results/runs/{row}/seed-{seed}/metrics.json",
