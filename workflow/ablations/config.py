@@ -247,6 +247,17 @@ def parse(found: object) -> Study:
     )
 
 
+def typed(value: Any) -> Any:
+    """A list or mapping with the text in it read as YAML: `["1", "auto"]` → `[1, "auto"]`."""
+
+    def read(entry: Any) -> Any:
+        return yaml.safe_load(entry) if isinstance(entry, str) else typed(entry)
+
+    if isinstance(value, Mapping):
+        return {key: read(entry) for key, entry in value.items()}
+    return list(map(read, value)) if isinstance(value, list) else value
+
+
 def slug(name: str) -> str:
     """A name as a file name: letters, digits, dots and dashes."""
     return re.sub(r"[^A-Za-z0-9.]+", "-", name).strip("-.")

@@ -16,6 +16,10 @@ from ablations.checkpoint import path_sha256
 from ablations.config import Folder, Generated, Hub, Pretrain
 from ablations.errors import UserError
 
+# Inside lists and mappings of --config, Snakemake leaves numbers as text: seeds=[1,2].
+for key in workflow.config_settings.config.keys() & config.keys():
+    config[key] = configuration.typed(config[key])
+
 try:
     STUDY = configuration.parse(config)
 except UserError as error:
