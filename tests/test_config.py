@@ -102,7 +102,7 @@ MISTAKES = {
         "everything",
         [
             "rows: all-layers: trainable_layers: 'everything'",
-            "allowed: last_layer, last_block, all",
+            "allowed: last_layer, last_block, last_two_blocks, all",
         ],
     ),
     "misspelt context length": (

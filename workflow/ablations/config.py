@@ -499,7 +499,13 @@ def _row_errors(row: Mapping[str, Any], models: Mapping[str, Model]) -> Iterable
     model, length = models.get(row["model"]), row["context_length"]
     if model is None:
         yield f"{where}model: {_unknown(row['model'], models)}"
-    elif isinstance(length, int) and length > model.dimensions.n_positions:
+        return
+    if row["trainable_layers"] == "last_two_blocks" and model.dimensions.n_layer < 2:
+        yield (
+            f"{where}trainable_layers: last_two_blocks needs a model with two blocks, and"
+            f" {model.name} has one; allowed: last_layer, last_block, all"
+        )
+    if isinstance(length, int) and length > model.dimensions.n_positions:
         yield (
             f"{where}context_length: {length} is out of range; allowed: at most"
             f" {model.dimensions.n_positions}, the positions of {model.name}"

@@ -22,7 +22,12 @@ class Dimensions:
 
 def first_trained(trainable_layers: str, n_layer: int) -> int:
     """The first layer that a row trains; all after it are trained too."""
-    return {"all": 0, "last_block": n_layer, "last_layer": n_layer + 2}[trainable_layers]
+    return {
+        "all": 0,
+        "last_two_blocks": n_layer - 1,
+        "last_block": n_layer,
+        "last_layer": n_layer + 2,
+    }[trainable_layers]
 
 
 def trunk_depth(trainable_layers: str, n_layer: int) -> int:
