@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
+
 from ablations import cut, device, hidden_states, model, tokens
 from ablations.cut import Dimensions
 from ablations.errors import UserError
 from ablations.hidden_states import Trunk
-from safetensors.torch import save_file
 
 DIMENSIONS = Dimensions(n_layer=4, n_head=2, n_embd=8, n_positions=12, vocab_size=257)
 ROW = {
