@@ -4,7 +4,8 @@ import platform
 import resource
 import sys
 import time
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,6 +77,23 @@ def choose(precision: str, threads: int) -> Device:
     torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
     torch.backends.cudnn.allow_tf32 = precision == "tf32"
     return Device(device, precision)
+
+
+@contextmanager
+def out_of_memory(advice: str) -> Iterator[None]:
+    """Turns the device's running out of memory into a UserError that ends with this advice."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise UserError(f"{_first_sentence(error)}; {advice}") from None
+    except RuntimeError as error:  # how the CPU and MPS say it
+        if "can't allocate memory" not in str(error) and "out of memory" not in str(error):
+            raise
+        raise UserError(f"{_first_sentence(error)}; {advice}") from None
+
+
+def _first_sentence(error: Exception) -> str:
+    return "out of memory: " + str(error).split(". ")[0].splitlines()[0]
 
 
 def _processor() -> str:
