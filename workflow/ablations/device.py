@@ -1,5 +1,6 @@
 """The machine that a job runs on: device, precision, threads, and what it reports about them."""
 
+import os
 import platform
 import resource
 import sys
@@ -10,8 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from filelock import FileLock
 
 from ablations.errors import UserError
+from ablations.sharing import Company, claim
 
 
 @dataclass(frozen=True)
@@ -20,6 +23,8 @@ class Device:
 
     torch: torch.device
     precision: str  # float32, tf32 or bfloat16
+    gpu: FileLock | None = None  # held while this lives, so that the GPU is ours
+    company: Company | None = None  # on a CPU, which nobody has to himself
 
     @property
     def kind(self) -> str:
@@ -47,6 +52,10 @@ class Device:
             torch.mps.synchronize()
         return time.perf_counter()
 
+    def shared(self) -> bool:
+        """Whether other jobs of the workflow have used the device since this one chose it."""
+        return self.company is not None and self.company.others()
+
     def peak_memory_bytes(self) -> int:
         """The most memory in use so far: the GPU's on CUDA, else the process's."""
         if self.kind == "cuda":
@@ -58,15 +67,21 @@ class Device:
 def choose(precision: str, threads: int) -> Device:
     """CUDA, else MPS, else the CPU with this many threads; `auto` is resolved for it.
 
+    A CUDA device is taken for this job alone; where all are taken, waits for one.
     Raises UserError for a precision that the device lacks.
     """
     torch.set_num_threads(threads)
+    gpu, company = None, None
     if torch.cuda.is_available():
-        device = torch.device("cuda", torch.cuda.current_device())
+        index, gpu = claim(_gpus())
+        torch.cuda.set_device(index)
+        device = torch.device("cuda", index)
     elif torch.backends.mps.is_available():
         device = torch.device("mps")
     else:
         device = torch.device("cpu")
+    if device.type != "cuda":
+        company = Company()
     if precision == "auto":
         precision = "tf32" if device.type == "cuda" else "float32"
     if precision == "tf32" and device.type != "cuda":
@@ -76,7 +91,20 @@ def choose(precision: str, threads: int) -> Device:
         )
     torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
     torch.backends.cudnn.allow_tf32 = precision == "tf32"
-    return Device(device, precision)
+    return Device(device, precision, gpu, company)
+
+
+def _gpus() -> list[str]:
+    """A name for each visible GPU that no other GPU of the machine has.
+
+    Not its number: each job of a cluster may see its GPU as number 0. Parts of a GPU (MIG) share
+    their GPU's identifier, but a process sees only one, and by name.
+    """
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    if visible.startswith("MIG-"):
+        return [visible.split(",")[0]]
+    count = torch.cuda.device_count()
+    return [str(torch.cuda.get_device_properties(index).uuid) for index in range(count)]
 
 
 @contextmanager

@@ -193,9 +193,11 @@ def train(
             done.steps = step + 1
             if state.due():  # saving is no part of what the row costs
                 done.seconds += machine.clock() - begin
+                done.shared_device |= machine.shared()
                 state.save(tail, optimizer, done)
                 begin = machine.clock()
     done.seconds += machine.clock() - begin
+    done.shared_device |= machine.shared()
     return done
 
 
@@ -282,6 +284,7 @@ class Run:
     splits: dict[str, Split]
     plan: Schedule
     frozen_seconds: float  # what the frozen layers cost within the timed part
+    frozen_shared: bool  # whether that was measured beside other jobs
 
 
 def prepare(
@@ -303,7 +306,7 @@ def prepare(
 
     inputs: dict[str, Inputs] = dict(ids)
     length = {split: ids[split].shape[1] for split in ids}
-    seconds = dict.fromkeys(ids, 0.0)
+    seconds, shared = dict.fromkeys(ids, 0.0), False
     start = first_trained(row["trainable_layers"], dimensions.n_layer)
     settings = trunk_settings(row, seed)
     if settings:
@@ -311,6 +314,7 @@ def prepare(
         if cache_gb() > 0:
             hidden = trunk.outputs(ids, cache_gb())
             inputs, seconds = dict(hidden.splits), dict(hidden.seconds)
+            shared = hidden.shared
         else:
             layers = trunk.layers()
             inputs = {split: Recomputed(layers, ids[split], machine) for split in ids}
@@ -334,6 +338,7 @@ def prepare(
         },
         plan,
         seconds["train"] + min(1.0, read_in_time) * seconds["validation"],
+        shared,
     )
 
 
@@ -397,6 +402,7 @@ def main(arguments: argparse.Namespace) -> None:
         "training_time_seconds": seconds,
         "trunk_time_seconds": run.frozen_seconds,
         "device": machine.name,
+        "shared_device": done.shared_device or run.frozen_shared,
         "threads": torch.get_num_threads(),
         "precision": machine.precision,
         "peak_memory_bytes": machine.peak_memory_bytes(),
