@@ -10,7 +10,7 @@ import os
 import runpy
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from subprocess import CompletedProcess
 
@@ -24,6 +24,17 @@ def run(
     module: str, *arguments: str | Path, environment: Mapping[str, str] = os.environ
 ) -> CompletedProcess[str]:
     """What `python -m MODULE ARGUMENTS` would give; ended after two minutes."""
+    return run_and_signal(lambda: None, 0, module, *arguments, environment=environment)
+
+
+def run_and_signal(
+    wait: Callable[[], object],
+    signal: int,
+    module: str,
+    *arguments: str | Path,
+    environment: Mapping[str, str] = os.environ,
+) -> CompletedProcess[str]:
+    """The same for a program that is sent a signal once `wait` returns (0: none)."""
     command = [module, *map(str, arguments)]
     with tempfile.TemporaryDirectory() as folder:
         stdout, stderr = Path(folder) / "stdout", Path(folder) / "stderr"
@@ -31,6 +42,9 @@ def run(
             target=_child, args=(command, dict(environment), stdout, stderr), daemon=True
         )
         process.start()
+        wait()
+        if process.is_alive():
+            os.kill(process.pid or 0, signal)
         process.join(120)
         process.kill()
         process.join()
@@ -40,7 +54,7 @@ def run(
 def _child(command: list[str], environment: dict[str, str], stdout: Path, stderr: Path) -> None:
     os.environ.clear()
     os.environ.update(environment)
-    sys.path.insert(0, str(LIBRARY))
+    sys.path[:0] = [*environment.get("PYTHONPATH", "").split(os.pathsep), str(LIBRARY)]
     sys.argv = command
     with (
         stdout.open("w") as out,

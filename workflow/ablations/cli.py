@@ -1,7 +1,9 @@
 """What stages share when they run as programs: log lines, a progress bar, errors as messages."""
 
 import argparse
+import errno
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -12,6 +14,8 @@ from tqdm import tqdm
 from ablations.errors import UserError
 
 Item = TypeVar("Item")
+
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the disk, the quota, the user's limit
 
 log = logging.getLogger("ablations")
 
@@ -37,7 +41,13 @@ def run(parser: argparse.ArgumentParser, main: Callable[[argparse.Namespace], No
     except UserError as error:
         log.error("error: %s", error)
         sys.exit(1)
-    except Exception:
+    except KeyboardInterrupt:
+        log.error("interrupted")
+        sys.exit(130)
+    except Exception as error:
+        if any(os.strerror(full) in str(error) for full in DISK_FULL):  # some libraries' own kind
+            log.error("error: %s; %s", error, "make room and run again, nothing was half-written")
+            sys.exit(1)
         if arguments.log:  # stderr gets the traceback from Python itself
             log.handlers[0].handle(
                 log.makeRecord(log.name, logging.ERROR, "", 0, "failed", (), sys.exc_info())

@@ -80,6 +80,11 @@ class Training:
     eval_every: int
     eval_batches: int
     precision: str
+    micro_batch: int | None = None
+
+    def settings(self) -> dict[str, Any]:
+        """What is set: a key that is not leaves the row files, and so the results, as they are."""
+        return {key: value for key, value in asdict(self).items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -116,7 +121,7 @@ class Row:
             "trainable_token": self.trainable_token,
             "trainable_layers": self.trainable_layers,
             "context_length": self.context_length,
-            "training": asdict(self.training),
+            "training": self.training.settings(),
         }
 
 
@@ -528,6 +533,7 @@ def _row(row: Mapping[str, Any], models: Mapping[str, Model]) -> Row:
             eval_every=row["eval_every"],
             eval_batches=row["eval_batches"],
             precision=row["precision"],
+            micro_batch=row.get("micro_batch"),
         ),
         published=Published(**row["published"]) if "published" in row else None,
     )

@@ -1,18 +1,21 @@
 """The machine that a job runs on: device, precision, threads, and what it reports about them."""
 
-import contextlib
 import ctypes
+import os
 import platform
 import resource
 import sys
 import time
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from filelock import FileLock
 
 from ablations.errors import UserError
+from ablations.sharing import Company, claim
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,8 @@ class Device:
 
     torch: torch.device
     precision: str  # float32, tf32 or bfloat16
+    gpu: FileLock | None = None  # held while this lives, so that the GPU is ours
+    company: Company | None = None  # on a CPU, which nobody has to himself
 
     @property
     def kind(self) -> str:
@@ -48,6 +53,10 @@ class Device:
             torch.mps.synchronize()
         return time.perf_counter()
 
+    def shared(self) -> bool:
+        """Whether other jobs of the workflow have used the device since this one chose it."""
+        return self.company is not None and self.company.others()
+
     def peak_memory_bytes(self) -> int:
         """The most memory in use so far: the GPU's on CUDA, else the process's."""
         if self.kind == "cuda":
@@ -59,16 +68,22 @@ class Device:
 def choose(precision: str, threads: int) -> Device:
     """CUDA, else MPS, else the CPU with this many threads; `auto` is resolved for it.
 
+    A CUDA device is taken for this job alone; where all are taken, waits for one.
     Raises UserError for a precision that the device lacks.
     """
     torch.set_num_threads(threads)
     _keep_freed_memory()
+    gpu, company = None, None
     if torch.cuda.is_available():
-        device = torch.device("cuda", torch.cuda.current_device())
+        index, gpu = claim(_gpus())
+        torch.cuda.set_device(index)
+        device = torch.device("cuda", index)
     elif torch.backends.mps.is_available():
         device = torch.device("mps")
     else:
         device = torch.device("cpu")
+    if device.type != "cuda":
+        company = Company()
     if precision == "auto":
         precision = "tf32" if device.type == "cuda" else "float32"
     if precision == "tf32" and device.type != "cuda":
@@ -78,7 +93,37 @@ def choose(precision: str, threads: int) -> Device:
         )
     torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
     torch.backends.cudnn.allow_tf32 = precision == "tf32"
-    return Device(device, precision)
+    return Device(device, precision, gpu, company)
+
+
+def _gpus() -> list[str]:
+    """A name for each visible GPU that no other GPU of the machine has.
+
+    Not its number: each job of a cluster may see its GPU as number 0. Parts of a GPU (MIG) share
+    their GPU's identifier, but a process sees only one, and by name.
+    """
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    if visible.startswith("MIG-"):
+        return [visible.split(",")[0]]
+    count = torch.cuda.device_count()
+    return [str(torch.cuda.get_device_properties(index).uuid) for index in range(count)]
+
+
+@contextmanager
+def out_of_memory(advice: str) -> Iterator[None]:
+    """Turns the device's running out of memory into a UserError that ends with this advice."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise UserError(f"{_first_sentence(error)}; {advice}") from None
+    except RuntimeError as error:  # how the CPU and MPS say it
+        if "can't allocate memory" not in str(error) and "out of memory" not in str(error):
+            raise
+        raise UserError(f"{_first_sentence(error)}; {advice}") from None
+
+
+def _first_sentence(error: Exception) -> str:
+    return "out of memory: " + str(error).split(". ")[0].splitlines()[0]
 
 
 def _keep_freed_memory() -> None:
@@ -88,7 +133,7 @@ def _keep_freed_memory() -> None:
     from the kernel cost a sixth of a frozen block's time. The numbers are mallopt's, from malloc.h.
     """
     trim_threshold, top_pad, mmap_max = -1, -2, -4
-    with contextlib.suppress(OSError, AttributeError):  # another system's libc
+    with suppress(OSError, AttributeError):  # another system's libc
         libc = ctypes.CDLL("libc.so.6")
         libc.mallopt(mmap_max, 0)
         libc.mallopt(trim_threshold, -1)

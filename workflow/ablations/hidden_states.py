@@ -25,7 +25,7 @@ from ablations.cli import log, progress
 from ablations.cut import Dimensions
 from ablations.device import Device
 from ablations.errors import UserError
-from ablations.files import sha256
+from ablations.files import sha256, write_text
 from ablations.tokens import Tokens
 
 # Tokens per forward pass without gradients. Fixed, never sized by free memory, since the shape of a
@@ -33,13 +33,19 @@ from ablations.tokens import Tokens
 TOKENS_PER_BATCH = 2048
 GIGABYTE = 10**9
 
+RECORD = "times.json"  # beside the arrays of an entry, written last
+
 
 @dataclass(frozen=True)
 class Outputs:
-    """Frozen layers' outputs for every message of each split, and the seconds each split took."""
+    """Frozen layers' outputs for every message of each split, and the seconds each split took.
+
+    `shared`: whether other jobs used the device meanwhile.
+    """
 
     splits: dict[str, Tensor]
     seconds: dict[str, float]
+    shared: bool
 
 
 def batches(messages: int, tokens: int) -> list[slice]:
@@ -108,12 +114,13 @@ class Trunk:
         """
         entry = self.entry(self.settings["depth"])
         with FileLock(entry.with_suffix(".lock")):
-            if not entry.exists():
+            if not _readable(entry):
                 self._refuse_what_does_not_fit(ids, cache_gb)
                 self._compute(ids, entry)
             os.utime(entry)  # the least recently used go first
+            outputs = _read(entry)  # now, while nobody can delete it
         _evict(self.cache, cache_gb, keep=entry)
-        return _read(entry)
+        return outputs
 
     def entry(self, depth: int) -> Path:
         """The cache folder of this trunk's hidden states after `depth` layers."""
@@ -123,8 +130,10 @@ class Trunk:
 
     def _compute(self, ids: Mapping[str, Tensor], entry: Path) -> None:
         """Writes an entry, starting from the deepest shallower one that the cache holds."""
-        depth = next((d for d in range(self.settings["depth"], 0, -1) if self.entry(d).exists()), 0)
-        found = _read(self.entry(depth)) if depth else Outputs(dict(ids), dict.fromkeys(ids, 0.0))
+        depths = range(self.settings["depth"], 0, -1)
+        depth = next((d for d in depths if _readable(self.entry(d))), 0)
+        nothing = Outputs(dict(ids), dict.fromkeys(ids, 0.0), shared=False)
+        found = _read(self.entry(depth)) if depth else nothing
         layers = self.layers(depth)
         temporary = entry.with_suffix(".partial")
         shutil.rmtree(temporary, ignore_errors=True)  # of a job that was killed
@@ -139,7 +148,8 @@ class Trunk:
                 _write_array(temporary / f"{split}.npy", shape, outputs)
                 seconds[split] = found.seconds[split] + self.device.clock() - start
                 log.info("trunk: %s, %d messages, %.1f s", split, len(inputs), seconds[split])
-            (temporary / "seconds.json").write_text(json.dumps(seconds))
+            record = {"seconds": seconds, "shared": found.shared or self.device.shared()}
+            write_text(temporary / RECORD, json.dumps(record))
             temporary.rename(entry)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -206,7 +216,22 @@ def _read(entry: Path) -> Outputs:
         path.stem: torch.from_numpy(np.load(path, mmap_mode="c"))
         for path in sorted(entry.glob("*.npy"))
     }
-    return Outputs(splits, json.loads((entry / "seconds.json").read_text()))
+    return Outputs(splits, **json.loads((entry / RECORD).read_text()))
+
+
+def _readable(entry: Path) -> bool:
+    """Whether the entry is there and whole; one that is not is deleted, to be computed again."""
+    if not entry.exists():
+        return False
+    try:
+        found = _read(entry)
+        if found.splits.keys() != found.seconds.keys():
+            raise ValueError(f"it holds {', '.join(found.splits) or 'nothing'} alone")
+    except (OSError, EOFError, ValueError, TypeError) as error:
+        log.info("cache: %s cannot be read (%s); computing it again", entry.name, error)
+        shutil.rmtree(entry, ignore_errors=True)
+        return False
+    return True
 
 
 def _evict(cache: Path, cache_gb: float, keep: Path) -> None:

@@ -10,6 +10,7 @@ import argparse
 import json
 import math
 import platform
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -26,7 +27,7 @@ from ablations import cli, device, model, tokens
 from ablations.cut import Dimensions, first_trained, trunk_settings
 from ablations.device import Device
 from ablations.errors import UserError
-from ablations.files import write_text
+from ablations.files import sha256, write_text
 from ablations.hidden_states import (
     Trunk,
     batches,
@@ -37,6 +38,7 @@ from ablations.hidden_states import (
     load_layers,
     token_ids,
 )
+from ablations.state import Progress, State, code_sha256
 
 Batch = list[int]
 
@@ -137,24 +139,18 @@ class Recomputed:
 # --- the loop
 
 
-@dataclass
-class History:
-    """What is measured while training."""
-
-    losses: list[dict[str, float]]
-    accuracies: list[dict[str, float]]
-
-
 def train(
     tail: nn.Module,
     splits: Mapping[str, Split],
     plan: Schedule,
     training: Mapping[str, Any],
     machine: Device,
-) -> History:
-    """Trains the tail in place.
+    state: State,
+) -> Progress:
+    """Trains the tail in place, from the saved state if there is one.
 
-    Raises UserError, naming the step, as soon as the loss is not a number.
+    Raises UserError, naming the step, as soon as the loss is not a number, and where memory runs
+    out.
     """
     optimizer = torch.optim.AdamW(
         tail.parameters(),
@@ -162,15 +158,16 @@ def train(
         weight_decay=training["weight_decay"],
         fused=True,
     )
-    history = History([], [])
-    with tqdm(total=len(plan.steps), unit="step", disable=None, leave=False) as bar:
-        for step, batch in enumerate(plan.steps):
+    done = state.restore(tail, optimizer)
+    first, steps = done.steps, len(plan.steps)
+    begin = start = machine.clock()
+    bar = tqdm(total=steps, initial=first, unit="step", disable=None, leave=False)
+    with bar, state.signals(), device.out_of_memory(_smaller(training)):
+        for step in range(first, steps):
             optimizer.zero_grad()
-            with machine.autocast():
-                loss = F.cross_entropy(*_read(tail, splits["train"], batch, machine))
+            loss = _backward(tail, splits["train"], plan.steps[step], training, machine)
             if machine.kind == "cpu" and not math.isfinite(loss.item()):
                 raise _not_a_number(step, training)
-            loss.backward()
             optimizer.step()
 
             epoch = step // plan.steps_per_epoch + 1
@@ -181,18 +178,41 @@ def train(
                 }
                 if not all(map(math.isfinite, found.values())):
                     raise _not_a_number(step, training)
-                history.losses.append({"epoch": epoch, "step": step, **found})
-                _report(bar, history, len(plan.steps))
+                done.losses.append({"epoch": epoch, "step": step, **found})
+                left = (time.perf_counter() - start) / (step + 1 - first) * (steps - step - 1)
+                _report(bar, done.losses[-1], steps, left)
             if step in plan.accuracies:
-                history.accuracies.append(
+                done.accuracies.append(
                     {
                         split: _accuracy(tail, splits[split], batches, machine)
                         for split, batches in plan.accuracies[step].items()
                     }
                 )
-                cli.log.info("epoch %d ended: %s", epoch, _percent(history.accuracies[-1]))
+                cli.log.info("epoch %d ended: %s", epoch, _percent(done.accuracies[-1]))
             bar.update()
-    return history
+            done.steps = step + 1
+            if state.due():  # saving is no part of what the row costs
+                done.seconds += machine.clock() - begin
+                done.shared_device |= machine.shared()
+                state.save(tail, optimizer, done)
+                begin = machine.clock()
+    done.seconds += machine.clock() - begin
+    done.shared_device |= machine.shared()
+    return done
+
+
+def _backward(
+    tail: nn.Module, split: Split, batch: Batch, training: Mapping[str, Any], machine: Device
+) -> Tensor:
+    """Adds the gradients of the batch's mean loss, a micro-batch at a time; returns that loss."""
+    size = training.get("micro_batch", len(batch))
+    losses = []
+    for part in (batch[start : start + size] for start in range(0, len(batch), size)):
+        with machine.autocast():
+            loss = F.cross_entropy(*_read(tail, split, part, machine)) * (len(part) / len(batch))
+        loss.backward()
+        losses.append(loss.detach())
+    return torch.stack(losses).sum()
 
 
 def _read(tail: nn.Module, split: Split, messages: Batch, machine: Device) -> tuple[Tensor, Tensor]:
@@ -231,11 +251,18 @@ def _not_a_number(step: int, training: Mapping[str, Any]) -> UserError:
     )
 
 
-def _report(bar: "tqdm[Any]", history: History, steps: int) -> None:
-    now = history.losses[-1]
+def _smaller(training: Mapping[str, Any]) -> str:
+    size = training.get("micro_batch", training["batch_size"])
+    if size == 1:
+        return "micro_batch is 1 already: this row needs a device with more memory"
+    return (
+        f"set micro_batch: {size // 2}, for this row or under training: it splits every batch of"
+        f" {training['batch_size']} and changes the result by no more than rounding"
+    )
+
+
+def _report(bar: "tqdm[Any]", now: Mapping[str, float], steps: int, left: float) -> None:
     bar.set_postfix(epoch=now["epoch"], loss=f"{now['train_loss']:.3f}")
-    elapsed = bar.format_dict["elapsed"] or 0.0
-    left = elapsed / (now["step"] + 1) * (steps - now["step"] - 1)
     cli.log.info(
         "epoch %d, step %d of %d: train loss %.3f, validation loss %.3f, %.0f s left",
         *(now["epoch"], now["step"], steps, now["train_loss"], now["validation_loss"], left),
@@ -257,6 +284,7 @@ class Run:
     splits: dict[str, Split]
     plan: Schedule
     frozen_seconds: float  # what the frozen layers cost within the timed part
+    frozen_shared: bool  # whether that was measured beside other jobs
 
 
 def prepare(
@@ -278,7 +306,7 @@ def prepare(
 
     inputs: dict[str, Inputs] = dict(ids)
     length = {split: ids[split].shape[1] for split in ids}
-    seconds = dict.fromkeys(ids, 0.0)
+    seconds, shared = dict.fromkeys(ids, 0.0), False
     start = first_trained(row["trainable_layers"], dimensions.n_layer)
     settings = trunk_settings(row, seed)
     if settings:
@@ -286,6 +314,7 @@ def prepare(
         if cache_gb() > 0:
             hidden = trunk.outputs(ids, cache_gb())
             inputs, seconds = dict(hidden.splits), dict(hidden.seconds)
+            shared = hidden.shared
         else:
             layers = trunk.layers()
             inputs = {split: Recomputed(layers, ids[split], machine) for split in ids}
@@ -309,6 +338,7 @@ def prepare(
         },
         plan,
         seconds["train"] + min(1.0, read_in_time) * seconds["validation"],
+        shared,
     )
 
 
@@ -330,9 +360,20 @@ def main(arguments: argparse.Namespace) -> None:
     checkpoint = arguments.checkpoint
     run = prepare(row, arguments.seed, arguments.tokens, checkpoint, arguments.cache, machine)
 
-    begin = machine.clock()
-    history = train(run.tail, run.splits, run.plan, row["training"], machine)
-    seconds = machine.clock() - begin + run.frozen_seconds
+    identity = {
+        "row": row,
+        "seed": arguments.seed,
+        "tokens": sha256(arguments.tokens),
+        "checkpoint": checkpoint_sha256(checkpoint),
+        "code": code_sha256(),
+        "torch": torch.__version__,
+        "precision": machine.precision,
+        "device": machine.kind,
+        "threads": torch.get_num_threads(),
+    }
+    state = State(arguments.state, identity)
+    done = train(run.tail, run.splits, run.plan, row["training"], machine, state)
+    seconds = done.seconds + run.frozen_seconds
 
     logits = {
         split: evaluate(run.tail, data, list(range(len(data.labels))), machine).cpu()
@@ -355,12 +396,13 @@ def main(arguments: argparse.Namespace) -> None:
             row["context_length"], row["dimensions"]["n_positions"]
         ),
         "accuracy": accuracy,
-        "history": history.losses,
-        "epoch_accuracy": history.accuracies,
+        "history": done.losses,
+        "epoch_accuracy": done.accuracies,
         "trainable_parameters": sum(p.numel() for p in run.tail.parameters()),
         "training_time_seconds": seconds,
         "trunk_time_seconds": run.frozen_seconds,
         "device": machine.name,
+        "shared_device": done.shared_device or run.frozen_shared,
         "threads": torch.get_num_threads(),
         "precision": machine.precision,
         "peak_memory_bytes": machine.peak_memory_bytes(),
@@ -369,8 +411,9 @@ def main(arguments: argparse.Namespace) -> None:
         "versions": {"torch": torch.__version__, "python": platform.python_version()},
     }
     write_text(arguments.output_dir / "predictions.csv", _predictions(logits, labels))
-    write_text(arguments.output_dir / "history.csv", _history(history))
+    write_text(arguments.output_dir / "history.csv", _history(done.losses))
     write_text(arguments.output_dir / "metrics.json", json.dumps(metrics, indent=1) + "\n")
+    state.remove()
 
 
 def _share(correct: Tensor) -> float:
@@ -388,9 +431,9 @@ def _predictions(logits: Mapping[str, Tensor], labels: Mapping[str, Tensor]) -> 
     return "\n".join(lines) + "\n"
 
 
-def _history(history: History) -> str:
+def _history(losses: Sequence[Mapping[str, float]]) -> str:
     lines = ["epoch,step,train_loss,validation_loss"]
-    lines += [",".join(str(value) for value in entry.values()) for entry in history.losses]
+    lines += [",".join(str(value) for value in entry.values()) for entry in losses]
     return "\n".join(lines) + "\n"
 
 
@@ -403,6 +446,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--checkpoint", type=Path, nargs="?", help="its manifest; none if random")
     parser.add_argument("--cache", type=Path, required=True)
     parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--state", type=Path, required=True, help="where it stands, if killed")
     parser.add_argument("--output-dir", type=Path, required=True)
     return parser
 

@@ -71,7 +71,7 @@ wildcard_constraints:
 
 
 # What every program that runs a model imports.
-MODEL_CODE = ["cli", "cut", "device", "errors", "files", "model", "tokens", "weights"]
+MODEL_CODE = "cli cut device errors files model sharing tokens weights".split()
 
 
 def code(*modules):

@@ -60,7 +60,7 @@ rule train:
         tokens="results/data/tokens.safetensors",
         checkpoint=checkpoint_of_run,
         trunk=trunk_of_run,
-        code=code("train", "hidden_states", *MODEL_CODE),
+        code=code("train", "state", "hidden_states", *MODEL_CODE),
     output:
         metrics="results/runs/{row}/seed-{seed}/metrics.json",
         predictions="results/runs/{row}/seed-{seed}/predictions.csv",
@@ -76,7 +76,9 @@ rule train:
         gpu=1,
     params:
         folder=subpath(output.metrics, parent=True),
+        # not an output: Snakemake would delete it with a failed job
+        state="results/state/{row}/seed-{seed}.safetensors",
     shell:
         "python -m ablations.train --row {input.row} --seed {wildcards.seed}"
         " --tokens {input.tokens} --checkpoint {input.checkpoint} --cache results/cache"
-        " --threads {threads} --output-dir {params.folder} --log {log}"
+        " --threads {threads} --state {params.state} --output-dir {params.folder} --log {log}"

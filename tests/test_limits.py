@@ -1,0 +1,219 @@
+"""What a machine runs out of, numbers that are none, and batches split to fit."""
+
+import contextlib
+import errno
+import json
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import programs
+import pytest
+import runs
+import torch
+import yaml
+from ablations import config, device, train
+from ablations.errors import UserError
+from ablations.state import State
+from conftest import ROOT, environment
+from torch import nn
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    runs.tokens_file(tmp_path)
+    runs.row(tmp_path)
+    return tmp_path
+
+
+def trained(study: Path, **extra: str) -> subprocess.CompletedProcess[str]:
+    return programs.run("ablations.train", *runs.arguments(study), environment=environment(**extra))
+
+
+# --- micro_batch
+
+
+@pytest.mark.parametrize("layers", ["all", "last_block"])
+def test_micro_batch_changes_nothing_but_rounding(study: Path, layers: str) -> None:
+    found = {}
+    for size in (None, 4, 3, 1):
+        runs.row(study, layers=layers, **({"micro_batch": size} if size else {}))
+        done = trained(study)
+        assert done.returncode == 0, done.stderr
+        metrics = json.loads((study / "run/metrics.json").read_text())
+        found[size] = [
+            entry[split]
+            for entry in metrics["history"]
+            for split in ("train_loss", "validation_loss")
+        ]
+        assert metrics.get("micro_batch") == size
+    assert found[4] == found[None]
+    assert found[3] == pytest.approx(found[None], abs=2e-5)
+    assert found[1] == pytest.approx(found[None], abs=2e-5)
+
+
+def test_rows_that_do_not_set_it_keep_their_row_files() -> None:
+    study = yaml.safe_load((ROOT / "demo/config.yaml").read_text())
+    before = {row.id: row.settings() for row in config.parse(study).rows}
+    assert "micro_batch" not in before["baseline"]["training"]
+    study["rows"][5]["micro_batch"] = 2
+    after = {row.id: row.settings() for row in config.parse(study).rows}
+    changed = study["rows"][5]["id"]
+    assert after.pop(changed)["training"] == before.pop(changed)["training"] | {"micro_batch": 2}
+    assert after == before
+
+
+@pytest.mark.parametrize("value", [0, -1, 1.5, "half"])
+def test_a_wrong_size_is_refused(value: object) -> None:
+    study = yaml.safe_load((ROOT / "demo/config.yaml").read_text())
+    study["training"]["micro_batch"] = value
+    with pytest.raises(UserError, match="training: micro_batch: "):
+        config.parse(study)
+
+
+# --- memory
+
+
+class Hungry(nn.Module):
+    """A tail that asks for more memory than there is once it sees so many messages at a time."""
+
+    def __init__(self, messages: int, error: Exception | None) -> None:
+        super().__init__()
+        self.linear, self.messages, self.error = nn.Linear(1, 2), messages, error
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if len(x) >= self.messages and torch.is_grad_enabled():
+            if self.error:
+                raise self.error
+            torch.empty(2**60)
+        return self.linear(x.float())
+
+
+CUDA = torch.OutOfMemoryError(
+    "CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has a total capacity of 79.10 GiB"
+)
+
+
+def train_hungry(folder: Path, tail: nn.Module, **training: int) -> None:
+    options = {"epochs": 1, "batch_size": 4, "learning_rate": 1e-3, "weight_decay": 0.1}
+    options |= {"eval_every": 5, "eval_batches": 1, **training}
+    split = train.Split(torch.zeros(8, 1), 1, torch.zeros(8, dtype=torch.int64))
+    splits = {"train": split, "validation": split}
+    plan = train.schedule(0, {"train": 8, "validation": 8}, options)
+    machine = device.Device(torch.device("cpu"), "float32")
+    train.train(tail, splits, plan, options, machine, State(folder / "state", {}))
+
+
+@pytest.mark.parametrize("error", [None, CUDA])
+def test_out_of_memory_names_micro_batch_and_a_size_that_helps(
+    tmp_path: Path, error: Exception | None
+) -> None:
+    """As the CPU's allocator says it, for real, and as CUDA's does."""
+    with pytest.raises(UserError, match="out of memory.*set micro_batch: 2, for this row"):
+        train_hungry(tmp_path, Hungry(4, error))
+    with pytest.raises(UserError, match="out of memory.*set micro_batch: 1, for this row"):
+        train_hungry(tmp_path, Hungry(2, error), micro_batch=2)
+    with pytest.raises(UserError, match="micro_batch is 1 already"):
+        train_hungry(tmp_path, Hungry(1, error), micro_batch=1)
+    train_hungry(tmp_path, Hungry(4, error), micro_batch=2)
+
+
+def test_other_errors_stay_what_they_are(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="^a mistake of ours$"):
+        train_hungry(tmp_path, Hungry(4, RuntimeError("a mistake of ours")))
+
+
+# --- numbers
+
+
+def test_a_loss_that_is_no_number_ends_training_at_its_step(study: Path) -> None:
+    runs.row(study, learning_rate=1e30)
+    done = trained(study)
+    assert done.returncode == 1
+    assert done.stderr.startswith(
+        f"{done.stderr[:19]} error: the loss is not a finite number at step "
+    )
+    assert "learning_rate" in done.stderr and "Traceback" not in done.stderr
+    assert not (study / "run").exists()
+
+
+# --- disk
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path, megabytes: int) -> Iterator[Path]:
+    folder.mkdir()
+    options = ["-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs"]
+    try:
+        made = subprocess.run(["mount", *options, folder], capture_output=True, text=True)
+    except FileNotFoundError:
+        pytest.skip("needs the program mount, to make a small disk")
+    if made.returncode:
+        pytest.skip(f"may not make a small disk here: {made.stderr.strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", folder], check=True)
+
+
+def test_a_full_disk_is_told_and_the_next_run_is_clean(study: Path) -> None:
+    runs.row(study, layers="last_block")
+    arguments = runs.arguments(study)
+    with small_disk(study / "run", 1) as disk:
+        (disk / "someone's file").write_bytes(b"x" * (2**20 - 4096))
+        done = programs.run("ablations.train", *arguments, environment=environment())
+        assert done.returncode == 1
+        assert os.strerror(errno.ENOSPC) in done.stderr and "make room" in done.stderr
+        assert "Traceback" not in done.stderr
+        # whole files only, and the last one not among them
+        assert {path.name for path in disk.iterdir()} <= {"someone's file", "predictions.csv"}
+        (disk / "someone's file").unlink()
+        assert trained(study).returncode == 0
+        assert (disk / "metrics.json").exists()
+
+
+def test_hidden_states_that_cannot_be_written_leave_nothing(study: Path) -> None:
+    """With a limit on the size of files, which the same code reports, and needs no privilege."""
+    runs.row(study, layers="last_block")
+    command = [sys.executable, "-m", "ablations.train", *map(str, runs.arguments(study))]
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, resource.RLIM_INFINITY))
+
+    done = subprocess.run(
+        command, env=environment(), capture_output=True, text=True, preexec_fn=limit
+    )
+    assert done.returncode == 1
+    assert os.strerror(errno.EFBIG) in done.stderr and "Traceback" not in done.stderr
+    assert [path.suffix for path in (study / "cache").iterdir()] == [".lock"]
+    assert not (study / "run").exists()
+    assert trained(study).returncode == 0
+
+
+def test_hidden_states_that_are_more_than_the_disk_holds_are_refused_at_once(study: Path) -> None:
+    runs.row(study, layers="last_block")
+    done = trained(study, ABLATIONS_CACHE_GB="0.000001")
+    assert done.returncode == 1
+    assert "cache_gb" in done.stderr and not (study / "run").exists()
+
+
+# --- the cache
+
+
+@pytest.mark.parametrize("damage", ["times.json", "train.npy", "test.npy"])
+def test_a_damaged_cache_is_made_again(study: Path, damage: str) -> None:
+    """Emptied, as after a loss of power, or deleted, as by a person; the results stay the same."""
+    runs.row(study, layers="last_block")
+    assert trained(study).returncode == 0
+    before = runs.results(study / "run")
+    (file,) = (study / "cache").glob(f"*/{damage}")
+    if damage == "test.npy":
+        file.unlink()
+    else:
+        file.write_bytes(b"")
+    assert trained(study).returncode == 0
+    assert "cannot be read" in (study / "train.log").read_text()
+    assert runs.results(study / "run") == before
