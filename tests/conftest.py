@@ -22,14 +22,19 @@ def environment(**extra: str) -> dict[str, str]:
 
 
 def snakemake(
-    directory: Path, *arguments: object, check: bool = True, timeout: float = 600, **extra: str
+    directory: Path,
+    *arguments: object,
+    check: bool = True,
+    timeout: float = 600,
+    root: Path = ROOT,
+    **extra: str,
 ) -> subprocess.CompletedProcess[str]:
-    """Runs the workflow in a directory of its own; its output is in the result's stdout."""
-    command = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile"]
+    """Runs the workflow, or a copy of it, in a directory of its own; its output is in stdout."""
+    command = [sys.executable, "-m", "snakemake", "--snakefile", root / "Snakefile"]
     command += ["--directory", directory, *arguments]
     done = subprocess.run(
         [str(part) for part in command],
-        cwd=ROOT,
+        cwd=root,
         env=environment(**extra),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -44,6 +44,9 @@ if (
 ):
     workflow.register_resource("gpu", 1)
 
+# What computes takes every core that this machine lends. Where none are named, as for a report or
+# on a cluster, it is one, and `--set-threads train=8` asks for more.
+CORES = workflow.resource_settings.cores or 1
 
 ROWS = {row.id: row for row in STUDY.rows}
 MODELS = {model.slug: model for model in STUDY.models.values()}

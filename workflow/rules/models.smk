@@ -59,7 +59,7 @@ rule pretrain:
         model=models_from(Pretrain),
     conda:
         "../envs/ablations.yaml"
-    threads: workflow.cores
+    threads: CORES
     resources:
         gpu=1,
     params:
