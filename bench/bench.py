@@ -35,6 +35,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "workflow"))
 
 from ablations import device, hidden_states, model, train
 from ablations.cut import Dimensions, first_trained, trunk_depth
+from ablations.state import State
 
 SIZES = {
     "nano": Dimensions(4, 4, 32, 1024, 50257),
@@ -77,6 +78,14 @@ def rows(small: str, medium: str, large: str) -> list[Row]:
         Row("random-weights", small, "all", 120, 120),
         Row("full-context", small, "last_block", 1024, 1024),
     ]
+
+
+class Unsaved(State):
+    """The state of a run that is not worth saving."""
+
+    def due(self) -> bool:
+        """Never."""
+        return False
 
 
 class Ours:
@@ -124,7 +133,7 @@ class Ours:
         return timed(lambda: self._train(part)) / count
 
     def _train(self, plan: train.Schedule) -> None:
-        train.train(self.tail, self.splits, plan, TRAINING, self.machine)
+        train.train(self.tail, self.splits, plan, TRAINING, self.machine, Unsaved(Path("-"), {}))
 
     def evaluation(self) -> float:
         """Seconds for one evaluation: 5 batches of train, 5 of validation."""
@@ -295,7 +304,7 @@ def peak_memory(row: Row, which: str, machine: device.Device) -> int:
             inputs = torch.from_numpy(states) if depth else ids[torch.arange(shape[0]) % 40]
             splits = {"train": train.Split(inputs, row.tokens, torch.arange(shape[0]) % 2)}
             plan = train.Schedule([list(range(8))] * 2, 2, {}, {}, [])
-            train.train(tail, splits, plan, TRAINING, machine)
+            train.train(tail, splits, plan, TRAINING, machine, Unsaved(Path("-"), {}))
             if depth:
                 inputs.sum()  # every page is read once in a real run
             train.evaluate(tail, splits["train"], list(range(40)), machine)

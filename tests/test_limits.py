@@ -10,16 +10,17 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import programs
 import pytest
-import runs
 import torch
 import yaml
+from torch import nn
+
+import programs
+import runs
 from ablations import config, device, train
 from ablations.errors import UserError
 from ablations.state import State
 from conftest import ROOT, environment
-from torch import nn
 
 
 @pytest.fixture
@@ -112,9 +113,9 @@ def test_out_of_memory_names_micro_batch_and_a_size_that_helps(
     tmp_path: Path, error: Exception | None
 ) -> None:
     """As the CPU's allocator says it, for real, and as CUDA's does."""
-    with pytest.raises(UserError, match="out of memory.*set micro_batch: 2, for this row"):
+    with pytest.raises(UserError, match=r"out of memory.*set micro_batch: 2, for this row"):
         train_hungry(tmp_path, Hungry(4, error))
-    with pytest.raises(UserError, match="out of memory.*set micro_batch: 1, for this row"):
+    with pytest.raises(UserError, match=r"out of memory.*set micro_batch: 1, for this row"):
         train_hungry(tmp_path, Hungry(2, error), micro_batch=2)
     with pytest.raises(UserError, match="micro_batch is 1 already"):
         train_hungry(tmp_path, Hungry(1, error), micro_batch=1)
@@ -122,7 +123,7 @@ def test_out_of_memory_names_micro_batch_and_a_size_that_helps(
 
 
 def test_other_errors_stay_what_they_are(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError, match="^a mistake of ours$"):
+    with pytest.raises(RuntimeError, match=r"^a mistake of ours$"):
         train_hungry(tmp_path, Hungry(4, RuntimeError("a mistake of ours")))
 
 

@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-import programs
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import programs
 import runs
 from ablations import sharing
 from conftest import environment
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 GPUS = ["GPU-a", "GPU-b", "GPU-c", "GPU-d"]
 

@@ -8,11 +8,12 @@ import time
 from pathlib import Path
 from subprocess import CompletedProcess
 
-import programs
 import pytest
+from safetensors import safe_open
+
+import programs
 import runs
 from conftest import environment
-from safetensors import safe_open
 
 EPOCHS = 30
 
