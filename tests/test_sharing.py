@@ -1,19 +1,23 @@
 """Jobs on one machine: a GPU each, freed however a job ends, and whether a CPU was shared."""
 
+import contextlib
 import multiprocessing
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import programs
 import runs
-from ablations import sharing
+from ablations import device, sharing
 from conftest import environment
 
 GPUS = ["GPU-a", "GPU-b", "GPU-c", "GPU-d"]
@@ -88,45 +92,101 @@ def test_a_crashed_job_frees_its_gpu(job, number: signal.Signals) -> None:
 
 def test_jobs_that_see_different_gpus_do_not_wait_for_each_other(job) -> None:
     """As in a cluster's jobs, each of which sees one GPU as its first."""
-    jobs = [job(GPUS[:1]), job(GPUS[1:2]), job(GPUS[1:3])]
-    assert [each.gpu() for each in jobs[:2]] == ["GPU-a", "GPU-b"]
-    assert jobs[2].gpu() == "GPU-c"
+    first, second = job(GPUS[:1]), job(GPUS[1:2])
+    assert [first.gpu(), second.gpu()] == ["GPU-a", "GPU-b"]
+    assert job(GPUS[1:3]).gpu() == "GPU-c"
+
+
+def test_a_job_takes_a_free_gpu_among_those_it_sees(machine, job, monkeypatch) -> None:
+    """Within CUDA_VISIBLE_DEVICES, since PyTorch counts what that leaves: here two of four."""
+    chosen: list[int] = []
+    gpus = [SimpleNamespace(uuid=name) for name in GPUS[2:]]
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: len(gpus))
+    monkeypatch.setattr(torch.cuda, "get_device_properties", gpus.__getitem__)
+    monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
+    other = job(GPUS[2:])
+    assert other.gpu() == GPUS[2]
+    ours = device.choose("float32", torch.get_num_threads())
+    assert (ours.torch, chosen) == (torch.device("cuda", 1), [1])
+    assert not ours.shared()
+    other.end(signal.SIGKILL)
+    assert job(GPUS[2:]).gpu() == GPUS[2]
+    waiting = job(GPUS[3:])
+    assert waiting.gpu(0.3) is None
+    ours.gpu.release()
+    assert waiting.gpu() == GPUS[3]
+
+
+class Visits:
+    """Companies that come and go; each has its own open file, as each process has."""
+
+    def __init__(self) -> None:
+        self.here: list[sharing.Company] = []
+
+    def arrive(self) -> sharing.Company:
+        self.here.append(sharing.Company())
+        return self.here[-1]
+
+    def leave(self, company: sharing.Company) -> None:
+        self.here.remove(company)
+        os.close(company._presence)  # what the end of its process does
+
+
+@contextlib.contextmanager
+def visits() -> Iterator[Visits]:
+    """Everyone leaves in the end, however the test ends: the next example starts alone."""
+    made = Visits()
+    try:
+        yield made
+    finally:
+        for company in list(made.here):
+            made.leave(company)
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.lists(st.sampled_from(["arrive", "leave"]), max_size=8), st.booleans())
+@given(st.lists(st.sampled_from(["arrive", "leave", "crash"]), max_size=8), st.booleans())
 def test_company_is_noticed_before_and_since(events: list[str], someone_before: bool) -> None:
-    """Visitors come and go beside us; each has its own open file, as each process has."""
-    visitors = [sharing.Company()] if someone_before else []
-    us = sharing.Company()
-    assert us.others() == someone_before
-    for event in events:
-        if event == "arrive":
-            visitors.append(sharing.Company())
-            assert visitors[-1].others()
-        elif visitors:
-            _leave(visitors.pop())
-        assert us.others() == (someone_before or "arrive" in events[: events.index(event) + 1])
-    for gone in [*visitors, us]:
-        _leave(gone)
-    alone = sharing.Company()
-    assert not alone.others()
-    _leave(alone)
+    """Whether or not it has left when we ask."""
+    with visits() as beside:
+        visitors = [beside.arrive()] if someone_before else []
+        us = beside.arrive()
+        assert us.others() == someone_before
+        for count, event in enumerate(events, start=1):
+            if event == "arrive":
+                visitors.append(beside.arrive())
+                assert visitors[-1].others()
+            elif visitors:
+                beside.leave(visitors.pop())
+            if event == "crash":  # of a job that just arrives
+                sharing.folder().joinpath("latest-arrival").write_text("")
+            arrived = {"arrive", "crash"} & set(events[:count])
+            assert us.others() == (someone_before or bool(arrived))
 
 
-def _leave(company: sharing.Company) -> None:
-    os.close(company._presence)  # what the end of its process does
+def test_who_left_before_we_came_is_no_company() -> None:
+    with visits() as beside:
+        beside.leave(beside.arrive())
+        assert not beside.arrive().others()
+
+
+def test_a_cleaned_temporary_folder_ends_no_job_and_claims_no_solitude() -> None:
+    with visits() as beside:
+        us = beside.arrive()
+        shutil.rmtree(sharing.folder())
+        assert us.others()
 
 
 @pytest.mark.parametrize("someone", [False, True])
 def test_the_metrics_say_so(machine: Path, someone: bool) -> None:
     runs.tokens_file(machine)
     runs.row(machine, epochs=1, layers="last_block")
-    company = sharing.Company() if someone else None
-    done = programs.run(
-        "ablations.train", *runs.arguments(machine), environment=environment(TMPDIR=str(machine))
-    )
+    with visits() as beside:
+        if someone:
+            beside.arrive()
+        done = programs.run(
+            *("ablations.train", *runs.arguments(machine)),
+            environment=environment(TMPDIR=str(machine)),
+        )
     assert done.returncode == 0, done.stderr
     assert f'"shared_device": {str(someone).lower()}' in (machine / "run/metrics.json").read_text()
-    if company:
-        _leave(company)

@@ -9,6 +9,7 @@ import fcntl
 import os
 import tempfile
 import time
+import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -51,6 +52,7 @@ class Company:
     def __init__(self) -> None:
         """Says to others, as long as the process lives, that it is here."""
         self._folder = folder()
+        self._arrival = uuid.uuid4().hex
         self._presence = os.open(self._folder / "present", os.O_RDWR | os.O_CREAT, 0o600)
         with FileLock(self._folder / "arrivals.lock"):
             try:  # fails where anyone is here
@@ -59,16 +61,18 @@ class Company:
             except BlockingIOError:
                 self._found_others = True
             fcntl.flock(self._presence, fcntl.LOCK_SH)
-            self._arrivals = self._read() + 1
-            (self._folder / "arrivals").write_text(str(self._arrivals))
+            # A name and not a count: one that was half written by a killed job is nobody's.
+            self._latest.write_text(self._arrival)
 
     def others(self) -> bool:
-        """True if someone was here before, or has come since."""
+        """True if someone was here before, or has come since, whether or not they have left."""
         with FileLock(self._folder / "arrivals.lock"):
-            return self._found_others or self._read() != self._arrivals
+            try:
+                return self._found_others or self._latest.read_text() != self._arrival
+            except FileNotFoundError:  # temporary folders get cleaned: nobody can tell any more
+                return True
 
-    def _read(self) -> int:
-        try:
-            return int((self._folder / "arrivals").read_text())
-        except (FileNotFoundError, ValueError):  # ValueError: of a job killed while writing
-            return 0
+    @property
+    def _latest(self) -> Path:
+        """Names the one who came last."""
+        return self._folder / "latest-arrival"
