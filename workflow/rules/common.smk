@@ -44,9 +44,13 @@ if (
 ):
     workflow.register_resource("gpu", 1)
 
-# What computes takes every core that this machine lends. Where none are named, as for a report or
-# on a cluster, it is one, and `--set-threads train=8` asks for more.
-CORES = workflow.resource_settings.cores or 1
+# What computes shares all cores that this machine lends, evenly where several jobs run at once: one
+# for each GPU. Where no cores are named, as for a report or on a cluster, it is one, and
+# `--set-threads train=8` asks for more.
+GPUS = (
+    workflow.global_resources["gpu"].value if "gpu" in workflow.global_resources else 1
+)
+THREADS = max(1, (workflow.resource_settings.cores or 1) // max(1, GPUS))
 
 ROWS = {row.id: row for row in STUDY.rows}
 MODELS = {model.slug: model for model in STUDY.models.values()}

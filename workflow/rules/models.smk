@@ -59,7 +59,7 @@ rule pretrain:
         model=models_from(Pretrain),
     conda:
         "../envs/ablations.yaml"
-    threads: CORES
+    threads: THREADS
     resources:
         gpu=1,
     params:

@@ -45,7 +45,7 @@ rule trunk:
         "benchmarks/trunks/{trunk}.tsv"
     conda:
         "../envs/ablations.yaml"
-    threads: CORES
+    threads: THREADS
     resources:
         gpu=1,
     shell:
@@ -71,7 +71,7 @@ rule train:
         "benchmarks/train/{row}/seed-{seed}.tsv"
     conda:
         "../envs/ablations.yaml"
-    threads: CORES
+    threads: THREADS
     resources:
         gpu=1,
     params:
