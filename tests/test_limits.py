@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 import torch
@@ -122,6 +123,20 @@ def test_out_of_memory_names_micro_batch_and_a_size_that_helps(
     train_hungry(tmp_path, Hungry(4, error), micro_batch=2)
 
 
+def test_out_of_memory_before_the_first_step_is_told_too(
+    study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where a model's frozen layers alone are too many for the GPU."""
+
+    def load(*_: object) -> NoReturn:
+        raise CUDA
+
+    monkeypatch.setattr(train, "load_layers", load)
+    *arguments, _, _ = map(str, runs.arguments(study))
+    with pytest.raises(UserError, match=r"out of memory.*needs a device with more memory"):
+        train.main(train.parser().parse_args(arguments))
+
+
 def test_other_errors_stay_what_they_are(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match=r"^a mistake of ours$"):
         train_hungry(tmp_path, Hungry(4, RuntimeError("a mistake of ours")))
@@ -138,6 +153,17 @@ def test_a_loss_that_is_no_number_ends_training_at_its_step(study: Path) -> None
         f"{done.stderr[:19]} error: the loss is not a finite number at step "
     )
     assert "learning_rate" in done.stderr and "Traceback" not in done.stderr
+    assert not (study / "run").exists()
+
+
+def test_numbers_that_the_last_step_spoils_are_no_result(study: Path) -> None:
+    """Two steps of a size that overflows only in the second, whose loss was still finite."""
+    size = {"epochs": 1, "batch_size": 20, "eval_batches": 1, "eval_every": 100}
+    runs.row(study, layers="last_layer", learning_rate=1e20, **size)
+    done = trained(study)
+    assert done.returncode == 1
+    assert "the loss is not a finite number at step 1;" in done.stderr
+    assert "epoch 1, step 0 of 2" in (study / "train.log").read_text()
     assert not (study / "run").exists()
 
 

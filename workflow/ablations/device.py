@@ -17,6 +17,8 @@ from filelock import FileLock
 from ablations.errors import UserError
 from ablations.sharing import Company, claim
 
+TOO_SMALL = "the model needs a device with more memory for itself"
+
 
 @dataclass(frozen=True)
 class Device:

@@ -44,9 +44,6 @@ Batch = list[int]
 
 SETTINGS = ("model", "weights", "trainable_token", "trainable_layers", "context_length")
 
-# A split that takes more stays where it is and is copied to the GPU batch by batch.
-RESIDENT_BYTES = 16 * 10**9
-
 
 # --- which messages every batch holds
 
@@ -149,8 +146,8 @@ def train(
 ) -> Progress:
     """Trains the tail in place, from the saved state if there is one.
 
-    Raises UserError, naming the step, as soon as the loss is not a number, and where memory runs
-    out.
+    Raises UserError, naming the step, where the loss is not a number, and where memory runs out.
+    A GPU would wait for a look at every step's loss; there the evaluations find it.
     """
     optimizer = torch.optim.AdamW(
         tail.parameters(),
@@ -343,10 +340,11 @@ def prepare(
 
 
 def _resident(inputs: Inputs, machine: Device) -> Inputs:
-    """On the device where it has memory of its own, so that no step waits for a transfer."""
-    if machine.kind == "cuda" and isinstance(inputs, Tensor) and inputs.nbytes <= RESIDENT_BYTES:
-        return inputs.to(machine.torch)
-    return inputs
+    """On a GPU that has room to spare, so that no step waits for a transfer."""
+    if machine.kind != "cuda" or not isinstance(inputs, Tensor):
+        return inputs
+    free, _ = torch.cuda.mem_get_info(machine.torch)
+    return inputs.to(machine.torch) if inputs.nbytes <= free / 2 else inputs
 
 
 def main(arguments: argparse.Namespace) -> None:
@@ -358,7 +356,8 @@ def main(arguments: argparse.Namespace) -> None:
         "%s, seed %d, on %s in %s", row["row"], arguments.seed, machine.name, machine.precision
     )
     checkpoint = arguments.checkpoint
-    run = prepare(row, arguments.seed, arguments.tokens, checkpoint, arguments.cache, machine)
+    with device.out_of_memory(device.TOO_SMALL):
+        run = prepare(row, arguments.seed, arguments.tokens, checkpoint, arguments.cache, machine)
 
     identity = {
         "row": row,
@@ -379,6 +378,8 @@ def main(arguments: argparse.Namespace) -> None:
         split: evaluate(run.tail, data, list(range(len(data.labels))), machine).cpu()
         for split, data in run.splits.items()
     }
+    if not all(values.isfinite().all() for values in logits.values()):
+        raise _not_a_number(len(run.plan.steps) - 1, row["training"])  # or since the last look
     labels = {split: data.labels.cpu() for split, data in run.splits.items()}
     correct = {split: logits[split].argmax(1) == labels[split] for split in logits}
     accuracy = {

@@ -22,7 +22,7 @@ def main(arguments: argparse.Namespace) -> None:
     trunk = Trunk(settings, arguments.checkpoint, arguments.tokens, machine, arguments.cache)
     ids = token_ids(tokens.read(arguments.tokens), settings)
     if cache_gb() > 0:
-        with device.out_of_memory("the model needs a device with more memory for itself"):
+        with device.out_of_memory(device.TOO_SMALL):
             trunk.outputs(ids, cache_gb())
     shapes = {
         split: [*split_ids.shape, trunk.dimensions.n_embd] for split, split_ids in ids.items()
