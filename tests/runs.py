@@ -20,7 +20,9 @@ MACHINE_FACTS = (
 )
 
 
-def row(folder: Path, *, epochs: int = 3, layers: str = "all", **training: Any) -> Path:
+def row(
+    folder: Path, *, epochs: int = 3, layers: str = "all", token: str = "last", **training: Any
+) -> Path:
     """Writes a row file: random weights, so that no checkpoint is needed."""
     options = {"epochs": epochs, "batch_size": 4, "learning_rate": 1e-3, "weight_decay": 0.1}
     options |= {"eval_every": 5, "eval_batches": 2, "precision": "float32"}
@@ -30,7 +32,7 @@ def row(folder: Path, *, epochs: int = 3, layers: str = "all", **training: Any) 
         "model": "nano",
         "dimensions": DIMENSIONS,
         "weights": "random",
-        "trainable_token": "last",
+        "trainable_token": token,
         "trainable_layers": layers,
         "context_length": 12,
         "training": options | training,

@@ -304,6 +304,16 @@ def prepare(
     inputs: dict[str, Inputs] = dict(ids)
     length = {split: ids[split].shape[1] for split in ids}
     seconds, shared = dict.fromkeys(ids, 0.0), False
+
+    def run_once(layers: nn.Module) -> None:
+        """Puts what frozen layers make of the inputs, one vector per message, in their place."""
+        for split, states in inputs.items():
+            begin = machine.clock()
+            parts = batches(len(ids[split]), length[split])
+            inputs[split] = torch.cat(list(forward(layers, states, parts, machine, split)))
+            seconds[split] += machine.clock() - begin
+            length[split] = 1
+
     start = first_trained(row["trainable_layers"], dimensions.n_layer)
     settings = trunk_settings(row, seed)
     if settings:
@@ -312,17 +322,15 @@ def prepare(
             hidden = trunk.outputs(ids, cache_gb())
             inputs, seconds = dict(hidden.splits), dict(hidden.seconds)
             shared = hidden.shared
+        elif settings["trainable_token"] == "first":
+            run_once(
+                trunk.layers()
+            )  # in the cache's batches: one token a message is little to hold
         else:
             layers = trunk.layers()
             inputs = {split: Recomputed(layers, ids[split], machine) for split in ids}
-        if settings["depth"] < start:  # more frozen layers, with one output per message: run once
-            layers = freeze(load(settings["depth"], start), machine)
-            for split, states in inputs.items():
-                begin = machine.clock()
-                parts = batches(len(ids[split]), length[split])
-                inputs[split] = torch.cat(list(forward(layers, states, parts, machine, split)))
-                seconds[split] += machine.clock() - begin
-                length[split] = 1
+        if settings["depth"] < start:  # more frozen layers, with one output per message
+            run_once(freeze(load(settings["depth"], start), machine))
 
     tail = load(start, dimensions.n_layer + 2).append(model.head(dimensions, seed))
     labels = {split: torch.from_numpy(read.labels[split]).to(machine.torch) for split in ids}
