@@ -45,6 +45,7 @@ STYLE: dict[Any, Any] = {
     "grid.linewidth": 0.6,
     "lines.linewidth": 1.4,
     "legend.frameon": False,
+    "text.parse_math": False,  # a name with $ in it is a name
 }
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import Mapping, Sequence
 from statistics import mean, stdev
 from typing import Any
@@ -65,6 +66,12 @@ def count(number: int, noun: str) -> str:
 def names(items: Sequence[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""
     return " and ".join(filter(None, [", ".join(items[:-1]), *items[-1:]]))
+
+
+def text(written: str) -> str:
+    """A text of the user's as Markdown that shows it: on one line, and nothing in it is markup."""
+    line = re.sub(r"[\x00-\x1f\x7f-\x9f]", "\ufffd", " ".join(written.split()))
+    return re.sub(r"[\\`*\[\]<>|&#]", r"\\\g<0>", line)
 
 
 def comma_separated(lines: Sequence[Mapping[str, Any]], headings: Sequence[str]) -> str:

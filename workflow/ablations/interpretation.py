@@ -6,6 +6,7 @@ Says no more than the test of each comparison does, and how far that reaches.
 import argparse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from tabulate import tabulate
 
@@ -27,12 +28,12 @@ CSV_HEADINGS = (
 
 def markdown(study: Results, comparisons: Sequence[Comparison]) -> str:
     """interpretation.md."""
-    parts = [f"# Interpretation: {study.title}"]
-    parts += [f"> **{note}**" for note in study.notes]
+    parts = [f"# Interpretation: {formats.text(study.title)}"]
+    parts += [f"> **{formats.text(note)}**" for note in study.notes]
     if comparisons:
         parts += [_how_to_read(study, comparisons), "## In short", _summary(comparisons)]
         for number, comparison in enumerate(comparisons, start=1):
-            parts.append(f"## {number}. {comparison.question.question}")
+            parts.append(f"## {number}. {formats.text(comparison.question.question)}")
             parts += _answer(comparison, study)
     else:
         parts.append("The configuration states no comparisons, so there is nothing to interpret.")
@@ -123,7 +124,8 @@ def _settings(comparison: Comparison) -> str:
             "The two rows have the same settings, so a difference between them can only be noise."
         )
     listed = "; ".join(
-        f"{setting.name} ({setting.baseline} → {setting.variant})" for setting in settings
+        f"{setting.name} ({_value(setting.baseline)} → {_value(setting.variant)})"
+        for setting in settings
     )
     rows = f"`{comparison.baseline.id}` → `{comparison.variant.id}`"
     if len(settings) == 1:
@@ -132,13 +134,17 @@ def _settings(comparison: Comparison) -> str:
     return f"**Confounded:** {rows} changes {len(settings)} settings at once: {listed}. {clean}"
 
 
+def _value(value: Any) -> str:
+    return formats.text(str(value))
+
+
 def _clean(pair: CleanPair, comparison: Comparison) -> str:
     name = pair.setting.name
     if pair.baseline and pair.variant:
         return f"For {name} alone compare `{pair.baseline}` with `{pair.variant}`."
     return (
         f"For {name} alone the study lacks a row: one like `{comparison.variant.id}` with {name}"
-        f" {pair.setting.baseline}."
+        f" {_value(pair.setting.baseline)}."
     )
 
 
@@ -304,7 +310,7 @@ def _times_beside(row: Row) -> str:
     published = row.published
     if published is None or published.training_time_min is None:
         return f"{measured} ({devices})"
-    device = f" ({published.device})" if published.device else ""
+    device = f" ({formats.text(published.device)})" if published.device else ""
     return f"{measured} ({devices}), {published.training_time_min:.2f} min{device}"
 
 

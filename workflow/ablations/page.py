@@ -2,6 +2,7 @@
 
 import argparse
 import html
+import re
 from pathlib import Path
 
 from markdown_it import MarkdownIt
@@ -24,7 +25,8 @@ code { font-size: 0.95em; background: #f3f3f3; padding: 0 0.2em; }
 def page(markdown: str) -> str:
     """The whole page. HTML inside the Markdown is shown as text, not run."""
     body = MarkdownIt("commonmark", {"html": False}).enable("table").render(markdown)
-    title = html.escape(markdown.partition("\n")[0].lstrip("# "))
+    heading = markdown.partition("\n")[0].lstrip("# ")
+    title = html.escape(re.sub(r"\\(\W)", r"\1", heading))  # what formats.text escaped
     return (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{title}</title>'
         f"\n<style>{STYLE}</style>\n</head>\n<body>\n{body}</body>\n</html>\n"

@@ -36,7 +36,10 @@ def main(arguments: argparse.Namespace) -> None:
             table.mul_(EMBEDDING_SCALE)
     layers.to(machine.torch)
     read = tokens.read(arguments.tokens)
-    length = read.context_tokens("longest_training_example", dimensions.n_positions)
+    longest = max(map(len, read.ids["train"]))
+    length = min(
+        max(2, longest), dimensions.n_positions
+    )  # a message may be longer; two predict one
     ids = torch.from_numpy(read.padded("train", length))
     optimizer = torch.optim.AdamW(layers.parameters(), lr=recipe["learning_rate"], fused=True)
     draw = torch.Generator().manual_seed(recipe["seed"])

@@ -30,7 +30,7 @@ def markdown(study: Results) -> str:
     for number, row in enumerate(study.rows, start=1):
         settings = row.settings
         length = formats.context(settings["context_length"], row.runs[0].context_tokens)
-        line = [str(number), row.id, settings["model"], settings["weights"]]
+        line = [str(number), row.id, formats.text(settings["model"]), settings["weights"]]
         line += [settings["trainable_token"], settings["trainable_layers"], length]
         line += [_number(settings[key]) for key in extra]
         line.append(formats.times([run.training_time_seconds for run in row.runs]))
@@ -43,8 +43,8 @@ def markdown(study: Results) -> str:
         lines.append(line)
     table = tabulate(lines, headings, tablefmt="github", disable_numparse=True)
     notes = "\n".join(f"- {note}" for note in _notes(study))
-    standins = [f"> **{note}**" for note in study.notes]
-    return "\n\n".join([f"# {study.title}", *standins, table, notes]) + "\n"
+    standins = [f"> **{formats.text(note)}**" for note in study.notes]
+    return "\n\n".join([f"# {formats.text(study.title)}", *standins, table, notes]) + "\n"
 
 
 def _varying_training_keys(rows: Sequence[Row]) -> list[str]:
