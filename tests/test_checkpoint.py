@@ -209,9 +209,11 @@ def test_busy_hub_is_asked_again(hub, server):
         (Fault("config.json", "corrupt"), ["config.json was damaged", "removed from the cache"]),
         (Fault("model.safetensors", "truncate"), [str(len(WEIGHTS)), "100"]),
         (Fault("model.safetensors", "status", status=403), ["HTTP 403 Forbidden"]),
+        (Fault("model.safetensors", "status", status=404), ["HTTP 404 Not Found"]),
+        (Fault("model.safetensors", "status", status=503), ["HTTP 503 Service Unavailable"]),
         (Fault("model.safetensors", "drop", after=0), ["peer closed", "Protocol"]),
     ],
-    ids=["corrupt", "corrupt config", "truncate", "403", "drop"],
+    ids=["corrupt", "corrupt config", "truncate", "403", "404", "503", "drop"],
 )
 def test_lasting_fault_leaves_nothing_and_the_next_run_recovers(hub, server, fault, reasons):
     server.faults.append(fault)
@@ -222,6 +224,28 @@ def test_lasting_fault_leaves_nothing_and_the_next_run_recovers(hub, server, fau
 
     server.faults.clear()
     hub.succeed("--sha256", sha256(WEIGHTS))
+
+
+@pytest.mark.slow  # for the library's pauses between its attempts
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (Fault("config.json", "hang", methods=("HEAD",)), "timed out"),
+        (Fault("model.safetensors", "stall"), "timed out"),
+        (Fault("model.safetensors", "status", status=429, methods=("HEAD",)), "429 Too Many"),
+        (None, "Connection refused"),
+    ],
+    ids=["hang", "stall", "429", "no network"],
+)
+def test_fault_that_outlasts_every_attempt_is_told(hub, server, fault, reason):
+    """The last is no network, and nothing in the cache."""
+    nowhere = {} if fault else {"HF_ENDPOINT": "http://127.0.0.1:9"}
+    server.faults += [fault] if fault else []
+    message = hub.fail(**nowhere)
+    assert f"{REPO}/" in message and reason in message and "ABLATIONS_MIRROR" in message
+
+    server.faults.clear()
+    hub.succeed()
 
 
 def test_damaged_cache_is_found_removed_and_fetched_anew(hub, server):

@@ -142,7 +142,9 @@ def test_transient_fault_is_tried_again(server, output, fault):
     ("fault", "reason"),
     [
         (Fault("a.zip", "status", status=503), "HTTP 503 Service Unavailable, 2 times"),
+        (Fault("a.zip", "status", status=429), "HTTP 429 Too Many Requests, 2 times"),
         (Fault("a.zip", "status", status=403), "HTTP 403 Forbidden"),
+        (Fault("a.zip", "status", status=404), "HTTP 404 Not Found"),
         (Fault("a.zip", "hang"), "no answer within 0.3 s"),
         (Fault("a.zip", "stall"), "the connection failed: timed out"),
         (Fault("a.zip", "drop"), "IncompleteRead(100 bytes read"),
