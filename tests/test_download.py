@@ -237,6 +237,15 @@ def test_killed_run_is_cleaned_up_by_the_next(server, output):
     assert output.read_bytes() == MESSAGES and not leftovers(output)
 
 
+def test_run_that_outlives_its_workflow_takes_nothing_from_the_next(output):
+    with download.scratch(output) as ours:
+        with pytest.raises(UserError), download.scratch(output):
+            (ours / "part").write_bytes(b"of this run")
+            raise UserError("the other's download ends badly")
+        assert (ours / "part").read_bytes() == b"of this run"
+    assert not leftovers(output)
+
+
 def test_disk_that_cannot_be_written_is_a_message(tmp_path):
     (tmp_path / "results").write_text("a file where a folder should be")
     done = program(

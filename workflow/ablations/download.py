@@ -10,6 +10,7 @@ import logging
 import os
 import shutil
 import sys
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -175,13 +176,16 @@ def fetch(url: str, name: str, sha256: str | None, folder: Path) -> Found:
 def scratch(output: Path) -> Iterator[Path]:
     """An empty folder beside `output` for its downloads, removed afterwards.
 
-    The name is fixed, so that what a killed run leaves behind is removed by the next one.
+    Each run has its own, since a job may outlive a Snakemake that was killed; the first that
+    succeeds removes what killed ones left.
     """
-    folder = output.parent / f".{output.name}.download"
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    name = f".{output.name}.download"
+    folder = Path(tempfile.mkdtemp(prefix=f"{name}.", dir=output.parent))
     try:
         yield folder
+        for left in output.parent.glob(f"{name}.*"):
+            shutil.rmtree(left, ignore_errors=True)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
