@@ -1,0 +1,34 @@
+"""docs/reliability.md names tests; each of them exists."""
+
+import ast
+import re
+from pathlib import Path
+
+from conftest import ROOT
+
+NAMED = re.findall(r"`(tests/\w+\.py)::(\w+)`", (ROOT / "docs/reliability.md").read_text())
+
+
+def functions_of(path: Path) -> dict[str, bool]:
+    """The test functions of a file, and whether they are marked slow."""
+    functions = [
+        node for node in ast.parse(path.read_text()).body if isinstance(node, ast.FunctionDef)
+    ]
+    return {
+        node.name: any(ast.unparse(mark) == "pytest.mark.slow" for mark in node.decorator_list)
+        for node in functions
+        if node.name.startswith("test_")
+    }
+
+
+def test_every_test_that_is_named_exists() -> None:
+    assert len(NAMED) > 50
+    missing = [f"{file}::{name}" for file, name in NAMED if name not in functions_of(ROOT / file)]
+    assert not missing
+
+
+def test_slow_tests_are_said_to_be_slow() -> None:
+    text = (ROOT / "docs/reliability.md").read_text()
+    for file, name in NAMED:
+        said = f"`{file}::{name}` (slow)" in text
+        assert said == functions_of(ROOT / file)[name], f"{file}::{name}"
