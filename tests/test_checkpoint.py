@@ -171,6 +171,16 @@ def test_mirror_is_first_and_the_hub_gives_what_it_lacks(hub, server, tmp_path):
     assert "cache" not in hub.output.read_text() and "mirror" not in hub.output.read_text()
 
 
+def test_weights_reach_the_disk_before_their_manifest(output, tmp_path, monkeypatch):
+    """Or a loss of power could leave the manifest of a file that is empty."""
+    stored = write(tmp_path / "mirror" / REPO, CONFIG, WEIGHTS) / "model.safetensors"
+    monkeypatch.setenv("ABLATIONS_MIRROR", str(tmp_path / "mirror"))
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda number: synced.append(os.fstat(number).st_ino))
+    checkpoint.fetch_from_hub(REPO, REVISION, None, DIMENSIONS, output)
+    assert synced.index(stored.stat().st_ino) < synced.index(output.stat().st_ino)
+
+
 def test_mirror_by_url_gives_a_real_file(hub, server):
     server.files |= {f"all/{REPO}/config.json": CONFIG, f"all/{REPO}/model.safetensors": WEIGHTS}
     mirror = {"ABLATIONS_MIRROR": f"{server.url}/all", "HF_ENDPOINT": "http://127.0.0.1:9"}

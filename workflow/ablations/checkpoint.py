@@ -63,6 +63,8 @@ def fetch_from_hub(
         dimensions = read_dimensions(config.path, f"{repo}/{CONFIG}", expected)
         bulk = _first_good(repo, revision, weights.WEIGHTS, sha256, folder)
         check_tensors(bulk.path, f"{repo}/{weights.WEIGHTS}", dimensions)
+        with bulk.path.open("rb") as file:  # on the disk before the manifest that vouches for it
+            os.fsync(file.fileno())
         _place(config.path, bulk, dimensions, output, move=bulk.path.is_relative_to(folder))
 
 
