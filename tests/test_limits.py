@@ -222,9 +222,15 @@ def test_hidden_states_that_cannot_be_written_leave_nothing(study: Path) -> None
 
 def test_hidden_states_that_are_more_than_the_disk_holds_are_refused_at_once(study: Path) -> None:
     runs.row(study, layers="last_block")
-    done = trained(study, ABLATIONS_CACHE_GB="0.000001")
-    assert done.returncode == 1
-    assert "cache_gb" in done.stderr and not (study / "run").exists()
+    with small_disk(study / "cache", 1) as disk:
+        (disk / "someone's file").write_bytes(b"x" * (2**20 - 12288))
+        done = trained(study)
+        assert done.returncode == 1
+        assert f"the disk of {disk} has" in done.stderr and "cache_gb: 0" in done.stderr
+        assert "trunk:" not in (study / "train.log").read_text()  # nothing was computed in vain
+        assert not (study / "run").exists()
+        (disk / "someone's file").unlink()
+        assert trained(study).returncode == 0
 
 
 # --- the cache
