@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable
 from modulefinder import ModuleFinder
@@ -48,8 +49,6 @@ def copy_repository(to: Path) -> Path:
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of the repository in which `make demo` has run; never to be changed."""
-    if Path("/tmp/devdemo").exists():  # DEV
-        return Path("/tmp/devdemo")  # DEV
     root = copy_repository(tmp_path_factory.mktemp("demo") / "repository")
     done = snakemake(root / "demo", "--cores", 2, "--configfile", "demo/config.yaml", root=root)
     (root / "output").write_text(done.stdout)
@@ -70,7 +69,7 @@ def plan(root: Path, *arguments: object, config: Config | None = None) -> Stale:
     file = root / "demo/config.yaml"
     if config:
         file.write_text(yaml.safe_dump(config, sort_keys=False))
-    return planned(root / "demo", "--configfile", file, *arguments, root=root)
+    return planned(root / "demo", *arguments, "--configfile", file, root=root)
 
 
 def planned(directory: Path, *arguments: object, root: Path = ROOT) -> Stale:
@@ -232,6 +231,7 @@ def again(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, s
     command = [sys.executable, "-m", "snakemake", target, "--cores", "2", "--resources", "gpu=1"]
     command += ["--directory", "demo", "--configfile", "demo/config.yaml", "--forcerun", "train"]
     terminal, end = pty.openpty()
+    termios.tcsetwinsize(end, (24, 80))
     with subprocess.Popen(
         command, cwd=root, env=environment(), stdin=end, stdout=end, stderr=end
     ) as process:
@@ -435,7 +435,7 @@ def touch(folder: Path) -> None:
 
 @pytest.mark.parametrize("place", ["workflow", "demo/results", "."])
 def test_a_touch_reruns_nothing(moved: Path, place: str) -> None:
-    """Of the code, as a fresh checkout over old results does; of inputs, checkpoints and outputs."""
+    """Of code, as a fresh checkout over old results does; of inputs, checkpoints and outputs."""
     touch(moved / place)
     assert plan(moved) == {}
 
