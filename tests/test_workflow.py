@@ -20,6 +20,7 @@ import pytest
 import yaml
 
 from conftest import ROOT, SHARED, environment, snakemake
+from runs import MACHINE_FACTS
 
 Config = dict[str, Any]
 Stale = dict[str, int]  # rule → number of jobs
@@ -211,14 +212,6 @@ def test_no_result_names_the_folder_it_was_made_in(demo: Path, results: Path) ->
 
 # --- one row again, on a terminal
 
-MAY_DIFFER = {
-    "training_time_seconds",
-    "trunk_time_seconds",
-    "peak_memory_bytes",
-    "device",
-    "versions",
-}
-
 
 @pytest.fixture(scope="module")
 def again(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
@@ -258,7 +251,7 @@ def test_a_row_that_runs_again_gives_the_same_bytes(results: Path, again: tuple[
         assert (after / name).read_bytes() == (before / name).read_bytes()
     first, second = (json.loads((at / "metrics.json").read_text()) for at in (before, after))
     assert first.keys() == second.keys()
-    for key in first.keys() - MAY_DIFFER:
+    for key in first.keys() - set(MACHINE_FACTS):
         assert first[key] == second[key], key
 
 
