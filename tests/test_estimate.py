@@ -41,11 +41,11 @@ def test_training_more_needs_more() -> None:
 
 
 def test_all_layers_of_gpt2_small_by_hand() -> None:
-    """124 M weights of 32 bytes each, 8 × 120 tokens in 12 blocks of 16 × 768 floats."""
+    """124 M weights of 20 bytes each, 8 × 120 tokens in 12 blocks of 16 × 768 floats."""
     weights = (50257 + 1024) * 768 + 12 * 12 * 768**2
     activations = 12 * 8 * 120 * 16 * 768 * 4
     needs = of_run(BASELINE, trainable_layers="all")
-    assert needs.memory_mb == 4000 + round((32 * weights + activations) / 1e6)
+    assert needs.memory_mb == 4000 + round((20 * weights + activations) / 1e6)
 
 
 @pytest.mark.parametrize("length", ["model_context_length", 1024])

@@ -19,9 +19,9 @@ FLOAT = 4  # bytes
 FIXED_MB = 4000
 # Of a weight that is only read: itself, and the checkpoint's file mapped into memory.
 FLOATS_PER_WEIGHT = 2
-# Of a trained weight: besides those, its gradient, AdamW's two moments, and a copy of weight and
-# moments while the state is saved.
-FLOATS_PER_TRAINED_WEIGHT = FLOATS_PER_WEIGHT + 6
+# Of a trained weight: besides those, its gradient and AdamW's two moments. (With a GPU these are
+# there, and here when the state is saved.)
+FLOATS_PER_TRAINED_WEIGHT = FLOATS_PER_WEIGHT + 3
 # What the backward pass of a block needs per token, in units of the width: two norms, query, key,
 # value, the attention's output and its projection, the two times four of the MLP, and its output.
 WIDTHS_PER_TOKEN = 16

@@ -36,19 +36,22 @@ os.environ.update(
     **({"ABLATIONS_MIRROR": STUDY.mirror} if STUDY.mirror else {}),
 )
 
-# True in the process that submits jobs, and in the jobs.
-ON_CLUSTER = (
-    not workflow.is_main_process or workflow.resource_settings.nodes is not None
-)
-
 # Without a limit on gpu, Snakemake would start as many training jobs on one GPU as it has cores.
-# (On a cluster, the scheduler counts the GPUs.)
-if not ON_CLUSTER and "gpu" not in workflow.global_resources:
+# (On a cluster, where `nodes` is set, the scheduler counts the GPUs.)
+if (
+    workflow.is_main_process
+    and workflow.resource_settings.nodes is None
+    and "gpu" not in workflow.global_resources
+):
     workflow.register_resource("gpu", 1)
 
 # A cluster's job parses the configuration again when it starts, perhaps hours after it was queued.
 # It is given the one that it was submitted with: an edit in the meantime reaches none.
-if ON_CLUSTER and workflow.is_main_process and workflow.modifier.is_main_snakefile():
+if (
+    workflow.is_main_process
+    and workflow.resource_settings.nodes is not None
+    and workflow.modifier.is_main_snakefile()
+):
     submitted = json.dumps(config, indent=1)
     name = hashlib.sha256(submitted.encode()).hexdigest()[:20]
     submitted_file = Path(".snakemake/ablations", f"{name}.json").absolute()
@@ -56,10 +59,12 @@ if ON_CLUSTER and workflow.is_main_process and workflow.modifier.is_main_snakefi
     submitted_file.write_text(submitted)
     workflow.config_settings.configfiles = [submitted_file]
 
-# What computes takes every core that this machine lends. Where none are named, as for a report, it
-# is one; so it is on a cluster, where `cores` are those of the node that a job happens to run on,
-# and `--set-threads train=8` asks for more.
-CORES = 1 if ON_CLUSTER else workflow.resource_settings.cores or 1
+# What computes takes every core that this machine lends. Where none are named, as for a report or
+# on a cluster, it is one, and `--set-threads train=8` asks for more. A cluster's job would be told
+# of all cores of its node, and takes those that it was submitted with.
+if workflow.is_main_process:
+    os.environ.update(ABLATIONS_CORES=str(workflow.resource_settings.cores or 1))
+CORES = int(os.environ.get("ABLATIONS_CORES", 1))
 
 ROWS = {row.id: row for row in STUDY.rows}
 MODELS = {model.slug: model for model in STUDY.models.values()}
