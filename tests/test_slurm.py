@@ -113,15 +113,18 @@ class Started:
         return self.slurm.jobs()[self.before :]
 
     def wait(self) -> Run:
-        """Until it ends."""
+        """Until it ends, and its jobs with it."""
         self.process.wait(300)
+        active = {"PENDING", "RUNNING", "COMPLETING"}
+        until(lambda: active.isdisjoint(job.state for job in self.jobs()), "the jobs' end")
         return Run(self.process.returncode, self.log.read_text(), self.jobs())
 
 
 def start(root: Path, slurm: Cluster, *arguments: str) -> Started:
     """Calls snakemake as a user would, in a copy of the repository."""
-    command = [sys.executable, "-m", "snakemake", "--workflow-profile", "profiles/slurm"]
-    command += ["--slurm-init-seconds-before-status-checks", "8", "--latency-wait", "10"]
+    command = ["setpriv", "--pdeathsig", "KILL", sys.executable, "-m", "snakemake"]
+    command += ["--workflow-profile", "profiles/slurm", "--latency-wait", "10"]
+    command += ["--slurm-init-seconds-before-status-checks", "8"]
     python = root / "bin/python"
     python.parent.mkdir(exist_ok=True)
     python.write_text(PYTHON.format(python=sys.executable))
