@@ -130,7 +130,7 @@ def _job(facts: dict[str, str]) -> Job:
     )
 
 
-def until(true: Callable[[], bool], what: str, seconds: float = 60) -> None:
+def until(true: Callable[[], bool], what: str, seconds: float = 120) -> None:
     """Waits for it; raises TimeoutError where it does not come."""
     end = time.monotonic() + seconds
     while not true():

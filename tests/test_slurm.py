@@ -114,7 +114,7 @@ class Started:
 
     def wait(self) -> Run:
         """Until it ends, and its jobs with it."""
-        self.process.wait(300)
+        self.process.wait(600)
         active = {"PENDING", "RUNNING", "COMPLETING"}
         until(lambda: active.isdisjoint(job.state for job in self.jobs()), "the jobs' end")
         return Run(self.process.returncode, self.log.read_text(), self.jobs())
