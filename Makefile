@@ -8,7 +8,7 @@ SNAKEMAKE := $(BIN)/snakemake --cores all --resources gpu=1
 # The jobs that Snakemake starts find their Python here.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help setup demo table report test bench lint clean-cache clean
+.PHONY: help setup demo table report test test-slow bench lint clean-cache clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -31,6 +31,9 @@ report: $(STAMP) ## results/report.html, of a finished table
 
 test: $(STAMP) ## the test suite
 	$(BIN)/python -m pytest -n auto --maxprocesses 4
+
+test-slow: $(STAMP) ## the tests that take minutes, such as those on a SLURM cluster of their own
+	$(BIN)/python -m pytest -m slow
 
 bench: $(STAMP) ## each row's cost against loops that recompute everything (docs/performance.md)
 	$(BIN)/python bench/bench.py --transformers

@@ -3,6 +3,7 @@
 
     make bench                                               GPT-2 small, medium and large
     .venv/bin/python bench/bench.py --rows baseline --rounds 9   one row, more rounds
+    .venv/bin/python bench/bench.py --minutes 10   fewer rounds, so that it ends in about that time
     .venv/bin/python bench/bench.py --sizes nano nano nano   a look within a minute
 
 (plain) our own blocks, batch 8, PyTorch's default AdamW, every layer at every step and position;
@@ -259,10 +260,13 @@ def serve(row: Row, which: str, machine: device.Device) -> None:
         print(json.dumps(once()), flush=True)
 
 
-def measure(row: Row, rounds: int, kinds: list[str], options: list[str]) -> dict[str, float]:
+def measure(
+    row: Row, rounds: int, seconds: float, kinds: list[str], options: list[str]
+) -> dict[str, float]:
     """Medians over the rounds: our parts and the loops' whole runs, in seconds.
 
-    Each loop has a process of its own, as it would; they take turns.
+    Each loop has a process of its own, as it would; they take turns. After so many seconds no
+    further round begins, but for the first.
     """
     pipe = subprocess.PIPE
     command = [sys.executable, __file__, *options, "--serve", row.id]
@@ -270,17 +274,41 @@ def measure(row: Row, rounds: int, kinds: list[str], options: list[str]) -> dict
         subprocess.Popen([*command, kind], stdin=pipe, stdout=pipe, text=True) for kind in kinds
     ]
     found: dict[str, list[float]] = {}
+    start = time.perf_counter()
     for round in range(-1, rounds):  # the first round warms up
+        if round > 0 and time.perf_counter() - start > seconds:
+            break
         for loop in loops:
             assert loop.stdin and loop.stdout
             print(file=loop.stdin, flush=True)
             part = json.loads(loop.stdout.readline())
             if round >= 0:
-                for name, seconds in part.items():
-                    found.setdefault(name, []).append(seconds)
+                for name, spent in part.items():
+                    found.setdefault(name, []).append(spent)
     for loop in loops:
         loop.communicate()
-    return {name: statistics.median(seconds) for name, seconds in found.items()}
+    medians = {name: statistics.median(spent) for name, spent in found.items()}
+    return medians | {"rounds": len(next(iter(found.values())))}
+
+
+def share_of_peak(row: Row, seconds: float, threads: int) -> str:
+    """What training all layers makes of the machine's matrix-multiply rate, measured here.
+
+    6 operations per weight and token of a step (2 forward, 4 backward), embeddings aside, and the
+    attention's products; the last block's single query is credited as if it were all of them.
+    """
+    d, tokens, steps = SIZES[row.size], row.tokens, 5 * (MESSAGES["train"] // 8)
+    weights = 12 * d.n_layer * d.n_embd**2
+    attention = 2 * d.n_layer * d.n_embd * tokens  # per token, causal: half of all pairs
+    needed = steps * 8 * tokens * (6 * weights + 3 * attention)
+    torch.set_num_threads(threads)
+    matrix = torch.randn(2048, 2048)
+    product = statistics.median(timed(lambda: matrix @ matrix) for _ in range(9))
+    rate = 2 * 2048**3 / product
+    return (
+        f"{row.id}: {needed / seconds / 1e9:.0f} GFLOP/s, {needed / seconds / rate:.0%} of the"
+        f" {rate / 1e9:.0f} GFLOP/s of a float32 product of two 2048 × 2048 matrices"
+    )
 
 
 def peak_memory(row: Row, which: str, machine: device.Device) -> int:
@@ -327,35 +355,35 @@ def in_a_process(row: Row, which: str, options: list[str]) -> int:
 
 def report(found: dict[str, dict[str, float]], trunk_of: dict[str, str]) -> str:
     """The results as Markdown tables."""
-    lines = []
-    for id, part in found.items():
+    each, together = [], []
+    ours_so_far = plain_so_far = 0.0
+    for number, (id, part) in enumerate(found.items(), start=1):
         ours = part["frozen"] + part["loop"]
         line = [id, ours, part["plain"], part["plain"] / ours]
         if "transformers" in part:
             line += [part["transformers"], part["transformers"] / ours]
-        lines.append(line)
-    columns = ["row", "ours (s)", "plain (s)", "plain / ours", "transformers (s)", "transf. / ours"]
-    text = tabulate(lines, columns[: len(lines[0])], tablefmt="github", floatfmt=".2f")
-    shared = sum(
-        part["loop"] + (part["frozen"] if trunk_of[id] == id else 0.0) for id, part in found.items()
-    )
-    whole = sum(part["plain"] for part in found.values())
-    text += f"\n\nWhole table: ours {shared:.0f} s, trunks shared; plain {whole:.0f} s; "
-    text += f"ratio {whole / shared:.2f}\n\n"
+        each.append([*line, part["rounds"]])
+        ours_so_far += part["loop"] + (part["frozen"] if trunk_of[id] == id else 0.0)
+        plain_so_far += part["plain"]
+        together.append([number, ours_so_far, plain_so_far, plain_so_far / ours_so_far])
+    columns = ["row", "ours (s)", "plain (s)", "plain / ours"]
+    columns += ["transformers (s)", "transf. / ours"] if len(each[0]) > 5 else []
+    tables = [_table(each, [*columns, "rounds"])]
+    tables.append(_table(together, ["first rows of the table", *columns[1:4]]))
     if "baseline" in found:
         frozen, loop = found["baseline"]["frozen"], found["baseline"]["loop"]
         many = [
-            [
-                n,
-                frozen + n * loop,
-                n * found["baseline"]["plain"],
-                (frozen + n * loop) / (frozen + loop),
-            ]
+            [n, frozen + n * loop, n * found["baseline"]["plain"], 1 + (n - 1) * loop / one]
             for n in (1, 3, 10)
+            for one in [frozen + loop]
         ]
-        heads = ["seeds of the baseline", "ours (s)", "plain (s)", "ours, in runs of one seed"]
-        text += tabulate(many, heads, tablefmt="github", floatfmt=".2f")
-    return text
+        heads = ["seeds of the baseline", *columns[1:3], "ours, in runs of one seed"]
+        tables.append(_table(many, heads))
+    return "\n\n".join(tables)
+
+
+def _table(lines: list[list[object]], headings: list[str]) -> str:
+    return tabulate(lines, headings, tablefmt="github", floatfmt=".2f")
 
 
 def memory(chosen: list[Row], options: list[str]) -> str:
@@ -365,8 +393,7 @@ def memory(chosen: list[Row], options: list[str]) -> str:
         kinds = ["tail", "plain"] if row.trainable_layers == "all" else ["trunk", "tail", "plain"]
         peak = {kind: in_a_process(row, kind, options) / 1e9 for kind in kinds}
         lines.append([row.id, *(peak.get(kind) for kind in ("trunk", "tail", "plain"))])
-    heads = ["row", "trunk job (GB)", "train job (GB)", "plain loop (GB)"]
-    return tabulate(lines, heads, tablefmt="github", floatfmt=".2f")
+    return _table(lines, ["row", "trunk job (GB)", "train job (GB)", "plain loop (GB)"])
 
 
 def main() -> None:
@@ -377,6 +404,9 @@ def main() -> None:
     parser.add_argument("--sizes", nargs=3, choices=SIZES, default=["small", "medium", "large"])
     parser.add_argument("--rows", nargs="*", help="only these")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument(
+        "--minutes", type=float, default=float("inf"), help="for all rows, about; at least a round"
+    )
     parser.add_argument("--precision", default="float32")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--transformers", action="store_true", help="time that loop too")
@@ -411,7 +441,8 @@ def main() -> None:
     kinds = ["ours", "plain"] + ["transformers"] * arguments.transformers
     found = {}
     for row in chosen:
-        found[row.id] = measure(row, arguments.rounds, kinds, options)
+        seconds = 60 * arguments.minutes / len(chosen)
+        found[row.id] = measure(row, arguments.rounds, seconds, kinds, options)
         print(
             row.id, {k: round(v, 2) for k, v in found[row.id].items()}, file=sys.stderr, flush=True
         )
@@ -420,6 +451,9 @@ def main() -> None:
     first: dict[tuple[str, int], str] = {}
     trunk_of = {row.id: first.setdefault((row.size, row.tokens), row.id) for row in chosen}
     print(report(found, trunk_of))
+    for row in chosen:
+        if row.id == "all-layers" and machine.precision == "float32":
+            print(f"\n{share_of_peak(row, found[row.id]['loop'], arguments.threads)}")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+# Tests run beside each other on a few cores, where threads that spin while they wait for another
+# take that other's core. Read when torch is imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared"
 

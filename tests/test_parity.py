@@ -16,10 +16,10 @@ import yaml
 from conftest import ROOT, snakemake
 
 TOLERANCE = 1e-5
-# Full training at this learning rate amplifies rounding. Computed in float64, the all-layers run
-# differs from the reference by up to 1e-4 from step 450 on and by 5e-4 at step 600: that much of
-# the reference's own digits is rounding, which no other order of sums reproduces.
-ROUNDING = {("all-layers", 500): 1e-4, ("all-layers", 550): 1e-4, ("all-layers", 600): 1e-3}
+# Full training at this learning rate amplifies rounding, most of all that of its last evaluations.
+# The reference's own arithmetic in float64 ends as far as this from its float32 digits; run again
+# in float32 on another processor it was off by 3.5e-5 at step 600. (Ours was off by 3e-6 there.)
+ROUNDING = {("all-layers", 500): 4e-5, ("all-layers", 550): 7e-5, ("all-layers", 600): 6e-4}
 RUNS = {  # golden run → (row id, seed)
     "baseline": ("baseline", 123),
     "first-token": ("first-token", 123),

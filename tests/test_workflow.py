@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable
 from modulefinder import ModuleFinder
@@ -19,6 +20,7 @@ import pytest
 import yaml
 
 from conftest import ROOT, SHARED, environment, snakemake
+from runs import MACHINE_FACTS
 
 Config = dict[str, Any]
 Stale = dict[str, int]  # rule → number of jobs
@@ -68,7 +70,7 @@ def plan(root: Path, *arguments: object, config: Config | None = None) -> Stale:
     file = root / "demo/config.yaml"
     if config:
         file.write_text(yaml.safe_dump(config, sort_keys=False))
-    return planned(root / "demo", "--configfile", file, *arguments, root=root)
+    return planned(root / "demo", *arguments, "--configfile", file, root=root)
 
 
 def planned(directory: Path, *arguments: object, root: Path = ROOT) -> Stale:
@@ -210,15 +212,6 @@ def test_no_result_names_the_folder_it_was_made_in(demo: Path, results: Path) ->
 
 # --- one row again, on a terminal
 
-MAY_DIFFER = {
-    "training_time_seconds",
-    "trunk_time_seconds",
-    "peak_memory_bytes",
-    "device",
-    "versions",
-    "shared_device",
-}
-
 
 @pytest.fixture(scope="module")
 def again(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
@@ -231,6 +224,7 @@ def again(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, s
     command = [sys.executable, "-m", "snakemake", target, "--cores", "2", "--resources", "gpu=1"]
     command += ["--directory", "demo", "--configfile", "demo/config.yaml", "--forcerun", "train"]
     terminal, end = pty.openpty()
+    termios.tcsetwinsize(end, (24, 80))
     with subprocess.Popen(
         command, cwd=root, env=environment(), stdin=end, stdout=end, stderr=end
     ) as process:
@@ -257,7 +251,7 @@ def test_a_row_that_runs_again_gives_the_same_bytes(results: Path, again: tuple[
         assert (after / name).read_bytes() == (before / name).read_bytes()
     first, second = (json.loads((at / "metrics.json").read_text()) for at in (before, after))
     assert first.keys() == second.keys()
-    for key in first.keys() - MAY_DIFFER:
+    for key in first.keys() - set(MACHINE_FACTS):
         assert first[key] == second[key], key
 
 
@@ -434,7 +428,7 @@ def touch(folder: Path) -> None:
 
 @pytest.mark.parametrize("place", ["workflow", "demo/results", "."])
 def test_a_touch_reruns_nothing(moved: Path, place: str) -> None:
-    """Of the code, as a fresh checkout over old results does; of inputs, weights and outputs."""
+    """Of code, as a fresh checkout over old results does; of inputs, checkpoints and outputs."""
     touch(moved / place)
     assert plan(moved) == {}
 

@@ -1,4 +1,5 @@
 # The validated configuration, and the lookups that rules share. Logic lives in ../ablations.
+import hashlib
 import json
 import os
 import re
@@ -11,7 +12,7 @@ WORKFLOW = Path(workflow.current_basedir).parent
 sys.path.insert(0, str(WORKFLOW))
 
 from ablations import config as configuration
-from ablations import cut
+from ablations import cut, estimate
 from ablations.checkpoint import path_sha256
 from ablations.config import Folder, Generated, Hub, Pretrain
 from ablations.errors import UserError
@@ -44,13 +45,30 @@ if (
 ):
     workflow.register_resource("gpu", 1)
 
+# A cluster's job parses the configuration again when it starts, perhaps hours after it was queued.
+# It is given the one that it was submitted with: an edit in the meantime reaches none.
+if (
+    workflow.is_main_process
+    and workflow.resource_settings.nodes is not None
+    and workflow.modifier.is_main_snakefile()
+):
+    submitted = json.dumps(config, indent=1)
+    name = hashlib.sha256(submitted.encode()).hexdigest()[:20]
+    submitted_file = Path(".snakemake/ablations", f"{name}.json").absolute()
+    submitted_file.parent.mkdir(parents=True, exist_ok=True)
+    submitted_file.write_text(submitted)
+    workflow.config_settings.configfiles = [submitted_file]
+
 # What computes shares all cores that this machine lends, evenly where several jobs run at once: one
 # for each GPU. Where no cores are named, as for a report or on a cluster, it is one, and
-# `--set-threads train=8` asks for more.
-GPUS = (
-    workflow.global_resources["gpu"].value if "gpu" in workflow.global_resources else 1
-)
-THREADS = max(1, (workflow.resource_settings.cores or 1) // max(1, GPUS))
+# `--set-threads train=8` asks for more. A cluster's job would be told of all cores of its node, and
+# takes those that it was submitted with.
+if workflow.is_main_process:
+    cores, gpus = workflow.resource_settings.cores or 1, 1
+    if "gpu" in workflow.global_resources:
+        gpus = max(1, workflow.global_resources["gpu"].value)
+    os.environ.update(ABLATIONS_THREADS=str(max(1, cores // gpus)))
+THREADS = int(os.environ.get("ABLATIONS_THREADS", 1))
 
 ROWS = {row.id: row for row in STUDY.rows}
 MODELS = {model.slug: model for model in STUDY.models.values()}
@@ -148,3 +166,29 @@ def trunk_of_run(wildcards):
     """The trunk's manifest; none where a row freezes nothing."""
     name = TRUNK_NAMES.get((wildcards.row, wildcards.seed))
     return f"results/trunks/{name}.json" if name else []
+
+
+def needs_of_run(wildcards):
+    return estimate.of_run(ROWS[wildcards.row].settings())
+
+
+def needs_of_trunk(wildcards):
+    return estimate.of_trunk(TRUNKS[wildcards.trunk])
+
+
+def needs_of_pretraining(wildcards):
+    model = MODELS[wildcards.model]
+    return estimate.of_pretraining(
+        model.dimensions, model.source.batch_size, model.source.steps
+    )
+
+
+def estimated(needs):
+    """Resources that a cluster's queue asks for; each further attempt is given more.
+
+    On one machine they limit nothing, unless its user gives `--resources mem_mb=…`.
+    """
+    return {
+        "mem_mb": lambda wildcards, attempt: attempt * needs(wildcards).memory_mb,
+        "runtime": lambda wildcards, attempt: attempt * needs(wildcards).minutes,
+    }

@@ -61,6 +61,7 @@ rule pretrain:
         "../envs/ablations.yaml"
     threads: THREADS
     resources:
+        **estimated(needs_of_pretraining),
         gpu=1,
     params:
         settings=lambda wildcards: as_json(asdict(MODELS[wildcards.model])),

@@ -47,6 +47,7 @@ rule trunk:
         "../envs/ablations.yaml"
     threads: THREADS
     resources:
+        **estimated(needs_of_trunk),
         gpu=1,
     shell:
         "python -m ablations.trunk --settings {input.settings} --tokens {input.tokens}"
@@ -73,6 +74,7 @@ rule train:
         "../envs/ablations.yaml"
     threads: THREADS
     resources:
+        **estimated(needs_of_run),
         gpu=1,
     params:
         folder=subpath(output.metrics, parent=True),
