@@ -25,7 +25,7 @@ from ablations.results import SPLITS, Results, Row
 
 MEASURED, PUBLISHED, QUIET = "#0072B2", "#D55E00", "#767676"  # Okabe and Ito's blue and vermilion
 SPLIT_TITLES = {"train": "Training", "validation": "Validation", "test": "Test"}
-LAYER_MARKERS = {"last_layer": "^", "last_block": "o", "all": "s"}
+LAYER_MARKERS = {"last_layer": "^", "last_block": "o", "last_two_blocks": "P", "all": "s"}
 DURATIONS = (
     *(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30),
     *(60 * minutes for minutes in (1, 2, 5, 10, 20, 30)),
