@@ -260,7 +260,7 @@ def test_simulation_agrees_with_enumeration():
 def test_the_document_keeps_what_is_not_generated(tmp_path):
     outcomes = enumerate_one_seed([0.05], [0.0, 0.02])
     several = [simulate(Cell(0.05, 0.0, seeds=3), 50, np.random.default_rng(0))]
-    generated = simulation.document(outcomes, outcomes, several, [(3, 0.04)], 50)
+    generated = simulation.document(outcomes, outcomes, several, [(Cell(0.05, 0.0, 3), 0.04)], 50)
     text = f"before\n{simulation.START}\nold\n{simulation.END}\nafter\n"
     once = simulation.replace_generated(text, generated, tmp_path)
     assert once.startswith("before\n") and once.endswith("\nafter\n") and "old" not in once
