@@ -110,7 +110,7 @@ def test_standins_stand_on_the_face_of_every_figure(tmp_path):
 
 def test_published_values_are_marked_where_there_are_any(tmp_path):
     keys = {"train": 1.0, "validation": 1.0, "device": "V100"}
-    both = {"published": [{"test": 0.9, **keys}, {"test": 0.8, **keys}], "claim": "worse"}
+    both = {"published": [{"test": 0.9, **keys}, {"test": 0.8, **keys}]}
     two_rows(tmp_path, *disagreeing(20, 1, 0), comparison=both)
     figure = dict(drawn(load(tmp_path)))
     assert "published" in legend(figure["accuracies"])
