@@ -196,6 +196,12 @@ def test_more_comparisons_and_smaller_differences_need_more_messages():
     assert needed == sorted(needed) and needed[0] < needed[1] < needed[2]
 
 
+def test_the_exact_test_needs_a_few_messages_whatever_the_difference():
+    # 2 · 0.5⁶ is the first below 0.05; among 8 comparisons 2 · 0.5⁹ is the first below 0.05 / 8
+    assert statistics.messages_needed(counts(0, 1, 1), 1.0, comparisons=1) == 6
+    assert statistics.messages_needed(counts(0, 1, 1), 1.0, comparisons=8) == 9
+
+
 def test_no_number_of_messages_overcomes_training_noise():
     baseline = np.ones((3, 300), bool)
     variant = baseline.copy()
