@@ -16,6 +16,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from ablations import cli, formats, results, statistics
@@ -179,6 +180,7 @@ def _number_points(figure: Figure, axes: Axes, points: Sequence[tuple[float, flo
             ha="center",
             va="center",
             fontsize=8,
+            path_effects=[withStroke(linewidth=2, foreground="white")],  # above other rows' lines
             arrowprops={"arrowstyle": "-", "color": QUIET, "linewidth": 0.6} if far else None,
         )
 
