@@ -229,13 +229,13 @@ def document(
             "Over all of them, " + _extremes(several),
             "### Eight comparisons with one baseline, none of them real",
             "How often at least one of eight Holm-adjusted p-values is below 0.05, at 5%"
-            " discordant; the standard deviation of a run's accuracy is in points.",
+            " discordant:",
             tabulate(
                 [
                     [cell.seeds, f"{100 * cell.run_sd:g}", f"{100 * rate:.1f}%"]
                     for cell, rate in families
                 ],
-                ["seeds", "sd of runs", "any false alarm"],
+                ["seeds", "sd of runs, points", "any false alarm"],
                 tablefmt="github",
                 disable_numparse=True,
             ),
