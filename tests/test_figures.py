@@ -1,23 +1,26 @@
 import itertools
+from pathlib import Path
 
 import matplotlib
 import numpy as np
 import pytest
+import yaml
 
 from ablations import config, figures, study
 from ablations.comparisons import compare_all
 from synthetic_runs import configuration, disagreeing, load, program, two_rows, write
 
 NAMES = ["accuracies", "accuracy_and_time", "differences", "learning_curves"]
+SCHEMA = Path(__file__).parents[1] / "workflow/schemas/config.schema.yaml"
 LONG = "a-row-with-a-name-that-goes-on-and-on-and-on-until-nobody-can-read-it-any-more"
 NOTE = "Stand-in models: nano-small, nano-medium and nano-large are not GPT-2. " * 2
 
 
 def many_rows(folder, rows, seeds, prefix="row", notes=()):
     made = configuration(seeds=list(range(seeds)))
-    layers = ["last_layer", "last_block", "all"]
+    layers = list(figures.LAYER_MARKERS)
     others = [
-        {"id": f"{prefix}-{n}", "epochs": n, "trainable_layers": layers[n % 3]}
+        {"id": f"{prefix}-{n}", "epochs": n, "trainable_layers": layers[n % len(layers)]}
         for n in range(1, rows)
     ]
     made["rows"] = [made["rows"][0], *others]
@@ -93,6 +96,12 @@ def test_numbers_beside_points_do_not_overlap(tmp_path):
         assert not any(box.overlaps(other) for other in boxes[index + 1 :])
 
 
+def test_every_choice_of_trainable_layers_has_a_marker_of_its_own():
+    row = yaml.safe_load(SCHEMA.read_text())["properties"]["rows"]["items"]["properties"]
+    assert list(figures.LAYER_MARKERS) == row["trainable_layers"]["enum"]
+    assert len(set(figures.LAYER_MARKERS.values())) == len(figures.LAYER_MARKERS)
+
+
 def test_standins_stand_on_the_face_of_every_figure(tmp_path):
     two_rows(tmp_path, *disagreeing(20, 1, 0), notes=["Stand-in data."])
     for _, figure in drawn(load(tmp_path)):
@@ -101,7 +110,7 @@ def test_standins_stand_on_the_face_of_every_figure(tmp_path):
 
 def test_published_values_are_marked_where_there_are_any(tmp_path):
     keys = {"train": 1.0, "validation": 1.0, "device": "V100"}
-    both = {"published": [{"test": 0.9, **keys}, {"test": 0.8, **keys}], "claim": "worse"}
+    both = {"published": [{"test": 0.9, **keys}, {"test": 0.8, **keys}]}
     two_rows(tmp_path, *disagreeing(20, 1, 0), comparison=both)
     figure = dict(drawn(load(tmp_path)))
     assert "published" in legend(figure["accuracies"])

@@ -42,30 +42,32 @@ def published(baseline, variant, claim, **keys):
 def test_one_seed_speaks_of_two_trained_models(tmp_path):
     two_rows(tmp_path, *disagreeing(300, 20, 2))
     assert verdict(tmp_path) == (
-        "Of these two trained models, `variant` is less accurate than `baseline`, training noise"
-        " not measured."
+        "Of these two trained models, `variant` is less accurate than `baseline`; training noise"
+        " was not measured."
     )
     two_rows(tmp_path, *disagreeing(300, 2, 20))
     assert "`variant` is more accurate than `baseline`" in verdict(tmp_path)
     two_rows(tmp_path, *disagreeing(300, 5, 6))
     assert verdict(tmp_path) == (
-        "Between `baseline` and `variant`, these two trained models, there is no detectable"
-        " difference at this sample size, training noise not measured."
+        "No detectable difference between these two trained models, `baseline` and `variant`, at"
+        " this sample size; training noise was not measured."
     )
-    assert "the exact McNemar test, gives p below 0.05" in text(tmp_path)
+    assert "the exact McNemar test gives p below 0.05" in text(tmp_path)
     assert "Every row was trained once" in text(tmp_path)
 
 
 def test_two_seeds_are_said_to_be_too_few(tmp_path):
     two_rows(tmp_path, *disagreeing(300, 20, 2, seeds=2))
     assert verdict(tmp_path) == (
-        "Of these trained models (two seeds each), `variant` is less accurate than `baseline`,"
-        " training noise not measured."
+        "Of these trained models (two seeds each), `variant` is less accurate than `baseline`;"
+        " training noise was not measured."
     )
     assert "2 seeds, too few to measure the noise of training" in text(tmp_path)
     assert "an exact sign-flip test over messages" in text(tmp_path)
     two_rows(tmp_path, *disagreeing(300, 5, 6, seeds=2))
-    assert "these trained models (two seeds each), there is no detectable" in verdict(tmp_path)
+    assert verdict(tmp_path).startswith(
+        "No detectable difference between these trained models (two seeds each), `baseline` and"
+    )
 
 
 def test_many_seeds_speak_of_the_rows(tmp_path):
@@ -75,9 +77,36 @@ def test_many_seeds_speak_of_the_rows(tmp_path):
     assert "count both the choice of messages and the noise of training" in text(tmp_path)
     two_rows(tmp_path, *disagreeing(300, 5, 6, seeds=3))
     assert verdict(tmp_path) == (
-        "Between `baseline` and `variant`, over 3 seeds, there is no detectable difference at this"
-        " sample size."
+        "No detectable difference between `baseline` and `variant` at this sample size, over"
+        " 3 seeds."
     )
+
+
+def test_few_seeds_are_said_to_measure_training_noise_roughly(tmp_path):
+    for seeds, rough in ((2, False), (3, True), (4, True), (5, False)):
+        two_rows(tmp_path, *disagreeing(300, 5, 6, seeds=seeds))
+        assert ("measure that noise only roughly" in text(tmp_path)) == rough
+
+
+def test_an_interval_that_leaves_out_zero_beside_no_verdict_is_explained(tmp_path):
+    two_rows(tmp_path, *disagreeing(300, 0, 5))
+    assert "The interval just leaves out zero, but the verdict is the exact test's." in answer(
+        tmp_path
+    )
+    two_rows(tmp_path, *disagreeing(300, 5, 6))
+    assert "leaves out zero" not in answer(tmp_path)
+    rows = [*configuration()["rows"][:1], {"id": "a", "epochs": 1}, {"id": "b", "epochs": 2}]
+    comparisons = [
+        {"id": id, "question": "?", "baseline": "baseline", "variant": id} for id in ("a", "b")
+    ]
+    made = configuration(rows=rows, comparisons=comparisons)
+    baseline, a = disagreeing(300, 2, 10)
+    right = {"baseline": baseline, "a": a, "b": baseline}
+    write(tmp_path, study.facts(config.parse(made)), right)
+    assert (
+        "Alone, this comparison would count as a difference; as one of 2, which give chance as many"
+        " occasions, it does not."
+    ) in answer(tmp_path)
 
 
 def test_the_verdict_is_the_adjusted_tests(tmp_path):
@@ -106,7 +135,7 @@ def test_a_tie(tmp_path):
     two_rows(tmp_path, *disagreeing(300, 1, 1))
     assert "a tie, 0.00 points (95% interval −1.56 to +1.56); 1 message only" in answer(tmp_path)
     assert "to show a true difference of 1 point four times in five" in answer(tmp_path)
-    assert "no detectable difference" in verdict(tmp_path)
+    assert verdict(tmp_path).startswith("No detectable difference")
 
 
 def test_identical_predictions(tmp_path):
@@ -117,6 +146,15 @@ def test_identical_predictions(tmp_path):
     ) in answer(tmp_path)
     two_rows(tmp_path, *disagreeing(300, 0, 0, seeds=3))
     assert "classify every test message alike with every seed." in answer(tmp_path)
+
+
+def test_shares_of_seeds_are_whole_messages_where_they_are(tmp_path):
+    two_rows(tmp_path, *disagreeing(175, 62, 15))
+    assert "; 62 messages only `baseline` gets right, 15 messages only" in answer(tmp_path)
+    baseline, variant = disagreeing(300, 3, 0, seeds=3)
+    variant[0, :5] = False
+    two_rows(tmp_path, baseline, variant)
+    assert "on average 3.7 messages only `baseline` gets right, 0 messages" in answer(tmp_path)
 
 
 def test_messages_not_seen_in_training_are_also_compared(tmp_path):
@@ -175,10 +213,10 @@ def test_confounded_rows_name_the_rows_that_would_make_it_clean(tmp_path):
         assert (
             f"For {name} alone the study lacks a row: one like `variant` with {name} {value}."
         ) in answer(tmp_path)
-    assert "which of the settings is responsible cannot be told." in verdict(tmp_path)
+    assert verdict(tmp_path).endswith("; which of the settings is responsible cannot be told.")
     assert "worse, confounded" in text(tmp_path)
     two_rows(tmp_path, *disagreeing(300, 1, 2), changed=changed)
-    assert "responsible" not in verdict(tmp_path)
+    assert verdict(tmp_path).endswith("; effects of the settings may have cancelled out.")
 
 
 def test_the_published_random_weights_claim_is_confounded_and_has_a_clean_pair(tmp_path):
@@ -265,10 +303,18 @@ def test_a_claim_without_numbers(tmp_path):
     assert "- Published: worse. The two agree.\n" in answer(tmp_path)
 
 
-def test_no_claim(tmp_path):
+def test_numbers_without_a_claim(tmp_path):
+    comparison = published(0.95, 0.8, "worse")
+    del comparison["claim"]
+    two_rows(tmp_path, *disagreeing(300, 20, 2), comparison=comparison)
+    assert (
+        "- Published without a claim about this pair (95.00% → 80.00%, −15.00 points).\n"
+    ) in answer(tmp_path)
+
+
+def test_where_nothing_was_published_nothing_is_said_of_it(tmp_path):
     two_rows(tmp_path, *disagreeing(300, 20, 2))
-    assert "- Nothing was published on this question." in answer(tmp_path)
-    assert text(tmp_path).rstrip().endswith("No published numbers are configured for these rows.")
+    assert "ublished" not in text(tmp_path)
 
 
 # --- the whole document

@@ -196,6 +196,12 @@ def test_more_comparisons_and_smaller_differences_need_more_messages():
     assert needed == sorted(needed) and needed[0] < needed[1] < needed[2]
 
 
+def test_the_exact_test_needs_a_few_messages_whatever_the_difference():
+    # 2 · 0.5⁶ is the first below 0.05; among 8 comparisons 2 · 0.5⁹ is the first below 0.05 / 8
+    assert statistics.messages_needed(counts(0, 1, 1), 1.0, comparisons=1) == 6
+    assert statistics.messages_needed(counts(0, 1, 1), 1.0, comparisons=8) == 9
+
+
 def test_no_number_of_messages_overcomes_training_noise():
     baseline = np.ones((3, 300), bool)
     variant = baseline.copy()
@@ -260,7 +266,7 @@ def test_simulation_agrees_with_enumeration():
 def test_the_document_keeps_what_is_not_generated(tmp_path):
     outcomes = enumerate_one_seed([0.05], [0.0, 0.02])
     several = [simulate(Cell(0.05, 0.0, seeds=3), 50, np.random.default_rng(0))]
-    generated = simulation.document(outcomes, outcomes, several, [(3, 0.04)], 50)
+    generated = simulation.document(outcomes, outcomes, several, [(Cell(0.05, 0.0, 3), 0.04)], 50)
     text = f"before\n{simulation.START}\nold\n{simulation.END}\nafter\n"
     once = simulation.replace_generated(text, generated, tmp_path)
     assert once.startswith("before\n") and once.endswith("\nafter\n") and "old" not in once

@@ -179,6 +179,13 @@ def test_the_majority_class(tmp_path):
     assert "always answering ham would be right on 75.00%" in written(tmp_path)
 
 
+def test_rows_that_a_guess_would_match_are_named(tmp_path):
+    two_rows(tmp_path, *disagreeing(100, 45, 0))
+    assert "right on 50.00%. Not clearly above that: variant.\n" in written(tmp_path)
+    two_rows(tmp_path, *disagreeing(100, 45, 45))
+    assert "right on 50.00%. Not clearly above that: all rows.\n" in written(tmp_path)
+
+
 def test_devices(tmp_path):
     two_rows(tmp_path, *disagreeing(20, 1, 0), threads=2, device="a CPU", precision="float32")
     assert "- Device: a CPU, float32, 2 threads." in written(tmp_path)
@@ -195,7 +202,7 @@ def test_a_shared_device(tmp_path):
     two_rows(tmp_path, *disagreeing(20, 1, 0), per_row={"variant": {"shared_device": True}})
     assert "Other jobs ran on the device while variant trained; read its time" in written(tmp_path)
     two_rows(tmp_path, *disagreeing(20, 1, 0), shared_device=True)
-    assert "while baseline and variant trained; read their times" in written(tmp_path)
+    assert "while all rows trained; read their times" in written(tmp_path)
 
 
 def test_whether_times_reuse_frozen_computation(tmp_path):
@@ -203,6 +210,7 @@ def test_whether_times_reuse_frozen_computation(tmp_path):
     assert "reused by every epoch (baseline)" in written(tmp_path)
     two_rows(tmp_path, *disagreeing(20, 1, 0))
     assert "reused by every epoch (all rows)" in written(tmp_path)
+    assert "Published times" not in written(tmp_path)
     two_rows(tmp_path, *disagreeing(20, 1, 0), trunk_time_seconds=0.0)
     assert "frozen" not in written(tmp_path)
 

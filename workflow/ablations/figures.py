@@ -1,7 +1,7 @@
 """The figures: accuracies, accuracy against time, learning curves, paired differences.
 
-One visual language: filled and blue is measured, open and orange is published, a line through a
-point is its 95% interval. Shapes and line styles carry every distinction that colours do.
+One visual language: blue is measured, open and orange is published, a line through a point is its
+95% interval. Shapes and line styles carry every distinction that colours do.
 """
 
 import argparse
@@ -16,6 +16,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from ablations import cli, formats, results, statistics
@@ -24,8 +25,9 @@ from ablations.files import whole
 from ablations.results import SPLITS, Results, Row
 
 MEASURED, PUBLISHED, QUIET = "#0072B2", "#D55E00", "#767676"  # Okabe and Ito's blue and vermilion
+VALIDATION = "black"  # where training is blue
 SPLIT_TITLES = {"train": "Training", "validation": "Validation", "test": "Test"}
-LAYER_MARKERS = {"last_layer": "^", "last_block": "o", "all": "s"}
+LAYER_MARKERS = {"last_layer": "^", "last_block": "o", "last_two_blocks": "P", "all": "s"}
 DURATIONS = (
     *(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30),
     *(60 * minutes for minutes in (1, 2, 5, 10, 20, 30)),
@@ -66,8 +68,14 @@ def accuracies(study: Results) -> Figure:
     panels[-1].axvline(100 * max(spam, 1 - spam), color=QUIET, linestyle=":")
     _row_labels(panels[0], [_wrapped(_numbered(study, row)) for row in rows])
     panels[0].set_xlim(right=101.5)
-    entries = [_key("o", MEASURED, "measured, 95% Wilson interval", line=True)]
-    if len(study.seeds) > 1:
+    several = len(study.seeds) > 1
+    measured = (
+        "mean of seeds, 95% Wilson interval of messages"
+        if several
+        else "measured, 95% Wilson interval"
+    )
+    entries = [_key("o", MEASURED, measured, line=True)]
+    if several:
         entries.append(_key("|", QUIET, "each seed"))
     if any(row.published for row in rows):
         entries.append(_key("D", PUBLISHED, "published", hollow=True))
@@ -101,7 +109,7 @@ def accuracy_and_time(study: Results) -> Figure:
     values = [100 * float(study.right(row).mean()) for row in rows]
     for row, time, value in zip(rows, times, values, strict=True):
         low, high = statistics.wilson(value / 100, len(study.test))
-        axes.plot([time, time], [100 * float(low), 100 * float(high)], color=MEASURED, alpha=0.35)
+        axes.plot([time, time], [100 * float(low), 100 * float(high)], color=MEASURED, alpha=0.5)
         marker = LAYER_MARKERS[row.settings["trainable_layers"]]
         axes.plot(time, value, marker, color=MEASURED, markersize=6)
     axes.set_xscale("log")
@@ -117,7 +125,7 @@ def accuracy_and_time(study: Results) -> Figure:
         if any(row.settings["trainable_layers"] == layers for row in rows)
     ]
     entries = [_key(LAYER_MARKERS[layers], MEASURED, f"trains {layers}") for layers in used]
-    entries.append(Line2D([], [], color=MEASURED, alpha=0.35, label="95% Wilson interval"))
+    entries.append(Line2D([], [], color=MEASURED, alpha=0.5, label="95% Wilson interval"))
     figure.legend(handles=entries, loc="outside lower center", ncols=len(entries))
     return figure
 
@@ -173,6 +181,7 @@ def _number_points(figure: Figure, axes: Axes, points: Sequence[tuple[float, flo
             ha="center",
             va="center",
             fontsize=8,
+            path_effects=[withStroke(linewidth=2, foreground="white")],  # above other rows' lines
             arrowprops={"arrowstyle": "-", "color": QUIET, "linewidth": 0.6} if far else None,
         )
 
@@ -184,6 +193,10 @@ def learning_curves(study: Results) -> Figure:
     lines = -(-len(rows) // columns)
     figure = _figure(study, max(2.6 * columns, 6), 1.5 + 1.75 * lines, "Loss while training")
     panels = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False).ravel()
+    panels[0].set_yscale("log")  # and with it the others, which share the axis
+    panels[0].yaxis.set_major_locator(FixedLocator(LOSSES))
+    panels[0].yaxis.set_minor_locator(NullLocator())
+    panels[0].yaxis.set_major_formatter(FuncFormatter(lambda loss, _: f"{loss:g}"))
     for panel, row in zip(panels, rows, strict=False):
         for run in row.runs:
             steps = [entry.step for entry in run.history]
@@ -191,12 +204,8 @@ def learning_curves(study: Results) -> Figure:
             validation = [entry.validation_loss for entry in run.history]
             width = 1.4 if len(row.runs) == 1 else 0.8
             panel.plot(steps, train, color=MEASURED, linewidth=width)
-            panel.plot(steps, validation, "--", color=PUBLISHED, linewidth=width)
+            panel.plot(steps, validation, "--", color=VALIDATION, linewidth=width)
         panel.set_title(_wrapped(_numbered(study, row)), loc="left", fontsize=8)
-        panel.set_yscale("log")
-        panel.yaxis.set_major_locator(FixedLocator(LOSSES))
-        panel.yaxis.set_minor_locator(NullLocator())
-        panel.yaxis.set_major_formatter(FuncFormatter(lambda loss, _: f"{loss:g}"))
     for panel in panels[len(rows) :]:
         panel.remove()
     for panel in panels[max(0, len(rows) - columns) : len(rows)]:
@@ -205,7 +214,7 @@ def learning_curves(study: Results) -> Figure:
     figure.supylabel("mean cross-entropy (log scale)", fontsize=9)
     entries = [
         Line2D([], [], color=MEASURED, label="training"),
-        Line2D([], [], color=PUBLISHED, linestyle="--", label="validation"),
+        Line2D([], [], color=VALIDATION, linestyle="--", label="validation"),
     ]
     figure.legend(handles=entries, loc="outside lower center", ncols=2)
     return figure
@@ -227,23 +236,24 @@ def differences(study: Results, comparisons: Sequence[Comparison]) -> Figure:
         axes.plot(limits, [position] * 2, color=MEASURED)
         face = MEASURED if comparison.decided else "white"
         axes.plot(100 * comparison.difference, position, "o", color=MEASURED, markerfacecolor=face)
-        if comparison.published_difference is not None and comparison.question.claim:
+        if comparison.published_difference is not None:
             published = 100 * comparison.published_difference
             _mark_published(axes, published, position + 0.24)
     _row_labels(axes, [_rows_compared(study, comparison) for comparison in comparisons])
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="y", visible=False)
     beside = axes.secondary_yaxis("right")
-    beside.set_yticks(range(len(comparisons)), [_in_numbers(each) for each in comparisons])
+    adjusted = "adjusted " if len(comparisons) > 1 else ""
+    numbers = [_in_numbers(comparison, adjusted) for comparison in comparisons]
+    beside.set_yticks(range(len(comparisons)), numbers)
     beside.tick_params(length=0, labelsize=8)
     beside.spines["right"].set_visible(False)
     axes.set_xlabel("variant minus baseline, percentage points (95% interval, unadjusted)")
-    adjusted = "adjusted p" if len(comparisons) > 1 else "p"
     entries = [
-        _key("o", MEASURED, f"{adjusted} < 0.05", line=True),
+        _key("o", MEASURED, f"{adjusted}p < 0.05", line=True),
         _key("o", MEASURED, "no detectable difference", line=True, hollow=True),
     ]
-    if any(comparison.question.claim for comparison in comparisons):
+    if any(comparison.published_difference is not None for comparison in comparisons):
         entries.append(_key("D", PUBLISHED, "published", hollow=True))
     figure.legend(handles=entries, loc="outside lower center", ncols=len(entries))
     return figure
@@ -255,11 +265,11 @@ def _rows_compared(study: Results, comparison: Comparison) -> str:
     return f"{variant}{' (confounded)' if comparison.confounded else ''}\nagainst {baseline}"
 
 
-def _in_numbers(comparison: Comparison) -> str:
+def _in_numbers(comparison: Comparison, adjusted: str) -> str:
     low, high = formats.points(comparison.low), formats.points(comparison.high)
     return (
         f"{formats.points(comparison.difference)} ({low} to {high})\n"
-        f"{formats.p_value(comparison.adjusted_p)}"
+        f"{adjusted}{formats.p_value(comparison.adjusted_p)}"
     )
 
 

@@ -15,6 +15,7 @@ from ablations.comparisons import CleanPair, Comparison, Setting, compare_all
 from ablations.files import write_text
 from ablations.results import SPLITS, Results, Row
 
+SEEDS_FOR_CERTAINTY = 5  # with fewer, docs/statistics.md finds too many false alarms
 COMPARATIVE = {"better": "more accurate than", "worse": "less accurate than"}
 
 CSV_HEADINGS = (
@@ -44,7 +45,7 @@ def markdown(study: Results, comparisons: Sequence[Comparison]) -> str:
 def _how_to_read(study: Results, comparisons: Sequence[Comparison]) -> str:
     seeds = len(study.seeds)
     many = len(comparisons) > 1
-    adjusted = f", adjusted for {len(comparisons)} comparisons by Holm's method" if many else ""
+    adjusted = f", adjusted for {len(comparisons)} comparisons by Holm's method," if many else ""
     if seeds == 1:
         test = "the exact McNemar test"
         scope = (
@@ -63,15 +64,21 @@ def _how_to_read(study: Results, comparisons: Sequence[Comparison]) -> str:
             f"Every row was trained with {seeds} seeds; intervals and tests count both the choice"
             " of messages and the noise of training."
         )
+        if seeds < SEEDS_FOR_CERTAINTY:
+            scope += (
+                " So few seeds measure that noise only roughly: where a row's seeds differ by"
+                " several points, false alarms are more frequent than they should be."
+            )
     return (
         f"Rows are compared on the same {formats.count(len(study.test), 'test message')}."
-        f" A row is called better or worse only where {test}{adjusted}, gives p below"
+        f" A row is called better or worse only where {test}{adjusted} gives p below"
         f" {statistics.ALPHA}. The 95% intervals show the size of a difference in percentage"
         f" points{', each by itself, not adjusted' if many else ''}. {scope}"
     )
 
 
 def _summary(comparisons: Sequence[Comparison]) -> str:
+    claims = any(comparison.question.claim for comparison in comparisons)
     lines = [
         [
             str(number),
@@ -79,13 +86,20 @@ def _summary(comparisons: Sequence[Comparison]) -> str:
             f"{formats.points(comparison.difference)} ({_interval(comparison)})",
             formats.p_value(comparison.adjusted_p),
             comparison.verdict + (", confounded" if comparison.confounded else ""),
-            comparison.question.claim or "–",
-            {True: "yes", False: "no", None: "–"}[comparison.agrees],
         ]
+        + (
+            [
+                comparison.question.claim or "–",
+                {True: "yes", False: "no", None: "–"}[comparison.agrees],
+            ]
+            if claims
+            else []
+        )
         for number, comparison in enumerate(comparisons, start=1)
     ]
-    headings = ["#", "Rows", "Difference in test accuracy (95% interval)"]
-    headings += ["Adjusted p" if len(comparisons) > 1 else "p", "Verdict", "Published", "Agree"]
+    headings = ["#", "Rows", "Difference in test accuracy, points (95% interval)"]
+    headings += ["Adjusted p" if len(comparisons) > 1 else "p", "Verdict"]
+    headings += ["Published", "Agree"] if claims else []
     return tabulate(lines, headings, tablefmt="github", disable_numparse=True)
 
 
@@ -93,8 +107,8 @@ def _answer(comparison: Comparison, study: Results) -> list[str]:
     """The paragraphs below a question: verdict first, then what it rests on."""
     evidence = [_settings(comparison), _accuracies(comparison, study)]
     if not comparison.decided:
-        evidence.append(_how_many(comparison, study))
-    evidence += [_time(comparison), _published(comparison)]
+        evidence += [*_why_not(comparison, study), _how_many(comparison, study)]
+    evidence += [_time(comparison), *_published(comparison)]
     return [f"**{_verdict(comparison, study)}**", "\n".join(f"- {line}" for line in evidence)]
 
 
@@ -102,19 +116,30 @@ def _verdict(comparison: Comparison, study: Results) -> str:
     baseline, variant = f"`{comparison.baseline.id}`", f"`{comparison.variant.id}`"
     seeds = len(study.seeds)
     scope = {1: "these two trained models", 2: "these trained models (two seeds each)"}.get(seeds)
-    unmeasured = ", training noise not measured" if scope else ""
     if comparison.decided:
         subject = f"Of {scope}, {variant}" if scope else variant
-        over = "" if scope else f", over {seeds} seeds"
-        said = f"{subject} is {COMPARATIVE[comparison.verdict]} {baseline}{over}{unmeasured}"
+        said = f"{subject} is {COMPARATIVE[comparison.verdict]} {baseline}"
+        confounded = "which of the settings is responsible cannot be told"
     else:
-        between = f", {scope}," if scope else f", over {seeds} seeds,"
-        said = (
-            f"Between {baseline} and {variant}{between} there is no detectable difference at this"
-            f" sample size{unmeasured}"
+        pair = f"{scope}, {baseline} and {variant}," if scope else f"{baseline} and {variant}"
+        said = f"No detectable difference between {pair} at this sample size"
+        confounded = "effects of the settings may have cancelled out"
+    if not scope:
+        said += f", over {seeds} seeds"
+    caveats = ["training noise was not measured"] if scope else []
+    caveats += [confounded] if comparison.confounded else []
+    return f"{'; '.join([said, *caveats])}."
+
+
+def _why_not(comparison: Comparison, study: Results) -> Iterator[str]:
+    """Where an interval that leaves out zero seems to say something else than the verdict."""
+    if comparison.p < statistics.ALPHA:
+        yield (
+            f"Alone, this comparison would count as a difference; as one of {len(study.questions)},"
+            " which give chance as many occasions, it does not."
         )
-    confounded = "; which of the settings is responsible cannot be told"
-    return f"{said}{confounded if comparison.confounded and comparison.decided else ''}."
+    elif comparison.low > 0 or comparison.high < 0:
+        yield "The interval just leaves out zero, but the verdict is the exact test's."
 
 
 def _settings(comparison: Comparison) -> str:
@@ -183,8 +208,8 @@ def _size(comparison: Comparison) -> str:
 
 
 def _messages(number: float) -> str:
-    whole = formats.count(round(number), "message")
-    return whole if number == round(number) else f"{number:.1f} messages"
+    rounded = round(number, 1)
+    return formats.count(int(rounded), "message") if rounded.is_integer() else f"{rounded} messages"
 
 
 def _p_values(comparison: Comparison, study: Results) -> str:
@@ -253,10 +278,9 @@ def _published_ratio(comparison: Comparison) -> str:
     return f"; the published ratio, of loops that recompute everything, is {ratio:.2f}"
 
 
-def _published(comparison: Comparison) -> str:
+def _published(comparison: Comparison) -> Iterator[str]:
+    """What was published, where anything was."""
     claim, difference = comparison.question.claim, comparison.published_difference
-    if claim is None:
-        return "Nothing was published on this question."
     one, other = comparison.baseline.published, comparison.variant.published
     numbers = ""
     if one and other and difference is not None:
@@ -264,20 +288,23 @@ def _published(comparison: Comparison) -> str:
             f" ({formats.percent(one.accuracy.test)} → {formats.percent(other.accuracy.test)},"
             f" {formats.points(difference)} points)"
         )
-    if comparison.agrees:
-        return f"Published: {claim}{numbers}. The two agree."
-    said = f"Published: {claim}{numbers}. The two do not agree: here, {comparison.verdict}"
-    if difference is not None and comparison.low <= difference <= comparison.high:
-        return f"{said}, though the published difference lies within our interval."
-    return f"{said}."
+    if claim is None:
+        if numbers:
+            yield f"Published without a claim about this pair{numbers}."
+    elif comparison.agrees:
+        yield f"Published: {claim}{numbers}. The two agree."
+    else:
+        said = f"Published: {claim}{numbers}. The two do not agree: here, {comparison.verdict}"
+        if difference is not None and comparison.low <= difference <= comparison.high:
+            said += ", though the published difference lies within our interval"
+        yield f"{said}."
 
 
 def _measured_beside_published(study: Results) -> Iterator[str]:
     """A last section with one line for each row, where anything was published."""
-    yield "## Measured beside published"
     if not any(row.published for row in study.rows):
-        yield "No published numbers are configured for these rows."
         return
+    yield "## Measured beside published"
     if study.notes:
         yield (
             "The published numbers are for GPT-2 on the SMS Spam Collection; with the stand-ins"

@@ -194,8 +194,12 @@ def messages_needed(paired: Paired, difference: float, comparisons: int) -> int 
     noise = float(paired.seed_variance) / paired.seeds
     averaging = float(paired.averaging)
     level, power = 1 - ALPHA / comparisons / 2, stats.norm.ppf(POWER)
+    # The exact tests reject nothing where fewer messages than this are discordant.
+    fewest = 0 if paired.measures_noise else math.log2(2 * comparisons / ALPHA)
 
     def shown(messages: float) -> bool:
+        if messages * discordant < fewest:
+            return False
         under_null = averaging * discordant / messages + noise
         under_size = averaging * (discordant - size**2) / messages + noise
         freedom = math.inf

@@ -74,18 +74,17 @@ def _notes(study: Results) -> Iterator[str]:
         " draw of messages could give, not another training."
     )
     yield from _leakage(study)
-    spam = float(test.labels.mean())
-    share, name = max((spam, "spam"), (1 - spam, "ham"))
-    yield f"Majority class: always answering {name} would be right on {formats.percent(share)}."
+    yield _majority(study)
     yield from _devices(study.rows)
     reusing = [row.id for row in study.rows if any(run.trunk_time_seconds for run in row.runs)]
     if reusing:
-        which = "all rows" if len(reusing) == len(study.rows) else formats.names(reusing)
-        yield (
+        times = (
             "Training time is what a row costs on its own, the output of frozen layers computed"
-            f" once per message and reused by every epoch ({which}). Published times recompute it"
-            " every time, so the two do not compare."
+            f" once per message and reused by every epoch ({_which(reusing, study.rows)})."
         )
+        if any(row.published for row in study.rows):
+            times += " Published times recompute it every time, so the two do not compare."
+        yield times
 
 
 def _leakage(study: Results) -> Iterator[str]:
@@ -109,6 +108,24 @@ def _leakage(study: Results) -> Iterator[str]:
         yield f"{elsewhere} {'more ' if seen else ''}stand in the validation set."
 
 
+def _majority(study: Results) -> str:
+    test = study.test
+    spam = float(test.labels.mean())
+    share, name = max((spam, "spam"), (1 - spam, "ham"))
+    said = f"Majority class: always answering {name} would be right on {formats.percent(share)}"
+    no_better = [
+        row.id
+        for row in study.rows
+        if float(statistics.wilson(study.right(row).mean(), len(test))[0]) <= share
+    ]
+    below = f" Not clearly above that: {_which(no_better, study.rows)}." if no_better else ""
+    return f"{said}.{below}"
+
+
+def _which(ids: Sequence[str], rows: Sequence[Row]) -> str:
+    return "all rows" if len(ids) == len(rows) > 1 else formats.names(ids)
+
+
 def _devices(rows: Sequence[Row]) -> Iterator[str]:
     users: dict[str, list[str]] = {}
     for row in rows:
@@ -125,7 +142,7 @@ def _devices(rows: Sequence[Row]) -> Iterator[str]:
     shared = [row.id for row in rows if any(run.shared_device for run in row.runs)]
     if shared:
         yield (
-            f"Other jobs ran on the device while {formats.names(shared)} trained; read"
+            f"Other jobs ran on the device while {_which(shared, rows)} trained; read"
             f" {'its time' if len(shared) == 1 else 'their times'} as upper bounds."
         )
 

@@ -39,9 +39,9 @@ rule study:
     conda:
         "../envs/ablations.yaml"
     params:
-        facts=lambda wildcards: as_json(study.facts(STUDY)),
+        line=lambda wildcards: as_json(study.facts(STUDY)),
     shell:
-        "printf '%s\\n' {params.facts:q} > {output} 2> {log}"
+        WRITE_LINE
 
 
 rule table:
@@ -50,7 +50,12 @@ rule table:
         code=code("table", "statistics", *READING_CODE),
     output:
         markdown="results/table.md",
-        csv=report("results/table.csv", "../report/table.rst", category="Numbers"),
+        csv=report(
+            "results/table.csv",
+            "../report/table.rst",
+            category="Numbers",
+            labels={"numbers": "table"},
+        ),
     log:
         "logs/table.log",
     localrule: True
@@ -68,7 +73,10 @@ rule interpretation:
     output:
         markdown="results/interpretation.md",
         csv=report(
-            "results/comparisons.csv", "../report/comparisons.rst", category="Numbers"
+            "results/comparisons.csv",
+            "../report/comparisons.rst",
+            category="Numbers",
+            labels={"numbers": "comparisons"},
         ),
     log:
         "logs/interpretation.log",
@@ -85,7 +93,12 @@ rule errors:
         **FINISHED,
         code=code("mistakes", *READING_CODE),
     output:
-        report("results/errors.csv", "../report/errors.rst", category="Numbers"),
+        report(
+            "results/errors.csv",
+            "../report/errors.rst",
+            category="Numbers",
+            labels={"numbers": "errors"},
+        ),
     log:
         "logs/errors.log",
     localrule: True
@@ -105,21 +118,25 @@ rule figures:
             "results/figures/accuracies.svg",
             "../report/accuracies.rst",
             category="Figures",
+            labels={"figure": "accuracies"},
         ),
         report(
             "results/figures/accuracy_and_time.svg",
             "../report/accuracy_and_time.rst",
             category="Figures",
+            labels={"figure": "accuracy and time"},
         ),
         report(
             "results/figures/differences.svg",
             "../report/differences.rst",
             category="Figures",
+            labels={"figure": "differences"},
         ),
         report(
             "results/figures/learning_curves.svg",
             "../report/learning_curves.rst",
             category="Figures",
+            labels={"figure": "learning curves"},
         ),
     log:
         "logs/figures.log",
@@ -142,6 +159,7 @@ rule page:
             "results/report/{page}.html",
             "../report/page.rst",
             category="Answers",
+            labels={"page": "{page}"},
         ),
     log:
         "logs/page/{page}.log",

@@ -12,9 +12,9 @@ rule row:
     conda:
         "../envs/ablations.yaml"
     params:
-        settings=lambda wildcards: as_json(ROWS[wildcards.row].settings()),
+        line=lambda wildcards: as_json(ROWS[wildcards.row].settings()),
     shell:
-        "printf '%s\\n' {params.settings:q} > {output} 2> {log}"
+        WRITE_LINE
 
 
 rule trunk_settings:
@@ -26,9 +26,9 @@ rule trunk_settings:
     conda:
         "../envs/ablations.yaml"
     params:
-        settings=lambda wildcards: as_json(TRUNKS[wildcards.trunk]),
+        line=lambda wildcards: as_json(TRUNKS[wildcards.trunk]),
     shell:
-        "printf '%s\\n' {params.settings:q} > {output} 2> {log}"
+        WRITE_LINE
 
 
 rule trunk:
