@@ -10,14 +10,15 @@ NAMED = re.findall(r"`(tests/\w+\.py)::(\w+)`", (ROOT / "docs/reliability.md").r
 
 
 def functions_of(path: Path) -> dict[str, bool]:
-    """The test functions of a file, and whether they are marked slow."""
-    functions = [
-        node for node in ast.parse(path.read_text()).body if isinstance(node, ast.FunctionDef)
-    ]
+    """The test functions of a file, and whether they, or the whole file, are marked slow."""
+    body = ast.parse(path.read_text()).body
+    file_marks = [ast.unparse(node) for node in body if isinstance(node, ast.Assign)]
+    whole = any(text.startswith("pytestmark") and "mark.slow" in text for text in file_marks)
     return {
-        node.name: any(ast.unparse(mark) == "pytest.mark.slow" for mark in node.decorator_list)
-        for node in functions
-        if node.name.startswith("test_")
+        node.name: whole
+        or any(ast.unparse(mark) == "pytest.mark.slow" for mark in node.decorator_list)
+        for node in body
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
     }
 
 

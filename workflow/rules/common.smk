@@ -33,6 +33,9 @@ os.environ.update(
         [str(WORKFLOW), *filter(None, [os.environ.get("PYTHONPATH")])]
     ),
     ABLATIONS_CACHE_GB=str(STUDY.cache_gb),
+    # On a machine that others use too, threads that spin while they wait for one another take the
+    # core which that one needs; sleeping costs nothing with models of GPT-2's size.
+    OMP_WAIT_POLICY=os.environ.get("OMP_WAIT_POLICY", "passive"),
     **({"ABLATIONS_MIRROR": STUDY.mirror} if STUDY.mirror else {}),
 )
 
