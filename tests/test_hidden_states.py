@@ -140,6 +140,23 @@ def test_another_checkpoint_or_other_tokens_name_another_entry(checkpoint, token
     assert len({first, second, trunk(checkpoint, tokens_file, tmp_path).entry(4)}) == 3
 
 
+def test_other_code_or_another_number_of_threads_names_another_entry(
+    checkpoint, tokens_file, tmp_path, monkeypatch
+):
+    """An edit of the model makes the trunk stale, and one thread rounds unlike two."""
+    first = trunk(checkpoint, tokens_file, tmp_path)
+    edited = tmp_path / "edited"
+    shutil.copytree(Path(hidden_states.__file__).parent, edited)
+    monkeypatch.setattr(hidden_states, "__file__", str(edited / "hidden_states.py"))
+    assert trunk(checkpoint, tokens_file, tmp_path).entry(4) == first.entry(4)
+    (edited / "model.py").write_text((edited / "model.py").read_text() + "# edited\n")
+    other_code = trunk(checkpoint, tokens_file, tmp_path)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    other_threads = trunk(checkpoint, tokens_file, tmp_path)
+    assert len({each.entry(4) for each in (first, other_code, other_threads)}) == 3
+    assert first.identity == other_code.identity == other_threads.identity
+
+
 def test_the_first_token_s_trunk_has_one_position_whatever_the_context(tokens_file):
     ids = ids_of(tokens_file, trainable_token="first")
     assert {split_ids.shape[1] for split_ids in ids.values()} == {1}

@@ -35,6 +35,9 @@ GIGABYTE = 10**9
 
 RECORD = "times.json"  # beside the arrays of an entry, written last
 
+# The modules whose code decides the hidden states: an entry that older code made is not read.
+CODE = ("cut", "device", "hidden_states", "model", "tokens", "weights")
+
 
 @dataclass(frozen=True)
 class Outputs:
@@ -102,6 +105,13 @@ class Trunk:
             "mask": "causal",
         }
 
+        # Beyond that, what decides the last bits. Not in the manifest, on which runs depend.
+        self.computed_by = {
+            "code": [sha256(Path(__file__).with_name(f"{name}.py")) for name in CODE],
+            "torch": torch.__version__,
+            "threads": torch.get_num_threads() if device.kind == "cpu" else None,
+        }
+
     def layers(self, start: int = 0) -> nn.Module:
         """The trunk's layers from `start` on, frozen, on the device."""
         stop = self.settings["depth"]
@@ -124,7 +134,8 @@ class Trunk:
 
     def entry(self, depth: int) -> Path:
         """The cache folder of this trunk's hidden states after `depth` layers."""
-        text = json.dumps(self.identity | {"depth": depth}, sort_keys=True)
+        key = self.identity | self.computed_by | {"depth": depth}
+        text = json.dumps(key, sort_keys=True)
         self.cache.mkdir(parents=True, exist_ok=True)
         return self.cache / hashlib.sha256(text.encode()).hexdigest()[:20]
 
@@ -236,15 +247,16 @@ def _readable(entry: Path) -> bool:
 
 def _evict(cache: Path, cache_gb: float, keep: Path) -> None:
     """Deletes the least recently used entries above the limit, save `keep` and those locked."""
-    entries = sorted(
-        (path for path in cache.iterdir() if path.is_dir()),
-        key=lambda path: path.stat().st_mtime,
-    )
-    sizes = {path: sum(file.stat().st_size for file in path.iterdir()) for path in entries}
-    excess = sum(sizes.values()) - cache_gb * GIGABYTE
-    for path in entries:
+    found = []
+    for path in cache.iterdir():
+        with contextlib.suppress(FileNotFoundError):  # a peer finished or deleted it just now
+            if path.is_dir():
+                size = sum(file.stat().st_size for file in path.iterdir())
+                found.append((path.stat().st_mtime, path, size))
+    excess = sum(size for _, _, size in found) - cache_gb * GIGABYTE
+    for _, path, size in sorted(found):
         if excess > 0 and path != keep:
             with contextlib.suppress(Timeout), FileLock(path.with_suffix(".lock"), timeout=0):
                 log.info("cache: deleting %s, the least recently used", path.name)
-                shutil.rmtree(path)
-                excess -= sizes[path]
+                shutil.rmtree(path, ignore_errors=True)  # a peer may have done so
+                excess -= size

@@ -22,7 +22,7 @@ def markdown(study: Results) -> str:
     """table.md: title, stand-ins, the table, and the notes below it."""
     extra = _varying_training_keys(study.rows)
     unseen = ~study.test.in_train
-    headings = ["#", "Row", *HEADINGS, *extra, "Training time"]
+    headings = ["#", "Row", *HEADINGS, *extra, "Training time", "Device"]
     headings += ["Training acc", "Validation acc", "Test acc", "95% interval of test acc"]
     if study.test.in_train.any() and unseen.any():
         headings.append(f"Test acc on the {unseen.sum()} unseen")
@@ -34,6 +34,7 @@ def markdown(study: Results) -> str:
         line += [settings["trainable_token"], settings["trainable_layers"], length]
         line += [_number(settings[key]) for key in extra]
         line.append(formats.times([run.training_time_seconds for run in row.runs]))
+        line.append(", ".join(dict.fromkeys(run.device for run in row.runs)))
         for split in SPLITS:
             line.append(formats.percents([getattr(run.accuracy, split) for run in row.runs]))
         low, high = statistics.wilson(study.right(row).mean(), len(study.test))
