@@ -189,10 +189,9 @@ def plain(row: Row, layers: nn.Sequential, ids: Tensor, machine: device.Device) 
                 x = model.Block.forward(block, x)
             return layers[-1](layers[-2](x[:, position])).float()
 
-    trained = list(
-        layers[first_trained(row.trainable_layers, SIZES[row.size].n_layer) :].parameters()
-    )
-    return Loop(forward, trained, ids)
+    start = first_trained(row.trainable_layers, SIZES[row.size].n_layer)
+    layers[:start].requires_grad_(False)
+    return Loop(forward, list(layers[start:].parameters()), ids)
 
 
 def transformers_loop(row: Row, ids: Tensor, machine: device.Device) -> Loop:

@@ -46,6 +46,7 @@ def test_the_published_columns_in_the_published_format(published):
         "Trainable layers": "last_block",
         "Context length": "longest train ex. (120)",
         "Training time": "0.39 min",
+        "Device": "NVIDIA H200",
         "Training acc": "96.00%",
         "Validation acc": "95.00%",
         "Test acc": "95.00%",
