@@ -36,10 +36,8 @@ def main(arguments: argparse.Namespace) -> None:
             table.mul_(EMBEDDING_SCALE)
     layers.to(machine.torch)
     read = tokens.read(arguments.tokens)
-    longest = max(map(len, read.ids["train"]))
-    length = min(
-        max(2, longest), dimensions.n_positions
-    )  # a message may be longer; two predict one
+    longest = max(2, *map(len, read.ids["train"]))  # one token would predict nothing
+    length = min(longest, dimensions.n_positions)
     ids = torch.from_numpy(read.padded("train", length))
     optimizer = torch.optim.AdamW(layers.parameters(), lr=recipe["learning_rate"], fused=True)
     draw = torch.Generator().manual_seed(recipe["seed"])

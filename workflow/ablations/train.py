@@ -323,9 +323,7 @@ def prepare(
             inputs, seconds = dict(hidden.splits), dict(hidden.seconds)
             shared = hidden.shared
         elif settings["trainable_token"] == "first":
-            run_once(
-                trunk.layers()
-            )  # in the cache's batches: one token a message is little to hold
+            run_once(trunk.layers())  # one token a message is little to hold in memory
         else:
             layers = trunk.layers()
             inputs = {split: Recomputed(layers, ids[split], machine) for split in ids}
