@@ -27,6 +27,8 @@ table: $(STAMP) ## the real table: downloads about 5.5 GB the first time
 	@echo "The table is results/table.md; what it shows is told in results/interpretation.md"
 
 report: $(STAMP) ## results/report.html, of a finished table
+	@test -f results/table.csv || { \
+	  echo "error: results/table.csv is missing; make table first" >&2; exit 1; }
 	$(BIN)/snakemake --report results/report.html
 
 test: $(STAMP) ## the test suite
