@@ -93,9 +93,22 @@ def choose(precision: str, threads: int) -> Device:
             f"precision: tf32 needs a CUDA device, and this job runs on {device.type};"
             " allowed here: auto, float32, bfloat16"
         )
+    if precision == "bfloat16" and device.type == "cpu" and not _has_bfloat16():
+        raise UserError(
+            f"precision: bfloat16 needs a processor that computes in it (AVX-512, AMX or Arm's"
+            f" BF16), and {_processor()} would take hundreds of times as long as in float32;"
+            " allowed here: auto, float32"
+        )
     torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
     torch.backends.cudnn.allow_tf32 = precision == "tf32"
     return Device(device, precision, gpu, company)
+
+
+def _has_bfloat16() -> bool:
+    """Whether PyTorch itself would compute products of bfloat16 matrices by oneDNN here."""
+    return torch.backends.mkldnn.is_available() and bool(
+        torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    )
 
 
 def _gpus() -> list[str]:

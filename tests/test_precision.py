@@ -1,0 +1,78 @@
+"""The precision of a row: what this machine has is used, what it lacks is refused."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import programs
+import runs
+from ablations import device, train
+from ablations.errors import UserError
+from conftest import environment
+
+on_a_cpu = pytest.mark.skipif(
+    torch.cuda.is_available() or torch.backends.mps.is_available(), reason="for a CPU"
+)
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    runs.tokens_file(tmp_path)
+    return tmp_path
+
+
+def trained(study: Path, **row: str) -> tuple[dict[str, object], np.ndarray]:
+    """metrics.json and the logits of predictions.csv."""
+    runs.row(study, **row)
+    *arguments, _, _ = map(str, runs.arguments(study))
+    train.main(train.parser().parse_args(arguments))
+    predictions = pd.read_csv(study / "run/predictions.csv")
+    metrics = json.loads((study / "run/metrics.json").read_text())
+    return metrics, predictions[["logit_0", "logit_1"]].to_numpy()
+
+
+@on_a_cpu
+def test_auto_is_float32_to_the_last_digit(study: Path) -> None:
+    metrics, logits = trained(study, precision="auto")
+    assert metrics["precision"] == "float32"
+    assert (logits == trained(study, precision="float32")[1]).all()
+
+
+@on_a_cpu
+@pytest.mark.parametrize("cache_gb", ["1", "0"])
+@pytest.mark.parametrize("layers", ["all", "last_block", "last_layer"])
+def test_bfloat16_is_float32_but_for_rounding(
+    study: Path, monkeypatch: pytest.MonkeyPatch, layers: str, cache_gb: str
+) -> None:
+    monkeypatch.setattr(device, "_has_bfloat16", lambda: True)  # slow is fast enough here
+    monkeypatch.setenv("ABLATIONS_CACHE_GB", cache_gb)
+    _, exact = trained(study, layers=layers, precision="float32")
+    metrics, rounded = trained(study, layers=layers, precision="bfloat16")
+    assert metrics["precision"] == "bfloat16"
+    assert (rounded != exact).any()
+    # bfloat16 has 8 bits: each product is off by up to 0.4%, of logits of about 1
+    np.testing.assert_allclose(rounded, exact, atol=0.05)
+
+
+@on_a_cpu
+def test_bfloat16_is_refused_by_a_processor_without_it(
+    study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(device, "_has_bfloat16", lambda: False)
+    with pytest.raises(UserError, match=r"precision: bfloat16 .*allowed here: auto, float32"):
+        trained(study, precision="bfloat16")
+    assert not (study / "run").exists()
+
+
+@on_a_cpu
+def test_tf32_is_refused_without_cuda_in_one_line(study: Path) -> None:
+    runs.row(study, precision="tf32")
+    done = programs.run("ablations.train", *runs.arguments(study), environment=environment())
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "precision: tf32 needs a CUDA device" in done.stderr
+    assert "allowed here: auto, float32, bfloat16" in done.stderr
+    assert not (study / "run").exists()
