@@ -5,6 +5,7 @@ import errno
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -231,6 +232,19 @@ def test_hidden_states_that_are_more_than_the_disk_holds_are_refused_at_once(stu
         assert not (study / "run").exists()
         (disk / "someone's file").unlink()
         assert trained(study).returncode == 0
+
+
+def test_the_cache_makes_room_before_it_fills_the_disk(study: Path) -> None:
+    with small_disk(study / "cache", 1) as disk:
+        runs.row(study, layers="last_two_blocks")
+        assert trained(study).returncode == 0
+        (older,) = disk.glob("*/train.npy")
+        (disk / "someone's file").write_bytes(b"x" * (shutil.disk_usage(disk).free - 16384))
+        runs.row(study, layers="last_block")
+        done = trained(study, ABLATIONS_CACHE_GB="0.00005")  # one entry takes 26 kB
+        assert done.returncode == 0, done.stderr
+        (newer,) = disk.glob("*/train.npy")
+        assert newer != older
 
 
 # --- the cache

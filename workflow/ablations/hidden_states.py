@@ -125,11 +125,11 @@ class Trunk:
         entry = self.entry(self.settings["depth"])
         with FileLock(entry.with_suffix(".lock")):
             if not _readable(entry):
-                self._refuse_what_does_not_fit(ids, cache_gb)
+                self._make_room(ids, cache_gb)
                 self._compute(ids, entry)
             os.utime(entry)  # the least recently used go first
             outputs = _read(entry)  # now, while nobody can delete it
-        _evict(self.cache, cache_gb, keep=entry)
+        _evict(self.cache, cache_gb * GIGABYTE, keep=entry)
         return outputs
 
     def entry(self, depth: int) -> Path:
@@ -165,7 +165,11 @@ class Trunk:
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
-    def _refuse_what_does_not_fit(self, ids: Mapping[str, Tensor], cache_gb: float) -> None:
+    def _make_room(self, ids: Mapping[str, Tensor], cache_gb: float) -> None:
+        """Evicts what the new entry needs of the limit; refuses one that fits neither it nor disk.
+
+        Before computing, so that cache and disk never hold more than the limit allows.
+        """
         size = sum(4 * split.numel() * self.dimensions.n_embd for split in ids.values())
         way_out = "or set cache_gb: 0 to compute them as they are needed, many times slower"
         if size > cache_gb * GIGABYTE:
@@ -173,6 +177,7 @@ class Trunk:
                 f"the hidden states of {self.settings['model']} take {size / GIGABYTE:.1f} GB, more"
                 f" than cache_gb: {cache_gb:g} allows; raise it, {way_out}"
             )
+        _evict(self.cache, cache_gb * GIGABYTE - size)
         free = shutil.disk_usage(self.cache).free
         if size > free:
             raise UserError(
@@ -245,15 +250,15 @@ def _readable(entry: Path) -> bool:
     return True
 
 
-def _evict(cache: Path, cache_gb: float, keep: Path) -> None:
-    """Deletes the least recently used entries above the limit, save `keep` and those locked."""
+def _evict(cache: Path, limit: float, keep: Path | None = None) -> None:
+    """Deletes the least recently used entries beyond `limit` bytes, but `keep` and those locked."""
     found = []
     for path in cache.iterdir():
         with contextlib.suppress(FileNotFoundError):  # a peer finished or deleted it just now
             if path.is_dir():
                 size = sum(file.stat().st_size for file in path.iterdir())
                 found.append((path.stat().st_mtime, path, size))
-    excess = sum(size for _, _, size in found) - cache_gb * GIGABYTE
+    excess = sum(size for _, _, size in found) - limit
     for _, path, size in sorted(found):
         if excess > 0 and path != keep:
             with contextlib.suppress(Timeout), FileLock(path.with_suffix(".lock"), timeout=0):
