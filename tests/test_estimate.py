@@ -14,8 +14,8 @@ BASELINE = STUDY.row("baseline")
 SIZES = list(STUDY.models.values())  # small to xl
 
 
-def of_run(row: Row, **changes: Any) -> Needs:
-    return estimate.of_run(replace(row, **changes).settings())
+def of_run(row: Row, cached: bool = True, **changes: Any) -> Needs:
+    return estimate.of_run(replace(row, **changes).settings(), cached=cached)
 
 
 def of_trunk(row: Row) -> Needs:
@@ -61,6 +61,13 @@ def test_more_epochs_take_longer_in_the_same_memory() -> None:
     longer = of_run(row, training=replace(row.training, epochs=50))
     assert longer.minutes > of_run(row).minutes
     assert longer.memory_mb == of_run(row).memory_mb
+
+
+def test_a_trunk_that_nothing_keeps_takes_longer_in_the_same_memory() -> None:
+    kept, lost = of_run(BASELINE), of_run(BASELINE, cached=False)
+    assert lost.minutes > kept.minutes and lost.memory_mb == kept.memory_mb
+    everything = of_run(BASELINE, trainable_layers="all")
+    assert of_run(BASELINE, cached=False, trainable_layers="all") == everything
 
 
 @pytest.mark.parametrize("id", [row.id for row in STUDY.rows])

@@ -211,7 +211,7 @@ def test_what_computes_is_submitted_once_and_the_rest_runs_beside_snakemake(firs
 
 def test_each_row_asks_for_one_gpu_and_for_what_is_estimated(first: Run) -> None:
     for row in config.parse(study()).rows:
-        job, needs = trained(first, row.id)[0], estimate.of_run(row.settings())
+        job, needs = trained(first, row.id)[0], estimate.of_run(row.settings(), cached=True)
         assert job.gpus == 1
         assert job.memory == f"{needs.memory_mb}M"
         assert job.time_limit == f"00:{needs.minutes}:00"

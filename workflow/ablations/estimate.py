@@ -32,6 +32,8 @@ FIXED_MINUTES = 15
 FLOATING_POINT_OPERATIONS_PER_MINUTE = 60e12
 # Forward and twice that backward, and as much again as one forward pass for evaluations.
 PASSES_PER_EPOCH = 4
+# Of a trunk that nothing keeps: forward, and as much again for evaluations.
+TRUNK_PASSES_PER_EPOCH = 2
 
 
 @dataclass(frozen=True)
@@ -42,12 +44,17 @@ class Needs:
     minutes: int
 
 
-def of_run(row: Mapping[str, Any]) -> Needs:
-    """A training run's, from the content of its row file; the trunk's where the cache lost it."""
+def of_run(row: Mapping[str, Any], *, cached: bool) -> Needs:
+    """A training run's, from the content of its row file.
+
+    With its trunk's work, once, since the cache may have lost it, or where nothing is `cached`,
+    over and over.
+    """
     dimensions, training = Dimensions(**row["dimensions"]), row["training"]
     trained = first_trained(row["trainable_layers"], dimensions.n_layer)
-    tokens = _tokens(row, dimensions)
-    return _needs(dimensions, trained, tokens, training["batch_size"], training["epochs"])
+    tokens, epochs = _tokens(row, dimensions), training["epochs"]
+    trunk_passes = 1 if cached else max(1, TRUNK_PASSES_PER_EPOCH * epochs)
+    return _needs(dimensions, trained, tokens, training["batch_size"], epochs, trunk_passes)
 
 
 def of_trunk(settings: Mapping[str, Any]) -> Needs:
@@ -63,7 +70,12 @@ def of_pretraining(dimensions: Dimensions, batch: int, steps: int) -> Needs:
 
 
 def _needs(
-    dimensions: Dimensions, first_trained: int, tokens: int, batch: int, epochs: float
+    dimensions: Dimensions,
+    first_trained: int,
+    tokens: int,
+    batch: int,
+    epochs: float,
+    trunk_passes: int = 1,
 ) -> Needs:
     """For a model whose layers from `first_trained` on are trained, as cut.py counts them."""
     width = dimensions.n_embd
@@ -80,7 +92,7 @@ def _needs(
     if first_trained > 0:  # hidden states, mapped into memory
         floats += MESSAGES * tokens * width
 
-    passes = frozen_blocks + PASSES_PER_EPOCH * epochs * trained_blocks
+    passes = trunk_passes * frozen_blocks + PASSES_PER_EPOCH * epochs * trained_blocks
     operations = passes * MESSAGES * tokens * 2 * block
     return Needs(
         memory_mb=FIXED_MB + round(floats * FLOAT / 1e6),

@@ -177,7 +177,7 @@ def trunk_of_run(wildcards):
 
 
 def needs_of_run(wildcards):
-    return estimate.of_run(ROWS[wildcards.row].settings())
+    return estimate.of_run(ROWS[wildcards.row].settings(), cached=STUDY.cache_gb > 0)
 
 
 def needs_of_trunk(wildcards):
