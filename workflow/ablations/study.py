@@ -23,6 +23,8 @@ def facts(study: Study) -> dict[str, Any]:
 
 
 def _row(row: Row) -> dict[str, Any]:
+    training = asdict(row.training)
+    del training["micro_batch"]  # says how, not what: rows that differ in it alone are the same
     return {
         "id": row.id,
         "settings": {
@@ -31,7 +33,7 @@ def _row(row: Row) -> dict[str, Any]:
             "trainable_token": row.trainable_token,
             "trainable_layers": row.trainable_layers,
             "context_length": row.context_length,
-            **asdict(row.training),
+            **training,
         },
         "published": asdict(row.published) if row.published else None,
     }
