@@ -140,10 +140,10 @@ def test_another_checkpoint_or_other_tokens_name_another_entry(checkpoint, token
     assert len({first, second, trunk(checkpoint, tokens_file, tmp_path).entry(4)}) == 3
 
 
-def test_other_code_or_another_number_of_threads_names_another_entry(
+def test_other_code_threads_or_processor_names_another_entry(
     checkpoint, tokens_file, tmp_path, monkeypatch
 ):
-    """An edit of the model makes the trunk stale, and one thread rounds unlike two."""
+    """An edit of the model makes the trunk stale; the others round, and take, otherwise."""
     first = trunk(checkpoint, tokens_file, tmp_path)
     edited = tmp_path / "edited"
     shutil.copytree(Path(hidden_states.__file__).parent, edited)
@@ -153,8 +153,11 @@ def test_other_code_or_another_number_of_threads_names_another_entry(
     other_code = trunk(checkpoint, tokens_file, tmp_path)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
     other_threads = trunk(checkpoint, tokens_file, tmp_path)
-    assert len({each.entry(4) for each in (first, other_code, other_threads)}) == 3
-    assert first.identity == other_code.identity == other_threads.identity
+    monkeypatch.setattr(device, "_processor", lambda: "CPU (another)")
+    other_processor = trunk(checkpoint, tokens_file, tmp_path)
+    others = (other_code, other_threads, other_processor)
+    assert len({each.entry(4) for each in (first, *others)}) == 4
+    assert all(each.identity == first.identity for each in others)
 
 
 def test_the_first_token_s_trunk_has_one_position_whatever_the_context(tokens_file):

@@ -22,6 +22,7 @@ import runs
 from ablations import config, device, train
 from ablations.errors import UserError
 from ablations.state import State
+from ablations.study import facts
 from conftest import ROOT, environment
 
 
@@ -67,6 +68,13 @@ def test_rows_that_do_not_set_it_keep_their_row_files() -> None:
     changed = study["rows"][5]["id"]
     assert after.pop(changed)["training"] == before.pop(changed)["training"] | {"micro_batch": 2}
     assert after == before
+
+
+def test_rows_that_differ_in_it_alone_do_not_differ_to_the_reader() -> None:
+    study = yaml.safe_load((ROOT / "demo/config.yaml").read_text())
+    before = facts(config.parse(study))
+    study["rows"][5]["micro_batch"] = 2
+    assert facts(config.parse(study)) == before
 
 
 @pytest.mark.parametrize("value", [0, -1, 1.5, "half"])
@@ -157,6 +165,19 @@ def test_a_loss_that_is_no_number_ends_training_at_its_step(study: Path) -> None
     assert not (study / "run").exists()
 
 
+def test_a_context_that_the_model_lacks_is_told_before_training(study: Path) -> None:
+    """Of the row that reads one token alone, too."""
+    path = runs.row(study, token="first", layers="last_block")
+    row = json.loads(path.read_text())
+    row["context_length"] = "longest_training_example"
+    row["dimensions"]["n_positions"] = 8
+    path.write_text(json.dumps(row))
+    done = trained(study)
+    assert done.returncode == 1
+    assert "the longest training message has 10 tokens, but the model has 8" in done.stderr
+    assert not (study / "cache").exists() and not (study / "run").exists()
+
+
 def test_numbers_that_the_last_step_spoils_are_no_result(study: Path) -> None:
     """Two steps of a size that overflows only in the second, whose loss was still finite."""
     size = {"epochs": 1, "batch_size": 20, "eval_batches": 1, "eval_every": 100}
@@ -245,6 +266,18 @@ def test_the_cache_makes_room_before_it_fills_the_disk(study: Path) -> None:
         assert done.returncode == 0, done.stderr
         (newer,) = disk.glob("*/train.npy")
         assert newer != older
+
+
+def test_what_a_killed_job_left_in_the_cache_is_room(study: Path) -> None:
+    with small_disk(study / "cache", 1) as disk:
+        runs.row(study, layers="last_block")
+        assert trained(study).returncode == 0
+        (entry,) = (path for path in disk.iterdir() if path.is_dir())
+        left = entry.rename(entry.with_suffix(".partial")) / "test.npy"
+        left.write_bytes(b"x" * (left.stat().st_size + shutil.disk_usage(disk).free - 16384))
+        done = trained(study)
+        assert done.returncode == 0, done.stderr
+        assert entry.is_dir() and not left.exists()
 
 
 # --- the cache

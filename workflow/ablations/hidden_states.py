@@ -105,8 +105,10 @@ class Trunk:
             "mask": "causal",
         }
 
-        # Beyond that, what decides the last bits. Not in the manifest, on which runs depend.
+        # Beyond that, what decides the last bits, and the seconds. Not in the manifest, on which
+        # runs depend.
         self.computed_by = {
+            "device_name": device.name,
             "code": [sha256(Path(__file__).with_name(f"{name}.py")) for name in CODE],
             "torch": torch.__version__,
             "threads": torch.get_num_threads() if device.kind == "cpu" else None,
@@ -125,6 +127,7 @@ class Trunk:
         entry = self.entry(self.settings["depth"])
         with FileLock(entry.with_suffix(".lock")):
             if not _readable(entry):
+                shutil.rmtree(_partial(entry), ignore_errors=True)  # of a job that was killed
                 self._make_room(ids, cache_gb)
                 self._compute(ids, entry)
             os.utime(entry)  # the least recently used go first
@@ -146,8 +149,7 @@ class Trunk:
         nothing = Outputs(dict(ids), dict.fromkeys(ids, 0.0), shared=False)
         found = _read(self.entry(depth)) if depth else nothing
         layers = self.layers(depth)
-        temporary = entry.with_suffix(".partial")
-        shutil.rmtree(temporary, ignore_errors=True)  # of a job that was killed
+        temporary = _partial(entry)
         temporary.mkdir()
         try:
             seconds = {}
@@ -233,6 +235,11 @@ def _read(entry: Path) -> Outputs:
         for path in sorted(entry.glob("*.npy"))
     }
     return Outputs(splits, **json.loads((entry / RECORD).read_text()))
+
+
+def _partial(entry: Path) -> Path:
+    """Where an entry is while it is computed."""
+    return entry.with_suffix(".partial")
 
 
 def _readable(entry: Path) -> bool:
