@@ -107,6 +107,10 @@ def _loader(messages: int, batch_size: int, **options: bool) -> "DataLoader[int]
 class Inputs(Protocol):
     """What the tail reads of one split, by message: token ids, hidden states or features."""
 
+    @property
+    def device(self) -> torch.device:
+        """Where message numbers must be."""
+
     def __getitem__(self, messages: Any, /) -> Tensor: ...
 
 
@@ -118,19 +122,30 @@ class Split:
     tokens: int
     labels: Tensor
 
+    def read(self, messages: Tensor) -> tuple[Tensor, Tensor]:
+        """What the tail reads of these messages, and their labels, both on the labels' device.
+
+        Where all is on one device, nothing waits: a list of numbers, or numbers elsewhere, would
+        be copied there first, once the device has done all it was asked to.
+        """
+        device = self.labels.device
+        inputs = self.inputs[messages.to(self.inputs.device)].to(device)
+        return inputs, self.labels[messages.to(device)]
+
 
 class Recomputed:
     """Hidden states computed from token ids each time they are read: for cache_gb: 0."""
 
     def __init__(self, layers: nn.Module, ids: Tensor, machine: Device) -> None:
         """`layers` frozen and on the device."""
-        self.layers, self.ids, self.machine = layers, ids, machine
+        self.layers, self.ids, self.machine = layers, ids.to(machine.torch), machine
+        self.device = machine.torch
 
     @torch.no_grad()
-    def __getitem__(self, messages: Sequence[int]) -> Tensor:
+    def __getitem__(self, messages: Tensor) -> Tensor:
         """(messages, T, C)."""
         with self.machine.autocast():
-            return self.layers(self.ids[messages].to(self.machine.torch)).float()
+            return self.layers(self.ids[messages]).float()
 
 
 # --- the loop
@@ -155,6 +170,7 @@ def train(
         weight_decay=training["weight_decay"],
         fused=True,
     )
+    order = torch.tensor(plan.steps).to(machine.torch)  # [steps, batch]
     done = state.restore(tail, optimizer)
     first, steps = done.steps, len(plan.steps)
     begin = start = machine.clock()
@@ -162,7 +178,7 @@ def train(
     with bar, state.signals(), device.out_of_memory(_smaller(training)):
         for step in range(first, steps):
             optimizer.zero_grad()
-            loss = _backward(tail, splits["train"], plan.steps[step], training, machine)
+            loss = _backward(tail, splits["train"], order[step], training, machine)
             if machine.kind == "cpu" and not math.isfinite(loss.item()):
                 raise _not_a_number(step, training)
             optimizer.step()
@@ -170,8 +186,8 @@ def train(
             epoch = step // plan.steps_per_epoch + 1
             if step in plan.losses:
                 found = {
-                    f"{split}_loss": round(_loss(tail, splits[split], batches, machine), 6)
-                    for split, batches in plan.losses[step].items()
+                    f"{split}_loss": round(_loss(tail, splits[split], read, machine), 6)
+                    for split, read in plan.losses[step].items()
                 }
                 if not all(map(math.isfinite, found.values())):
                     raise _not_a_number(step, training)
@@ -181,8 +197,8 @@ def train(
             if step in plan.accuracies:
                 done.accuracies.append(
                     {
-                        split: _accuracy(tail, splits[split], batches, machine)
-                        for split, batches in plan.accuracies[step].items()
+                        split: _accuracy(tail, splits[split], read, machine)
+                        for split, read in plan.accuracies[step].items()
                     }
                 )
                 cli.log.info("epoch %d ended: %s", epoch, _percent(done.accuracies[-1]))
@@ -199,46 +215,51 @@ def train(
 
 
 def _backward(
-    tail: nn.Module, split: Split, batch: Batch, training: Mapping[str, Any], machine: Device
+    tail: nn.Module, split: Split, batch: Tensor, training: Mapping[str, Any], machine: Device
 ) -> Tensor:
     """Adds the gradients of the batch's mean loss, a micro-batch at a time; returns that loss."""
-    size = training.get("micro_batch", len(batch))
     losses = []
-    for part in (batch[start : start + size] for start in range(0, len(batch), size)):
+    for part in batch.split(training.get("micro_batch", len(batch))):
+        inputs, labels = split.read(part)
         with machine.autocast():
-            loss = F.cross_entropy(*_read(tail, split, part, machine)) * (len(part) / len(batch))
+            logits = tail(inputs).float()
+            loss = F.cross_entropy(logits, labels) * (len(part) / len(batch))
         loss.backward()
         losses.append(loss.detach())
     return torch.stack(losses).sum()
 
 
-def _read(tail: nn.Module, split: Split, messages: Batch, machine: Device) -> tuple[Tensor, Tensor]:
-    """Logits [messages, 2] and labels [messages]."""
-    logits = tail(split.inputs[messages].to(machine.torch))
-    return logits.float(), split.labels[messages]
-
-
-def evaluate(tail: nn.Module, split: Split, messages: Batch, machine: Device) -> Tensor:
-    """Logits [messages, 2] in large batches of a fixed size."""
-    parts = batches(len(messages), split.tokens)
-    with torch.no_grad(), machine.autocast():
-        return torch.cat([_read(tail, split, messages[part], machine)[0] for part in parts])
+@torch.no_grad()
+def evaluate(
+    tail: nn.Module, split: Split, messages: Batch, machine: Device
+) -> tuple[Tensor, Tensor]:
+    """Logits [messages, 2], in large batches of a fixed size, and labels [messages]."""
+    numbers = torch.tensor(messages).to(machine.torch)
+    logits, labels = [], []
+    for part in batches(len(messages), split.tokens):
+        inputs, own = split.read(numbers[part])
+        with machine.autocast():
+            logits.append(tail(inputs).float())
+        labels.append(own)
+    return torch.cat(logits), torch.cat(labels)
 
 
 def _loss(tail: nn.Module, split: Split, batches: list[Batch], machine: Device) -> float:
     """The mean of the batches' mean losses."""
-    messages = [message for batch in batches for message in batch]
-    logits = evaluate(tail, split, messages, machine)
-    each = F.cross_entropy(logits, split.labels[messages], reduction="none")
-    return (
-        torch.stack([part.mean() for part in each.split([len(b) for b in batches])]).mean().item()
-    )
+    each = F.cross_entropy(*_evaluate(tail, split, batches, machine), reduction="none")
+    means = [part.mean() for part in each.split([len(batch) for batch in batches])]
+    return torch.stack(means).mean().item()
 
 
 def _accuracy(tail: nn.Module, split: Split, batches: list[Batch], machine: Device) -> float:
-    messages = [message for batch in batches for message in batch]
-    predicted = evaluate(tail, split, messages, machine).argmax(1)
-    return int((predicted == split.labels[messages]).sum()) / len(messages)
+    logits, labels = _evaluate(tail, split, batches, machine)
+    return int((logits.argmax(1) == labels).sum()) / len(labels)
+
+
+def _evaluate(
+    tail: nn.Module, split: Split, batches: list[Batch], machine: Device
+) -> tuple[Tensor, Tensor]:
+    return evaluate(tail, split, [message for batch in batches for message in batch], machine)
 
 
 def _not_a_number(step: int, training: Mapping[str, Any]) -> UserError:
@@ -336,7 +357,7 @@ def prepare(
     return Run(
         tail.to(machine.torch),
         {
-            split: Split(_resident(inputs[split], machine), length[split], labels[split])
+            split: Split(resident(inputs[split], machine), length[split], labels[split])
             for split in ids
         },
         plan,
@@ -345,8 +366,8 @@ def prepare(
     )
 
 
-def _resident(inputs: Inputs, machine: Device) -> Inputs:
-    """On a GPU that has room to spare, so that no step waits for a transfer."""
+def resident(inputs: Inputs, machine: Device) -> Inputs:
+    """Moved to a GPU that has room to spare, so that no step waits for a transfer."""
     if machine.kind != "cuda" or not isinstance(inputs, Tensor):
         return inputs
     free, _ = torch.cuda.mem_get_info(machine.torch)
@@ -357,6 +378,7 @@ def main(arguments: argparse.Namespace) -> None:
     """Trains one run and writes its files; metrics.json last."""
     row = json.loads(arguments.row.read_text())
     read = tokens.read(arguments.tokens)
+    context_tokens = read.context_tokens(row["context_length"], row["dimensions"]["n_positions"])
     machine = device.choose(row["training"]["precision"], arguments.threads)
     cli.log.info(
         "%s, seed %d, on %s in %s", row["row"], arguments.seed, machine.name, machine.precision
@@ -373,7 +395,7 @@ def main(arguments: argparse.Namespace) -> None:
         "code": code_sha256(),
         "torch": torch.__version__,
         "precision": machine.precision,
-        "device": machine.kind,
+        "device": machine.name,
         "threads": torch.get_num_threads(),
     }
     state = State(arguments.state, identity)
@@ -381,7 +403,7 @@ def main(arguments: argparse.Namespace) -> None:
     seconds = done.seconds + run.frozen_seconds
 
     logits = {
-        split: evaluate(run.tail, data, list(range(len(data.labels))), machine).cpu()
+        split: evaluate(run.tail, data, list(range(len(data.labels))), machine)[0].cpu()
         for split, data in run.splits.items()
     }
     if not all(values.isfinite().all() for values in logits.values()):
@@ -399,9 +421,7 @@ def main(arguments: argparse.Namespace) -> None:
         "seed": arguments.seed,
         **{key: row[key] for key in SETTINGS},
         **row["training"],
-        "context_tokens": read.context_tokens(
-            row["context_length"], row["dimensions"]["n_positions"]
-        ),
+        "context_tokens": context_tokens,
         "accuracy": accuracy,
         "history": done.losses,
         "epoch_accuracy": done.accuracies,
