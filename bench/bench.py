@@ -4,19 +4,19 @@
     make bench                                               GPT-2 small, medium and large
     .venv/bin/python bench/bench.py --rows baseline --rounds 9   one row, more rounds
     .venv/bin/python bench/bench.py --minutes 10   fewer rounds, so that it ends in about that time
-    .venv/bin/python bench/bench.py --sizes nano nano nano   a look within a minute
+    .venv/bin/python bench/bench.py --sizes nano nano nano   a look within minutes
 
 (plain) our own blocks, batch 8, PyTorch's default AdamW, every layer at every step and position;
-(transformers) its GPT-2 with a classification head in an ordinary loop. Same random weights, token
-ids, batches and precision. A whole run takes hours, so parts are timed (a step and an evaluation of
-each loop, a batch of the trunk) and scaled to the run's own counts. Each loop has a process of its
-own, and they take turns on the same machine; each number is the median over the rounds.
+(transformers) its GPT-2 with a classification head in an ordinary loop. Random weights; the same
+token ids, batches, precision, threads and settings of memory. A whole run takes hours, so parts are
+timed (a step and an evaluation of each loop, a batch of the trunk) and scaled to the run's own
+counts. Each loop has a process of its own, and they take turns on the same machine; each number is
+the median over the rounds.
 """
 
 import argparse
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -54,6 +54,7 @@ TRAINING = {
     "eval_batches": 5,
 }
 SEED = 123
+SIDE = 4096  # of the matrices whose product tells the machine's rate
 
 
 @dataclass(frozen=True)
@@ -98,15 +99,14 @@ class Ours:
         self.depth = trunk_depth(row.trainable_layers, d.n_layer)
         self.start = first_trained(row.trainable_layers, d.n_layer)
         self.trunk, self.between = layers[: self.depth], layers[self.depth : self.start]
-        self.tail = nn.Sequential(*layers[self.start :])
-        self.tail.requires_grad_(True)
+        self.tail = nn.Sequential(*layers[self.start :]).to(machine.torch)
         for frozen in (self.trunk, self.between):
             hidden_states.freeze(frozen, machine)
         sample = self._outputs(self.ids[:40])
-        inputs = sample[torch.arange(max(MESSAGES.values())) % 40]
+        inputs = train.resident(sample[torch.arange(max(MESSAGES.values())) % 40], machine)
         tokens = inputs.shape[1] if inputs.ndim == 3 or row.trainable_layers == "all" else 1
         self.splits = {
-            split: train.Split(inputs[:count], tokens, torch.arange(count) % 2)
+            split: train.Split(inputs[:count], tokens, labels(count, machine))
             for split, count in MESSAGES.items()
         }
         self.plan = train.schedule(SEED, MESSAGES, TRAINING)
@@ -126,12 +126,12 @@ class Ours:
         if not self.depth:
             return 0.0
         batch = self.ids[hidden_states.batches(len(self.ids), self.row.tokens)[0]]
-        return timed(lambda: self._outputs(batch)) / len(batch)
+        return timed(lambda: self._outputs(batch), self.machine) / len(batch)
 
     def steps(self, count: int) -> float:
         """Seconds per step."""
         part = train.Schedule(self.plan.steps[:count], count, {}, {}, [])
-        return timed(lambda: self._train(part)) / count
+        return timed(lambda: self._train(part), self.machine) / count
 
     def _train(self, plan: train.Schedule) -> None:
         train.train(self.tail, self.splits, plan, TRAINING, self.machine, Unsaved(Path("-"), {}))
@@ -140,7 +140,8 @@ class Ours:
         """Seconds for one evaluation: 5 batches of train, 5 of validation."""
         found = self.plan.losses[0]
         return timed(
-            lambda: [train._loss(self.tail, self.splits[s], found[s], self.machine) for s in found]
+            lambda: [train._loss(self.tail, self.splits[s], found[s], self.machine) for s in found],
+            self.machine,
         )
 
 
@@ -148,10 +149,14 @@ class Loop:
     """An ordinary loop: every layer, every position, batch by batch."""
 
     def __init__(
-        self, forward: Callable[[Tensor], Tensor], trained: list[nn.Parameter], ids: Tensor
+        self,
+        forward: Callable[[Tensor], Tensor],
+        trained: list[nn.Parameter],
+        ids: Tensor,
+        machine: device.Device,
     ):
-        self.forward, self.ids = forward, ids
-        self.labels = torch.arange(len(ids)) % 2
+        self.forward, self.machine, self.ids = forward, machine, ids.to(machine.torch)
+        self.labels = labels(len(ids), machine)
         self.optimizer = torch.optim.AdamW(trained, lr=5e-5, weight_decay=0.1)
         self.plan = train.schedule(SEED, MESSAGES, TRAINING)
 
@@ -165,7 +170,7 @@ class Loop:
                 F.cross_entropy(self.forward(self.ids[picked]), self.labels[picked]).backward()
                 self.optimizer.step()
 
-        return timed(run) / count
+        return timed(run, self.machine) / count
 
     def evaluation(self, batches: int) -> float:
         """Seconds for one evaluation of 10 batches, from so many of them."""
@@ -175,12 +180,13 @@ class Loop:
                 for batch in self.plan.steps[:batches]:
                     self.forward(self.ids[torch.tensor(batch) % len(self.ids)])
 
-        return timed(run) * 10 / batches
+        return timed(run, self.machine) * 10 / batches
 
 
 def plain(row: Row, layers: nn.Sequential, ids: Tensor, machine: device.Device) -> Loop:
     """Our own blocks, without reuse: the classified position of the whole last block's output."""
     position = row.tokens - 1
+    layers.to(machine.torch)
 
     def forward(batch: Tensor) -> Tensor:
         with machine.autocast():
@@ -191,7 +197,7 @@ def plain(row: Row, layers: nn.Sequential, ids: Tensor, machine: device.Device) 
 
     start = first_trained(row.trainable_layers, SIZES[row.size].n_layer)
     layers[:start].requires_grad_(False)
-    return Loop(forward, list(layers[start:].parameters()), ids)
+    return Loop(forward, list(layers[start:].parameters()), ids, machine)
 
 
 def transformers_loop(row: Row, ids: Tensor, machine: device.Device) -> Loop:
@@ -202,8 +208,8 @@ def transformers_loop(row: Row, ids: Tensor, machine: device.Device) -> Loop:
     config = transformers.GPT2Config(
         **vars(d), resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, use_cache=False
     )
-    body = transformers.GPT2Model(config)
-    head = nn.Linear(d.n_embd, 2)
+    body = transformers.GPT2Model(config).to(machine.torch)
+    head = nn.Linear(d.n_embd, 2).to(machine.torch)
     body.requires_grad_(row.trainable_layers == "all")
     if row.trainable_layers == "last_block":
         body.h[-1].requires_grad_(True)
@@ -215,14 +221,19 @@ def transformers_loop(row: Row, ids: Tensor, machine: device.Device) -> Loop:
         with machine.autocast():
             return head(body(batch).last_hidden_state[:, position]).float()
 
-    return Loop(forward, trained, ids)
+    return Loop(forward, trained, ids, machine)
 
 
-def timed(run: Callable[[], object]) -> float:
+def labels(count: int, machine: device.Device) -> Tensor:
+    """As many labels, on the device."""
+    return (torch.arange(count) % 2).to(machine.torch)
+
+
+def timed(run: Callable[[], object], machine: device.Device) -> float:
     """Seconds that one call takes."""
-    start = time.perf_counter()
+    start = machine.clock()
     run()
-    return time.perf_counter() - start
+    return machine.clock() - start
 
 
 def random_model(size: str) -> nn.Sequential:
@@ -231,9 +242,15 @@ def random_model(size: str) -> nn.Sequential:
     return model.random_layers(d, SEED, 0, d.n_layer + 2).append(model.head(d, SEED))
 
 
+def token_ids(row: Row) -> Tensor:
+    """Random ones, [messages, tokens]: enough for whole batches, of one token too."""
+    shape = (MESSAGES["train"], row.padded)
+    return torch.randint(50257, shape, generator=torch.Generator().manual_seed(SEED))
+
+
 def serve(row: Row, which: str, machine: device.Device) -> None:
     """Answers each line of stdin with one timing of a loop, as JSON: the seconds of a whole run."""
-    ids = torch.randint(50257, (40, row.padded), generator=torch.Generator().manual_seed(SEED))
+    ids = token_ids(row)
     plan = train.schedule(SEED, MESSAGES, TRAINING)
     evaluations = len(plan.losses) + len(plan.accuracies)
     if which == "ours":
@@ -290,7 +307,7 @@ def measure(
     return medians | {"rounds": len(next(iter(found.values())))}
 
 
-def share_of_peak(row: Row, seconds: float, threads: int) -> str:
+def share_of_peak(row: Row, seconds: float, machine: device.Device) -> str:
     """What training all layers makes of the machine's matrix-multiply rate, measured here.
 
     6 operations per weight and token of a step (2 forward, 4 backward), embeddings aside, and the
@@ -300,13 +317,33 @@ def share_of_peak(row: Row, seconds: float, threads: int) -> str:
     weights = 12 * d.n_layer * d.n_embd**2
     attention = 2 * d.n_layer * d.n_embd * tokens  # per token, causal: half of all pairs
     needed = steps * 8 * tokens * (6 * weights + 3 * attention)
-    torch.set_num_threads(threads)
-    matrix = torch.randn(2048, 2048)
-    product = statistics.median(timed(lambda: matrix @ matrix) for _ in range(9))
-    rate = 2 * 2048**3 / product
+    kind = torch.bfloat16 if machine.precision == "bfloat16" else torch.float32
+    matrix = torch.randn(SIDE, SIDE).to(machine.torch, kind)
+    matrix @ matrix  # the first also starts the library
+    product = statistics.median(timed(lambda: matrix @ matrix, machine) for _ in range(9))
+    rate = 2 * SIDE**3 / product
     return (
         f"{row.id}: {needed / seconds / 1e9:.0f} GFLOP/s, {needed / seconds / rate:.0%} of the"
-        f" {rate / 1e9:.0f} GFLOP/s of a float32 product of two 2048 × 2048 matrices"
+        f" {rate / 1e9:.0f} GFLOP/s of a product of two {SIDE} × {SIDE} matrices in"
+        f" {machine.precision}"
+    )
+
+
+def profile(row: Row, machine: device.Device) -> str:
+    """Where our steps spend their time, operation by operation, and how fast memory is here."""
+    ours = Ours(row, random_model(row.size), token_ids(row), machine)
+    ours.steps(20)
+    with torch.profiler.profile() as found:
+        ours.steps(20)
+    source = torch.zeros(2**27).to(machine.torch)
+    target = torch.zeros_like(source)
+    rate = 2 * source.nbytes / min(timed(lambda: target.copy_(source), machine) for _ in range(9))
+    by = "self_cpu_time_total" if machine.kind == "cpu" else "self_device_time_total"
+    operations = sorted(found.key_averages(), key=lambda each: -getattr(each, by))[:12]
+    lines = [[each.key, each.count / 20, getattr(each, by) / 20_000] for each in operations]
+    return (
+        _table(lines, [f"{row.id}: operation", "per step", "milliseconds per step"])
+        + f"\n\nA copy reads and writes {rate / 1e9:.0f} GB/s."
     )
 
 
@@ -318,18 +355,20 @@ def peak_memory(row: Row, which: str, machine: device.Device) -> int:
     """
     d = SIZES[row.size]
     depth = trunk_depth(row.trainable_layers, d.n_layer)
-    ids = torch.randint(50257, (40, row.padded), generator=torch.Generator().manual_seed(SEED))
+    ids = token_ids(row)[:40]
     if which == "trunk":
         trunk = hidden_states.freeze(model.random_layers(d, SEED, 0, depth), machine)
         parts = hidden_states.batches(40, row.tokens)[:2]
         list(hidden_states.forward(trunk, ids[:, : row.tokens], parts, machine, ""))
     elif which == "tail":
         tail = model.random_layers(d, SEED, depth, d.n_layer + 2).append(model.head(d, SEED))
+        tail.to(machine.torch)
         with tempfile.NamedTemporaryFile() as file:
             shape = (sum(MESSAGES.values()), row.tokens, d.n_embd)
             states = np.memmap(file, np.float32, "w+", shape=shape)
             inputs = torch.from_numpy(states) if depth else ids[torch.arange(shape[0]) % 40]
-            splits = {"train": train.Split(inputs, row.tokens, torch.arange(shape[0]) % 2)}
+            inputs = train.resident(inputs, machine)
+            splits = {"train": train.Split(inputs, row.tokens, labels(shape[0], machine))}
             plan = train.Schedule([list(range(8))] * 2, 2, {}, {}, [])
             train.train(tail, splits, plan, TRAINING, machine, Unsaved(Path("-"), {}))
             if depth:
@@ -343,7 +382,7 @@ def peak_memory(row: Row, which: str, machine: device.Device) -> int:
         )
         loop.steps(2)
         loop.evaluation(1)
-    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return machine.peak_memory_bytes()
 
 
 def in_a_process(row: Row, which: str, options: list[str]) -> int:
@@ -410,20 +449,17 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--transformers", action="store_true", help="time that loop too")
     parser.add_argument("--memory", action="store_true", help="peak memory instead of time")
+    parser.add_argument("--profile", action="store_true", help="our operations instead of time")
     for hidden in ("--serve", "--peak"):  # a process of this program asks another
         parser.add_argument(hidden, nargs=2, metavar=("ROW", "LOOP"), help=argparse.SUPPRESS)
     parser.add_argument("--output", type=Path, help="the measured seconds, as JSON")
     arguments = parser.parse_args()
     table = {row.id: row for row in rows(*arguments.sizes)}
+    # Not claimed as a job claims it: the loops take turns on it.
+    machine = device.current(arguments.precision, arguments.threads)
     served = arguments.serve or arguments.peak
     if served:
         row, which = table[served[0]], served[1]
-        if which in ("plain", "transformers"):
-            ordinary = device.Device(torch.device("cpu"), arguments.precision)
-            torch.set_num_threads(arguments.threads)
-            machine = ordinary
-        else:
-            machine = device.choose(arguments.precision, arguments.threads)
         if arguments.serve:
             serve(row, which, machine)
         else:
@@ -435,7 +471,9 @@ def main() -> None:
     if arguments.memory:
         print(memory(chosen, options))
         return
-    machine = device.choose(arguments.precision, arguments.threads)
+    if arguments.profile:
+        print(*(profile(row, machine) for row in chosen), sep="\n\n")
+        return
     print(f"{machine.name}, {arguments.threads} threads, {machine.precision}, {torch.__version__}")
     kinds = ["ours", "plain"] + ["transformers"] * arguments.transformers
     found = {}
@@ -451,8 +489,8 @@ def main() -> None:
     trunk_of = {row.id: first.setdefault((row.size, row.tokens), row.id) for row in chosen}
     print(report(found, trunk_of))
     for row in chosen:
-        if row.id == "all-layers" and machine.precision == "float32":
-            print(f"\n{share_of_peak(row, found[row.id]['loop'], arguments.threads)}")
+        if row.id == "all-layers":
+            print(f"\n{share_of_peak(row, found[row.id]['loop'], machine)}")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -68,24 +68,28 @@ class Device:
 
 
 def choose(precision: str, threads: int) -> Device:
-    """CUDA, else MPS, else the CPU with this many threads; `auto` is resolved for it.
+    """The device for a job: a CUDA device for it alone, and where all are taken, waits for one.
 
-    A CUDA device is taken for this job alone; where all are taken, waits for one.
-    Raises UserError for a precision that the device lacks.
+    Else MPS, else the CPU. Raises UserError for a precision that the device lacks.
     """
-    torch.set_num_threads(threads)
-    _keep_freed_memory()
-    gpu, company = None, None
     if torch.cuda.is_available():
         index, gpu = claim(_gpus())
         torch.cuda.set_device(index)
-        device = torch.device("cuda", index)
-    elif torch.backends.mps.is_available():
-        device = torch.device("mps")
+        return replace(current(precision, threads), gpu=gpu)
+    return replace(current(precision, threads), company=Company())
+
+
+def current(precision: str, threads: int) -> Device:
+    """The current CUDA device, else MPS, else the CPU with this many threads, whoever uses it.
+
+    `auto` is resolved for it. Raises UserError for a precision that the device lacks.
+    """
+    torch.set_num_threads(threads)
+    _keep_freed_memory()
+    if torch.cuda.is_available():
+        device = torch.device("cuda", torch.cuda.current_device())
     else:
-        device = torch.device("cpu")
-    if device.type != "cuda":
-        company = Company()
+        device = torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     if precision == "auto":
         precision = "tf32" if device.type == "cuda" else "float32"
     if precision == "tf32" and device.type != "cuda":
@@ -101,7 +105,7 @@ def choose(precision: str, threads: int) -> Device:
         )
     torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
     torch.backends.cudnn.allow_tf32 = precision == "tf32"
-    return Device(device, precision, gpu, company)
+    return Device(device, precision)
 
 
 def _has_bfloat16() -> bool:
