@@ -11,7 +11,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ablations.config import ConfigError, Folder, Hub, Pretrain, load, parse, slug
+from ablations.config import ConfigError, Folder, Hub, Pretrain, parse, slug
 
 ROOT = Path(__file__).parents[1]
 DEFAULT = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
@@ -417,7 +417,7 @@ def test_folder_model_with_an_impossible_path(path: str) -> None:
 
 
 def test_the_default_configuration() -> None:
-    study = load(ROOT / "config.yaml")
+    study = parse(DEFAULT)
     assert [row.id for row in study.rows] == [row["id"] for row in DEFAULT["rows"]]
     assert all(isinstance(model.source, Hub) for model in study.models.values())
     assert study.row("large").published.test == 0.9667
@@ -604,18 +604,3 @@ def test_any_unknown_key_is_named(where: Path_, key: str) -> None:
     text = message(changed((*where, key), 1))
     assert f"unknown key {key!r}" in text
     assert all(str(part) in text for part in where if part != 0)
-
-
-@pytest.mark.parametrize(
-    "text", ["rows: [", "a: 2024-13-45", "\tx: 1", "[" * 2000, "é: ".encode("latin-1")]
-)
-def test_a_file_that_is_not_yaml(tmp_path: Path, text: str | bytes) -> None:
-    path = tmp_path / "mine.yaml"
-    path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    with pytest.raises(ConfigError, match=r"mine\.yaml is not valid YAML"):
-        load(path)
-
-
-def test_a_file_that_is_missing(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"none\.yaml cannot be read: No such file"):
-        load(tmp_path / "none.yaml")

@@ -185,17 +185,6 @@ class Study:
 ROW_KEYS = ("model", "weights", "trainable_token", "trainable_layers", "context_length")
 
 
-def load(path: Path) -> Study:
-    """Reads and validates a YAML file."""
-    try:
-        config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{path} is not valid YAML: {error}") from None
-    return parse(config)
-
-
 def parse(found: object) -> Study:
     """Validates a configuration as YAML gives it.
 
