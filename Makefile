@@ -40,6 +40,8 @@ test-slow: $(STAMP) ## the tests that take minutes, such as those on a SLURM clu
 bench: $(STAMP) ## each row's cost against loops that recompute everything (docs/performance.md)
 	$(BIN)/python bench/bench.py --transformers
 	$(BIN)/python bench/bench.py --memory
+	$(BIN)/python bench/bench.py --profile --rows baseline
+	$(BIN)/python bench/overhead.py
 
 lint: $(STAMP) ## style and types
 	$(BIN)/ruff check .

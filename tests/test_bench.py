@@ -23,3 +23,14 @@ def test_the_benchmark_measures_every_kind_of_row(options: list[str]) -> None:
         (line,) = (line for line in done.stdout.splitlines() if line.startswith(f"| {row} "))
         numbers = [float(cell) for cell in line.split("|")[2:-1] if cell.strip()]
         assert all(number > 0 for number in numbers) and len(numbers) >= 2
+
+
+@pytest.mark.slow
+def test_the_workflow_s_own_cost_is_measured() -> None:
+    few = ["--rows", "3", "--seeds", "2"]
+    done = subprocess.run(
+        [sys.executable, ROOT / "bench/overhead.py", *few], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "| dry run, rows × seeds: 3 × 2 " in done.stdout
+    assert "| aggregation of 6 runs " in done.stdout

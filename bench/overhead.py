@@ -1,0 +1,121 @@
+#!/usr/bin/env python3
+"""What the workflow itself costs, in seconds of wall time: planning, a job's start, aggregation.
+
+    .venv/bin/python bench/overhead.py               100 rows × 10 seeds
+    .venv/bin/python bench/overhead.py --rows 8 --seeds 1
+
+Medians of three; aggregation once. Nothing is downloaded, and the runs that are aggregated are made
+up.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import yaml
+from tabulate import tabulate
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "workflow"))
+sys.path.insert(1, str(Path(__file__).parents[1] / "tests"))
+
+import runs
+import synthetic_runs
+from ablations import config, study
+
+ROOT = Path(__file__).parents[1]
+ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT / "workflow"), "OMP_WAIT_POLICY": "passive"}
+
+
+def many(rows: int, seeds: int) -> dict[str, object]:
+    """The default study with so many rows, each compared with the baseline."""
+    default = synthetic_runs.configuration()
+    baseline = default["rows"][0]
+    others = [{"id": f"row-{i}", "learning_rate": 1e-5 * (i + 1)} for i in range(rows - 1)]
+    question = {"question": "Does the learning rate matter?", "baseline": baseline["id"]}
+    comparisons = [{"id": f"q-{i['id']}", **question, "variant": i["id"]} for i in others]
+    changes = {"rows": [baseline, *others], "comparisons": comparisons}
+    return default | changes | {"seeds": list(range(seeds))}
+
+
+def run(*command: str | Path) -> float:
+    """Seconds that a command takes."""
+    start = time.perf_counter()
+    subprocess.run(command, check=True, env=ENVIRONMENT, capture_output=True)
+    return time.perf_counter() - start
+
+
+def planning(folder: Path, rows: int, seeds: int) -> float:
+    """A dry run of everything."""
+    folder.mkdir()
+    path = folder / "config.yaml"
+    path.write_text(yaml.safe_dump(many(rows, seeds)))
+    command = [sys.executable, "-m", "snakemake", "--dry-run", "--cores", "1"]
+    command += ["--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder)]
+    command += ["--resources", "gpu=1", "--configfile", str(path)]
+    return statistics.median(run(*command) for _ in range(3))
+
+
+def start(folder: Path) -> float:
+    """What the job of a nano run takes besides training: until the first step, and its results."""
+    folder.mkdir()
+    runs.tokens_file(folder)
+    runs.row(folder)
+    found = []
+    for _ in range(3):
+        whole = run(sys.executable, "-m", "ablations.train", *runs.arguments(folder))
+        metrics = json.loads((folder / "run/metrics.json").read_text())
+        found.append(whole - metrics["training_time_seconds"])
+    return statistics.median(found)
+
+
+def aggregation(folder: Path, rows: int, seeds: int) -> dict[str, float]:
+    """Each program that reads all runs."""
+    facts = study.facts(config.parse(many(rows, seeds)))
+    draw = np.random.default_rng(0)
+    right = {row["id"]: draw.random((seeds, 300)) < 0.95 for row in facts["rows"]}
+    synthetic_runs.write(folder, facts, right)
+    options = ["--study", folder / "study.json", "--runs", folder / "runs", "--data"]
+    outputs = {
+        "table": ["--markdown", folder / "table.md", "--csv", folder / "table.csv"],
+        "interpretation": ["--markdown", folder / "answers.md", "--csv", folder / "answers.csv"],
+        "mistakes": ["--output", folder / "errors.csv"],
+        "figures": ["--output", folder / "figures"],
+    }
+    return {
+        f"aggregation: {name}": run(
+            sys.executable, "-m", f"ablations.{name}", *options, folder / "data", *files
+        )
+        for name, files in outputs.items()
+    }
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--rows", type=int, default=100)
+    parser.add_argument("--seeds", type=int, default=10)
+    arguments = parser.parse_args()
+    rows, seeds = arguments.rows, arguments.seeds
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        seconds = {
+            f"dry run, rows × seeds: {r} × {s}": planning(folder / f"{r}-{s}", r, s)
+            for r, s in sorted({(8, 1), (rows, 1), (rows, seeds)})
+        }
+        seconds["a job beside its training"] = start(folder / "start")
+        each = aggregation(folder / "aggregation", rows, seeds)
+    seconds |= each | {f"aggregation of {rows * seeds} runs": sum(each.values())}
+    print(tabulate(seconds.items(), ["what", "seconds"], tablefmt="github", floatfmt=".1f"))
+
+
+if __name__ == "__main__":
+    main()
