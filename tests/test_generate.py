@@ -7,6 +7,7 @@ from collections import Counter
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -15,7 +16,7 @@ from ablations.data import balanced, read_collection, split
 from ablations.generate import GRAMMAR, generate
 from conftest import ROOT, program
 
-DEMO = config.load(ROOT / "demo" / "config.yaml")
+DEMO = config.parse(yaml.safe_load((ROOT / "demo" / "config.yaml").read_text()))
 PINNED = "f0dc1dab76be53cb72b3f14b6ee6b625c6c454c10ef9a179cd4e03ac8adcde48"
 
 
@@ -101,7 +102,7 @@ def test_no_single_word_separates_the_classes():
 
 
 def test_demo_study_is_the_published_one_on_stand_ins():
-    published = config.load(ROOT / "config.yaml")
+    published = config.parse(yaml.safe_load((ROOT / "config.yaml").read_text()))
     assert [row.id for row in DEMO.rows] == [row.id for row in published.rows]
     assert [entry.id for entry in DEMO.comparisons] == [entry.id for entry in published.comparisons]
     for row, original in zip(DEMO.rows, published.rows, strict=True):
