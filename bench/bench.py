@@ -6,12 +6,12 @@
     .venv/bin/python bench/bench.py --minutes 10   fewer rounds, so that it ends in about that time
     .venv/bin/python bench/bench.py --sizes nano nano nano   a look within minutes
 
-(plain) our own blocks, batch 8, PyTorch's default AdamW, every layer at every step and position;
-(transformers) its GPT-2 with a classification head in an ordinary loop. Random weights; the same
-token ids, batches, precision, threads and settings of memory. A whole run takes hours, so parts are
-timed (a step and an evaluation of each loop, a batch of the trunk) and scaled to the run's own
-counts. Each loop has a process of its own, and they take turns on the same machine; each number is
-the median over the rounds.
+(plain) our own blocks, batch 8, PyTorch's default AdamW, every layer at every step and position,
+with the settings of memory that our jobs have; (transformers) its GPT-2 with a classification head
+in an ordinary loop. Random weights; the same token ids, batches, precision and threads. A whole run
+takes hours, so parts are timed (a step and an evaluation of each loop, a batch of the trunk) and
+scaled to the run's own counts. Each loop has a process of its own, and they take turns on the same
+machine; each number is the median over the rounds.
 """
 
 import argparse
@@ -460,6 +460,8 @@ def main() -> None:
     served = arguments.serve or arguments.peak
     if served:
         row, which = table[served[0]], served[1]
+        if which != "transformers":
+            device.keep_freed_memory()
         if arguments.serve:
             serve(row, which, machine)
         else:

@@ -72,6 +72,7 @@ def choose(precision: str, threads: int) -> Device:
 
     Else MPS, else the CPU. Raises UserError for a precision that the device lacks.
     """
+    keep_freed_memory()
     if torch.cuda.is_available():
         index, gpu = claim(_gpus())
         torch.cuda.set_device(index)
@@ -85,7 +86,6 @@ def current(precision: str, threads: int) -> Device:
     `auto` is resolved for it. Raises UserError for a precision that the device lacks.
     """
     torch.set_num_threads(threads)
-    _keep_freed_memory()
     if torch.cuda.is_available():
         device = torch.device("cuda", torch.cuda.current_device())
     else:
@@ -145,7 +145,7 @@ def _first_sentence(error: Exception) -> str:
     return "out of memory: " + str(error).split(". ")[0].splitlines()[0]
 
 
-def _keep_freed_memory() -> None:
+def keep_freed_memory() -> None:
     """Lets glibc reuse large blocks, which it would return to the kernel and get back zeroed.
 
     A step frees and asks for the same activations and gradients again; getting them page by page
