@@ -458,10 +458,10 @@ def main() -> None:
     # Not claimed as a job claims it: the loops take turns on it.
     machine = device.current(arguments.precision, arguments.threads)
     served = arguments.serve or arguments.peak
+    if not served or served[1] != "transformers":
+        device.keep_freed_memory()
     if served:
         row, which = table[served[0]], served[1]
-        if which != "transformers":
-            device.keep_freed_memory()
         if arguments.serve:
             serve(row, which, machine)
         else:
