@@ -229,19 +229,17 @@ def _backward(
     return torch.stack(losses).sum()
 
 
-@torch.no_grad()
 def evaluate(
     tail: nn.Module, split: Split, messages: Batch, machine: Device
 ) -> tuple[Tensor, Tensor]:
     """Logits [messages, 2], in large batches of a fixed size, and labels [messages]."""
     numbers = torch.tensor(messages).to(machine.torch)
-    logits, labels = [], []
-    for part in batches(len(messages), split.tokens):
-        inputs, own = split.read(numbers[part])
-        with machine.autocast():
+    logits = []
+    with torch.no_grad(), machine.autocast():  # once: it keeps the weights that it has converted
+        for part in batches(len(messages), split.tokens):
+            inputs, _ = split.read(numbers[part])
             logits.append(tail(inputs).float())
-        labels.append(own)
-    return torch.cat(logits), torch.cat(labels)
+    return torch.cat(logits), split.labels[numbers]
 
 
 def _loss(tail: nn.Module, split: Split, batches: list[Batch], machine: Device) -> float:
