@@ -351,7 +351,7 @@ def peak_memory(row: Row, which: str, machine: device.Device) -> int:
     """The process's peak in bytes after two steps and an evaluation, in a process of its own.
 
     Ours is `trunk` (a process that loads the frozen layers and runs a batch) and `tail` (one that
-    loads the rest and reads a whole file of hidden states through a memory map).
+    loads the rest and trains on, then classifies, a whole file of hidden states).
     """
     d = SIZES[row.size]
     depth = trunk_depth(row.trainable_layers, d.n_layer)
@@ -363,17 +363,18 @@ def peak_memory(row: Row, which: str, machine: device.Device) -> int:
     elif which == "tail":
         tail = model.random_layers(d, SEED, depth, d.n_layer + 2).append(model.head(d, SEED))
         tail.to(machine.torch)
-        with tempfile.NamedTemporaryFile() as file:
-            shape = (sum(MESSAGES.values()), row.tokens, d.n_embd)
-            states = np.memmap(file, np.float32, "w+", shape=shape)
-            inputs = torch.from_numpy(states) if depth else ids[torch.arange(shape[0]) % 40]
+        with tempfile.NamedTemporaryFile(suffix=".npy") as file:
+            inputs: train.Inputs = ids
+            if depth:
+                shape = (sum(MESSAGES.values()), row.tokens, d.n_embd)
+                np.lib.format.open_memmap(file.name, "w+", np.float32, shape).flush()
+                inputs = hidden_states.Mapped(Path(file.name))
+            count = shape[0] if depth else len(ids)
             inputs = train.resident(inputs, machine)
-            splits = {"train": train.Split(inputs, row.tokens, labels(shape[0], machine))}
+            splits = {"train": train.Split(inputs, row.tokens, labels(count, machine))}
             plan = train.Schedule([list(range(8))] * 2, 2, {}, {}, [])
             train.train(tail, splits, plan, TRAINING, machine, Unsaved(Path("-"), {}))
-            if depth:
-                inputs.sum()  # every page is read once in a real run
-            train.evaluate(tail, splits["train"], list(range(40)), machine)
+            train.evaluate(tail, splits["train"], list(range(count)), machine)
     else:
         loop = (
             transformers_loop(row, ids, machine)

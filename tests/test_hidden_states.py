@@ -71,7 +71,7 @@ def ids_of(tokens_file: Path, **changes: object) -> dict[str, torch.Tensor]:
 
 
 def same(ours: hidden_states.Outputs, theirs: hidden_states.Outputs) -> bool:
-    return all(torch.equal(ours.splits[split], theirs.splits[split]) for split in theirs.splits)
+    return all(torch.equal(ours.splits[split][:], theirs.splits[split][:]) for split in ours.splits)
 
 
 def test_hidden_states_are_the_trunk_s_outputs(checkpoint, tokens_file, tmp_path):
@@ -80,7 +80,7 @@ def test_hidden_states_are_the_trunk_s_outputs(checkpoint, tokens_file, tmp_path
     layers = model.pretrained_layers(DIMENSIONS, checkpoint.parent, 0, DIMENSIONS.n_layer)
     with torch.no_grad():
         for split, split_ids in ids.items():
-            torch.testing.assert_close(found.splits[split], layers(split_ids))
+            torch.testing.assert_close(found.splits[split][:], layers(split_ids))
     assert found.splits["train"].shape == (9, 12, 8)
 
 
@@ -165,18 +165,38 @@ def test_the_first_token_s_trunk_has_one_position_whatever_the_context(tokens_fi
     assert {split_ids.shape[1] for split_ids in ids.values()} == {1}
 
 
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux says how much is mapped")
+def test_only_what_is_read_last_stays_in_memory(tmp_path):
+    states = np.random.default_rng(1).standard_normal((64, 1024, 256), dtype=np.float32)
+    np.save(tmp_path / "train.npy", states)  # 1 MiB a message
+
+    def mapped() -> int:
+        status = Path("/proc/self/status").read_text()
+        return int(status.split("RssFile:")[1].split()[0]) * 1024
+
+    before = mapped()
+    read = hidden_states.Mapped(tmp_path / "train.npy")
+    for _ in range(2):
+        for start in range(0, len(read), 8):
+            found = read[torch.arange(start, start + 8)]
+            assert torch.equal(found, torch.from_numpy(states[start : start + 8]))
+    assert mapped() - before < 20 * 2**20
+    assert torch.equal(read[:], torch.from_numpy(states))
+    assert mapped() - before >= 64 * 2**20  # or the measurement says nothing
+
+
 @pytest.mark.parametrize("damage", ["deleted", "half written"])
 def test_missing_bulk_is_computed_again(damage, checkpoint, tokens_file, tmp_path):
     ids, cache = ids_of(tokens_file), tmp_path / "cache"
     ours = trunk(checkpoint, tokens_file, cache)
     first = ours.outputs(ids, cache_gb=1)
-    expected = {split: states.clone() for split, states in first.splits.items()}
+    expected = {split: states[:].clone() for split, states in first.splits.items()}
     entry = ours.entry(4)
     if damage == "half written":  # what a job that was killed leaves behind
         shutil.copytree(entry, entry.with_suffix(".partial"))
     shutil.rmtree(entry)
     again = trunk(checkpoint, tokens_file, cache).outputs(ids, cache_gb=1)
-    assert all(torch.equal(again.splits[split], expected[split]) for split in expected)
+    assert all(torch.equal(again.splits[split][:], expected[split]) for split in expected)
     assert not entry.with_suffix(".partial").exists()
 
 

@@ -89,7 +89,7 @@ def _needs(
     floats = FLOATS_PER_WEIGHT * (weights - trained_weights)
     floats += FLOATS_PER_TRAINED_WEIGHT * trained_weights
     floats += WIDTHS_PER_TOKEN * trained_blocks * batch * tokens * width
-    if first_trained > 0:  # hidden states, mapped into memory
+    if first_trained > 0:  # the hidden states, so that the system need not read them twice
         floats += MESSAGES * tokens * width
 
     passes = trunk_passes * frozen_blocks + PASSES_PER_EPOCH * epochs * trained_blocks

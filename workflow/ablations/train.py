@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -29,6 +29,7 @@ from ablations.device import Device
 from ablations.errors import UserError
 from ablations.files import sha256, write_text
 from ablations.hidden_states import (
+    Mapped,
     Trunk,
     batches,
     cache_gb,
@@ -104,14 +105,23 @@ def _loader(messages: int, batch_size: int, **options: bool) -> "DataLoader[int]
 # --- what the tail reads
 
 
-class Inputs(Protocol):
-    """What the tail reads of one split, by message: token ids, hidden states or features."""
+class Recomputed:
+    """Hidden states computed from token ids each time they are read: for cache_gb: 0."""
 
-    @property
-    def device(self) -> torch.device:
-        """Where message numbers must be."""
+    def __init__(self, layers: nn.Module, ids: Tensor, machine: Device) -> None:
+        """`layers` frozen and on the device."""
+        self.layers, self.ids, self.machine = layers, ids.to(machine.torch), machine
+        self.device = machine.torch
 
-    def __getitem__(self, messages: Any, /) -> Tensor: ...
+    @torch.no_grad()
+    def __getitem__(self, messages: Tensor) -> Tensor:
+        """(messages, T, C)."""
+        with self.machine.autocast():
+            return self.layers(self.ids[messages]).float()
+
+
+# Of one split, by message: token ids or features, or hidden states.
+Inputs = Tensor | Mapped | Recomputed
 
 
 @dataclass(frozen=True)
@@ -131,21 +141,6 @@ class Split:
         device = self.labels.device
         inputs = self.inputs[messages.to(self.inputs.device)].to(device)
         return inputs, self.labels[messages.to(device)]
-
-
-class Recomputed:
-    """Hidden states computed from token ids each time they are read: for cache_gb: 0."""
-
-    def __init__(self, layers: nn.Module, ids: Tensor, machine: Device) -> None:
-        """`layers` frozen and on the device."""
-        self.layers, self.ids, self.machine = layers, ids.to(machine.torch), machine
-        self.device = machine.torch
-
-    @torch.no_grad()
-    def __getitem__(self, messages: Tensor) -> Tensor:
-        """(messages, T, C)."""
-        with self.machine.autocast():
-            return self.layers(self.ids[messages]).float()
 
 
 # --- the loop
@@ -232,14 +227,18 @@ def _backward(
 def evaluate(
     tail: nn.Module, split: Split, messages: Batch, machine: Device
 ) -> tuple[Tensor, Tensor]:
-    """Logits [messages, 2], in large batches of a fixed size, and labels [messages]."""
+    """Logits [messages, 2], in large batches of a fixed size, and labels [messages].
+
+    They have their place beforehand. Small tensors that stay, made among large ones that come and
+    go, would each split a freed block that the next large one then no longer fits.
+    """
     numbers = torch.tensor(messages).to(machine.torch)
-    logits = []
+    logits = torch.empty(len(messages), 2, device=machine.torch)
     with torch.no_grad(), machine.autocast():  # once: it keeps the weights that it has converted
         for part in batches(len(messages), split.tokens):
             inputs, _ = split.read(numbers[part])
-            logits.append(tail(inputs).float())
-    return torch.cat(logits), split.labels[numbers]
+            logits[part] = tail(inputs)
+    return logits, split.labels[numbers]
 
 
 def _loss(tail: nn.Module, split: Split, batches: list[Batch], machine: Device) -> float:
@@ -324,12 +323,16 @@ def prepare(
     length = {split: ids[split].shape[1] for split in ids}
     seconds, shared = dict.fromkeys(ids, 0.0), False
 
-    def run_once(layers: nn.Module) -> None:
-        """Puts what frozen layers make of the inputs, one vector per message, in their place."""
+    def run_once(layers: nn.Module, *shape: int) -> None:
+        """Puts what frozen layers make of the inputs, of this shape per message, in their place."""
         for split, states in inputs.items():
             begin = machine.clock()
             parts = batches(len(ids[split]), length[split])
-            inputs[split] = torch.cat(list(forward(layers, states, parts, machine, split)))
+            found = forward(layers, states, parts, machine, split)
+            outputs = torch.empty(len(ids[split]), *shape)  # beforehand, as in evaluate
+            for part, output in zip(parts, found, strict=True):
+                outputs[part] = output
+            inputs[split] = outputs
             seconds[split] += machine.clock() - begin
             length[split] = 1
 
@@ -342,12 +345,12 @@ def prepare(
             inputs, seconds = dict(hidden.splits), dict(hidden.seconds)
             shared = hidden.shared
         elif settings["trainable_token"] == "first":
-            run_once(trunk.layers())  # one token a message is little to hold in memory
+            run_once(trunk.layers(), 1, dimensions.n_embd)  # little enough to hold in memory
         else:
             layers = trunk.layers()
             inputs = {split: Recomputed(layers, ids[split], machine) for split in ids}
         if settings["depth"] < start:  # more frozen layers, with one output per message
-            run_once(freeze(load(settings["depth"], start), machine))
+            run_once(freeze(load(settings["depth"], start), machine), dimensions.n_embd)
 
     tail = load(start, dimensions.n_layer + 2).append(model.head(dimensions, seed))
     labels = {split: torch.from_numpy(read.labels[split]).to(machine.torch) for split in ids}
@@ -366,10 +369,10 @@ def prepare(
 
 def resident(inputs: Inputs, machine: Device) -> Inputs:
     """Moved to a GPU that has room to spare, so that no step waits for a transfer."""
-    if machine.kind != "cuda" or not isinstance(inputs, Tensor):
+    if machine.kind != "cuda" or isinstance(inputs, Recomputed):
         return inputs
     free, _ = torch.cuda.mem_get_info(machine.torch)
-    return inputs.to(machine.torch) if inputs.nbytes <= free / 2 else inputs
+    return inputs[:].to(machine.torch) if inputs.nbytes <= free / 2 else inputs
 
 
 def main(arguments: argparse.Namespace) -> None:
