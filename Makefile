@@ -20,11 +20,11 @@ demo: $(STAMP) ## all eight rows on stand-ins: no downloads, no GPU, about two m
 	@echo
 	@cat demo/results/table.md
 	@echo
-	@echo "This table is demo/results/table.md; what it shows is told in demo/results/interpretation.md"
+	@echo "This table is demo/results/table.md; the answers are in demo/results/interpretation.md"
 
 table: $(STAMP) ## the real table: downloads about 5.5 GB the first time
 	$(SNAKEMAKE)
-	@echo "The table is results/table.md; what it shows is told in results/interpretation.md"
+	@echo "The table is results/table.md; the answers are in results/interpretation.md"
 
 report: $(STAMP) ## results/report.html, of a finished table
 	@test -f results/table.csv || { \
