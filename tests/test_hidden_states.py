@@ -63,7 +63,7 @@ def trunk(checkpoint: Path, tokens_file: Path, cache: Path, **changes: object) -
     settings = cut.trunk_settings(ROW | changes, seed=1)
     assert settings
     manifest = checkpoint if settings["weights"] == "pretrained" else None
-    return Trunk(settings, manifest, tokens_file, device.choose("float32", 1), cache)
+    return Trunk(settings, manifest, tokens_file, device.current("float32", 1), cache)
 
 
 def ids_of(tokens_file: Path, **changes: object) -> dict[str, torch.Tensor]:
@@ -108,6 +108,19 @@ def test_a_deeper_trunk_starts_from_a_shallower_one(checkpoint, tokens_file, tmp
         layers[0].token.weight.zero_()  # gone: only the last layer of the trunk is needed now
     save_file(model.checkpoint_tensors(layers, DIMENSIONS), checkpoint.parent / "model.safetensors")
     assert same(trunk(checkpoint, tokens_file, cache).outputs(ids, cache_gb=1), expected)
+
+
+@pytest.mark.parametrize("deleted", ["test.npy", hidden_states.RECORD])
+def test_a_shallower_entry_that_a_peer_is_deleting_is_left_alone(
+    deleted, checkpoint, tokens_file, tmp_path
+):
+    ids, cache = ids_of(tokens_file), tmp_path / "cache"
+    expected = trunk(checkpoint, tokens_file, tmp_path / "other").outputs(ids, cache_gb=1)
+    shallow = trunk(checkpoint, tokens_file, cache, trainable_layers="last_two_blocks")
+    shallow.outputs(ids, cache_gb=1)
+    (shallow.entry(3) / deleted).unlink()
+    assert same(trunk(checkpoint, tokens_file, cache).outputs(ids, cache_gb=1), expected)
+    assert shallow.entry(3).exists()
 
 
 @pytest.mark.parametrize(
@@ -182,7 +195,7 @@ def test_only_what_is_read_last_stays_in_memory(tmp_path):
             assert torch.equal(found, torch.from_numpy(states[start : start + 8]))
     assert mapped() - before < 20 * 2**20
     assert torch.equal(read[:], torch.from_numpy(states))
-    assert mapped() - before >= 64 * 2**20  # or the measurement says nothing
+    assert mapped() - before >= 32 * 2**20  # or the measurement says nothing
 
 
 @pytest.mark.parametrize("damage", ["deleted", "half written"])

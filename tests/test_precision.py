@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,7 @@ import torch
 
 import programs
 import runs
-from ablations import device, train
+from ablations import device, hidden_states, train
 from ablations.errors import UserError
 from conftest import environment
 
@@ -76,3 +77,42 @@ def test_tf32_is_refused_without_cuda_in_one_line(study: Path) -> None:
     assert "precision: tf32 needs a CUDA device" in done.stderr
     assert "allowed here: auto, float32, bfloat16" in done.stderr
     assert not (study / "run").exists()
+
+
+@pytest.mark.parametrize("capability", [(7, 5), (8, 0)])
+def test_a_cuda_device_is_asked_for_no_more_than_it_has(
+    capability: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {
+        "is_available": True,
+        "current_device": 0,
+        "get_device_capability": capability,
+        "get_device_name": "Some GPU",
+    }.items():
+        monkeypatch.setattr(torch.cuda, name, lambda *_, value=value: value)
+    threads = torch.get_num_threads()
+    if capability >= (8, 0):
+        assert device.current("auto", threads).precision == "tf32"
+        assert device.current("bfloat16", threads).precision == "bfloat16"
+        device.current("float32", threads)  # products are what they were again
+        return
+    assert device.current("auto", threads).precision == "float32"
+    for precision in ("tf32", "bfloat16"):
+        with pytest.raises(UserError, match=rf"{precision} needs .*8\.0.*Some GPU.*auto, float32"):
+            device.current(precision, threads)
+
+
+@pytest.mark.parametrize("free, moved", [(10**6, True), (1000, False)])
+def test_inputs_move_to_a_gpu_that_has_room(
+    free: int, moved: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    states = np.arange(240, dtype=np.float32).reshape(5, 6, 8)
+    np.save(tmp_path / "train.npy", states)
+    mapped = hidden_states.Mapped(tmp_path / "train.npy")
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (free, 10**9))
+    gpu = SimpleNamespace(kind="cuda", torch=torch.device("cpu"))
+    inputs = train.resident(mapped, gpu)
+    assert isinstance(inputs, torch.Tensor) if moved else inputs is mapped
+    split = train.Split(inputs, 6, torch.arange(5) % 2)
+    found, labels = split.read(torch.tensor([4, 1]))
+    assert (found.numpy() == states[[4, 1]]).all() and labels.tolist() == [0, 1]

@@ -90,8 +90,14 @@ def current(precision: str, threads: int) -> Device:
         device = torch.device("cuda", torch.cuda.current_device())
     else:
         device = torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    old = device.type == "cuda" and torch.cuda.get_device_capability(device) < (8, 0)
     if precision == "auto":
-        precision = "tf32" if device.type == "cuda" else "float32"
+        precision = "tf32" if device.type == "cuda" and not old else "float32"
+    if old and precision != "float32":
+        raise UserError(
+            f"precision: {precision} needs a CUDA device of compute capability 8.0 or more, and"
+            f" {torch.cuda.get_device_name(device)} has less; allowed here: auto, float32"
+        )
     if precision == "tf32" and device.type != "cuda":
         raise UserError(
             f"precision: tf32 needs a CUDA device, and this job runs on {device.type};"
@@ -104,7 +110,6 @@ def current(precision: str, threads: int) -> Device:
             " allowed here: auto, float32"
         )
     torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
-    torch.backends.cudnn.allow_tf32 = precision == "tf32"
     return Device(device, precision)
 
 

@@ -73,7 +73,7 @@ class Outputs:
     `shared`: whether other jobs used the device meanwhile.
     """
 
-    splits: Mapping[str, Tensor | Mapped]
+    splits: dict[str, Mapped]
     seconds: dict[str, float]
     shared: bool
 
@@ -153,12 +153,14 @@ class Trunk:
         """
         entry = self.entry(self.settings["depth"])
         with FileLock(entry.with_suffix(".lock")):
-            if not _readable(entry):
-                shutil.rmtree(_partial(entry), ignore_errors=True)  # of a job that was killed
+            outputs = _found(entry)
+            if not outputs:
+                for rest in (entry, _partial(entry)):  # damaged, or of a job that was killed
+                    shutil.rmtree(rest, ignore_errors=True)
                 self._make_room(ids, cache_gb)
                 self._compute(ids, entry)
+                outputs = _read(entry)  # now, while nobody can delete it
             os.utime(entry)  # the least recently used go first
-            outputs = _read(entry)  # now, while nobody can delete it
         _evict(self.cache, cache_gb * GIGABYTE, keep=entry)
         return outputs
 
@@ -171,24 +173,26 @@ class Trunk:
 
     def _compute(self, ids: Mapping[str, Tensor], entry: Path) -> None:
         """Writes an entry, starting from the deepest shallower one that the cache holds."""
-        depths = range(self.settings["depth"], 0, -1)
-        depth = next((d for d in depths if _readable(self.entry(d))), 0)
-        nothing = Outputs(dict(ids), dict.fromkeys(ids, 0.0), shared=False)
-        found = _read(self.entry(depth)) if depth else nothing
+        # Read at once if at all: it is not locked, and a peer may be deleting it.
+        candidates = ((d, _found(self.entry(d))) for d in range(self.settings["depth"], 0, -1))
+        depth, found = next(((d, outputs) for d, outputs in candidates if outputs), (0, None))
         layers = self.layers(depth)
         temporary = _partial(entry)
         temporary.mkdir()
         try:
             seconds = {}
-            for split, inputs in found.splits.items():
+            for split in ids:
+                inputs = found.splits[split] if found else ids[split]
                 start = self.device.clock()
                 shape = (len(inputs), inputs.shape[1], self.dimensions.n_embd)
                 parts = batches(len(inputs), inputs.shape[1])
                 outputs = forward(layers, inputs, parts, self.device, split)
                 _write_array(temporary / f"{split}.npy", shape, outputs)
-                seconds[split] = found.seconds[split] + self.device.clock() - start
+                seconds[split] = self.device.clock() - start
+                seconds[split] += found.seconds[split] if found else 0
                 log.info("trunk: %s, %d messages, %.1f s", split, len(inputs), seconds[split])
-            record = {"seconds": seconds, "shared": found.shared or self.device.shared()}
+            shared = self.device.shared() or bool(found and found.shared)
+            record = {"seconds": seconds, "shared": shared}
             write_text(temporary / RECORD, json.dumps(record))
             temporary.rename(entry)
         finally:
@@ -197,7 +201,8 @@ class Trunk:
     def _make_room(self, ids: Mapping[str, Tensor], cache_gb: float) -> None:
         """Evicts what the new entry needs of the limit; refuses one that fits neither it nor disk.
 
-        Before computing, so that cache and disk never hold more than the limit allows.
+        Before computing, so that the cache holds no more than the limit meanwhile, but for what
+        peers are computing.
         """
         size = sum(4 * split.numel() * self.dimensions.n_embd for split in ids.values())
         way_out = "or set cache_gb: 0 to compute them as they are needed, many times slower"
@@ -265,19 +270,18 @@ def _partial(entry: Path) -> Path:
     return entry.with_suffix(".partial")
 
 
-def _readable(entry: Path) -> bool:
-    """Whether the entry is there and whole; one that is not is deleted, to be computed again."""
+def _found(entry: Path) -> Outputs | None:
+    """What the entry holds, if it is there and whole."""
     if not entry.exists():
-        return False
+        return None
     try:
         found = _read(entry)
         if found.splits.keys() != found.seconds.keys():
             raise ValueError(f"it holds {', '.join(found.splits) or 'nothing'} alone")
     except (OSError, EOFError, ValueError, TypeError) as error:
         log.info("cache: %s cannot be read (%s); computing it again", entry.name, error)
-        shutil.rmtree(entry, ignore_errors=True)
-        return False
-    return True
+        return None
+    return found
 
 
 def _evict(cache: Path, limit: float, keep: Path | None = None) -> None:

@@ -114,7 +114,7 @@ class Recomputed:
         self.device = machine.torch
 
     @torch.no_grad()
-    def __getitem__(self, messages: Tensor) -> Tensor:
+    def __getitem__(self, messages: Any) -> Tensor:
         """(messages, T, C)."""
         with self.machine.autocast():
             return self.layers(self.ids[messages]).float()
@@ -225,7 +225,7 @@ def _backward(
 
 
 def evaluate(
-    tail: nn.Module, split: Split, messages: Batch, machine: Device
+    tail: nn.Module, split: Split, messages: Sequence[int], machine: Device
 ) -> tuple[Tensor, Tensor]:
     """Logits [messages, 2], in large batches of a fixed size, and labels [messages].
 
