@@ -26,7 +26,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from tabulate import tabulate
@@ -102,24 +101,21 @@ class Ours:
         self.tail = nn.Sequential(*layers[self.start :]).to(machine.torch)
         for frozen in (self.trunk, self.between):
             hidden_states.freeze(frozen, machine)
-        sample = self._outputs(self.ids[:40])
-        inputs = train.resident(sample[torch.arange(max(MESSAGES.values())) % 40], machine)
-        tokens = inputs.shape[1] if inputs.ndim == 3 or row.trainable_layers == "all" else 1
+        sample, count = self._outputs(self.ids[:40]), max(MESSAGES.values())
+        many = stored(sample, count) if sample.ndim == 3 else sample[torch.arange(count) % 40]
+        inputs = train.resident(many, machine)
+        tokens = sample.shape[1] if sample.ndim == 3 or row.trainable_layers == "all" else 1
         self.splits = {
-            split: train.Split(inputs[:count], tokens, labels(count, machine))
+            split: train.Split(inputs, tokens, labels(count, machine))
             for split, count in MESSAGES.items()
         }
         self.plan = train.schedule(SEED, MESSAGES, TRAINING)
 
     def _outputs(self, ids: Tensor) -> Tensor:
-        outputs: Tensor = ids
         for layers in (self.trunk, self.between):
             if len(layers):
-                length = outputs.shape[1]
-                parts = hidden_states.batches(len(outputs), length)
-                found = hidden_states.forward(layers, outputs, parts, self.machine, "")
-                outputs = torch.cat(list(found))
-        return outputs
+                ids = outputs_of(layers, ids, self.machine)
+        return ids
 
     def frozen_batch(self) -> float:
         """Seconds per message through all frozen layers."""
@@ -143,6 +139,23 @@ class Ours:
             lambda: [train._loss(self.tail, self.splits[s], found[s], self.machine) for s in found],
             self.machine,
         )
+
+
+def outputs_of(
+    layers: nn.Module, inputs: Tensor | hidden_states.Mapped, machine: device.Device
+) -> Tensor:
+    """What frozen layers make of the inputs [messages, tokens, …]."""
+    parts = hidden_states.batches(len(inputs), inputs.shape[1])
+    return torch.cat(list(hidden_states.forward(layers, inputs, parts, machine, "")))
+
+
+def stored(states: Tensor, count: int) -> hidden_states.Mapped:
+    """So many messages' hidden states, these over and over, in a file as a job reads them."""
+    with tempfile.NamedTemporaryFile(suffix=".npy") as file:  # what is mapped outlives its name
+        path, shape = Path(file.name), (count, *states.shape[1:])
+        each = (states[message % len(states)] for message in range(count))
+        hidden_states._write_array(path, shape, each)
+        return hidden_states.Mapped(path)
 
 
 class Loop:
@@ -361,20 +374,20 @@ def peak_memory(row: Row, which: str, machine: device.Device) -> int:
         parts = hidden_states.batches(40, row.tokens)[:2]
         list(hidden_states.forward(trunk, ids[:, : row.tokens], parts, machine, ""))
     elif which == "tail":
-        tail = model.random_layers(d, SEED, depth, d.n_layer + 2).append(model.head(d, SEED))
+        start = first_trained(row.trainable_layers, d.n_layer)
+        tokens, inputs = row.tokens, ids
+        if depth:
+            inputs = stored(torch.zeros(1, tokens, d.n_embd), sum(MESSAGES.values()))
+        if depth < start:
+            between = model.random_layers(d, SEED, depth, start)
+            inputs = outputs_of(hidden_states.freeze(between, machine), inputs, machine)
+            tokens = 1
+        tail = model.random_layers(d, SEED, start, d.n_layer + 2).append(model.head(d, SEED))
         tail.to(machine.torch)
-        with tempfile.NamedTemporaryFile(suffix=".npy") as file:
-            inputs: train.Inputs = ids
-            if depth:
-                shape = (sum(MESSAGES.values()), row.tokens, d.n_embd)
-                np.lib.format.open_memmap(file.name, "w+", np.float32, shape).flush()
-                inputs = hidden_states.Mapped(Path(file.name))
-            count = shape[0] if depth else len(ids)
-            inputs = train.resident(inputs, machine)
-            splits = {"train": train.Split(inputs, row.tokens, labels(count, machine))}
-            plan = train.Schedule([list(range(8))] * 2, 2, {}, {}, [])
-            train.train(tail, splits, plan, TRAINING, machine, Unsaved(Path("-"), {}))
-            train.evaluate(tail, splits["train"], list(range(count)), machine)
+        split = train.Split(train.resident(inputs, machine), tokens, labels(len(inputs), machine))
+        plan = train.Schedule([list(range(8))] * 2, 2, {}, {}, [])
+        train.train(tail, {"train": split}, plan, TRAINING, machine, Unsaved(Path("-"), {}))
+        train.evaluate(tail, split, range(len(inputs)), machine)
     else:
         loop = (
             transformers_loop(row, ids, machine)
