@@ -179,7 +179,8 @@ def test_the_first_token_s_trunk_has_one_position_whatever_the_context(tokens_fi
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux says how much is mapped")
-def test_only_what_is_read_last_stays_in_memory(tmp_path):
+def test_little_of_what_is_read_stays_in_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(hidden_states, "KEPT_BYTES", 4 * 2**20)
     states = np.random.default_rng(1).standard_normal((64, 1024, 256), dtype=np.float32)
     np.save(tmp_path / "train.npy", states)  # 1 MiB a message
 

@@ -64,6 +64,8 @@ def test_logits_equal_transformers_after_reading_its_checkpoint(dimensions, seed
         expected = theirs(ids).logits
         torch.testing.assert_close(all_logits(ours, ids), expected, atol=1e-4, rtol=1e-4)
         torch.testing.assert_close(last_logits(ours, ids), expected[:, -1], atol=1e-4, rtol=1e-4)
+        first = all_logits(ours, ids[:, :1])  # attention to itself alone
+        torch.testing.assert_close(first, expected[:, :1], atol=1e-4, rtol=1e-4)
 
 
 @settings(deadline=None, max_examples=6)

@@ -33,6 +33,8 @@ from ablations.tokens import Tokens
 # matrix product decides its rounding. At width 1280 the widest activation takes 40 MB.
 TOKENS_PER_BATCH = 2048
 GIGABYTE = 10**9
+# Of hidden states in their file, so much is read before the pages of what was read are let go.
+KEPT_BYTES = 64 * 2**20
 
 RECORD = "times.json"  # beside the arrays of an entry, written last
 
@@ -41,11 +43,11 @@ CODE = ("cut", "device", "hidden_states", "model", "tokens", "weights")
 
 
 class Mapped:
-    """Hidden states [messages, tokens, width] in their file, of which a read leaves the rest there.
+    """Hidden states [messages, tokens, width] in their file, of which little stays in memory.
 
     Pages of a mapped file count as memory of the process that touched them until somebody else
-    needs it; at context 1024 and GPT-2 large that would be 7.8 GB. So each read lets go of the one
-    before it, of which the system may still keep a copy: reading it again is no disk access.
+    needs it; at context 1024 and GPT-2 large that would be 7.8 GB. So what was read is let go when
+    it exceeds KEPT_BYTES; reading it again is no disk access while the system keeps a copy.
     """
 
     device = torch.device("cpu")
@@ -56,14 +58,19 @@ class Mapped:
         self._file: mmap.mmap = array.base
         self._states = torch.from_numpy(array)
         self.shape, self.nbytes = self._states.shape, self._states.nbytes
+        self._kept = 0
 
     def __len__(self) -> int:
         return len(self._states)
 
     def __getitem__(self, messages: Any) -> Tensor:
         """These messages' [messages, tokens, width]."""
-        self._file.madvise(mmap.MADV_DONTNEED)
-        return self._states[messages]
+        if self._kept > KEPT_BYTES:
+            self._file.madvise(mmap.MADV_DONTNEED)
+            self._kept = 0
+        found = self._states[messages]
+        self._kept += found.nbytes
+        return found
 
 
 @dataclass(frozen=True)

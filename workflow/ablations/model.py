@@ -64,6 +64,8 @@ class Block(nn.Module):
 
     def attend(self, x: Tensor) -> Tensor:
         """Causal self-attention, (B, T, C) → (B, T, C)."""
+        if x.shape[1] == 1:  # softmax of one score is 1
+            return self.output(self.value(x))
 
         def heads(y: Tensor) -> Tensor:  # (B, T, C) → (B, H, T, D)
             return y.unflatten(-1, (self.heads, -1)).transpose(1, 2)
