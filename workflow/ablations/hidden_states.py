@@ -34,7 +34,7 @@ from ablations.tokens import Tokens
 TOKENS_PER_BATCH = 2048
 GIGABYTE = 10**9
 # Of hidden states in their file, so much is read before the pages of what was read are let go.
-KEPT_BYTES = 64 * 2**20
+KEPT_BYTES = 16 * 2**20
 
 RECORD = "times.json"  # beside the arrays of an entry, written last
 
