@@ -187,16 +187,14 @@ class Trunk:
         temporary = _partial(entry)
         temporary.mkdir()
         try:
-            seconds = {}
-            for split in ids:
-                inputs = found.splits[split] if found else ids[split]
+            seconds = dict(found.seconds) if found else dict.fromkeys(ids, 0.0)
+            for split, inputs in (found.splits if found else ids).items():
                 start = self.device.clock()
                 shape = (len(inputs), inputs.shape[1], self.dimensions.n_embd)
                 parts = batches(len(inputs), inputs.shape[1])
                 outputs = forward(layers, inputs, parts, self.device, split)
                 _write_array(temporary / f"{split}.npy", shape, outputs)
-                seconds[split] = self.device.clock() - start
-                seconds[split] += found.seconds[split] if found else 0
+                seconds[split] += self.device.clock() - start
                 log.info("trunk: %s, %d messages, %.1f s", split, len(inputs), seconds[split])
             shared = self.device.shared() or bool(found and found.shared)
             record = {"seconds": seconds, "shared": shared}

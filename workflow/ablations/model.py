@@ -91,13 +91,13 @@ class LastBlock(Block):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, T, C) → (B, C)."""
+        if x.shape[1] == 1:
+            return super().forward(x)[:, 0]
         last = x[:, -1] + self.output(self._mix(x))
         return last + self.mlp(self.norm_2(last))
 
     def _mix(self, x: Tensor) -> Tensor:
         """The attention-weighted values of the last position's query, (B, T, C) → (B, C)."""
-        if x.shape[1] == 1:  # softmax of one score is 1
-            return self.value(self.norm_1(x[:, 0]))
         scale, shift = self.norm_1.weight, self.norm_1.bias
         n = F.layer_norm(x, x.shape[-1:], eps=EPSILON)  # (B, T, C), without scale and shift
         query = self.query(n[:, -1] * scale + shift).unflatten(-1, (self.heads, -1))  # (B, H, D)

@@ -233,7 +233,7 @@ def evaluate(
     go, would each split a freed block that the next large one then no longer fits.
     """
     numbers = torch.tensor(messages).to(machine.torch)
-    logits = torch.empty(len(messages), 2, device=machine.torch)
+    logits = torch.empty(len(messages), model.CLASSES, device=machine.torch)
     with torch.no_grad(), machine.autocast():  # once: it keeps the weights that it has converted
         for part in batches(len(messages), split.tokens):
             inputs, _ = split.read(numbers[part])
