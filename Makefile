@@ -8,7 +8,11 @@ SNAKEMAKE := $(BIN)/snakemake --cores all --resources gpu=1
 # The jobs that Snakemake starts find their Python here.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-.PHONY: help setup demo table report test test-slow bench lint clean-cache clean
+# A study: a folder with a config.yaml, and its results/. The main one lies here.
+STUDY ?= .
+IN_STUDY := $(if $(filter-out .,$(STUDY)),--directory $(STUDY) --configfile $(STUDY)/config.yaml)
+
+.PHONY: help setup demo table run report test test-slow mutations bench lint schema clean-cache clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -16,26 +20,34 @@ help: ## list the targets
 setup: $(STAMP) ## install the pinned versions in .venv/ (PYTHON=python3.12 chooses the Python)
 
 demo: $(STAMP) ## all eight rows on stand-ins: no downloads, no GPU, about two minutes
-	$(SNAKEMAKE) --directory demo --configfile demo/config.yaml
+	@$(MAKE) --no-print-directory run STUDY=demo
 	@echo
 	@cat demo/results/table.md
 	@echo
 	@echo "This table is demo/results/table.md; the answers are in demo/results/interpretation.md"
 
 table: $(STAMP) ## the real table: downloads about 5.5 GB the first time
-	$(SNAKEMAKE)
+	@$(MAKE) --no-print-directory run
 	@echo "The table is results/table.md; the answers are in results/interpretation.md"
 
-report: $(STAMP) ## results/report.html, of a finished table
-	@test -f results/table.csv || { \
-	  echo "error: results/table.csv is missing; make table first" >&2; exit 1; }
-	$(BIN)/snakemake --report results/report.html
+run: $(STAMP) ## a study of your own, in a folder with a config.yaml: make run STUDY=mine
+	@test -f $(STUDY)/config.yaml || { \
+	  echo "error: $(STUDY)/config.yaml is missing; STUDY names a folder with a config.yaml" >&2; exit 1; }
+	$(SNAKEMAKE) $(IN_STUDY)
+
+report: $(STAMP) ## results/report.html, of a finished table (STUDY=mine: of that study)
+	@test -f $(STUDY)/results/table.csv || { \
+	  echo "error: $(STUDY)/results/table.csv is missing; make the table first" >&2; exit 1; }
+	$(BIN)/snakemake --report results/report.html $(IN_STUDY)
 
 test: $(STAMP) ## the test suite
 	$(BIN)/python -m pytest -n auto --maxprocesses 4
 
 test-slow: $(STAMP) ## the tests that take minutes, such as those on a SLURM cluster of their own
 	$(BIN)/python -m pytest -m slow
+
+mutations: $(STAMP) ## deliberate faults, one at a time: does a test catch each? (minutes)
+	$(BIN)/python tests/mutations.py --jobs 2
 
 bench: $(STAMP) ## each row's cost against loops that recompute everything (docs/performance.md)
 	$(BIN)/python bench/bench.py --transformers
@@ -50,8 +62,11 @@ lint: $(STAMP) ## style and types
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint
 
-clean-cache: ## delete the hidden states; they are computed again when needed
-	rm -rf results/cache demo/results/cache
+schema: $(STAMP) ## write workflow/schemas/ again, from the declarations in the library
+	PYTHONPATH=workflow $(BIN)/python -m ablations.study.schema --output workflow/schemas/config.schema.json
+
+clean-cache: ## delete the hidden states (STUDY=mine: of that study); they are computed when needed
+	rm -rf $(STUDY)/results/cache
 
 clean: ## delete the demo's results, the tools' caches and .venv/; results/ stays
 	rm -rf demo/results demo/logs demo/benchmarks demo/.snakemake

@@ -4,13 +4,14 @@ from snakemake.utils import min_version
 min_version("9.27")
 
 
-# --configfile replaces config.yaml; with a `configfile:` directive alone it would be merged into it.
-if not workflow.config_settings.configfiles:
+# A --configfile with rows is a study of its own and replaces config.yaml; another overlays it.
+if "rows" not in config:
 
     configfile: Path(workflow.current_basedir) / "config.yaml"
 
 
 include: "workflow/rules/common.smk"
+include: "workflow/rules/code.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/models.smk"
 include: "workflow/rules/training.smk"
@@ -22,4 +23,5 @@ rule all:
     input:
         run_files("metrics.json"),
         RESULTS,
+        list(map(code_file, CODE)),
     localrule: True

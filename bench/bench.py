@@ -3,15 +3,16 @@
 
     make bench                                               GPT-2 small, medium and large
     .venv/bin/python bench/bench.py --rows baseline --rounds 9   one row, more rounds
+    .venv/bin/python bench/bench.py --all          the extended study's rows too, but for XL's
     .venv/bin/python bench/bench.py --minutes 10   fewer rounds, so that it ends in about that time
     .venv/bin/python bench/bench.py --sizes nano nano nano   a look within minutes
 
-(plain) our own blocks, batch 8, PyTorch's default AdamW, every layer at every step and position,
-with the settings of memory that our jobs have; (transformers) its GPT-2 with a classification head
-in an ordinary loop. Random weights; the same token ids, batches, precision and threads. A whole run
-takes hours, so parts are timed (a step and an evaluation of each loop, a batch of the trunk) and
-scaled to the run's own counts. Each loop has a process of its own, and they take turns on the same
-machine; each number is the median over the rounds.
+(plain) bench/plain.py: every layer at every step and position, PyTorch's default AdamW, with the
+settings of memory that our jobs have; (transformers) its GPT-2 with a classification head in the
+same ordinary loop. Random weights; the same token ids, batches, precision and threads. A whole run
+takes hours, so parts are timed (some steps and an evaluation of each loop, a batch of the trunk)
+and scaled to the run's own counts. Each loop has a process of its own, and they take turns on the
+same machine; each number is the median over the rounds.
 """
 
 import argparse
@@ -22,29 +23,53 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import fields
 from pathlib import Path
+from typing import Any, TypeVar
 
+import numpy as np
 import torch
-import torch.nn.functional as F
+from msgspec import structs
 from tabulate import tabulate
 from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow"))
 
-from ablations import device, hidden_states, model, train
-from ablations.cut import Dimensions, first_trained, trunk_depth
-from ablations.state import State
+import plain
+from ablations import files
+from ablations.data.sequences import Numbers, Sequences, sequences
+from ablations.data.tokens import About, Tokens
+from ablations.machine import device
+from ablations.machine.device import Device
+from ablations.model.cut import TrunkManifest, first_trained, trunk_depth, trunk_settings
+from ablations.study import settings
+from ablations.study.dimensions import Dimensions
+from ablations.study.settings import Settings, Training
+from ablations.training import hidden_states, run
+from ablations.training.hidden_states import Cache, Frozen, Record
+from ablations.training.inputs import TOKENS_PER_BATCH, batches
+from ablations.training.resume import State
+from ablations.training.schedule import Batch, Schedule, schedule
+
+Item = TypeVar("Item")
 
 SIZES = {
-    "nano": Dimensions(4, 4, 32, 1024, 50257),
-    "small": Dimensions(12, 12, 768, 1024, 50257),
-    "medium": Dimensions(24, 16, 1024, 1024, 50257),
-    "large": Dimensions(36, 20, 1280, 1024, 50257),
+    name: Dimensions(n_layer=layers, n_head=heads, n_embd=width, n_positions=1024, vocab_size=50257)
+    for name, layers, heads, width in [
+        ("nano", 4, 4, 32),
+        ("small", 12, 12, 768),
+        ("medium", 24, 16, 1024),
+        ("large", 36, 20, 1280),
+        ("xl", 48, 25, 1600),
+    ]
 }
-MESSAGES = {"train": 1045, "validation": 149, "test": 300}
-TRAINING = {
+BASELINE = {
+    "model": "small",
+    "weights": "random",  # which cost what pretrained ones do
+    "trainable_token": "last",
+    "trainable_layers": "last_block",
+    "context_length": "longest_training_example",
     "epochs": 5,
     "batch_size": 8,
     "learning_rate": 5e-5,
@@ -52,245 +77,312 @@ TRAINING = {
     "eval_every": 50,
     "eval_batches": 5,
 }
+# The rows of the published table, then of the extended one: what each changes of the baseline.
+PUBLISHED: dict[str, dict[str, Any]] = {
+    "baseline": {},
+    "first-token": {"trainable_token": "first"},
+    "last-layer": {"trainable_layers": "last_layer"},
+    "all-layers": {"trainable_layers": "all"},
+    "medium": {"model": "medium"},
+    "large": {"model": "large"},
+    "random-weights": {"trainable_layers": "all"},
+    "full-context": {"context_length": "model_context_length"},
+}
+EXTENDED: dict[str, dict[str, Any]] = {
+    "last-two-blocks": {"trainable_layers": "last_two_blocks"},
+    "xl": {"model": "xl"},
+    "xl-all-layers": {"model": "xl", "trainable_layers": "all"},
+    "lora": {"trainable_layers": "lora", "lora_rank": 16, "lora_alpha": 16.0},
+    "xl-lora": {"model": "xl", "trainable_layers": "lora", "lora_rank": 16, "lora_alpha": 8.0},
+    "no-padding": {"context_length": "variable", "batch_size": 1},
+    "no-padding-accumulated": {
+        "context_length": "variable",
+        "batch_size": 1,
+        "accumulation_steps": 8,
+    },
+    "flexible-token": {"trainable_token": "flexible"},
+    "no-causal-mask": {"causal_mask": False},
+    "ignore-index": {"ignore_index": 50256},
+    "average-embeddings": {"average_embeddings": True},
+}
+MESSAGES = {"train": 1045, "validation": 149, "test": 300}
+LONGEST = 120  # tokens of a message
+PADDING = 50256
 SEED = 123
 SIDE = 4096  # of the matrices whose product tells the machine's rate
+# Messages of the steps that are timed: where frozen layers were run already, and where not.
+MANY, FEW = 160, 16
 
 
-@dataclass(frozen=True)
-class Row:
-    """One row of the table, as far as its cost goes; tokens up to the classified one."""
-
-    id: str
-    size: str
-    trainable_layers: str
-    tokens: int
-    padded: int
+def rows(sizes: Sequence[str], precision: str) -> dict[str, Settings]:
+    """Every row by its id, with models of these sizes: small, medium, large and XL."""
+    sized = dict(zip(("small", "medium", "large", "xl"), sizes, strict=True))
+    return {
+        id: _row(id, BASELINE | {"precision": precision} | changes, sized)
+        for id, changes in (PUBLISHED | EXTENDED).items()
+    }
 
 
-def rows(small: str, medium: str, large: str) -> list[Row]:
-    """The published eight."""
-    return [
-        Row("baseline", small, "last_block", 120, 120),
-        Row("first-token", small, "last_block", 1, 120),
-        Row("last-layer", small, "last_layer", 120, 120),
-        Row("all-layers", small, "all", 120, 120),
-        Row("medium", medium, "last_block", 120, 120),
-        Row("large", large, "last_block", 120, 120),
-        Row("random-weights", small, "all", 120, 120),
-        Row("full-context", small, "last_block", 1024, 1024),
-    ]
-
-
-class Unsaved(State):
-    """The state of a run that is not worth saving."""
-
-    def due(self) -> bool:
-        """Never."""
-        return False
-
-
-class Ours:
-    """The workflow's own code, cut into trunk batches, steps and evaluations."""
-
-    def __init__(self, row: Row, layers: nn.Sequential, ids: Tensor, machine: device.Device):
-        d = SIZES[row.size]
-        self.row, self.machine, self.ids = row, machine, ids[:, : row.tokens]
-        self.depth = trunk_depth(row.trainable_layers, d.n_layer)
-        self.start = first_trained(row.trainable_layers, d.n_layer)
-        self.trunk, self.between = layers[: self.depth], layers[self.depth : self.start]
-        self.tail = nn.Sequential(*layers[self.start :]).to(machine.torch)
-        for frozen in (self.trunk, self.between):
-            hidden_states.freeze(frozen, machine)
-        sample, count = self._outputs(self.ids[:40]), max(MESSAGES.values())
-        many = stored(sample, count) if sample.ndim == 3 else sample[torch.arange(count) % 40]
-        inputs = train.resident(many, machine)
-        tokens = sample.shape[1] if sample.ndim == 3 or row.trainable_layers == "all" else 1
-        self.splits = {
-            split: train.Split(inputs, tokens, labels(count, machine))
-            for split, count in MESSAGES.items()
-        }
-        self.plan = train.schedule(SEED, MESSAGES, TRAINING)
-
-    def _outputs(self, ids: Tensor) -> Tensor:
-        for layers in (self.trunk, self.between):
-            if len(layers):
-                ids = outputs_of(layers, ids, self.machine)
-        return ids
-
-    def frozen_batch(self) -> float:
-        """Seconds per message through all frozen layers."""
-        if not self.depth:
-            return 0.0
-        batch = self.ids[hidden_states.batches(len(self.ids), self.row.tokens)[0]]
-        return timed(lambda: self._outputs(batch), self.machine) / len(batch)
-
-    def steps(self, count: int) -> float:
-        """Seconds per step."""
-        part = train.Schedule(self.plan.steps[:count], count, {}, {}, [])
-        return timed(lambda: self._train(part), self.machine) / count
-
-    def _train(self, plan: train.Schedule) -> None:
-        train.train(self.tail, self.splits, plan, TRAINING, self.machine, Unsaved(Path("-"), {}))
-
-    def evaluation(self) -> float:
-        """Seconds for one evaluation: 5 batches of train, 5 of validation."""
-        found = self.plan.losses[0]
-        return timed(
-            lambda: [train._loss(self.tail, self.splits[s], found[s], self.machine) for s in found],
-            self.machine,
-        )
-
-
-def outputs_of(
-    layers: nn.Module, inputs: Tensor | hidden_states.Mapped, machine: device.Device
-) -> Tensor:
-    """What frozen layers make of the inputs [messages, tokens, …]."""
-    parts = hidden_states.batches(len(inputs), inputs.shape[1])
-    return torch.cat(list(hidden_states.forward(layers, inputs, parts, machine, "")))
-
-
-def stored(states: Tensor, count: int) -> hidden_states.Mapped:
-    """So many messages' hidden states, these over and over, in a file as a job reads them."""
-    with tempfile.NamedTemporaryFile(suffix=".npy") as file:  # what is mapped outlives its name
-        path, shape = Path(file.name), (count, *states.shape[1:])
-        each = (states[message % len(states)] for message in range(count))
-        hidden_states._write_array(path, shape, each)
-        return hidden_states.Mapped(path)
-
-
-class Loop:
-    """An ordinary loop: every layer, every position, batch by batch."""
-
-    def __init__(
-        self,
-        forward: Callable[[Tensor], Tensor],
-        trained: list[nn.Parameter],
-        ids: Tensor,
-        machine: device.Device,
-    ):
-        self.forward, self.machine, self.ids = forward, machine, ids.to(machine.torch)
-        self.labels = labels(len(ids), machine)
-        self.optimizer = torch.optim.AdamW(trained, lr=5e-5, weight_decay=0.1)
-        self.plan = train.schedule(SEED, MESSAGES, TRAINING)
-
-    def steps(self, count: int) -> float:
-        """Seconds per step."""
-
-        def run() -> None:
-            for batch in self.plan.steps[:count]:
-                picked = torch.tensor(batch) % len(self.ids)
-                self.optimizer.zero_grad()
-                F.cross_entropy(self.forward(self.ids[picked]), self.labels[picked]).backward()
-                self.optimizer.step()
-
-        return timed(run, self.machine) / count
-
-    def evaluation(self, batches: int) -> float:
-        """Seconds for one evaluation of 10 batches, from so many of them."""
-
-        def run() -> None:
-            with torch.no_grad():
-                for batch in self.plan.steps[:batches]:
-                    self.forward(self.ids[torch.tensor(batch) % len(self.ids)])
-
-        return timed(run, self.machine) * 10 / batches
-
-
-def plain(row: Row, layers: nn.Sequential, ids: Tensor, machine: device.Device) -> Loop:
-    """Our own blocks, without reuse: the classified position of the whole last block's output."""
-    position = row.tokens - 1
-    layers.to(machine.torch)
-
-    def forward(batch: Tensor) -> Tensor:
-        with machine.autocast():
-            x = layers[0](batch)
-            for block in layers[1:-2]:
-                x = model.Block.forward(block, x)
-            return layers[-1](layers[-2](x[:, position])).float()
-
-    start = first_trained(row.trainable_layers, SIZES[row.size].n_layer)
-    layers[:start].requires_grad_(False)
-    return Loop(forward, list(layers[start:].parameters()), ids, machine)
-
-
-def transformers_loop(row: Row, ids: Tensor, machine: device.Device) -> Loop:
-    """transformers' GPT-2 with a head on the classified position."""
-    import transformers
-
-    d = SIZES[row.size]
-    config = transformers.GPT2Config(
-        **vars(d), resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, use_cache=False
+def _row(id: str, options: dict[str, Any], sized: dict[str, str]) -> Settings:
+    training = {name: options.pop(name) for name in settings.names(Training) if name in options}
+    size = sized[options.pop("model")]
+    return Settings(
+        row=id, model=size, dimensions=SIZES[size], training=Training(**training), **options
     )
-    body = transformers.GPT2Model(config).to(machine.torch)
-    head = nn.Linear(d.n_embd, 2).to(machine.torch)
-    body.requires_grad_(row.trainable_layers == "all")
-    if row.trainable_layers == "last_block":
-        body.h[-1].requires_grad_(True)
-        body.ln_f.requires_grad_(True)
-    trained = [p for p in (*body.parameters(), *head.parameters()) if p.requires_grad]
-    position = row.tokens - 1
-
-    def forward(batch: Tensor) -> Tensor:
-        with machine.autocast():
-            return head(body(batch).last_hidden_state[:, position]).float()
-
-    return Loop(forward, trained, ids, machine)
 
 
-def labels(count: int, machine: device.Device) -> Tensor:
-    """As many labels, on the device."""
-    return (torch.arange(count) % 2).to(machine.torch)
+def random_messages() -> Tokens:
+    """Random ids in messages about as long as the collection's: 31 tokens on average."""
+    draw = np.random.default_rng(SEED)
+    ids = {}
+    for split, count in MESSAGES.items():
+        lengths = draw.lognormal(3.22, 0.65, count).clip(1, LONGEST).round().astype(int)
+        if split == "train":
+            lengths[0] = LONGEST
+        ids[split] = [draw.integers(PADDING, size=length, dtype=np.int32) for length in lengths]
+    about = About(
+        tokenizer="random",
+        vocab_size=PADDING + 1,
+        padding_id=PADDING,
+        classes=("ham", "spam"),
+        dataset_sha256="",
+        splits=tuple(ids),
+    )
+    return Tokens(about, ids, {split: np.arange(len(ids[split])) % 2 for split in ids})
 
 
-def timed(run: Callable[[], object], machine: device.Device) -> float:
+def spread(items: Sequence[Item], count: int) -> list[Item]:
+    """So many items, as far apart as they can be."""
+    return [items[(2 * i + 1) * len(items) // (2 * count)] for i in range(count)]
+
+
+def updates(row: Settings, tokens: Tokens) -> list[list[Batch]]:
+    """The batches of each of a run's whole updates, those with the longest message last."""
+    plan, count = planned(row), row.training.accumulation_steps
+    found = [plan.steps[each.start : each.stop] for each in plan.updates(count)]
+
+    def longest(update: list[Batch]) -> int:
+        return max(len(tokens.ids["train"][message]) for batch in update for message in batch)
+
+    return sorted((update for update in found if len(update) == count), key=longest)
+
+
+def typical(row: Settings, tokens: Tokens, messages: int) -> list[Batch]:
+    """Steps of about so many messages, in whole updates, the short and the long as they come."""
+    size = row.training.batch_size * row.training.accumulation_steps
+    chosen = spread(updates(row, tokens), max(1, messages // size))
+    return [batch for update in chosen for batch in update]
+
+
+def planned(row: Settings) -> Schedule:
+    """Every batch of the run."""
+    return schedule(SEED, MESSAGES, row.training)
+
+
+def evaluations(plan: Schedule) -> int:
+    """How often a run measures losses or accuracies."""
+    return len(plan.losses) + len(plan.accuracies)
+
+
+def timed(run: Callable[[], object], machine: Device) -> float:
     """Seconds that one call takes."""
     start = machine.clock()
     run()
     return machine.clock() - start
 
 
-def random_model(size: str) -> nn.Sequential:
-    """All layers and the head, randomly initialised."""
-    d = SIZES[size]
-    return model.random_layers(d, SEED, 0, d.n_layer + 2).append(model.head(d, SEED))
+class Trunk:
+    """The pass over all sequences that makes a row's hidden states."""
 
+    def __init__(self, row: Settings, tokens: Tokens, machine: Device) -> None:
+        self.row, self.machine, self.found = row, machine, sequences(tokens, row.input)
+        depth = trunk_depth(row.trainable_layers, row.dimensions.n_layer)
+        layers = hidden_states.load_layers(row, SEED, None, 0, depth)
+        self.layers = hidden_states.freeze(layers, machine)
+        self.parts = list(batches(self.found["train"].lengths))
+        self.inputs = hidden_states.token_ids(self.found["train"].distinct(), row.causal_mask)
 
-def token_ids(row: Row) -> Tensor:
-    """Random ones, [messages, tokens]: enough for whole batches, of one token too."""
-    shape = (MESSAGES["train"], row.padded)
-    return torch.randint(50257, shape, generator=torch.Generator().manual_seed(SEED))
+    def run(self, parts: list[Numbers]) -> None:
+        """Some of the training set's batches."""
+        for _ in hidden_states.forward(self.layers, self.inputs, parts, self.machine, ""):
+            pass
 
-
-def serve(row: Row, which: str, machine: device.Device) -> None:
-    """Answers each line of stdin with one timing of a loop, as JSON: the seconds of a whole run."""
-    ids = token_ids(row)
-    plan = train.schedule(SEED, MESSAGES, TRAINING)
-    evaluations = len(plan.losses) + len(plan.accuracies)
-    if which == "ours":
-        ours = Ours(row, random_model(row.size), ids, machine)
-        few = 2 if row.trainable_layers == "all" else 20
-
-        def once() -> dict[str, float]:
-            return {
-                "frozen": ours.frozen_batch() * (MESSAGES["train"] + 40),
-                "loop": ours.steps(few) * len(plan.steps) + ours.evaluation() * evaluations,
-            }
-    else:
-        loop = (
-            transformers_loop(row, ids, machine)
-            if which == "transformers"
-            else plain(row, random_model(row.size), ids, machine)
+    def seconds(self) -> float:
+        """Of what counts as training time: the training set and the validation set's share."""
+        lengths = self.found["train"].lengths
+        parts = spread(self.parts, 1 if lengths.min() == lengths.max() else 3)
+        each = timed(lambda: self.run(parts), self.machine) / _padded(parts, lengths)
+        evaluated = self.row.training.eval_batches * self.row.training.batch_size
+        validation = self.found["validation"].lengths
+        return each * (
+            _padded(self.parts, lengths)
+            + _padded(batches(validation), validation) * evaluated / MESSAGES["validation"]
         )
 
-        def once() -> dict[str, float]:
-            return {which: loop.steps(2) * len(plan.steps) + loop.evaluation(2) * evaluations}
 
+def _padded(parts: Any, lengths: Numbers) -> int:
+    """The tokens of these batches, with their padding."""
+    return sum(len(part) * int(lengths[part].max()) for part in parts)
+
+
+class Tail:
+    """What a training job does once the hidden states are there."""
+
+    def __init__(self, row: Settings, tokens: Tokens, machine: Device) -> None:
+        self.row, self.machine = row, machine
+        self.frozen = first_trained(row.trainable_layers, row.dimensions.n_layer) > 0
+        self.steps = typical(row, tokens, MANY if self.frozen else FEW)
+        self.prepared = prepared(row, tokens, machine)
+
+    def train(self, steps: list[Batch]) -> None:
+        """These steps, from the weights as they are."""
+        plan = Schedule(steps, len(steps), {}, {}, [])
+        self.prepared.loop.train(plan, Unsaved())
+
+    def seconds(self) -> float:
+        """Of all steps, all evaluations, and the frozen layers that are no part of the trunk."""
+        plan, loop = self.prepared.plan, self.prepared.loop
+        step = timed(lambda: self.train(self.steps), self.machine) / len(self.steps)
+        read = list(plan.losses.values())[: max(1, 8 // self.row.training.batch_size)]
+        evaluation = timed(
+            lambda: [loop.loss(split, found[split]) for found in read for split in found],
+            self.machine,
+        ) / len(read)
+        frozen = self.prepared.frozen_seconds  # measured once
+        return frozen + step * len(plan.steps) + evaluation * evaluations(plan)
+
+
+def prepared(row: Settings, tokens: Tokens, machine: Device) -> run.Prepared:
+    """A run as a job prepares it, but with made-up hidden states, which it finds in its cache."""
+    trunk, manifest = trunk_settings(row, SEED), None
+    with tempfile.TemporaryDirectory() as folder:  # what is mapped outlives its name
+        cache = Path(folder)
+        if trunk:
+            manifest = TrunkManifest(settings=trunk, checkpoint_sha256=None, sequences={}, code="")
+            layers = hidden_states.frozen(
+                row.dimensions, None, trunk.seed, row.causal_mask, trunk.depth, "", machine
+            )
+            for split in sequences(tokens, row.input).values():
+                make_up(cache, layers, split)
+        entries = set(cache.iterdir())
+        found = run.prepare(row, SEED, tokens, None, manifest, cache, machine)
+        assert {path for path in cache.iterdir() if path.is_dir()} <= entries, "not found there"
+        return found
+
+
+def make_up(cache: Path, layers: Frozen, found: Sequences) -> None:
+    """Writes an entry of the cache: as many hidden states as there would be, which took no time."""
+    entry, width = Cache(cache, 0)._entry(layers, found), layers.dimensions.n_embd
+    entry.mkdir()
+    noise = torch.randn(TOKENS_PER_BATCH, width)
+    parts = list(batches(found.lengths))
+    shapes = ((len(part), int(found.lengths[part].max())) for part in parts)
+    outputs = (noise[: size * length].view(size, length, width) for size, length in shapes)
+    hidden_states._write_array(entry / hidden_states.ARRAY, found, width, parts, outputs)
+    files.write_json(entry / hidden_states.RECORD, Record(0.0, False))
+
+
+class Unsaved(State):
+    """The state of a run that is not worth saving."""
+
+    def __init__(self) -> None:
+        self.path, self.signal = Path("-"), None
+
+    def due(self) -> bool:
+        """Never."""
+        return False
+
+
+class Loop:
+    """An ordinary loop that recomputes everything, of the plain model or of transformers'."""
+
+    def __init__(self, row: Settings, which: str, tokens: Tokens, machine: Device) -> None:
+        self.row, self.machine = row, machine
+        options, shape = row.compared(), plain.Shape(**structs.asdict(row.dimensions))
+        recipe = plain.Recipe(**{each.name: options[each.name] for each in fields(plain.Recipe)})
+        if which == "plain":
+            self.model: Any = plain.Model(shape, recipe, classes=2, seed=SEED)
+        else:
+            self.model = Transformers(row, recipe)
+        self.model.to(machine.torch)
+        self.optimizer = plain.optimizer(self.model, recipe)
+        loaders = plain.loaders(recipe, shape, tokens.ids, tokens.labels, PADDING)
+        self.data = loaders["train"]
+        self.steps = typical(row, tokens, FEW)
+
+    def train(self, steps: list[Batch]) -> None:
+        """These steps, from the weights as they are."""
+        with self.machine.autocast():
+            for number, batch in enumerate(self._read(steps), start=1):
+                update = number % self.row.training.accumulation_steps == 0
+                plain.step(self.model, self.optimizer, batch, update)
+
+    def evaluate(self, steps: list[Batch]) -> None:
+        """Losses and accuracies of these steps' batches."""
+        with self.machine.autocast():
+            plain.evaluate(self.model, self._read(steps))
+
+    def _read(self, steps: list[Batch]) -> Any:
+        return [self.data.collate_fn([self.data.dataset[i] for i in batch]) for batch in steps]
+
+    def seconds(self) -> float:
+        """Of all steps and all evaluations."""
+        plan, count = planned(self.row), len(self.steps)
+        step = timed(lambda: self.train(self.steps), self.machine) / count
+        batch = timed(lambda: self.evaluate(self.steps), self.machine) / count
+        read = 2 * self.row.training.eval_batches  # of train, of validation
+        return step * len(plan.steps) + batch * read * evaluations(plan)
+
+
+class Transformers(nn.Module):
+    """transformers' GPT-2 with a classification head, in the place of a plain.Model."""
+
+    def __init__(self, row: Settings, recipe: plain.Recipe) -> None:
+        import transformers
+
+        super().__init__()
+        self.recipe, d = recipe, row.dimensions
+        config = transformers.GPT2Config(
+            **structs.asdict(d), resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, use_cache=False
+        )
+        self.body = transformers.GPT2Model(config)
+        self.body.requires_grad_(row.trainable_layers == "all")
+        blocks = {"last_block": 1, "last_two_blocks": 2}.get(row.trainable_layers, 0)
+        for module in [*self.body.h[d.n_layer - blocks :], self.body.ln_f][: blocks and blocks + 1]:
+            module.requires_grad_(True)
+        self.head = nn.Linear(d.n_embd, 2)
+
+    def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
+        """Logits [B, classes] of padded ids [B, T], of which `lengths` [B] are the message's."""
+        ids = ids.to(self.head.weight.device)
+        everything = None  # a mask of four dimensions replaces the causal one
+        if not self.recipe.causal_mask:
+            everything = torch.zeros(1, 1, ids.shape[1], ids.shape[1], device=ids.device)
+        states = self.body(ids, attention_mask=everything).last_hidden_state
+        if self.recipe.average_embeddings:
+            return self.head(states).mean(1)
+        if self.recipe.trainable_token == "flexible":
+            at = torch.arange(len(ids), device=ids.device)
+            return self.head(states[at, lengths.to(ids.device) - 1])
+        return self.head(states[:, 0 if self.recipe.trainable_token == "first" else -1])
+
+
+def serve(row: Settings, which: str, machine: Device) -> None:
+    """Answers each line of stdin with one timing of a loop, as JSON: the seconds of a whole run."""
+    tokens = random_messages()
+    parts: dict[str, Trunk | Tail | Loop] = {}
+    if which != "ours":
+        parts[which] = Loop(row, which, tokens, machine)
+    else:
+        if trunk_settings(row, SEED):
+            parts["trunk"] = Trunk(row, tokens, machine)
+        parts["tail"] = Tail(row, tokens, machine)
     for _ in sys.stdin:
-        print(json.dumps(once()), flush=True)
+        print(json.dumps({name: part.seconds() for name, part in parts.items()}), flush=True)
 
 
 def measure(
-    row: Row, rounds: int, seconds: float, kinds: list[str], options: list[str]
+    row: Settings, rounds: int, seconds: float, kinds: list[str], options: list[str]
 ) -> dict[str, float]:
     """Medians over the rounds: our parts and the loops' whole runs, in seconds.
 
@@ -298,7 +390,7 @@ def measure(
     further round begins, but for the first.
     """
     pipe = subprocess.PIPE
-    command = [sys.executable, __file__, *options, "--serve", row.id]
+    command = [sys.executable, __file__, *options, "--serve", row.row]
     loops = [
         subprocess.Popen([*command, kind], stdin=pipe, stdout=pipe, text=True) for kind in kinds
     ]
@@ -317,92 +409,79 @@ def measure(
     for loop in loops:
         loop.communicate()
     medians = {name: statistics.median(spent) for name, spent in found.items()}
-    return medians | {"rounds": len(next(iter(found.values())))}
+    return {"trunk": 0.0} | medians | {"rounds": len(found["tail"])}
 
 
-def share_of_peak(row: Row, seconds: float, machine: device.Device) -> str:
+def share_of_peak(row: Settings, seconds: float, machine: Device) -> str:
     """What training all layers makes of the machine's matrix-multiply rate, measured here.
 
     6 operations per weight and token of a step (2 forward, 4 backward), embeddings aside, and the
     attention's products; the last block's single query is credited as if it were all of them.
     """
-    d, tokens, steps = SIZES[row.size], row.tokens, 5 * (MESSAGES["train"] // 8)
+    d = row.dimensions
+    tokens = random_messages().context_tokens(row.context_length, d.n_positions)
     weights = 12 * d.n_layer * d.n_embd**2
     attention = 2 * d.n_layer * d.n_embd * tokens  # per token, causal: half of all pairs
-    needed = steps * 8 * tokens * (6 * weights + 3 * attention)
+    read = len(planned(row).steps) * row.training.batch_size * tokens
+    needed = read * (6 * weights + 3 * attention)
     kind = torch.bfloat16 if machine.precision == "bfloat16" else torch.float32
     matrix = torch.randn(SIDE, SIDE).to(machine.torch, kind)
     matrix @ matrix  # the first also starts the library
     product = statistics.median(timed(lambda: matrix @ matrix, machine) for _ in range(9))
     rate = 2 * SIDE**3 / product
     return (
-        f"{row.id}: {needed / seconds / 1e9:.0f} GFLOP/s, {needed / seconds / rate:.0%} of the"
+        f"{row.row}: {needed / seconds / 1e9:.0f} GFLOP/s, {needed / seconds / rate:.0%} of the"
         f" {rate / 1e9:.0f} GFLOP/s of a product of two {SIDE} × {SIDE} matrices in"
         f" {machine.precision}"
     )
 
 
-def profile(row: Row, machine: device.Device) -> str:
+def profile(row: Settings, machine: Device) -> str:
     """Where our steps spend their time, operation by operation, and how fast memory is here."""
-    ours = Ours(row, random_model(row.size), token_ids(row), machine)
-    ours.steps(20)
+    tail = Tail(row, random_messages(), machine)
+    count = len(tail.steps)
+    tail.train(tail.steps)
     with torch.profiler.profile() as found:
-        ours.steps(20)
+        tail.train(tail.steps)
     source = torch.zeros(2**27).to(machine.torch)
     target = torch.zeros_like(source)
     rate = 2 * source.nbytes / min(timed(lambda: target.copy_(source), machine) for _ in range(9))
     by = "self_cpu_time_total" if machine.kind == "cpu" else "self_device_time_total"
     operations = sorted(found.key_averages(), key=lambda each: -getattr(each, by))[:12]
-    lines = [[each.key, each.count / 20, getattr(each, by) / 20_000] for each in operations]
+    lines = [[e.key, e.count / count, getattr(e, by) / 1000 / count] for e in operations]
     return (
-        _table(lines, [f"{row.id}: operation", "per step", "milliseconds per step"])
+        _table(lines, [f"{row.row}: operation", "per step", "milliseconds per step"])
         + f"\n\nA copy reads and writes {rate / 1e9:.0f} GB/s."
     )
 
 
-def peak_memory(row: Row, which: str, machine: device.Device) -> int:
-    """The process's peak in bytes after two steps and an evaluation, in a process of its own.
+def peak_memory(row: Settings, which: str, machine: Device) -> int:
+    """The process's peak in bytes after two updates and an evaluation, in a process of its own.
 
-    Ours is `trunk` (a process that loads the frozen layers and runs a batch) and `tail` (one that
-    loads the rest and trains on, then classifies, a whole file of hidden states).
+    Ours is `trunk` (a process that loads the frozen layers and runs two batches) and `tail` (one
+    that loads the rest and trains on, then classifies, a whole file of hidden states). The updates
+    and batches are those with the longest messages.
     """
-    d = SIZES[row.size]
-    depth = trunk_depth(row.trainable_layers, d.n_layer)
-    ids = token_ids(row)[:40]
+    tokens = random_messages()
+    steps = [batch for update in updates(row, tokens)[-2:] for batch in update]
     if which == "trunk":
-        trunk = hidden_states.freeze(model.random_layers(d, SEED, 0, depth), machine)
-        parts = hidden_states.batches(40, row.tokens)[:2]
-        list(hidden_states.forward(trunk, ids[:, : row.tokens], parts, machine, ""))
+        trunk = Trunk(row, tokens, machine)
+        trunk.run(trunk.parts[:2])
     elif which == "tail":
-        start = first_trained(row.trainable_layers, d.n_layer)
-        tokens, inputs = row.tokens, ids
-        if depth:
-            inputs = stored(torch.zeros(1, tokens, d.n_embd), sum(MESSAGES.values()))
-        if depth < start:
-            between = model.random_layers(d, SEED, depth, start)
-            inputs = outputs_of(hidden_states.freeze(between, machine), inputs, machine)
-            tokens = 1
-        tail = model.random_layers(d, SEED, start, d.n_layer + 2).append(model.head(d, SEED))
-        tail.to(machine.torch)
-        split = train.Split(train.resident(inputs, machine), tokens, labels(len(inputs), machine))
-        plan = train.Schedule([list(range(8))] * 2, 2, {}, {}, [])
-        train.train(tail, {"train": split}, plan, TRAINING, machine, Unsaved(Path("-"), {}))
-        train.evaluate(tail, split, range(len(inputs)), machine)
+        tail = Tail(row, tokens, machine)
+        tail.train(steps)
+        tail.prepared.loop.logits("train", range(MESSAGES["train"] if tail.frozen else 40))
     else:
-        loop = (
-            transformers_loop(row, ids, machine)
-            if which == "transformers"
-            else plain(row, random_model(row.size), ids, machine)
-        )
-        loop.steps(2)
-        loop.evaluation(1)
+        loop = Loop(row, which, tokens, machine)
+        loop.train(steps)
+        loop.evaluate(steps[-1:])
     return machine.peak_memory_bytes()
 
 
-def in_a_process(row: Row, which: str, options: list[str]) -> int:
+def in_a_process(row: Settings, which: str, options: list[str]) -> int:
     """peak_memory, measured by itself."""
-    command = [sys.executable, __file__, *options, "--peak", row.id, which]
-    return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    command = [sys.executable, __file__, *options, "--peak", row.row, which]
+    return int(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
 
 
 def report(found: dict[str, dict[str, float]], trunk_of: dict[str, str]) -> str:
@@ -410,42 +489,61 @@ def report(found: dict[str, dict[str, float]], trunk_of: dict[str, str]) -> str:
     each, together = [], []
     ours_so_far = plain_so_far = 0.0
     for number, (id, part) in enumerate(found.items(), start=1):
-        ours = part["frozen"] + part["loop"]
-        line = [id, ours, part["plain"], part["plain"] / ours]
-        if "transformers" in part:
-            line += [part["transformers"], part["transformers"] / ours]
+        ours, theirs = part["trunk"] + part["tail"], part.get("transformers")
+        line = [id, ours, part["plain"], part["plain"] / ours, theirs, theirs and theirs / ours]
         each.append([*line, part["rounds"]])
-        ours_so_far += part["loop"] + (part["frozen"] if trunk_of[id] == id else 0.0)
+        ours_so_far += part["tail"] + (part["trunk"] if trunk_of[id] == id else 0.0)
         plain_so_far += part["plain"]
         together.append([number, ours_so_far, plain_so_far, plain_so_far / ours_so_far])
     columns = ["row", "ours (s)", "plain (s)", "plain / ours"]
-    columns += ["transformers (s)", "transf. / ours"] if len(each[0]) > 5 else []
+    if any("transformers" in part for part in found.values()):
+        columns += ["transformers (s)", "transf. / ours"]
+    else:
+        each = [[*line[:4], line[6]] for line in each]
     tables = [_table(each, [*columns, "rounds"])]
     tables.append(_table(together, ["first rows of the table", *columns[1:4]]))
     if "baseline" in found:
-        frozen, loop = found["baseline"]["frozen"], found["baseline"]["loop"]
+        trunk, tail = found["baseline"]["trunk"], found["baseline"]["tail"]
         many = [
-            [n, frozen + n * loop, n * found["baseline"]["plain"], 1 + (n - 1) * loop / one]
+            [n, trunk + n * tail, n * found["baseline"]["plain"], 1 + (n - 1) * tail / one]
             for n in (1, 3, 10)
-            for one in [frozen + loop]
+            for one in [trunk + tail]
         ]
         heads = ["seeds of the baseline", *columns[1:3], "ours, in runs of one seed"]
         tables.append(_table(many, heads))
     return "\n\n".join(tables)
 
 
-def _table(lines: list[list[object]], headings: list[str]) -> str:
+def _table(lines: Sequence[Sequence[object]], headings: list[str]) -> str:
     return tabulate(lines, headings, tablefmt="github", floatfmt=".2f")
 
 
-def memory(chosen: list[Row], options: list[str]) -> str:
+def memory(chosen: list[Settings], options: list[str]) -> str:
     """Peak memory per row, of our two jobs and of the plain loop."""
     lines = []
     for row in chosen:
-        kinds = ["tail", "plain"] if row.trainable_layers == "all" else ["trunk", "tail", "plain"]
+        kinds = ["trunk", "tail", "plain"] if trunk_settings(row, SEED) else ["tail", "plain"]
         peak = {kind: in_a_process(row, kind, options) / 1e9 for kind in kinds}
-        lines.append([row.id, *(peak.get(kind) for kind in ("trunk", "tail", "plain"))])
+        lines.append([row.row, *(peak.get(kind) for kind in ("trunk", "tail", "plain"))])
     return _table(lines, ["row", "trunk job (GB)", "train job (GB)", "plain loop (GB)"])
+
+
+def trunks(chosen: list[Settings]) -> dict[str, str]:
+    """For each row, the first one that has the same trunk and reads the same sequences."""
+    tokens = random_messages()
+    first: dict[object, str] = {}
+    return {
+        row.row: first.setdefault(
+            (
+                row.dimensions,
+                row.causal_mask,
+                trunk_depth(row.trainable_layers, row.dimensions.n_layer),
+                sequences(tokens, row.input)["train"].sha256,
+            ),
+            row.row,
+        )
+        for row in chosen
+    }
 
 
 def main() -> None:
@@ -453,8 +551,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--sizes", nargs=3, choices=SIZES, default=["small", "medium", "large"])
-    parser.add_argument("--rows", nargs="*", help="only these")
+    parser.add_argument(
+        "--sizes",
+        nargs="+",
+        choices=SIZES,
+        default=["small", "medium", "large"],
+        help="of the models of three sizes; a fourth is XL's",
+    )
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--rows", nargs="*", choices=PUBLISHED | EXTENDED, help="only these")
+    which.add_argument("--all", action="store_true", help="all rows, but those of size xl")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument(
         "--minutes", type=float, default=float("inf"), help="for all rows, about; at least a round"
@@ -468,22 +574,28 @@ def main() -> None:
         parser.add_argument(hidden, nargs=2, metavar=("ROW", "LOOP"), help=argparse.SUPPRESS)
     parser.add_argument("--output", type=Path, help="the measured seconds, as JSON")
     arguments = parser.parse_args()
-    table = {row.id: row for row in rows(*arguments.sizes)}
+    if len(arguments.sizes) not in (3, 4):
+        parser.error("--sizes: three or four are needed")
+    table = rows([*arguments.sizes, "xl"][:4], arguments.precision)
     # Not claimed as a job claims it: the loops take turns on it.
     machine = device.current(arguments.precision, arguments.threads)
     served = arguments.serve or arguments.peak
     if not served or served[1] != "transformers":
         device.keep_freed_memory()
     if served:
-        row, which = table[served[0]], served[1]
+        row, loop = table[served[0]], served[1]
         if arguments.serve:
-            serve(row, which, machine)
+            serve(row, loop, machine)
         else:
-            print(peak_memory(row, which, machine))
+            print(peak_memory(row, loop, machine))
         return
     options = ["--sizes", *arguments.sizes, "--precision", arguments.precision]
     options += ["--threads", str(arguments.threads)]
-    chosen = [row for row in table.values() if not arguments.rows or row.id in arguments.rows]
+    if arguments.rows:
+        chosen = [row for id, row in table.items() if id in arguments.rows]
+    else:
+        ids = PUBLISHED | EXTENDED if arguments.all else PUBLISHED
+        chosen = [table[id] for id in ids if id in PUBLISHED or table[id].model != "xl"]
     if arguments.memory:
         print(memory(chosen, options))
         return
@@ -491,22 +603,24 @@ def main() -> None:
         print(*(profile(row, machine) for row in chosen), sep="\n\n")
         return
     print(f"{machine.name}, {arguments.threads} threads, {machine.precision}, {torch.__version__}")
-    kinds = ["ours", "plain"] + ["transformers"] * arguments.transformers
     found = {}
     for row in chosen:
+        kinds = ["ours", "plain"]
+        if arguments.transformers and row.trainable_layers != "lora":  # which it does not have
+            kinds.append("transformers")
         seconds = 60 * arguments.minutes / len(chosen)
-        found[row.id] = measure(row, arguments.rounds, seconds, kinds, options)
+        found[row.row] = measure(row, arguments.rounds, seconds, kinds, options)
         print(
-            row.id, {k: round(v, 2) for k, v in found[row.id].items()}, file=sys.stderr, flush=True
+            row.row,
+            {k: round(v, 2) for k, v in found[row.row].items()},
+            file=sys.stderr,
+            flush=True,
         )
         if arguments.output:
             arguments.output.write_text(json.dumps(found, indent=1))
-    first: dict[tuple[str, int], str] = {}
-    trunk_of = {row.id: first.setdefault((row.size, row.tokens), row.id) for row in chosen}
-    print(report(found, trunk_of))
-    for row in chosen:
-        if row.id == "all-layers":
-            print(f"\n{share_of_peak(row, found[row.id]['loop'], machine)}")
+    print(report(found, trunks(chosen)))
+    if "all-layers" in found:
+        print(f"\n{share_of_peak(table['all-layers'], found['all-layers']['tail'], machine)}")
 
 
 if __name__ == "__main__":

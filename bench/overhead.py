@@ -23,11 +23,11 @@ import yaml
 from tabulate import tabulate
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow"))
-sys.path.insert(1, str(Path(__file__).parents[1] / "tests"))
+sys.path.insert(1, str(Path(__file__).parents[1] / "tests/helpers"))
 
 import runs
 import synthetic_runs
-from ablations import config, study
+from ablations.study import config
 
 ROOT = Path(__file__).parents[1]
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT / "workflow"), "OMP_WAIT_POLICY": "passive"}
@@ -69,7 +69,7 @@ def start(folder: Path) -> float:
     runs.row(folder)
     found = []
     for _ in range(3):
-        whole = run(sys.executable, "-m", "ablations.train", *runs.arguments(folder))
+        whole = run(sys.executable, "-m", "ablations.training.run", *runs.arguments(folder))
         metrics = json.loads((folder / "run/metrics.json").read_text())
         found.append(whole - metrics["training_time_seconds"])
     return statistics.median(found)
@@ -77,20 +77,19 @@ def start(folder: Path) -> float:
 
 def aggregation(folder: Path, rows: int, seeds: int) -> dict[str, float]:
     """Each program that reads all runs."""
-    facts = study.facts(config.parse(many(rows, seeds)))
+    study = config.parse(many(rows, seeds))
     draw = np.random.default_rng(0)
-    right = {row["id"]: draw.random((seeds, 300)) < 0.95 for row in facts["rows"]}
-    synthetic_runs.write(folder, facts, right)
-    options = ["--study", folder / "study.json", "--runs", folder / "runs", "--data"]
+    right = {row.id: draw.random((seeds, 300)) < 0.95 for row in study.rows}
+    synthetic_runs.write(folder, study, right)
     outputs = {
         "table": ["--markdown", folder / "table.md", "--csv", folder / "table.csv"],
         "interpretation": ["--markdown", folder / "answers.md", "--csv", folder / "answers.csv"],
-        "mistakes": ["--output", folder / "errors.csv"],
+        "misclassified": ["--output", folder / "errors.csv"],
         "figures": ["--output", folder / "figures"],
     }
     return {
         f"aggregation: {name}": run(
-            sys.executable, "-m", f"ablations.{name}", *options, folder / "data", *files
+            sys.executable, "-m", f"ablations.answers.{name}", "--results", folder, *files
         )
         for name, files in outputs.items()
     }

@@ -1,66 +1,10 @@
-"""What several tests share: the workflow as a command, the repository, and the optional inputs."""
+"""What all tests share: settings of this machine, and the optional reference folder."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-# Tests run beside each other on a few cores, where threads that spin while they wait for another
-# take that other's core. Read when torch is imported.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-
-ROOT = Path(__file__).parents[1]
-SHARED = ROOT.parent / "shared"
-
-
-def environment(**extra: str) -> dict[str, str]:
-    """The environment of a job: this Python first on PATH, the library importable, no mirror."""
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith("ABLATIONS_")}
-    return inherited | {
-        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
-        "PYTHONPATH": str(ROOT / "workflow"),
-        **extra,
-    }
-
-
-def snakemake(
-    directory: Path,
-    *arguments: object,
-    check: bool = True,
-    timeout: float = 600,
-    root: Path = ROOT,
-    **extra: str,
-) -> subprocess.CompletedProcess[str]:
-    """Runs the workflow, or a copy of it, in a directory of its own; its output is in stdout."""
-    command = [sys.executable, "-m", "snakemake", "--snakefile", root / "Snakefile"]
-    command += ["--directory", directory, *arguments]
-    done = subprocess.run(
-        [str(part) for part in command],
-        cwd=root,
-        env=environment(**extra),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        stdin=subprocess.DEVNULL,
-        text=True,
-        timeout=timeout,
-    )
-    if check and done.returncode:
-        pytest.fail(f"snakemake exited with {done.returncode}:\n{done.stdout}")
-    return done
-
-
-def program(module: str, *arguments: object, **extra: str) -> subprocess.CompletedProcess[str]:
-    """Runs one stage of the library as its rule does: python -m ablations.<module> …"""
-    return subprocess.run(
-        [sys.executable, "-m", f"ablations.{module}", *map(str, arguments)],
-        env=environment(**extra),
-        capture_output=True,
-        stdin=subprocess.DEVNULL,
-        text=True,
-        timeout=300,
-    )
+from commands import SHARED
 
 
 @pytest.fixture(scope="session")

@@ -20,12 +20,21 @@ DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the disk, the quota, th
 log = logging.getLogger("ablations")
 
 
+def parser(description: str | None) -> argparse.ArgumentParser:
+    """The parser that every stage starts from: its name as the user calls it, and --log FILE."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    found = argparse.ArgumentParser(
+        prog=f"python -m {spec.name}" if spec else None, description=description
+    )
+    found.add_argument("--log", type=Path, help="write progress lines here instead of to stderr")
+    return found
+
+
 def run(parser: argparse.ArgumentParser, main: Callable[[argparse.Namespace], None]) -> None:
-    """Runs a stage: adds --log FILE, turns a UserError into one message and exit code 1.
+    """Runs a stage; turns a UserError into one message and exit code 1.
 
     Plain lines go to the log file if there is one, else to stderr; errors go to both.
     """
-    parser.add_argument("--log", type=Path, help="write progress lines here instead of to stderr")
     arguments = parser.parse_args()
     stderr = logging.StreamHandler()
     if arguments.log:

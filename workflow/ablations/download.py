@@ -1,46 +1,34 @@
-"""Fetches the SMS Spam Collection and GPT-2's vocabulary files, verified, whole or not at all.
+"""Gets one file from the first of several sources that has it: verified, whole or not at all.
 
 A mirror comes first (the environment variable ABLATIONS_MIRROR, a folder or a URL), then the
-original sources in turn. Checkpoints are fetched by checkpoint.py, which shares `mirrored`,
-`first_good` and `scratch` with the programs here.
+original sources in turn.
 """
 
-import argparse
 import logging
 import os
 import shutil
-import sys
 import tempfile
-import zipfile
-import zlib
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 from urllib.parse import quote
 
-import pooch
 import requests
+from tqdm import tqdm
 
-from ablations import cli, files
+from ablations import files
 from ablations.errors import UserError
 
 log = logging.getLogger("ablations.download")
 
-ARCHIVE = "sms+spam+collection.zip"
-MEMBER = "SMSSpamCollection"
-
-# GPT-2's byte-pair encoding as its authors published it; tiktoken pins the same checksums.
-VOCABULARY_URL = "https://openaipublic.blob.core.windows.net/gpt-2/encodings/main"
-VOCABULARY_SHA256 = {
-    "vocab.bpe": "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5",
-    "encoder.json": "196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783",
-}
 
 RETRIES = 2
 TRANSIENT_STATUS = {408, 429, 500, 502, 503, 504}
+CHUNK_BYTES = 1 << 18
 
 
 @dataclass(frozen=True)
@@ -53,36 +41,6 @@ class Found:
 
 Source = tuple[str, Callable[[], Found]]
 """A place that may have a file: its address, and what gets the file from there, or a UserError."""
-
-
-def collection(urls: Sequence[str], sha256: str, member_sha256: str | None, output: Path) -> None:
-    """Writes the collection's one member from the archive at the mirror or one of the URLs.
-
-    `sha256` is the archive's, `member_sha256` the member's. Raises UserError with every source's
-    own reason if none has the archive, or if the archive lacks the member.
-    """
-    with scratch(output) as folder:
-        originals = [(url, partial(fetch, url, ARCHIVE, sha256, folder)) for url in urls]
-        archive = first_good(ARCHIVE, [*mirrored(ARCHIVE, sha256, folder), *originals], sha256)
-        content = _member(archive.path)
-        with files.whole(output) as temporary:
-            temporary.write_bytes(content)
-            _verified(temporary, member_sha256, f"{MEMBER} in {ARCHIVE}")
-
-
-def vocabulary(folder: Path) -> None:
-    """Writes vocab.bpe and encoder.json into a folder; raises UserError if no source has them."""
-    for name, sha256 in VOCABULARY_SHA256.items():
-        with scratch(folder / name) as temporary_folder:
-            mirror = mirrored(f"gpt2-bpe/{name}", sha256, temporary_folder)
-            url = f"{VOCABULARY_URL}/{name}"
-            original = (url, partial(fetch, url, name, sha256, temporary_folder))
-            found = first_good(f"gpt2-bpe/{name}", [*mirror, original], sha256)
-            with files.whole(folder / name) as temporary:
-                shutil.copyfile(found.path, temporary)
-
-
-# --- sources, shared with checkpoint.py
 
 
 def mirrored(name: str, sha256: str | None, folder: Path) -> list[Source]:
@@ -135,41 +93,42 @@ def fetch(url: str, name: str, sha256: str | None, folder: Path) -> Found:
     What is transient (a dropped connection, 429, 503 …) is tried again, twice. Raises UserError
     with the reason, without the URL.
     """
-    timeout = _timeout()
-    http = pooch.HTTPDownloader(
-        progressbar=sys.stderr.isatty(), chunk_size=1 << 18, timeout=timeout
-    )
-
-    def downloader(url: str, output: str, registry: Any) -> None:
-        # Pooch tries everything again; these would only fail again, or take as long again.
+    timeout, path = _timeout(), folder / name
+    for left in reversed(range(RETRIES + 1)):
         try:
-            http(url, output, registry)
-        except requests.Timeout:
+            _get(url, path, timeout)
+            break
+        except requests.Timeout:  # a second try would only take as long again
             raise UserError(f"no answer within {timeout:g} s") from None
         except requests.exceptions.InvalidSchema as error:
             raise UserError(str(error)) from None
         except requests.HTTPError as error:
-            if _response(error).status_code in TRANSIENT_STATUS:
-                raise
-            raise UserError(_http_status(error)) from None
+            response = cast(
+                requests.Response, error.response
+            )  # always there after raise_for_status
+            reason = f"HTTP {response.status_code} {response.reason}"
+            if response.status_code not in TRANSIENT_STATUS:
+                raise UserError(reason) from None
+            if not left:
+                raise UserError(f"{reason}, {RETRIES + 1} times") from None
+        except requests.RequestException as error:
+            reason = f"the connection failed: {root_cause(error)}"
+            if not left:
+                raise UserError(reason) from None
+        log.info("%s: %s; trying again", name, reason)
+        time.sleep(1)
+    return verified(path, sha256, name)
 
-    pooch.get_logger().handlers = [ToLog()]
-    # Verified here and not by Pooch, which would download a wrong file three times.
-    registry = pooch.create(
-        path=folder,
-        base_url="",
-        registry={name: None},
-        urls={name: url},
-        retry_if_failed=RETRIES,
-    )
-    (folder / name).unlink(missing_ok=True)  # another source's, found wrong
-    try:
-        path = Path(registry.fetch(name, downloader=downloader))
-    except requests.HTTPError as error:
-        raise UserError(f"{_http_status(error)}, {RETRIES + 1} times") from None
-    except requests.RequestException as error:
-        raise UserError(f"the connection failed: {root_cause(error)}") from None
-    return _verified(path, sha256, name)
+
+def _get(url: str, path: Path, timeout: float) -> None:
+    """Writes what the URL answers to a file, with a progress bar where stderr is a terminal."""
+    with requests.get(url, stream=True, timeout=timeout) as response, path.open("wb") as file:
+        response.raise_for_status()
+        size = int(response.headers.get("content-length", 0)) or None
+        with tqdm(total=size, unit="B", unit_scale=True, disable=None, leave=False) as bar:
+            for chunk in response.iter_content(CHUNK_BYTES):
+                file.write(chunk)
+                bar.update(len(chunk))
 
 
 @contextmanager
@@ -188,13 +147,6 @@ def scratch(output: Path) -> Iterator[Path]:
             shutil.rmtree(left, ignore_errors=True)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def log_argument() -> argparse.ArgumentParser:
-    """The --log of cli.run, for a parser whose subcommands should take it too."""
-    parser = argparse.ArgumentParser(add_help=False)
-    parser.add_argument("--log", type=Path, default=argparse.SUPPRESS, help=argparse.SUPPRESS)
-    return parser
 
 
 @contextmanager
@@ -233,10 +185,11 @@ def _timeout() -> float:
 def _local(path: Path, sha256: str | None) -> Found:
     if not path.is_file():
         raise UserError("no such file")
-    return _verified(path, sha256, path.name)
+    return verified(path, sha256, path.name)
 
 
-def _verified(path: Path, expected: str | None, name: str) -> Found:
+def verified(path: Path, expected: str | None, name: str) -> Found:
+    """The file with its checksum; raises UserError where another is expected."""
     found = files.sha256(path)
     if expected is None:
         log.info("%s: not verified, as no sha256 is pinned; its sha256 is %s", name, found)
@@ -246,55 +199,3 @@ def _verified(path: Path, expected: str | None, name: str) -> Found:
             f" expected {expected}"
         )
     return Found(path, found)
-
-
-def _http_status(error: requests.HTTPError) -> str:
-    return f"HTTP {_response(error).status_code} {_response(error).reason}"
-
-
-def _response(error: requests.HTTPError) -> requests.Response:
-    return cast(requests.Response, error.response)  # always there after raise_for_status
-
-
-def _member(archive: Path) -> bytes:
-    try:
-        with zipfile.ZipFile(archive) as opened:
-            names = opened.namelist()
-            if MEMBER not in names:
-                raise UserError(
-                    f"{ARCHIVE} holds no member {MEMBER}; it holds: {', '.join(names) or 'nothing'}"
-                )
-            return opened.read(MEMBER)
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
-        raise UserError(f"{ARCHIVE} is not a zip archive that can be read: {error}") from None
-
-
-def _main(arguments: argparse.Namespace) -> None:
-    if arguments.what == "collection":
-        with disk_errors(arguments.output):
-            collection(
-                arguments.url, arguments.sha256, arguments.member_sha256, output=arguments.output
-            )
-    else:
-        with disk_errors(arguments.output_dir):
-            vocabulary(arguments.output_dir)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="ablations.download", description=__doc__)
-    commands = parser.add_subparsers(dest="what", required=True)
-    common = [log_argument()]
-    command = commands.add_parser("collection", help="the SMS Spam Collection", parents=common)
-    command.add_argument("--url", action="append", required=True, help="several: tried in turn")
-    command.add_argument("--sha256", required=True, help="of the archive")
-    command.add_argument("--member-sha256", help=f"of {MEMBER} in the archive")
-    command.add_argument("--output", type=Path, required=True)
-    command = commands.add_parser(
-        "vocabulary", help="GPT-2's vocab.bpe and encoder.json", parents=common
-    )
-    command.add_argument("--output-dir", type=Path, required=True)
-    return parser
-
-
-if __name__ == "__main__":
-    cli.run(_parser(), _main)

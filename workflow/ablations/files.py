@@ -1,4 +1,4 @@
-"""Files that are either whole or absent, and their checksums."""
+"""Files that are either whole or absent, their checksums, and typed values in JSON."""
 
 import hashlib
 import os
@@ -6,6 +6,13 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from ablations.errors import UserError
+
+Value = TypeVar("Value")
 
 
 @contextmanager
@@ -40,3 +47,23 @@ def sha256(path: Path) -> str:
     """The SHA-256 of a file's content, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes a typed value as JSON, whole or not at all; the same value gives the same bytes."""
+    write_text(path, msgspec.json.format(msgspec.json.encode(value), indent=1).decode() + "\n")
+
+
+def read_json(path: Path, kind: type[Value]) -> Value:
+    """The typed value that a JSON file holds; raises UserError where it is missing or another."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=kind)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror or error}") from None
+    except (msgspec.DecodeError, ValueError) as error:
+        raise UserError(f"{path} is not what it should be: {error}") from None
+
+
+def as_json(value: Any) -> str:
+    """A typed value as one line of JSON that differs only where the value does."""
+    return msgspec.json.encode(value, order="deterministic").decode()

@@ -3,7 +3,7 @@ if isinstance(STUDY.dataset, Generated):
 
     rule collection:
         input:
-            code=code("generate", "cli", "errors", "files"),
+            code=code("data.generate"),
         output:
             "results/data/collection.tsv",
         log:
@@ -12,17 +12,17 @@ if isinstance(STUDY.dataset, Generated):
         conda:
             "../envs/ablations.yaml"
         params:
-            messages=STUDY.dataset.messages,
-            seed=STUDY.dataset.seed,
+            messages=STUDY.dataset.generated.messages,
+            seed=STUDY.dataset.generated.seed,
         shell:
-            "python -m ablations.generate --messages {params.messages} --seed {params.seed}"
+            "python -m ablations.data.generate --messages {params.messages} --seed {params.seed}"
             " --output {output} --log {log}"
 
 else:
 
     rule collection:
         input:
-            code=code("download", "cli", "errors", "files"),
+            code=code("data.fetch"),
         output:
             "results/data/collection.tsv",
         log:
@@ -43,13 +43,13 @@ else:
                 if sha256
             ],
         shell:
-            "python -m ablations.download collection {params.urls:q} --sha256 {params.sha256}"
-            " {params.member} --output {output} --log {log}"
+            "python -m ablations.data.fetch --log {log} collection {params.urls:q} --sha256 {params.sha256}"
+            " {params.member} --output {output}"
 
 
 rule vocabulary:
     input:
-        code=code("download", "cli", "errors", "files"),
+        code=code("data.fetch"),
     output:
         "results/tokenizer/vocab.bpe",
         "results/tokenizer/encoder.json",
@@ -61,17 +61,18 @@ rule vocabulary:
     params:
         folder=subpath(output[0], parent=True),
     shell:
-        "python -m ablations.download vocabulary --output-dir {params.folder} --log {log}"
+        "python -m ablations.data.fetch --log {log} vocabulary --output-dir {params.folder}"
 
 
 rule split:
     input:
         collection="results/data/collection.tsv",
-        code=code("data", "cli", "errors", "files"),
+        code=code("data.split"),
     output:
         "results/data/train.csv",
         "results/data/validation.csv",
         "results/data/test.csv",
+        "results/data/classes.json",
     log:
         "logs/data/split.log",
     localrule: True
@@ -83,7 +84,7 @@ rule split:
         seed=STUDY.split.seed,
         folder=subpath(output[0], parent=True),
     shell:
-        "python -m ablations.data split --collection {input.collection} --train {params.train}"
+        "python -m ablations.data.split --collection {input.collection} --train {params.train}"
         " --validation {params.validation} --seed {params.seed} --output-dir {params.folder}"
         " --log {log}"
 
@@ -103,7 +104,7 @@ rule tokens:
         **VOCABULARY[STUDY.tokenizer],
         collection="results/data/collection.tsv",
         splits=rules.split.output,
-        code=code("encode", "tokens", "data", "cli", "errors", "files"),
+        code=code("data.encode"),
     output:
         "results/data/tokens.safetensors",
     log:
@@ -115,6 +116,6 @@ rule tokens:
         tokenizer=STUDY.tokenizer,
         folder=subpath(output[0], parent=True),
     shell:
-        "python -m ablations.encode --tokenizer {params.tokenizer}"
+        "python -m ablations.data.encode --tokenizer {params.tokenizer}"
         " --vocabulary-dir results/tokenizer --data-dir {params.folder}"
         " --collection {input.collection} --output {output} --log {log}"

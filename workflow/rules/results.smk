@@ -1,5 +1,4 @@
 # From finished runs to table, interpretation, figures and report.
-from ablations import study
 
 
 report: "../report/workflow.rst"
@@ -8,11 +7,12 @@ report: "../report/workflow.rst"
 # Everything below reads the finished runs in the same way.
 FINISHED = {
     "study": "results/study.json",
+    "rows": [f"results/rows/{row}.json" for row in ROWS],
     "metrics": run_files("metrics.json"),
     "predictions": run_files("predictions.csv"),
-    "data": [f"results/data/{split}.csv" for split in ("train", "validation", "test")],
+    "texts": rules.split.output,
+    "tokens": "results/data/tokens.safetensors",
 }
-READING_CODE = ["cli", "errors", "files", "formats", "results"]
 
 
 RESULTS = [
@@ -30,16 +30,16 @@ RESULTS = [
 ]
 
 
-rule study:
+rule outline:
     output:
         "results/study.json",
     log:
-        "logs/study.log",
+        "logs/outline.log",
     localrule: True
     conda:
         "../envs/ablations.yaml"
     params:
-        line=lambda wildcards: as_json(study.facts(STUDY)),
+        line=lambda wildcards: as_json(STUDY.outline),
     shell:
         WRITE_LINE
 
@@ -47,7 +47,7 @@ rule study:
 rule table:
     input:
         **FINISHED,
-        code=code("table", "statistics", *READING_CODE),
+        code=code("answers.table"),
     output:
         markdown="results/table.md",
         csv=report(
@@ -62,14 +62,14 @@ rule table:
     conda:
         "../envs/ablations.yaml"
     shell:
-        "python -m ablations.table --study {input.study} --runs results/runs"
-        " --data results/data --markdown {output.markdown} --csv {output.csv} --log {log}"
+        "python -m ablations.answers.table --results results"
+        " --markdown {output.markdown} --csv {output.csv} --log {log}"
 
 
 rule interpretation:
     input:
         **FINISHED,
-        code=code("interpretation", "comparisons", "statistics", *READING_CODE),
+        code=code("answers.interpretation"),
     output:
         markdown="results/interpretation.md",
         csv=report(
@@ -84,14 +84,14 @@ rule interpretation:
     conda:
         "../envs/ablations.yaml"
     shell:
-        "python -m ablations.interpretation --study {input.study} --runs results/runs"
-        " --data results/data --markdown {output.markdown} --csv {output.csv} --log {log}"
+        "python -m ablations.answers.interpretation --results results"
+        " --markdown {output.markdown} --csv {output.csv} --log {log}"
 
 
-rule errors:
+rule misclassified:
     input:
         **FINISHED,
-        code=code("mistakes", *READING_CODE),
+        code=code("answers.misclassified"),
     output:
         report(
             "results/errors.csv",
@@ -100,19 +100,19 @@ rule errors:
             labels={"numbers": "errors"},
         ),
     log:
-        "logs/errors.log",
+        "logs/misclassified.log",
     localrule: True
     conda:
         "../envs/ablations.yaml"
     shell:
-        "python -m ablations.mistakes --study {input.study} --runs results/runs"
-        " --data results/data --output {output} --log {log}"
+        "python -m ablations.answers.misclassified --results results"
+        " --output {output} --log {log}"
 
 
 rule figures:
     input:
         **FINISHED,
-        code=code("figures", "comparisons", "statistics", *READING_CODE),
+        code=code("answers.figures"),
     output:
         report(
             "results/figures/accuracies.svg",
@@ -146,14 +146,14 @@ rule figures:
     params:
         folder=subpath(output[0], parent=True),
     shell:
-        "python -m ablations.figures --study {input.study} --runs results/runs"
-        " --data results/data --output {params.folder} --log {log}"
+        "python -m ablations.answers.figures --results results"
+        " --output {params.folder} --log {log}"
 
 
 rule page:
     input:
         markdown="results/{page}.md",
-        code=code("page", "cli", "errors", "files"),
+        code=code("answers.page"),
     output:
         report(
             "results/report/{page}.html",
@@ -169,4 +169,4 @@ rule page:
     conda:
         "../envs/ablations.yaml"
     shell:
-        "python -m ablations.page --markdown {input.markdown} --output {output} --log {log}"
+        "python -m ablations.answers.page --markdown {input.markdown} --output {output} --log {log}"

@@ -12,7 +12,7 @@ rule row:
     conda:
         "../envs/ablations.yaml"
     params:
-        line=lambda wildcards: as_json(ROWS[wildcards.row].settings()),
+        line=lambda wildcards: as_json(ROWS[wildcards.row].settings),
     shell:
         WRITE_LINE
 
@@ -36,7 +36,7 @@ rule trunk:
         settings="results/trunks/{trunk}.settings.json",
         tokens="results/data/tokens.safetensors",
         checkpoint=checkpoint_of_trunk,
-        code=code("trunk", "hidden_states", *MODEL_CODE),
+        code=code("training.trunk"),
     output:
         "results/trunks/{trunk}.json",
     log:
@@ -50,9 +50,9 @@ rule trunk:
         **estimated(needs_of_trunk),
         gpu=1,
     shell:
-        "python -m ablations.trunk --settings {input.settings} --tokens {input.tokens}"
-        " --checkpoint {input.checkpoint} --cache results/cache --threads {threads}"
-        " --output {output} --log {log}"
+        "python -m ablations.training.trunk --settings {input.settings} --tokens {input.tokens}"
+        " --checkpoint {input.checkpoint} --code {input.code} --cache results/cache"
+        " --threads {threads} --output {output} --log {log}"
 
 
 rule train:
@@ -61,7 +61,7 @@ rule train:
         tokens="results/data/tokens.safetensors",
         checkpoint=checkpoint_of_run,
         trunk=trunk_of_run,
-        code=code("train", "state", "hidden_states", *MODEL_CODE),
+        code=code("training.run"),
     output:
         metrics="results/runs/{row}/seed-{seed}/metrics.json",
         predictions="results/runs/{row}/seed-{seed}/predictions.csv",
@@ -81,6 +81,7 @@ rule train:
         # not an output: Snakemake would delete it with a failed job
         state="results/state/{row}/seed-{seed}.safetensors",
     shell:
-        "python -m ablations.train --row {input.row} --seed {wildcards.seed}"
-        " --tokens {input.tokens} --checkpoint {input.checkpoint} --cache results/cache"
+        "python -m ablations.training.run --row {input.row} --seed {wildcards.seed}"
+        " --tokens {input.tokens} --checkpoint {input.checkpoint} --trunk {input.trunk}"
+        " --code {input.code} --cache results/cache"
         " --threads {threads} --state {params.state} --output-dir {params.folder} --log {log}"

@@ -1,0 +1,365 @@
+"""GPT-2 finetuned as a classifier, plainly: every layer, every step, every position, no reuse.
+
+This is the recipe behind the published table, the additional experiments of chapter 6 of Sebastian
+Raschka's "Build a Large Language Model (From Scratch)", written to be read from top to bottom. It
+has two uses: tests hold the workflow's optimised code to it, so it shares none of that code (a
+fault would be shared with it), and the benchmark times it as the loop that recomputes everything.
+
+    result = plain.train(recipe, shape, messages, labels, padding_id, classes=2, seed=123)
+
+or, a part at a time, as the benchmark does it:
+
+    model = plain.Model(shape, recipe, classes=2, seed=123)
+    loaders = plain.loaders(recipe, shape, messages, labels, padding_id)
+    optimizer = plain.optimizer(model, recipe)
+    plain.step(model, optimizer, next(iter(loaders["train"])))
+    loss, accuracy = plain.evaluate(model, loaders["validation"], batches=5)
+
+In the comments, shapes are [B, T, C]: the batch's messages, their tokens, the model's width.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+SPLITS = ("train", "validation", "test")
+LINEAR = ("query", "key", "value", "attention_out", "mlp_in", "mlp_out")  # of a block, in order
+
+Batch = Sequence[Tensor]  # ids [B, T], lengths [B], labels [B]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """The dimensions of a GPT-2, by the names of Hugging Face's config.json."""
+
+    n_layer: int
+    n_head: int
+    n_embd: int
+    n_positions: int
+    vocab_size: int
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The published study's options; those with a default are of its later rows."""
+
+    weights: str  # pretrained, random
+    trainable_token: str  # last (of the padded input), first, flexible (the message's own last)
+    trainable_layers: str  # last_layer, last_block, last_two_blocks, all, lora
+    context_length: str | int  # longest_training_example, model_context_length, variable, a number
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    weight_decay: float
+    eval_every: int
+    eval_batches: int
+    accumulation_steps: int = 1
+    causal_mask: bool = True
+    average_embeddings: bool = False
+    ignore_index: int | None = None
+    lora_rank: int = 8
+    lora_alpha: float = 8
+
+    def __post_init__(self) -> None:
+        if self.weights not in ("pretrained", "random"):
+            raise ValueError(f"weights: {self.weights!r}")
+        if self.trainable_token not in ("last", "first", "flexible"):
+            raise ValueError(f"trainable_token: {self.trainable_token!r}")
+        if self.context_length == "variable" and self.batch_size != 1:
+            raise ValueError("messages of their own lengths make no batch: batch_size must be 1")
+        if self.average_embeddings and self.trainable_token == "flexible":
+            raise ValueError("the mean over all positions reads no flexible token")
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run saw on its way, and what the trained model answers."""
+
+    history: list[dict[str, float]]  # of each evaluation: epoch, step, train_loss, validation_loss
+    epoch_accuracy: list[dict[str, float]]  # train, validation
+    accuracy: dict[str, float]  # train, validation, test
+    logits: dict[str, Tensor]  # of each split, in its own order: [messages, classes]
+
+
+class Block(nn.Module):
+    """A transformer block as in GPT-2 (Radford et al. 2019): each half normalises its input first.
+
+    The linear layers are made, and so drawn, in the order in which the recipe draws them. The
+    reference has query, key and value as layers of their own; a checkpoint has them side by side.
+    """
+
+    def __init__(self, shape: Shape):
+        super().__init__()
+        width, self.heads = shape.n_embd, shape.n_head
+        self.norm_1 = nn.LayerNorm(width, eps=1e-5)
+        self.query = nn.Linear(width, width)
+        self.key = nn.Linear(width, width)
+        self.value = nn.Linear(width, width)
+        self.attention_out = nn.Linear(width, width)
+        self.norm_2 = nn.LayerNorm(width, eps=1e-5)
+        self.mlp_in = nn.Linear(width, 4 * width)
+        self.mlp_out = nn.Linear(4 * width, width)
+
+    def forward(self, x: Tensor, causal: bool) -> Tensor:
+        """The block's output [B, T, C] for its input [B, T, C]."""
+        h = self.norm_1(x)
+        q, k, v = (
+            layer(h).unflatten(-1, (self.heads, -1)).transpose(1, 2)  # [B, heads, T, C / heads]
+            for layer in (self.query, self.key, self.value)
+        )
+        h = F.scaled_dot_product_attention(q, k, v, is_causal=causal)  # no mask for padding
+        x = x + self.attention_out(h.transpose(1, 2).flatten(2))
+        h = F.gelu(self.mlp_in(self.norm_2(x)), approximate="tanh")  # [B, T, 4 C]
+        return x + self.mlp_out(h)
+
+
+class LoRA(nn.Module):
+    """A linear layer plus alpha × (x A B), as the reference has it: not divided by the rank.
+
+    A [in, rank] is drawn as nn.Linear draws its weight; PyTorch takes the second dimension for the
+    fan-in, here the rank, so the bound is 1 / √rank. B is zero: at first this changes nothing.
+    """
+
+    def __init__(self, linear: nn.Linear, rank: int, alpha: float):
+        super().__init__()
+        self.linear, self.alpha = linear, alpha
+        self.A = nn.Parameter(torch.empty(linear.in_features, rank))
+        nn.init.kaiming_uniform_(self.A, a=math.sqrt(5))
+        self.B = nn.Parameter(torch.zeros(rank, linear.out_features))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[..., in] → [..., out]."""
+        return self.linear(x) + self.alpha * (x @ self.A @ self.B)
+
+
+class Model(nn.Module):
+    """GPT-2 with a classification head in place of the language model's; what trains, and reads.
+
+    What it draws, it draws on the CPU in the reference's order: with random weights the embeddings
+    and blocks, from the seed; the head, from the seed again; LoRA's A. (With `tensors`, those of a
+    pretrained checkpoint, what was drawn for embeddings and blocks is overwritten.)
+    """
+
+    def __init__(
+        self,
+        shape: Shape,
+        recipe: Recipe,
+        classes: int,
+        seed: int,
+        tensors: Mapping[str, Tensor] | None = None,
+    ):
+        super().__init__()
+        if (recipe.weights == "pretrained") != (tensors is not None):
+            raise ValueError("pretrained weights need a checkpoint's tensors, random ones none")
+        self.recipe = recipe
+        torch.manual_seed(seed)
+        self.token_embedding = nn.Embedding(shape.vocab_size, shape.n_embd)
+        self.position_embedding = nn.Embedding(shape.n_positions, shape.n_embd)
+        self.blocks = nn.ModuleList(Block(shape) for _ in range(shape.n_layer))
+        self.norm = nn.LayerNorm(shape.n_embd, eps=1e-5)
+        if tensors is not None:
+            self.load_state_dict(renamed(tensors, shape.n_layer))
+        torch.manual_seed(seed)
+        self.head = nn.Linear(shape.n_embd, classes)
+
+        self.requires_grad_(False)
+        trained: dict[str, list[nn.Module]] = {
+            "last_layer": [self.head],
+            "last_block": [*self.blocks[-1:], self.norm, self.head],
+            "last_two_blocks": [*self.blocks[-2:], self.norm, self.head],
+            "all": [self],
+            "lora": [self.head],  # whole, besides the A and B of every linear layer
+        }
+        for module in trained[recipe.trainable_layers]:
+            module.requires_grad_(True)
+        if recipe.trainable_layers == "lora":
+            for block in self.blocks:
+                for name in LINEAR:
+                    setattr(block, name, self._adapted(getattr(block, name)))
+            self.head = self._adapted(self.head)
+
+    def _adapted(self, linear: nn.Linear) -> LoRA:
+        return LoRA(linear, self.recipe.lora_rank, self.recipe.lora_alpha)
+
+    def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
+        """Logits [B, classes] of padded ids [B, T]; `lengths` [B] count each message's own ids.
+
+        Padding is read like any other token. Where it begins, only `flexible` asks.
+        """
+        device = self.token_embedding.weight.device
+        ids, lengths = ids.to(device), lengths.to(device)
+        positions = torch.arange(ids.shape[1], device=device)
+        x = self.token_embedding(ids) + self.position_embedding(positions)  # [B, T, C]
+        for block in self.blocks:
+            x = block(x, self.recipe.causal_mask)
+        logits = self.head(self.norm(x))  # [B, T, classes]
+        if self.recipe.average_embeddings:
+            return logits.mean(dim=1)
+        if self.recipe.trainable_token == "first":
+            return logits[:, 0]
+        if self.recipe.trainable_token == "flexible":
+            # position −1, the last of the padded input, for a message without a token
+            return logits[torch.arange(len(ids), device=device), lengths - 1]
+        return logits[:, -1]
+
+
+def renamed(tensors: Mapping[str, Tensor], n_layer: int) -> dict[str, Tensor]:
+    """Hugging Face's GPT-2 tensors by this module's names and, projections, as [out, in]."""
+    found = {
+        "token_embedding.weight": tensors["wte.weight"],
+        "position_embedding.weight": tensors["wpe.weight"],
+    }
+    for kind in ("weight", "bias"):
+        found[f"norm.{kind}"] = tensors[f"ln_f.{kind}"]
+        for layer in range(n_layer):
+            theirs, ours = f"h.{layer}", f"blocks.{layer}"
+            for norm in "12":
+                found[f"{ours}.norm_{norm}.{kind}"] = tensors[f"{theirs}.ln_{norm}.{kind}"]
+            joint = tensors[f"{theirs}.attn.c_attn.{kind}"]  # [C, 3 C] or [3 C]
+            projections = [
+                *joint.chunk(3, dim=-1),
+                tensors[f"{theirs}.attn.c_proj.{kind}"],
+                tensors[f"{theirs}.mlp.c_fc.{kind}"],
+                tensors[f"{theirs}.mlp.c_proj.{kind}"],
+            ]
+            for name, tensor in zip(LINEAR, projections, strict=True):
+                found[f"{ours}.{name}.{kind}"] = tensor.T if kind == "weight" else tensor
+    return found
+
+
+def loaders(
+    recipe: Recipe,
+    shape: Shape,
+    messages: Mapping[str, Sequence[Sequence[int]]],
+    labels: Mapping[str, Sequence[int]],
+    padding_id: int,
+) -> dict[str, DataLoader]:
+    """An ordinary loader per split, of messages cut to the context length and padded to it.
+
+    The training one shuffles and drops the last incomplete batch; the others do neither.
+    """
+
+    def padded(ids: Sequence[int]) -> tuple[Tensor, int]:
+        length = context if context is not None else len(ids)
+        own = min(len(ids), length)
+        return torch.tensor([*ids[:own], *[padding_id] * (length - own)], dtype=torch.long), own
+
+    context = context_tokens(recipe, shape, messages["train"])
+    return {
+        split: DataLoader(
+            [(*padded(ids), y) for ids, y in zip(messages[split], labels[split], strict=True)],
+            batch_size=recipe.batch_size,
+            shuffle=split == "train",
+            drop_last=split == "train",
+        )
+        for split in SPLITS
+    }
+
+
+def context_tokens(
+    recipe: Recipe, shape: Shape, training_messages: Sequence[Sequence[int]]
+) -> int | None:
+    """Tokens per input after padding; None for `variable`, where nothing is padded or cut."""
+    if recipe.context_length == "variable":
+        return None
+    if recipe.context_length == "longest_training_example":
+        return max([1, *map(len, training_messages)])  # something to read, were all empty
+    if recipe.context_length == "model_context_length":
+        return shape.n_positions
+    return int(recipe.context_length)
+
+
+def cross_entropy(model: Model, logits: Tensor, labels: Tensor) -> Tensor:
+    """The batch's mean loss; the index to ignore is that of no class, so it ignores nothing."""
+    ignored = -100 if model.recipe.ignore_index is None else model.recipe.ignore_index
+    return F.cross_entropy(logits, labels.to(logits.device), ignore_index=ignored)
+
+
+def loss(model: Model, ids: Tensor, lengths: Tensor, labels: Tensor) -> Tensor:
+    """The model's mean loss on a batch, to go backward from."""
+    return cross_entropy(model, model(ids, lengths), labels)
+
+
+def optimizer(model: Model, recipe: Recipe) -> torch.optim.AdamW:
+    """AdamW over all that trains, with PyTorch's defaults otherwise; the rate never changes."""
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    return torch.optim.AdamW(trained, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
+
+
+def step(model: Model, optimizer: torch.optim.Optimizer, batch: Batch, update: bool = True) -> None:
+    """One batch, forward and backward; an update of the weights unless gradients only add up."""
+    (loss(model, *batch) / model.recipe.accumulation_steps).backward()
+    if update:
+        optimizer.step()
+        optimizer.zero_grad()
+
+
+@torch.no_grad()
+def evaluate(model: Model, loader: DataLoader, batches: int | None = None) -> tuple[float, float]:
+    """The mean of the batches' losses, and the accuracy, over a fresh pass or its first batches."""
+    losses, correct, count = [], 0, 0
+    for ids, lengths, labels in islice(loader, batches):
+        logits = model(ids, lengths)
+        losses.append(cross_entropy(model, logits, labels).item())
+        correct += int((logits.argmax(dim=-1).cpu() == labels).sum())
+        count += len(labels)
+    return sum(losses) / len(losses), correct / count
+
+
+@torch.no_grad()
+def answers(model: Model, loader: DataLoader) -> Tensor:
+    """The logits of every message of a split, in its own order: [messages, classes]."""
+    ordered = DataLoader(loader.dataset, batch_size=loader.batch_size)
+    return torch.cat([model(ids, lengths).cpu() for ids, lengths, _ in ordered])
+
+
+def train(
+    recipe: Recipe,
+    shape: Shape,
+    messages: Mapping[str, Sequence[Sequence[int]]],
+    labels: Mapping[str, Sequence[int]],
+    padding_id: int,
+    classes: int,
+    seed: int,
+    tensors: Mapping[str, Tensor] | None = None,
+    device: str = "cpu",
+) -> Result:
+    """The whole run, on messages (token ids) and labels by split.
+
+    All that is random comes from torch's global CPU generator: whatever iterates a loader, for an
+    evaluation too, draws from it, so the order of the lines below decides every batch.
+    """
+    model = Model(shape, recipe, classes, seed, tensors).to(device)
+    data = loaders(recipe, shape, messages, labels, padding_id)
+    torch.manual_seed(seed)
+    adam = optimizer(model, recipe)
+    history: list[dict[str, float]] = []
+    epoch_accuracy = []
+    steps = 0  # batches so far, not updates
+
+    for epoch in range(1, recipe.epochs + 1):
+        for number, batch in enumerate(data["train"], start=1):
+            complete = number % recipe.accumulation_steps == 0 or number == len(data["train"])
+            step(model, adam, batch, update=complete)
+            if steps % recipe.eval_every == 0:
+                train_loss, _ = evaluate(model, data["train"], recipe.eval_batches)
+                validation_loss, _ = evaluate(model, data["validation"], recipe.eval_batches)
+                found = {"train_loss": train_loss, "validation_loss": validation_loss}
+                history.append({"epoch": epoch, "step": steps, **found})
+            steps += 1
+        accuracy = {}
+        for split in ("train", "validation"):
+            _, accuracy[split] = evaluate(model, data[split], recipe.eval_batches)
+        epoch_accuracy.append(accuracy)
+
+    accuracy = {}
+    for split in SPLITS:  # the training loader shuffles and drops here too
+        _, accuracy[split] = evaluate(model, data[split])
+    logits = {split: answers(model, data[split]) for split in SPLITS}
+    return Result(history, epoch_accuracy, accuracy, logits)

@@ -1,0 +1,84 @@
+"""The workflow and its programs as commands, and where the repository lies."""
+
+import csv
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+# Tests run beside each other on a few cores, where threads that spin while they wait for another
+# take that other's core. Read when torch is imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+ROOT = Path(__file__).parents[2]
+SHARED = ROOT.parent / "shared"
+REPOSITORY = ("Snakefile", "config.yaml", "profiles", "workflow", "demo/config.yaml")
+
+
+def environment(**extra: str) -> dict[str, str]:
+    """The environment of a job: this Python first on PATH, the library importable, no mirror."""
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("ABLATIONS_")}
+    return inherited | {
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+        "PYTHONPATH": str(ROOT / "workflow"),
+        **extra,
+    }
+
+
+def snakemake(
+    directory: Path,
+    *arguments: object,
+    check: bool = True,
+    timeout: float = 600,
+    root: Path = ROOT,
+    **extra: str,
+) -> subprocess.CompletedProcess[str]:
+    """Runs the workflow, or a copy of it, in a directory of its own; its output is in stdout."""
+    command = [sys.executable, "-m", "snakemake", "--snakefile", root / "Snakefile"]
+    command += ["--directory", directory, *arguments]
+    done = subprocess.run(
+        [str(part) for part in command],
+        cwd=root,
+        env=environment(**extra),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        stdin=subprocess.DEVNULL,
+        text=True,
+        timeout=timeout,
+    )
+    if check and done.returncode:
+        pytest.fail(f"snakemake exited with {done.returncode}:\n{done.stdout}")
+    return done
+
+
+def program(module: str, *arguments: object, **extra: str) -> subprocess.CompletedProcess[str]:
+    """Runs one stage of the library as its rule does: python -m ablations.<module> …"""
+    return subprocess.run(
+        [sys.executable, "-m", f"ablations.{module}", *map(str, arguments)],
+        env=environment(**extra),
+        capture_output=True,
+        stdin=subprocess.DEVNULL,
+        text=True,
+        timeout=300,
+    )
+
+
+def copy_repository(to: Path) -> Path:
+    """Copies what a user needs of the repository."""
+    for name in REPOSITORY:
+        source, target = ROOT / name, to / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy2(source, target)
+    return to
+
+
+def table(path: Path) -> list[dict[str, str]]:
+    """The lines of a CSV file."""
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))

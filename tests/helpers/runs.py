@@ -1,0 +1,128 @@
+"""A run of a nano model on made-up tokens, as files for the program that trains."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.torch import save_file
+
+from ablations import files
+from ablations.code import Code
+from ablations.data import tokens
+from ablations.model import checkpoint, cut
+from ablations.model.cut import TrunkManifest
+from ablations.model.gpt2 import checkpoint_tensors, random_layers
+from ablations.study import settings
+from ablations.study.dimensions import Dimensions
+from ablations.study.settings import Settings, Training
+
+DIMENSIONS = Dimensions(n_layer=2, n_head=2, n_embd=8, n_positions=16, vocab_size=257)
+SEED = 123
+# What may differ between identical runs.
+MACHINE_FACTS = (
+    "training_time_seconds",
+    "trunk_time_seconds",
+    "peak_memory_bytes",
+    "device",
+    "versions",
+    "shared_device",
+)
+
+
+def row(
+    folder: Path,
+    *,
+    layers: str = "all",
+    token: str = "last",
+    dimensions: Dimensions = DIMENSIONS,
+    **options: Any,
+) -> Path:
+    """Writes a row file: random weights unless told otherwise, so that no checkpoint is needed."""
+    training = {"epochs": 3, "batch_size": 4, "learning_rate": 1e-3, "weight_decay": 0.1}
+    training |= {"eval_every": 5, "eval_batches": 2, "precision": "float32"}
+    training |= {key: options.pop(key) for key in settings.names(Training) if key in options}
+    choices = {"model": "nano", "weights": "random", "context_length": 12, **options}
+    found = Settings(
+        row="baseline",
+        dimensions=dimensions,
+        trainable_token=token,
+        trainable_layers=layers,
+        training=Training(**training),
+        **choices,
+    )
+    path = folder / "row.json"
+    files.write_json(path, found)
+    return path
+
+
+def tokens_file(folder: Path, seed: int = 0) -> Path:
+    """Writes a tokens file: random bytes, more than half of them odd in one class."""
+    draw = np.random.default_rng(seed)
+    sizes = {"train": 42, "validation": 9, "test": 17}
+    labels = {split: np.arange(size, dtype=np.int64) % 2 for split, size in sizes.items()}
+    ids = {
+        split: [draw.integers(0, 100, 10, dtype=np.int32) * 2 + int(label) for label in labels]
+        for split, labels in labels.items()
+    }
+    return write_tokens(folder, ids, labels)
+
+
+def write_tokens(
+    folder: Path, ids: Any, labels: Any, classes: tuple[str, ...] = ("a", "b")
+) -> Path:
+    """Writes FOLDER/tokens.safetensors with these ids and labels by split."""
+    about = tokens.About(
+        tokenizer="bytes",
+        vocab_size=257,
+        padding_id=256,
+        classes=classes,
+        dataset_sha256="0" * 64,
+        splits=tuple(ids),
+    )
+    path = folder / "tokens.safetensors"
+    tokens.write(path, tokens.Tokens(about, ids, labels))
+    return path
+
+
+def write_checkpoint(folder: Path, dimensions: Dimensions = DIMENSIONS, seed: int = 3) -> Path:
+    """Writes FOLDER/checkpoint, random weights as a pretrained model's; its manifest."""
+    path = folder / "checkpoint"
+    path.mkdir(exist_ok=True)
+    layers = random_layers(dimensions, seed, 0, dimensions.n_layer + 2)
+    save_file(checkpoint_tensors(layers, dimensions), path / checkpoint.WEIGHTS)
+    checkpoint.write_manifest(path, files.sha256(path / checkpoint.WEIGHTS), dimensions)
+    return path / checkpoint.MANIFEST
+
+
+def arguments(folder: Path, *, threads: int = 1, code: str = "of code") -> list[str | Path]:
+    """The command line that trains FOLDER/row.json into FOLDER/run."""
+    row = settings.read(folder / "row.json")
+    pretrained = row.weights == "pretrained"
+    weights = [folder / "checkpoint" / checkpoint.MANIFEST] if pretrained else []
+    trunk = []
+    # what the trunk's job would have written
+    if found := cut.trunk_settings(row, SEED):
+        sha256 = checkpoint.read_manifest(folder / "checkpoint").sha256 if pretrained else None
+        manifest = TrunkManifest(
+            settings=found, checkpoint_sha256=sha256, sequences={}, code="of trunk"
+        )
+        trunk = [folder / "trunk.json"]
+        files.write_json(*trunk, manifest)
+    files.write_json(folder / "code.json", Code("training.run", code))
+    return [
+        *("--row", folder / "row.json", "--seed", str(SEED)),
+        *("--tokens", folder / "tokens.safetensors", "--checkpoint", *weights),
+        *("--trunk", *trunk, "--code", folder / "code.json"),
+        *("--cache", folder / "cache", "--threads", str(threads)),
+        *("--state", folder / f"state/seed-{SEED}.safetensors"),
+        *("--output-dir", folder / "run", "--log", folder / "train.log"),
+    ]
+
+
+def results(folder: Path) -> dict[str, object]:
+    """The files of a run that must not differ, without the facts about machine and time."""
+    metrics = json.loads((folder / "metrics.json").read_text())
+    kept = {key: value for key, value in metrics.items() if key not in MACHINE_FACTS}
+    texts = {name: (folder / name).read_bytes() for name in ("predictions.csv", "history.csv")}
+    return {"metrics.json": json.dumps(kept), **texts}

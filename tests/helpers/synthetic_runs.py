@@ -1,0 +1,150 @@
+"""Finished studies made up for tests: a results folder as the workflow writes it."""
+
+import copy
+import functools
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import yaml
+
+import programs
+import runs
+from ablations import files
+from ablations.answers import results
+from ablations.data.sms import CLASSES
+from ablations.data.split import write_split
+from ablations.study import config
+from ablations.study.settings import Settings, names
+from ablations.training.metrics import Accuracy, EpochAccuracy, Evaluation, Metrics
+
+ROOT = Path(__file__).parents[2]
+
+
+def configuration(**changes):
+    """config.yaml as plain values, with top-level keys replaced."""
+    return copy.deepcopy(_default()) | changes
+
+
+@functools.cache
+def _default():
+    return yaml.safe_load((ROOT / "config.yaml").read_text())
+
+
+def eight_rows(folder, seeds=(123,), messages=300, **metrics):
+    """The default study, with made-up runs that come close to the published accuracies."""
+    parsed = config.parse(configuration(seeds=list(seeds)))
+    generator = np.random.default_rng(0)
+    difficulty = generator.standard_normal(messages)
+    right = {}
+    for row in parsed.rows:
+        own = difficulty + 0.4 * generator.standard_normal((len(seeds), messages))
+        right[row.id] = own <= np.quantile(own, row.published.test, method="lower")
+    write(folder, parsed, right, **metrics)
+
+
+def two_rows(folder, baseline, variant, changed=None, comparison=None, **metrics):
+    """Two rows, one comparison; `baseline` and `variant` are right answers [seeds, messages]."""
+    seeds = range(100, 100 + len(baseline))
+    changed = changed or {"trainable_token": "first"}
+    rows = [configuration()["rows"][0], {"id": "variant", **changed}]
+    question = {"id": "q", "question": "Does it matter?", "baseline": "baseline"}
+    rows[0].pop("published")
+    if comparison and "published" in comparison:
+        rows[0]["published"], rows[1]["published"] = comparison.pop("published")
+    made = configuration(
+        seeds=list(seeds),
+        rows=rows,
+        comparisons=[question | {"variant": "variant"} | (comparison or {})],
+    )
+    write(folder, config.parse(made), {"baseline": baseline, "variant": variant}, **metrics)
+
+
+def write(folder, study, right, seen=(), per_row=None, notes=(), classes=CLASSES, **metrics):
+    """Writes a whole study; `right` maps row ids to right test answers [seeds, messages].
+
+    `seen` are indices of test messages that also stand in the training set; `notes` stand in
+    study.json; `metrics` go into every metrics.json, `per_row` (row id → metrics) into those of
+    one row.
+    """
+    made = msgspec.structs.replace(study.outline, notes=tuple(notes))
+    files.write_json(folder / "study.json", made)
+    messages = np.asarray(next(iter(right.values()))).shape[1]
+    known = [_text(index) for index in seen]
+    others = ["NA", *(f"training message {index}" for index in range(1044 - len(known)))]
+    texts = {
+        "train": known + others,
+        "validation": [f"validation message {index}" for index in range(149)],
+        "test": [_text(index) for index in range(messages)],
+    }
+    labels = {split: np.arange(len(found)) % len(classes) for split, found in texts.items()}
+    for split, found in texts.items():
+        write_split(folder / f"data/{split}.csv", labels[split].tolist(), found)
+    one_token = {split: [np.zeros(1, np.int32)] * len(found) for split, found in texts.items()}
+    runs.write_tokens(folder / "data", one_token, labels, tuple(classes))
+    for row in study.rows:
+        files.write_json(folder / f"rows/{row.id}.json", row.settings)
+        own = metrics | (per_row or {}).get(row.id, {})
+        for seed, answers in zip(study.seeds, right[row.id], strict=True):
+            write_run(folder, row.settings, seed, labels["test"], answers, classes, **own)
+
+
+def _text(index):
+    return f"message {index}, with a comma"
+
+
+def write_run(folder, row, seed, labels, answers, classes=CLASSES, **metrics):
+    """Writes a run; where `answers` are wrong, it predicted the class after the label's."""
+    run = folder / "runs" / row.row / f"seed-{seed}"
+    test = float(np.mean(answers))
+    tokens = {"longest_training_example": 120, "model_context_length": 1024}
+    decay = [1.2 / (1 + step / 100) for step in range(0, 650, 50)]
+    frozen = row.trainable_layers != "all"
+    made = {
+        "seed": seed,
+        "classes": tuple(classes),
+        "context_tokens": tokens.get(row.context_length, row.context_length),
+        "accuracy": Accuracy(train=min(1.0, test + 0.01), validation=test, test=test),
+        "history": tuple(
+            Evaluation(epoch=1, step=50 * i, train_loss=loss, validation_loss=1.1 * loss + 0.02)
+            for i, loss in enumerate(decay)
+        ),
+        "epoch_accuracy": (EpochAccuracy(train=0.9, validation=0.9),),
+        "trainable_parameters": 7_000_000,
+        "training_time_seconds": 23.4 if frozen else 56.4,
+        "trunk_time_seconds": 4.0 if frozen else 0.0,
+        "device": "NVIDIA H200",
+        "shared_device": False,
+        "threads": 1,
+        "precision": "tf32",
+        "peak_memory_bytes": 2**30,
+        "checkpoint_sha256": None if row.weights == "random" else "0" * 64,
+        "dataset_sha256": "0" * 64,
+        "versions": {"torch": "2.9.0", "python": "3.12.0"},
+    } | metrics
+    own = {name: getattr(row, name) for name in names(Settings)}
+    files.write_json(run / "metrics.json", Metrics(**own, **made))
+    predicted = np.where(answers, labels, (labels + 1) % len(classes))
+    logits = [f"logit_{label}" for label in range(len(classes))]
+    values = ",".join("0.1" for _ in classes)
+    lines = [f"test,{i},{labels[i]},{predicted[i]},{values}" for i in range(len(labels))]
+    lines = [",".join(["split,index,label,predicted", *logits]), f"train,0,0,0,{values}", *lines]
+    files.write_text(run / "predictions.csv", "\n".join(lines) + "\n")
+
+
+def load(folder):
+    """The study, as every program reads it."""
+    return results.load(folder)
+
+
+def program(folder, module, *outputs):
+    """Runs a program on a study as a rule does."""
+    return programs.run(f"ablations.answers.{module}", "--results", folder, *outputs)
+
+
+def disagreeing(messages, lost, gained, seeds=1):
+    """Right answers of a baseline and a variant, [seeds, messages], the same with every seed."""
+    baseline, variant = np.ones((2, seeds, messages), bool)
+    variant[:, :lost] = False
+    baseline[:, lost : lost + gained] = False
+    return baseline, variant

@@ -1,0 +1,353 @@
+"""Deliberate faults, one at a time and each alone, and whether the tests notice.
+
+    python tests/mutations.py [-k WORDS] [--jobs 2]
+
+Works on copies of the repository in a temporary folder, so without ../shared. Fails where a fault
+survives, where its text does not stand in its file exactly once, and where the tests fail anyway.
+"""
+
+import argparse
+import os
+import queue
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[1]
+
+# == FILE | TESTS: below workflow/ and tests/unit/. Then faults: what is wrong, - text, + instead.
+FAULTS = """
+== ablations/training/loop.py | training/test_recipe.py::test_every_option_is_the_plain_loops
+The learning rate is ten times the row's.
+- lr=self.training.learning_rate
++ lr=10 * self.training.learning_rate
+Weight decay is ignored.
+- weight_decay=self.training.weight_decay
++ weight_decay=0.0
+An evaluation's loss is the largest of its batches', not their mean.
+- torch.stack(means).mean()
++ torch.stack(means).max()
+An epoch's validation accuracy is the training one.
+- validation=self.accuracy("validation", read["validation"])
++ validation=self.accuracy("train", read["train"])
+An epoch's last batches, where they are fewer than an update's, update nothing.
+- optimizer.step()
++ len(update) < self.training.accumulation_steps or optimizer.step()
+The gradients of one update are still there in the next.
+- optimizer.zero_grad()
++ self.tail
+What is measured after a step is measured before it.
+- optimizer.step()
+-                 self._evaluate(plan, last, done)
++ self._evaluate(plan, last, done)
++                 optimizer.step()
+== ablations/training/loop.py | training/test_accumulation.py
+Accumulated losses are not divided by the number of batches.
+- size * self.training.accumulation_steps
++ size
+== ablations/training/schedule.py | training/test_recipe.py::test_every_option_is_the_plain_loops
+The validation loader shuffles.
+- _loader(sizes["validation"], size)
++ _loader(sizes["validation"], size, shuffle=True)
+The evaluation at an epoch's end draws nothing.
+-             accuracies[len(steps) - 1] = first_batches()
++             with torch.random.fork_rng(devices=[]):
++                 accuracies[len(steps) - 1] = first_batches()
+== ablations/training/run.py | training/test_recipe.py::test_every_option_is_the_plain_loops
+The final training accuracy is over all messages, not those of whole batches.
+- right["train"][plan.final]
++ right["train"]
+== ablations/training/run.py | training/test_times.py
+The trunk's time is left out of the training time.
+- seconds = done.seconds + run.frozen_seconds
++ seconds = done.seconds
+The time of the frozen layers after the trunk is left out.
+- seconds[split] += machine.clock() - begin
++ seconds[split] += begin - begin
+== ablations/training/run.py | training/test_identity.py
+A state of another seed is gone on with.
+- seed=arguments.seed,
+-         tokens_sha256
++ seed=0,
++         tokens_sha256
+A state of another checkpoint is gone on with.
+- checkpoint_sha256=weights and checkpoint.read_manifest(weights).sha256
++ checkpoint_sha256=None
+== ablations/training/resume.py | training/test_resume.py::test_after_sigterm_it_goes_on
+The optimizer's state is not restored.
+- kind: tensor.to(parameter.device)
++ kind: torch.zeros_like(tensor)
+== ablations/training/hidden_states.py |
+| training/test_hidden_states.py::test_hidden_states_are_the_trunk_s_outputs
+| training/test_hidden_states.py::test_nothing_that_decides_them_is_missing_in_an_entry_s_name
+An entry's name leaves out the mask.
+- f"{as_json(trunk)}
++ f"{as_json(structs.replace(trunk, causal=True))}
+An entry's name leaves out the seed.
+- f"{as_json(trunk)}
++ f"{as_json(structs.replace(trunk, seed=None))}
+An entry's name leaves out the depth.
+- f"{as_json(trunk)}
++ f"{as_json(structs.replace(trunk, depth=0))}
+The last sequence of a batch is not written.
+- zip(part, output.numpy(), strict=True)
++ zip(part[:-1], output.numpy(), strict=False)
+== ablations/training/inputs.py | training/test_inputs.py
+What does not fit the first batch is not computed.
+- while start < len(order)
++ if start < len(order)
+== ablations/training/inputs.py | training/test_recipe.py::test_every_option_is_the_plain_loops
+Of shorter messages in a batch the padding is read.
+- positions = None if lengths is None else lengths - 1
++ positions = None
+== ablations/data/sequences.py | data/test_sequences.py
+Messages that only begin alike are taken for one.
+- ids.tobytes(), len
++ ids[:3].tobytes(), len
+The flexible token is the one after the message.
+- position = own - 1
++ position = min(own, len(padded) - 1)
+Padding is left out.
+- np.full(length - own,
++ np.full(0,
+What stands behind the read position is cut without a causal mask too.
+- whole = input.average_embeddings or not input.causal_mask
++ whole = input.average_embeddings
+== ablations/model/gpt2.py | model/test_gpt2.py
+| training/test_recipe.py::test_every_option_is_the_plain_loops
+The causal mask is off.
+- is_causal=reading.causal
++ is_causal=False
+LoRA's update is divided by the rank.
+- self.alpha = alpha
++ self.alpha = alpha / rank
+LoRA's A are drawn in another order.
+- in list(layer.named_children())
++ in reversed(list(layer.named_children()))
+The mean over positions counts padding.
+- normed.masked_fill(~visible[..., None], 0).sum(1) / reading.lengths[:, None]
++ normed.mean(1)
+Positions are shifted by one.
+- self.position.weight[
++ self.position.weight.roll(1, 0)[
+The head is not drawn from the seed.
+- super().__init__()
+-         torch.manual_seed(seed)
++ super().__init__()
+== ablations/model/cut.py | model/test_cut.py
+Runs of several seeds share a trunk of random weights.
+- seed=seed if row.weights == "random" else None
++ seed=None
+A trunk's file does not tell the mask.
+- ["no-mask"]
++ []
+== ablations/answers/statistics.py | answers/test_seed_noise.py answers/test_statistics.py
+Wilson's interval is the normal one.
+- method="wilson"
++ method="normal"
+Tango's variance is that of the measured difference.
+- _variance(paired, middle)
++ _variance(paired, paired.difference)
+McNemar's test is one-sided.
+- p = 2 * stats.binom.cdf
++ p = stats.binom.cdf
+There is a degree of freedom too many.
+- * (paired.seeds - 1))
++ * paired.seeds)
+== ablations/answers/comparisons.py |
+| answers/test_interpretation.py::test_the_verdict_is_the_adjusted_tests
+| answers/test_interpretation.py::test_confounded_rows_name_the_rows_that_would_make_it_clean
+| answers/test_interpretation.py::test_the_difference_with_its_interval_and_p
+P-values are not adjusted.
+- statistics.holm(p_values)
++ p_values
+Confounded comparisons are not named so.
+- len(self.settings) > 1
++ len(self.settings) > 9
+Rows are paired the wrong way round.
+- results.right(results.row(question.baseline)),
+-             results.right(results.row(question.variant)),
++ results.right(results.row(question.variant)),
++             results.right(results.row(question.baseline)),
+== ablations/answers/results.py |
+| answers/test_table.py::test_a_run_of_other_settings_than_the_row_has_now_is_refused
+| answers/test_table.py::test_the_training_interval_counts_whole_batches
+Runs of other settings than the row's are accepted.
+- metrics.settings != row
++ False
+The training accuracy's interval counts the batch that an epoch drops.
+- self.sizes[split] // batch * batch
++ self.sizes[split]
+== ablations/answers/table.py | answers/test_intervals.py::test_in_the_table_to_compute_with
+| answers/test_table.py::test_several_seeds_give_mean_and_standard_deviation
+The table's interval takes every seed's messages for new ones.
+- low, high = statistics.wilson(results.right(row).mean(), len(results.test))
++ low, high = statistics.wilson(results.right(row).mean(), results.right(row).size)
+So does that of table.csv.
+- results.evaluated(row, split)
++ results.evaluated(row, split) * len(runs)
+== ablations/answers/figures.py | answers/test_intervals.py::test_in_the_figures
+So does that of the figure of accuracies.
+- results.evaluated(row, split)
++ results.evaluated(row, split) * len(row.runs)
+So does that of the figure of times.
+- statistics.wilson(value / 100, len(results.test))
++ statistics.wilson(value / 100, results.right(row).size)
+== ablations/study/config.py | study/test_inheritance.py
+| study/test_config.py::test_rows_inherit_from_the_baseline_wherever_it_stands
+What stands under training overrides a row.
+- plain["training"] | inherited | row for
++ inherited | row | plain["training"] for
+Rows inherit the baseline's published numbers.
+- if key != "published"
++ if key
+Defaults override the baseline.
+- settings.defaults() | plain["training"] | inherited | row for
++ plain["training"] | inherited | settings.defaults() | row for
+== ablations/files.py | ground/test_whole_files.py
+What a failed write left gets the file's name.
+-         temporary.replace(path)
+-     finally:
+-         temporary.unlink(missing_ok=True)
++     finally:
++         temporary.replace(path)
+A text is written in its place.
+-     with whole(path) as temporary:
+-         temporary.write_text(
++     with whole(path):
++         path.write_text(
+== ablations/data/split.py | data/test_shuffles.py
+| data/test_split.py::test_splits_are_a_partition_cut_at_whole_messages
+The larger class gives its first messages, not a sample.
+- part.sample(size, random_state=seed)
++ part[:size]
+The sizes of the splits are rounded.
+- int(len(shuffled) * train)
++ round(len(shuffled) * train)
+== ablations/data/encode.py | data/test_tokens.py::test_awkward_texts_as_bytes
+<|endoftext|> within a message is special.
+- encoding.encode_ordinary_batch(texts)
++ encoding.encode_batch(texts, allowed_special="all")
+== ablations/download.py | data/test_permanent_faults.py
+The checksum is not verified.
+- found != expected
++ False
+What fails for good is tried again.
+- response.status_code not in TRANSIENT_STATUS
++ False
+== ablations/code.py |
+| ground/test_code.py::test_a_program_depends_on_what_it_imports_directly_or_not_and_on_its_data
+An import within a function is not followed.
+- ast.walk(_tree(module))
++ _tree(module).body
+A module imported from its package is not followed.
+- [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
++ [node.module]
+== rules/common.smk | ground/test_snakemake_rules.py
+A job tried again is given no more memory.
+- attempt * needs(wildcards).memory_mb
++ needs(wildcards).memory_mb
+"""
+FAULT = re.compile(r"^(.+)\n((?:- .*\n)+)((?:\+ .*\n)+)", re.MULTILINE)
+
+
+class Fault(NamedTuple):
+    """A text of a file replaced by another, and the tests that must notice."""
+
+    what: str
+    file: str
+    old: str
+    new: str
+    tests: list[str]
+
+
+def read(text: str) -> list[Fault]:
+    found = []
+    for group in re.split(r"^== ", text, flags=re.MULTILINE)[1:]:
+        heading = re.match(r".*\n(?:\| .*\n)*", group)[0]
+        file, *tests = heading.replace("|", "").split()
+        for what, *sides in FAULT.findall(group):
+            old, new = ("\n".join(line[2:] for line in side.splitlines()) for side in sides)
+            tests_of = [f"tests/unit/{name}" for name in tests]
+            found.append(Fault(what, f"workflow/{file}", old, new, tests_of))
+    return found
+
+
+def copy(folder: Path) -> Path:
+    """A copy of the repository, as git sees it, alone in this folder."""
+    listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    names = subprocess.run(listed, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    for name in filter(None, names.split("\0")):
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    return folder
+
+
+def run(copied: Path, tests: Sequence[str]) -> tuple[int, str]:
+    """Exit status and output of these tests; the library is the copy's own."""
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-n", "0", "--hypothesis-seed=0", *tests]
+    # no bytecode: what is edited twice within a second would be taken for unchanged
+    own = {"PYTHONPATH": str(copied / "workflow"), "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(
+        command, cwd=copied, env=os.environ | own, capture_output=True, text=True, timeout=600
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def noticed_by(copied: Path, fault: Fault) -> str | None:
+    """The test that notices a fault; None where all pass."""
+    file = copied / fault.file
+    right = file.read_text(encoding="utf-8")
+    file.write_text(right.replace(fault.old, fault.new), encoding="utf-8")
+    try:
+        status, output = run(copied, fault.tests)
+    finally:
+        file.write_text(right, encoding="utf-8")
+    found = re.search(r"^(?:FAILED|ERROR) \S+/(\S+::.+?)(?: - |$)", output, re.MULTILINE)
+    if status and not found:
+        raise SystemExit(f"{fault.what} {fault.file}: no test ran:\n{output}")
+    return found[1] if status else None
+
+
+def main() -> int | str:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("-k", metavar="WORDS", default="", help="only where file or text has them")
+    parser.add_argument("--jobs", type=int, default=1, help="copies that are tested at once")
+    arguments = parser.parse_args()
+    chosen = [it for it in read(FAULTS) if arguments.k.lower() in f"{it.file} {it.what}".lower()]
+    for fault in chosen:
+        if (count := (ROOT / fault.file).read_text(encoding="utf-8").count(fault.old)) != 1:
+            return f"{fault.what} {fault.file} has this {count} times, not once:\n{fault.old}"
+    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor(arguments.jobs) as pool:
+        copies: queue.Queue[Path] = queue.Queue()
+        for number in range(arguments.jobs):
+            copies.put(copy(Path(folder, str(number), "repository")))
+
+        def tried(fault: Fault) -> str | None:
+            copied = copies.get()
+            try:
+                return noticed_by(copied, fault)
+            finally:
+                copies.put(copied)
+
+        status, output = run(copies.queue[0], sorted({name for it in chosen for name in it.tests}))
+        if status:
+            return f"the tests fail without any fault:\n{output}"
+        caught = 0
+        for fault, test in zip(chosen, pool.map(tried, chosen), strict=True):
+            caught += test is not None
+            print(f"{'caught  ' if test else 'SURVIVED'}  {fault.what}", flush=True)
+            print(f"          {fault.file.removeprefix('workflow/')}; {test or 'no test'}")
+    print(f"{caught} of {len(chosen)} faults caught")
+    return int(caught < len(chosen))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

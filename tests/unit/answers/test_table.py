@@ -1,0 +1,453 @@
+import csv
+import json
+import zipfile
+
+import msgspec
+import numpy as np
+import pandas as pd
+import pytest
+
+import synthetic_runs
+from ablations import files
+from ablations.answers import formats, misclassified, page, table
+from ablations.data.split import write_split
+from ablations.errors import UserError
+from ablations.study import config, settings
+from synthetic_runs import configuration, disagreeing, eight_rows, load, program, two_rows
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("published")
+    eight_rows(folder, seen=range(0, 72, 2))
+    return folder
+
+
+def cells(markdown):
+    """The table's lines as dictionaries."""
+    lines = [line for line in markdown.splitlines() if line.startswith("|")]
+    split = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    return [dict(zip(split[0], line, strict=True)) for line in split[2:]]
+
+
+def written(folder):
+    return table.markdown(load(folder))
+
+
+def written_rows(folder):
+    return [settings.read(path) for path in sorted(folder.glob("rows/*.json"))]
+
+
+# --- the published columns and format
+
+
+def test_the_published_columns_in_the_published_format(published):
+    lines = cells(written(published))
+    assert [line["#"] for line in lines] == list("12345678")
+    assert lines[0] == {
+        "#": "1",
+        "Row": "baseline",
+        "Model": "gpt2-small (124M)",
+        "Weights": "pretrained",
+        "Trainable token": "last",
+        "Trainable layers": "last_block",
+        "Context length": "longest train ex. (120)",
+        "Training time": "0.39 min",
+        "Device": "NVIDIA H200",
+        "Training acc": "96.00%",
+        "Validation acc": "95.00%",
+        "Test acc": "95.00%",
+        "95% interval of test acc": "91.92 to 96.95%",
+        "Test acc on the 264 unseen": "95.45%",
+    }
+    assert lines[7]["Context length"] == "context length (1024)"
+    assert [line["Row"] for line in lines] == [row["id"] for row in configuration()["rows"]]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        ([23.4], "0.39 min"),
+        ([6.0], "0.10 min"),
+        ([5.99], "6.0 s"),
+        ([4.21], "4.2 s"),
+        ([0.034], "0.03 s"),
+        ([300.0], "5.00 min"),
+        ([60.0, 120.0], "1.50 ± 0.71 min"),
+        ([1.0, 2.0, 3.0], "2.0 ± 1.0 s"),
+    ],
+)
+def test_times(seconds, expected):
+    assert formats.times(seconds) == expected
+
+
+def test_small_formats():
+    assert formats.percents([0.95]) == "95.00%"
+    assert formats.percents([0.94, 0.96]) == "95.00 ± 1.41%"
+    assert [formats.points(x) for x in (0.0167, -0.0133, 0.0, -1e-9)] == [
+        *("+1.67", "−1.33", "0.00", "0.00")
+    ]
+    assert [formats.p_value(p) for p in (1e-9, 0.0312, 0.51, 1.0)] == [
+        *("p < 0.0001", "p = 0.0312", "p = 0.51", "p = 1.00")
+    ]
+    assert [formats.names(list("abc")[:n]) for n in range(4)] == ["", "a", "a and b", "a, b and c"]
+    assert formats.context(64, 64) == "64"
+
+
+def test_several_seeds_give_mean_and_standard_deviation(tmp_path):
+    baseline, variant = disagreeing(100, 10, 0, seeds=3)
+    variant[1] = True
+    two_rows(tmp_path, baseline, variant)
+    line = cells(written(tmp_path))[1]
+    assert line["Test acc"] == "93.33 ± 5.77%"
+    assert line["95% interval of test acc"] == "86.67 to 96.79%"  # n is 100, not 300
+    assert "trained with 3 seeds: mean ± standard deviation" in written(tmp_path)
+
+
+def test_a_training_setting_in_which_rows_differ_gets_a_column(tmp_path):
+    two_rows(tmp_path, *disagreeing(100, 1, 0), changed={"epochs": 10, "learning_rate": 1e-4})
+    lines = cells(written(tmp_path))
+    assert [line["epochs"] for line in lines] == ["5", "10"]
+    assert [line["learning_rate"] for line in lines] == ["5e-05", "0.0001"]
+    assert "batch_size" not in lines[0]
+
+
+# --- what stands below the table
+
+
+def test_leakage_is_found_by_comparing_texts(published, tmp_path):
+    assert (
+        "36 of the 300 test messages (0 of them spam) stand verbatim in the training set; the last"
+        " column leaves them out."
+    ) in written(published)
+    two_rows(tmp_path, *disagreeing(100, 10, 0), seen=[1, 3, 5, 6])
+    assert "4 of the 100 test messages (3 of them spam) stand verbatim" in written(tmp_path)
+    # four of the ten messages that the variant misses were seen in training
+    assert cells(written(tmp_path))[1]["Test acc on the 96 unseen"] == "93.75%"
+
+
+def test_leakage_in_the_real_collection(tmp_path, shared):
+    archive = shared / "data/sms+spam+collection.zip"
+    with zipfile.ZipFile(archive) as packed, packed.open("SMSSpamCollection") as member:
+        everything = pd.read_csv(member, sep="\t", header=None, names=["Label", "Text"])
+    spam = everything[everything["Label"] == "spam"]
+    ham = everything[everything["Label"] == "ham"].sample(len(spam), random_state=123)
+    frame = pd.concat([ham, spam]).sample(frac=1, random_state=123).reset_index(drop=True)
+    frame = frame.sample(frac=1, random_state=123).reset_index(drop=True)
+    frame["Label"] = frame["Label"].map({"ham": 0, "spam": 1})
+    two_rows(tmp_path, *disagreeing(300, 1, 0))
+    splits = {"train": frame[:1045], "validation": frame[1045:1194], "test": frame[1194:]}
+    for split, part in splits.items():
+        write_split(tmp_path / f"data/{split}.csv", part["Label"].tolist(), part["Text"].tolist())
+    labels = splits["test"]["Label"].to_numpy()
+    for row in written_rows(tmp_path):
+        synthetic_runs.write_run(tmp_path, row, 100, labels, np.ones(300, bool))
+    assert "36 of the 300 test messages (29 of them spam) stand verbatim" in written(tmp_path)
+    assert "3 more stand in the validation set." in written(tmp_path)
+    assert "always answering spam would be right on 53" in written(tmp_path)
+
+
+def test_without_leakage_there_is_no_column_for_it(tmp_path):
+    two_rows(tmp_path, *disagreeing(100, 10, 0))
+    assert "No test message stands verbatim in the training set." in written(tmp_path)
+    assert not any("unseen" in heading for heading in cells(written(tmp_path))[0])
+
+
+def test_when_every_message_was_seen_nothing_is_left_to_measure(tmp_path):
+    two_rows(tmp_path, *disagreeing(20, 2, 0), seen=range(20))
+    assert "no test message is left that training has not seen" in written(tmp_path)
+    assert results_csv(tmp_path)[0]["unseen_test_accuracy"] == ""
+
+
+def test_messages_that_stand_in_the_validation_set_are_counted_apart(tmp_path):
+    two_rows(tmp_path, *disagreeing(100, 10, 0), seen=[1])
+    texts = ["message 1, with a comma", "message 2, with a comma", "message 4, with a comma"]
+    write_split(tmp_path / "data/validation.csv", [0, 1, 0], texts)
+    assert "\n- 2 more stand in the validation set." in written(tmp_path)
+
+
+def test_a_text_that_looks_like_a_missing_value_is_a_text(tmp_path):
+    two_rows(tmp_path, *disagreeing(2, 1, 0))
+    write_split(tmp_path / "data/test.csv", [0, 1], ["NA", "1.0"])
+    assert "1 of the 2 test messages (0 of them spam)" in written(tmp_path)
+
+
+def test_the_majority_class(tmp_path):
+    two_rows(tmp_path, *disagreeing(100, 1, 0))
+    assert "always answering spam would be right on 50.00%" in written(tmp_path)
+    labels = 1 * (np.arange(100) % 4 == 0)
+    write_split(tmp_path / "data/test.csv", labels.tolist(), list(map(str, range(100))))
+    for row in written_rows(tmp_path):
+        synthetic_runs.write_run(tmp_path, row, 100, labels, np.ones(100, bool))
+    assert "always answering ham would be right on 75.00%" in written(tmp_path)
+
+
+def test_rows_that_a_guess_would_match_are_named(tmp_path):
+    two_rows(tmp_path, *disagreeing(100, 45, 0))
+    assert "right on 50.00%. Not clearly above that: variant.\n" in written(tmp_path)
+    two_rows(tmp_path, *disagreeing(100, 45, 45))
+    assert "right on 50.00%. Not clearly above that: all rows.\n" in written(tmp_path)
+
+
+def test_devices(tmp_path):
+    two_rows(tmp_path, *disagreeing(20, 1, 0), threads=2, device="a CPU", precision="float32")
+    assert "- Device: a CPU, float32, 2 threads." in written(tmp_path)
+    two_rows(tmp_path, *disagreeing(20, 1, 0), per_row={"variant": {"device": "a GPU"}})
+    assert (
+        "Devices differ, so training times do not compare across them: NVIDIA H200, tf32, 1 thread"
+        " (baseline); a GPU, tf32, 1 thread (variant)."
+    ) in written(tmp_path)
+
+
+def test_a_shared_device(tmp_path):
+    two_rows(tmp_path, *disagreeing(20, 1, 0))
+    assert "Other jobs" not in written(tmp_path)
+    two_rows(tmp_path, *disagreeing(20, 1, 0), per_row={"variant": {"shared_device": True}})
+    assert "Other jobs ran on the device while variant trained; read its time" in written(tmp_path)
+    two_rows(tmp_path, *disagreeing(20, 1, 0), shared_device=True)
+    assert "while all rows trained; read their times" in written(tmp_path)
+
+
+def test_whether_times_reuse_frozen_computation(tmp_path):
+    two_rows(tmp_path, *disagreeing(20, 1, 0), changed={"trainable_layers": "all"})
+    assert "reused by every epoch (baseline)" in written(tmp_path)
+    two_rows(tmp_path, *disagreeing(20, 1, 0))
+    assert "reused by every epoch (all rows)" in written(tmp_path)
+    assert "Published times" not in written(tmp_path)
+    two_rows(tmp_path, *disagreeing(20, 1, 0), trunk_time_seconds=0.0)
+    assert "frozen" not in written(tmp_path)
+
+
+def test_standins_are_named_above_the_table(tmp_path):
+    two_rows(tmp_path, *disagreeing(20, 1, 0), notes=["Stand-in data: generated."])
+    before = written(tmp_path).partition("|")[0]
+    assert "> **Stand-in data: generated.**" in before
+
+
+# --- table.csv
+
+
+def results_csv(folder):
+    return list(csv.DictReader(table.comma_separated(load(folder)).splitlines()))
+
+
+def test_numbers_to_compute_with(published):
+    line = results_csv(published)[7]
+    assert (line["row"], line["id"], line["context_tokens"]) == ("8", "full-context", "1024")
+    assert float(line["test_accuracy"]) == pytest.approx(0.7833, abs=1e-4)
+    assert float(line["test_accuracy_low"]) < 0.7833 < float(line["test_accuracy_high"])
+    assert line["test_accuracy_sd"] == ""
+    assert (line["training_time_seconds"], line["device"]) == ("23.4", "NVIDIA H200")
+    assert (line["published_test_accuracy"], line["published_device"]) == ("0.7833", "V100")
+    assert line["learning_rate"] == "5e-05" and line["shared_device"] == "false"
+
+
+def test_the_training_interval_counts_whole_batches(published):
+    first = load(published).rows[0]
+    assert load(published).evaluated(first, "train") == 1040
+    assert load(published).evaluated(first, "validation") == 149
+
+
+def test_rows_without_published_numbers_leave_them_empty(tmp_path):
+    two_rows(tmp_path, *disagreeing(20, 1, 0))
+    line = results_csv(tmp_path)[0]
+    assert all(line[key] == "" for key in line if key.startswith("published_"))
+
+
+def test_an_option_that_no_row_sets_has_no_column(published, tmp_path):
+    options = settings.defaults().keys() - {"micro_batch"}
+    assert options and not options & results_csv(published)[0].keys()
+    two_rows(tmp_path, *disagreeing(20, 1, 0), changed={"causal_mask": False, "lora_rank": 8})
+    first, second = results_csv(tmp_path)
+    assert options & first.keys() == {"causal_mask"}
+    assert (first["causal_mask"], second["causal_mask"]) == ("True", "False")
+    two_rows(tmp_path, *disagreeing(20, 1, 0), changed={"trainable_layers": "lora", "lora_rank": 4})
+    first, second = results_csv(tmp_path)
+    assert options & first.keys() == {"lora_rank"}
+    assert (first["lora_rank"], second["lora_rank"]) == ("8", "4")
+
+
+# --- errors.csv
+
+
+def errors_csv(folder):
+    return list(csv.DictReader(misclassified.comma_separated(load(folder)).splitlines()))
+
+
+def test_errors_name_what_each_row_predicted(tmp_path):
+    two_rows(tmp_path, *disagreeing(100, 2, 1), seen=[1])
+    first, second, third = errors_csv(tmp_path)
+    assert first == {
+        "index": "0",
+        "text": "message 0, with a comma",
+        "label": "ham",
+        "in_training": "false",
+        "rows_wrong": "1",
+        "predicted_baseline": "ham",
+        "predicted_variant": "spam",
+    }
+    assert (second["label"], second["in_training"], second["predicted_variant"]) == (
+        *("spam", "true", "ham"),
+    )
+    assert (third["predicted_baseline"], third["predicted_variant"]) == ("spam", "ham")
+
+
+def test_errors_with_several_seeds_give_shares_and_the_most_missed_first(tmp_path):
+    baseline, variant = disagreeing(100, 1, 0, seeds=4)
+    baseline[0, 50] = False
+    two_rows(tmp_path, baseline, variant)
+    lines = errors_csv(tmp_path)
+    assert [(line["index"], line["rows_wrong"]) for line in lines] == [
+        ("0", "1.00"),
+        ("50", "0.25"),
+    ]
+    assert lines[1]["predicted_baseline"] == "ham 0.75" and lines[1]["predicted_variant"] == "ham"
+
+
+def test_no_errors_leave_a_heading(tmp_path):
+    two_rows(tmp_path, *disagreeing(10, 0, 0))
+    assert errors_csv(tmp_path) == []
+    assert misclassified.comma_separated(load(tmp_path)).startswith("index,text,label,")
+
+
+# --- programs, and what they refuse
+
+
+def test_the_programs_write_their_files(published, tmp_path):
+    outputs = tmp_path / "table.md", tmp_path / "table.csv"
+    done = program(published, "table", "--markdown", outputs[0], "--csv", outputs[1])
+    assert done.returncode == 0, done.stderr
+    assert outputs[0].read_text() == written(published)
+    assert outputs[1].read_text() == table.comma_separated(load(published))
+    done = program(published, "misclassified", "--output", tmp_path / "errors.csv")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "errors.csv").read_text() == misclassified.comma_separated(load(published))
+
+
+def test_a_mistake_is_one_message_and_leaves_no_file(tmp_path):
+    two_rows(tmp_path, *disagreeing(10, 1, 0))
+    (tmp_path / "runs/variant/seed-100/predictions.csv").unlink()
+    output = tmp_path / "out"
+    done = program(tmp_path, "table", "--markdown", output / "t.md", "--csv", output / "t.csv")
+    assert done.returncode == 1 and not output.exists()
+    assert "predictions.csv cannot be read: No such file" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def edit_metrics(folder, **changes):
+    path = folder / "runs/variant/seed-100/metrics.json"
+    metrics = json.loads(path.read_text()) | changes
+    path.write_text(json.dumps({key: value for key, value in metrics.items() if value is not None}))
+
+
+def edit_predictions(folder, old, new):
+    path = folder / "runs/variant/seed-100/predictions.csv"
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+
+
+@pytest.mark.parametrize(
+    ("damage", "expected"),
+    [
+        (lambda f: (f / "study.json").unlink(), "study.json cannot be read"),
+        (lambda f: (f / "study.json").write_text("{"), "study.json is not what it should be"),
+        (
+            lambda f: (f / "study.json").write_text("{}"),
+            "study.json is not.*required field `title`",
+        ),
+        (lambda f: (f / "data/train.csv").unlink(), "train.csv does not exist"),
+        (lambda f: (f / "data/test.csv").write_text("a,b\n1,2\n"), "test.csv"),
+        (lambda f: (f / "data/test.csv").write_text("Label,Text\n"), "test.csv holds no messages"),
+        (lambda f: edit_metrics(f, row="other"), "is of row other, seed 100; expected row variant"),
+        (lambda f: edit_metrics(f, seed=7), "seed 7; expected row variant, seed 100"),
+        (lambda f: edit_metrics(f, device=None), "metrics.json is not.*required field `device`"),
+        (
+            lambda f: edit_metrics(f, accuracy={"train": 1}),
+            "metrics.json is not.*required field `validation`",
+        ),
+        (
+            lambda f: edit_metrics(f, accuracy={"train": 1, "validation": 1, "test": 0.5}),
+            "accuracy: test is 0.5, but predictions.csv beside it gives 0.900000",
+        ),
+        (lambda f: edit_predictions(f, "test,3,", "train,3,"), "has 9 test messages; expected"),
+        (lambda f: edit_predictions(f, "test,3,", "test,4,"), "each index from 0 to 9"),
+        (lambda f: edit_predictions(f, "test,3,1", "test,3,0"), "labels of the test messages"),
+        (lambda f: edit_predictions(f, "predicted", "guess"), "predictions.csv is not what"),
+        (lambda f: edit_predictions(f, "test,3,1,1", "test,3,1,2"), "allowed: 0 to 1"),
+        (lambda f: edit_predictions(f, "test,3,1,1", "test,3,1,-1"), "allowed: 0 to 1"),
+        (lambda f: (f / "rows/variant.json").unlink(), "rows/variant.json cannot be read"),
+        (lambda f: (f / "data/tokens.safetensors").unlink(), "tokens.safetensors is no file of"),
+    ],
+)
+def test_files_that_do_not_belong_are_refused(tmp_path, damage, expected):
+    two_rows(tmp_path, *disagreeing(10, 1, 0))
+    damage(tmp_path)
+    with pytest.raises(UserError, match=expected):
+        load(tmp_path)
+
+
+def test_a_run_of_other_settings_than_the_row_has_now_is_refused(tmp_path):
+    two_rows(tmp_path, *disagreeing(10, 1, 0), changed={"epochs": 6})
+    path = tmp_path / "rows/variant.json"
+    load(tmp_path)
+    row = settings.read(path)
+    for changes in (
+        {"weights": "random"},
+        {"context_length": 7},
+        {"training": msgspec.structs.replace(row.training, epochs=7)},
+        {"training": msgspec.structs.replace(row.training, micro_batch=4)},
+    ):
+        files.write_json(path, msgspec.structs.replace(row, **changes))
+        with pytest.raises(UserError, match=r"is of other settings than rows/variant\.json; run"):
+            load(tmp_path)
+    files.write_json(path, row)
+    assert load(tmp_path).row("variant").settings == row
+
+
+# --- study.json
+
+
+def test_study_json_says_what_is_a_standin():
+    made = configuration()
+    pretrain = {"steps": 1, "batch_size": 1, "learning_rate": 0.1, "seed": 1}
+    shape = {"n_layer": 1, "n_head": 1, "n_embd": 8, "n_positions": 1024}
+    made["dataset"] = {"generated": {"messages": 100, "seed": 1}, "split": made["dataset"]["split"]}
+    made["models"] |= {
+        "gpt2-small (124M)": {"pretrain": pretrain, **shape},
+        "unused": {"pretrain": pretrain, **shape},
+    }
+    notes = config.parse(made).outline.notes
+    assert len(notes) == 2
+    assert "generated, not the SMS Spam Collection" in notes[0]
+    assert "gpt2-small (124M) was pretrained by this workflow" in notes[1]
+    assert config.parse(configuration()).outline.notes == ()
+
+
+def test_study_json_names_models_from_folders(tmp_path):
+    made = configuration()
+    shape = {"n_layer": 1, "n_head": 1, "n_embd": 8, "n_positions": 1024, "vocab_size": 50257}
+    (tmp_path / "config.json").write_text(json.dumps(shape))
+    (tmp_path / "model.safetensors").touch()
+    made["models"]["gpt2-medium (355M)"] = {"path": str(tmp_path)}
+    (note,) = config.parse(made).outline.notes
+    assert "gpt2-medium (355M) was read from a folder" in note
+
+
+def test_study_json_and_rows_survive_the_round_trip(published):
+    read = load(published)
+    parsed = config.parse(configuration())
+    assert [row.settings for row in read.rows] == [row.settings for row in parsed.rows]
+    assert list(read.rows[0].settings.compared())[:5] == list(table.COLUMNS)
+    assert read.rows[0].published.validation == 0.9933
+    assert [question.claim for question in read.questions][-2:] == [None, "worse"]
+
+
+# --- pages for the report
+
+
+def test_a_page_shows_tables_and_runs_no_html(tmp_path):
+    two_rows(tmp_path, *disagreeing(10, 1, 0))
+    shown = page.page(written(tmp_path) + "\n<script>alert(1)</script>\n")
+    assert "<title>Finetuning ablations of GPT-2 on the SMS Spam Collection</title>" in shown
+    assert "<th>Model</th>" in shown and "<td>gpt2-small (124M)</td>" in shown
+    assert "<script" not in shown and "http" not in shown

@@ -1,0 +1,257 @@
+"""What a model reads of each message, against the recipe's padded inputs written out plainly."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ablations.data import tokens
+from ablations.data.sequences import Sequences, sequences
+from ablations.data.split import SPLITS
+from ablations.errors import UserError
+from ablations.study.settings import Input
+
+PADDING = 9
+POSITIONS = 10
+
+Splits = dict[str, list[list[int]]]
+
+
+def of_ids(splits: Splits) -> tokens.Tokens:
+    about = tokens.About(
+        tokenizer="digits",
+        vocab_size=10,
+        padding_id=PADDING,
+        classes=("a", "b"),
+        dataset_sha256="0" * 64,
+        splits=SPLITS,
+    )
+    ids = {name: [np.array(ids, np.int32) for ids in found] for name, found in splits.items()}
+    labels = {name: np.zeros(len(found), np.int64) for name, found in splits.items()}
+    return tokens.Tokens(about, ids, labels)
+
+
+def the_same_in_every_split(*messages: list[int]) -> Splits:
+    return {name: list(messages) for name in SPLITS}
+
+
+def read(splits: Splits, **options: Any) -> dict[str, Sequences]:
+    defaults = {"trainable_token": "last", "context_length": "longest_training_example"}
+    return sequences(of_ids(splits), Input(**(defaults | {"n_positions": POSITIONS} | options)))
+
+
+def listed(found: Sequences) -> list[list[int]]:
+    """The distinct sequences, each as a list."""
+    return [part.tolist() for part in np.split(found.ids, found.offsets[1:-1])]
+
+
+def by_message(found: Sequences) -> list[list[int]]:
+    """Each message's sequence."""
+    distinct = listed(found)
+    return [distinct[number] for number in found.of_message]
+
+
+@dataclass(frozen=True)
+class Plain:
+    """The recipe's words: an input, which position of it is classified, and what is cut off it."""
+
+    input: list[int]
+    position: int
+
+    @classmethod
+    def of(cls, message: list[int], length: int | None, token: str) -> "Plain":
+        """With this context length; None for no padding."""
+        padded = message if length is None else (message + [PADDING] * length)[:length]
+        position = {
+            "last": len(padded) - 1,
+            "first": 0,
+            "flexible": (min(len(message), len(padded)) or len(padded)) - 1,
+        }[token]
+        return cls(padded, position)
+
+    def read(self, causal: bool, averaged: bool) -> list[int]:
+        """All of it, where any output that counts depends on all of it."""
+        return self.input[: self.position + 1] if causal and not averaged else self.input
+
+
+# few different ids, so that messages repeat and begin alike; the padding's too
+ids = st.integers(0, 2) | st.just(PADDING)
+CONTEXTS = ["longest_training_example", "model_context_length", 1, 3, POSITIONS, "variable"]
+
+
+@st.composite
+def questions(draw: st.DrawFn) -> tuple[Splits, dict[str, Any]]:
+    """Messages, and settings that the configuration's door lets through."""
+    context = draw(st.sampled_from(CONTEXTS))
+    averaged = draw(st.booleans())
+    token = draw(st.sampled_from(["last", "first"] + ["flexible"] * (not averaged)))
+    # without padding: none empty, none cut; with the longest's length: none of training is cut
+    shortest = 1 if context == "variable" else 0
+    longest = POSITIONS if isinstance(context, str) else POSITIONS + 5
+    message = st.lists(ids, min_size=shortest, max_size=longest)
+    splits = draw(
+        st.fixed_dictionaries({name: st.lists(message, min_size=1, max_size=8) for name in SPLITS})
+    )
+    return splits, {
+        "trainable_token": token,
+        "context_length": context,
+        "causal_mask": draw(st.booleans()),
+        "average_embeddings": averaged,
+    }
+
+
+def length_of(splits: Splits, context: str | int) -> int | None:
+    lengths = {
+        "longest_training_example": max(1, *(len(message) for message in splits["train"])),
+        "model_context_length": POSITIONS,
+        "variable": None,
+    }
+    return lengths[context] if isinstance(context, str) else context
+
+
+@settings(max_examples=300, deadline=None)
+@given(questions())
+def test_a_message_is_read_as_the_recipe_says(question):
+    splits, options = question
+    found = read(splits, **options)
+    assert found.keys() == set(SPLITS)
+    length = length_of(splits, options["context_length"])
+    for name in SPLITS:
+        expected = [
+            Plain.of(message, length, options["trainable_token"]) for message in splits[name]
+        ]
+        causal, averaged = options["causal_mask"], options["average_embeddings"]
+        assert by_message(found[name]) == [each.read(causal, averaged) for each in expected]
+        positions = found[name].positions
+        if averaged:
+            assert positions is None
+        else:
+            assert positions.tolist() == [each.position for each in expected]
+            if causal:  # what a causal model's one output needs ends with it
+                own = found[name].lengths[found[name].of_message]
+                assert positions.tolist() == (own - 1).tolist()
+
+
+@settings(max_examples=200, deadline=None)
+@given(questions())
+def test_equal_sequences_stand_once_in_the_order_of_their_first_message(question):
+    splits, options = question
+    for found in read(splits, **options).values():
+        sequences, of_message = by_message(found), found.of_message.tolist()
+        distinct = list(map(list, dict.fromkeys(map(tuple, sequences))))
+        assert listed(found) == distinct and len(found) == len(distinct)
+        assert of_message == [distinct.index(sequence) for sequence in sequences]
+        assert found.lengths.tolist() == list(map(len, distinct))
+        assert found.offsets[0] == 0 and found.offsets[-1] == len(found.ids)
+        assert (found.ids.dtype, found.offsets.dtype) == (np.int32, np.int64)
+        assert found.of_message.dtype == np.int64
+
+
+@settings(max_examples=200, deadline=None)
+@given(questions(), st.data())
+def test_the_checksum_depends_on_the_distinct_sequences_alone(question, data):
+    """Not on the settings that made them, who reads them or at which position."""
+    splits, options = question
+    _, other = data.draw(questions())
+    if other["context_length"] in ("variable", "longest_training_example"):  # may refuse these
+        other["context_length"] = options["context_length"]
+    for found, another in zip(
+        read(splits, **options).values(), read(splits, **other).values(), strict=True
+    ):
+        assert (found.sha256 == another.sha256) == (listed(found) == listed(another))
+        assert found.distinct().sha256 == found.sha256
+
+
+@settings(max_examples=50, deadline=None)
+@given(questions())
+def test_distinct_is_one_message_for_each_sequence(question):
+    splits, options = question
+    for found in read(splits, **options).values():
+        assert by_message(found.distinct()) == listed(found)
+        assert found.distinct().positions is None
+
+
+def test_messages_that_stand_twice_or_begin_alike_are_computed_once():
+    splits = the_same_in_every_split([1, 2, 3], [1, 0], [1, 2, 3], [2])
+    train = read(splits)["train"]
+    assert listed(train) == [[1, 2, 3], [1, 0, 9], [2, 9, 9]]
+    assert train.of_message.tolist() == [0, 1, 0, 2]
+    first = read(splits, trainable_token="first")["train"]
+    assert listed(first) == [[1], [2]] and first.of_message.tolist() == [0, 0, 0, 1]
+    # the same input under another position is the same sequence where all of it is read
+    whole = read(splits, trainable_token="flexible", causal_mask=False)["train"]
+    assert listed(whole) == listed(train) and whole.positions.tolist() == [2, 1, 2, 0]
+    assert whole.sha256 == train.sha256
+
+
+@pytest.mark.parametrize(
+    ("options", "expected", "position"),
+    [
+        ({"trainable_token": "last"}, [9, 9, 9], 2),
+        ({"trainable_token": "first"}, [9], 0),
+        ({"trainable_token": "flexible"}, [9, 9, 9], 2),
+        ({"trainable_token": "flexible", "causal_mask": False}, [9, 9, 9], 2),
+        ({"trainable_token": "first", "average_embeddings": True}, [9, 9, 9], None),
+    ],
+)
+def test_an_empty_message_is_read_as_its_padding(options, expected, position):
+    found = read(the_same_in_every_split([], [1, 2, 3]), **options)["test"]
+    assert by_message(found)[0] == expected
+    assert position == (None if found.positions is None else found.positions[0])
+
+
+def test_messages_of_no_token_at_all_are_read_as_one_of_padding():
+    found = read(the_same_in_every_split([], []))["train"]
+    assert listed(found) == [[9]] and found.of_message.tolist() == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("options", "expected", "position"),
+    [
+        ({"trainable_token": "last"}, [1, 2], 1),
+        ({"trainable_token": "first"}, [1], 0),
+        ({"trainable_token": "flexible"}, [1, 2], 1),
+        ({"trainable_token": "first", "causal_mask": False}, [1, 2], 0),
+        ({"average_embeddings": True}, [1, 2], None),
+    ],
+)
+def test_a_message_longer_than_the_context_is_cut(options, expected, position):
+    found = read(the_same_in_every_split([1, 2, 3, 0]), context_length=2, **options)["test"]
+    assert by_message(found) == [expected]
+    assert position == (None if found.positions is None else found.positions[0])
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.lists(ids, min_size=1, max_size=POSITIONS), min_size=1, max_size=8))
+def test_without_padding_the_last_token_is_the_flexible_one_with_it(messages):
+    splits = the_same_in_every_split(*messages)
+    variable = read(splits, context_length="variable")["train"]
+    for same in (
+        read(splits, context_length="variable", trainable_token="flexible")["train"],
+        read(splits, trainable_token="flexible")["train"],
+    ):
+        assert same.sha256 == variable.sha256
+        assert same.positions.tolist() == variable.positions.tolist()
+        assert same.of_message.tolist() == variable.of_message.tolist()
+
+
+@pytest.mark.parametrize("split", SPLITS)
+@pytest.mark.parametrize(("message", "tokens"), [([], 0), ([1] * (POSITIONS + 1), POSITIONS + 1)])
+def test_variable_refuses_an_empty_or_too_long_message_by_split_and_line(split, message, tokens):
+    splits = the_same_in_every_split([1], [2, 3])
+    splits[split].append(message)
+    expected = (
+        f"variable: message 3 of {split}.csv has {tokens} tokens; allowed .* 1 to {POSITIONS}"
+    )
+    with pytest.raises(UserError, match=expected):
+        read(splits, context_length="variable")
+    if tokens:  # with padding it is cut
+        assert read(splits, context_length=POSITIONS)
+
+
+def test_more_tokens_than_positions_are_refused_before_anything_is_read():
+    with pytest.raises(UserError, match="the longest training message has 11 tokens, but the mod"):
+        read(the_same_in_every_split([1] * (POSITIONS + 1)))

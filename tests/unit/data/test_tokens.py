@@ -1,0 +1,260 @@
+"""Tokens: what the encodings do to a text, what the file keeps, how long a context is."""
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors import safe_open
+
+from ablations.data import tokens
+from ablations.data.encode import byte_encoding, encode, gpt2_encoding
+from ablations.data.split import SPLITS, write_split
+from ablations.errors import UserError
+from ablations.files import sha256, write_json
+from commands import environment, program
+
+AWKWARD = ["", " ", "<|endoftext|>", "a<|endoftext|>\0b\t\n", "🙂ü", "x" * 100_000, "\n" * 300_000]
+
+CLASSES = ("even", "odd", "neither")
+
+
+def write_data(folder: Path, **texts: list[str]) -> None:
+    """Three splits; those not named hold one message. Labels alternate."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / "classes.json", CLASSES)
+    (folder / "collection.tsv").write_text("the collection\n")
+    for split in SPLITS:
+        messages = texts.get(split, ["hello"])
+        write_split(folder / f"{split}.csv", [i % 2 for i in range(len(messages))], messages)
+
+
+def run_encode(folder: Path, *options: object, **environment: str):
+    return program(
+        "data.encode", *options, "--data-dir", folder, "--collection", folder / "collection.tsv",
+        "--output", folder / "tokens.safetensors", **environment,
+    )  # fmt: skip
+
+
+def of_ids(*train: list[int]) -> tokens.Tokens:
+    """Tokens with these training messages and padding 256."""
+    ids = {split: [np.array(message, np.int32) for message in train] for split in SPLITS}
+    labels = {split: np.zeros(len(train), np.int64) for split in SPLITS}
+    return tokens.Tokens(about(), ids, labels)
+
+
+def about() -> tokens.About:
+    """As the byte encoding has it."""
+    return tokens.About(
+        tokenizer="bytes",
+        vocab_size=257,
+        padding_id=256,
+        classes=CLASSES,
+        dataset_sha256="0" * 64,
+        splits=SPLITS,
+    )
+
+
+def described(found: tokens.Tokens) -> tuple[str, int, int]:
+    return found.about.tokenizer, found.about.vocab_size, found.about.padding_id
+
+
+messages = st.lists(st.lists(st.integers(0, 255), max_size=12), min_size=1, max_size=8)
+
+
+@pytest.fixture(scope="module")
+def gpt2(shared):
+    return gpt2_encoding(shared / "data" / "gpt2-bpe")
+
+
+# --- encodings
+
+
+@given(st.text())
+@settings(max_examples=200, deadline=None)
+def test_bytes_are_the_texts_own(text):
+    (ids,) = encode(byte_encoding(), [text])
+    assert ids.tolist() == list(text.encode())
+
+
+@pytest.mark.parametrize("text", AWKWARD)
+def test_awkward_texts_as_bytes(text):
+    (ids,) = encode(byte_encoding(), [text])
+    assert ids.tolist() == list(text.encode())
+
+
+def test_gpt2_ids_decode_to_the_text_and_hold_no_special_token(gpt2):
+    @given(st.text())
+    @settings(max_examples=200, deadline=None)
+    def check(text):
+        (ids,) = encode(gpt2, [text])
+        assert gpt2.decode(ids.tolist()) == text
+        assert gpt2.eot_token not in ids
+
+    check()
+    for text in AWKWARD:
+        (ids,) = encode(gpt2, [text])
+        assert gpt2.decode(ids.tolist()) == text
+        assert gpt2.eot_token not in ids
+
+
+def test_gpt2_ids_are_gpt2s(gpt2):
+    """Ids that transformers' GPT-2 tokenizer gives for these texts."""
+    assert gpt2.n_vocab == 50257 and gpt2.eot_token == 50256
+    (ids,) = encode(gpt2, ["Hello, world!"])
+    assert ids.tolist() == [15496, 11, 995, 0]
+    assert ids.dtype == np.int32
+
+
+# --- the program
+
+
+def test_real_collection_has_120_tokens_in_its_longest_training_message(shared, tmp_path):
+    with zipfile.ZipFile(shared / "data/sms+spam+collection.zip") as archive:
+        (tmp_path / "collection.tsv").write_bytes(archive.read("SMSSpamCollection"))
+    program(
+        "data.split", "--collection", tmp_path / "collection.tsv", "--train", 0.7,
+        "--validation", 0.1, "--seed", 123, "--output-dir", tmp_path,
+    )  # fmt: skip
+    vocabulary = shared / "data" / "gpt2-bpe"
+    done = run_encode(tmp_path, "--tokenizer", "gpt2", "--vocabulary-dir", vocabulary)
+    assert done.returncode == 0, done.stderr
+    read = tokens.read(tmp_path / "tokens.safetensors")
+    assert [len(read.ids[split]) for split in SPLITS] == [1045, 149, 300]
+    assert read.context_tokens("longest_training_example", 1024) == 120
+    assert described(read) == ("gpt2", 50257, 50256)
+    assert read.about.classes == ("ham", "spam")
+    expected = "7d039a24a6083ed9ef0f806ebad56bbb976e3aeb8de05669173bfdc4996c239d"
+    assert read.about.dataset_sha256 == expected
+
+
+def test_file_holds_every_message_and_the_same_bytes_each_time(tmp_path):
+    write_data(tmp_path, train=AWKWARD, test=["only"])
+    written = set()
+    for seed in "123":  # of Python's hashes; the file's own hash maps are seeded by the system
+        done = run_encode(tmp_path, "--tokenizer", "bytes", PYTHONHASHSEED=seed)
+        assert done.returncode == 0, done.stderr
+        written.add((tmp_path / "tokens.safetensors").read_bytes())
+    assert len(written) == 1
+    read = tokens.read(tmp_path / "tokens.safetensors")
+    assert [bytes(ids.tolist()).decode() for ids in read.ids["train"]] == AWKWARD
+    assert read.labels["train"].tolist() == [i % 2 for i in range(len(AWKWARD))]
+    assert [len(read.ids[split]) for split in SPLITS] == [len(AWKWARD), 1, 1]
+    assert read.about.dataset_sha256 == sha256(tmp_path / "collection.tsv")
+    assert described(read) == ("bytes", 257, 256)
+    assert (read.about.classes, read.about.splits) == (CLASSES, SPLITS)
+    assert tokens.read_about(tmp_path / "tokens.safetensors") == read.about
+    with safe_open(tmp_path / "tokens.safetensors", framework="numpy") as file:
+        assert sorted(file.keys()) == sorted(
+            f"{split}.{part}" for split in SPLITS for part in ("ids", "labels", "offsets")
+        )
+
+
+def test_a_stale_cache_of_tiktoken_is_not_read(shared, tmp_path):
+    """tiktoken would cache local files by name, and read them from there when they change."""
+    write_data(tmp_path)
+    cache, vocabulary = tmp_path / "cache", tmp_path / "vocabulary"
+    vocabulary.mkdir()
+    for name in ("vocab.bpe", "encoder.json"):
+        content = (shared / "data" / "gpt2-bpe" / name).read_bytes()
+        (vocabulary / name).write_bytes(content)
+    options = ("--tokenizer", "gpt2", "--vocabulary-dir", vocabulary)
+    extra = {"TIKTOKEN_CACHE_DIR": str(cache), "TMPDIR": str(tmp_path)}
+    assert run_encode(tmp_path, *options, **extra).returncode == 0
+    assert not cache.exists() and not (tmp_path / "data-gym-cache").exists()
+    (tmp_path / "tokens.safetensors").unlink()
+
+    (vocabulary / "encoder.json").write_text('{"a": 0}')
+    done = run_encode(tmp_path, *options, **extra)
+    assert done.returncode == 1
+    assert "encoder.json are not GPT-2's vocabulary" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "tokens.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (("--tokenizer", "gpt2"), "needs --vocabulary-dir"),
+        (("--tokenizer", "gpt2", "--vocabulary-dir", "nowhere"), "nowhere/vocab.bpe"),
+    ],
+)
+def test_missing_vocabulary_is_a_message(tmp_path, options, expected):
+    write_data(tmp_path)
+    done = run_encode(tmp_path, *options)
+    assert done.returncode == 1
+    assert expected in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("file", "expected"),
+    [("test.csv", "test.csv does not exist"), ("classes.json", "classes.json cannot be read: No")],
+)
+def test_missing_split_or_list_of_classes_is_a_message(tmp_path, file, expected):
+    write_data(tmp_path)
+    (tmp_path / file).unlink()
+    done = run_encode(tmp_path, "--tokenizer", "bytes")
+    assert done.returncode == 1
+    assert expected in done.stderr and "Traceback" not in done.stderr
+    assert not (tmp_path / "tokens.safetensors").exists()
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no safetensors", b"\x02\0\0\0\0\0\0\0{}"])
+def test_reading_anything_else_is_a_message(tmp_path, content):
+    path = tmp_path / "tokens.safetensors"
+    if content is not None:
+        path.write_bytes(content)
+    for read in (tokens.read, tokens.read_about):
+        with pytest.raises(UserError, match="is no file of tokens"):
+            read(path)
+
+
+def test_reading_imports_neither_torch_nor_what_only_encoding_needs():
+    unwanted = "{'torch', 'tiktoken', 'pandas', 'ablations.data.split', 'ablations.data.encode'}"
+    code = f"import sys, ablations.data.tokens; sys.exit(str({unwanted} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True)
+    assert done.stderr.decode().strip() == "set()"
+
+
+# --- the file, and lengths of context
+
+
+@given(messages)
+@settings(max_examples=100, deadline=None)
+def test_file_gives_back_what_was_written(tmp_path_factory, train):
+    path = tmp_path_factory.getbasetemp() / "tokens.safetensors"
+    tokens.write(path, of_ids(*train))
+    read = tokens.read(path)
+    for split in SPLITS:
+        assert [ids.tolist() for ids in read.ids[split]] == train
+        assert read.labels[split].tolist() == [0] * len(train)
+    assert read.about == about()
+
+
+@given(messages)
+@settings(max_examples=100, deadline=None)
+def test_context_lengths(train):
+    read = of_ids(*train)
+    longest = max(1, max(map(len, train)))
+    assert read.context_tokens("longest_training_example", 12) == longest
+    assert read.context_tokens("model_context_length", 12) == 12
+    assert read.context_tokens(12, 12) == 12
+    assert read.context_tokens(1, 12) == 1
+    if all(train):
+        assert read.context_tokens("variable", 12) == longest
+
+
+@pytest.mark.parametrize(
+    ("context_length", "found"),
+    [(7, "context_length: 7,"), ("longest_training_example", "message has 9 tokens")],
+)
+def test_more_tokens_than_positions_are_refused(context_length, found):
+    with pytest.raises(UserError) as caught:
+        of_ids([1] * 9, [2]).context_tokens(context_length, 6)
+    assert found in str(caught.value)
+    assert "the model has 6 positions" in str(caught.value)
+    assert "a number up to 6" in str(caught.value)

@@ -1,0 +1,306 @@
+"""Which code a program depends on, and that the library's packages know only those above them."""
+
+import ast
+import shutil
+import subprocess
+import sys
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+from ablations import code
+from commands import environment
+
+GROUND = ("cli", "errors", "files", "code", "download")
+STAGES = ("study", "data", "machine", "model", "training", "answers")
+
+LIBRARY = code.LIBRARY
+MODULES = sorted(path.relative_to(LIBRARY).as_posix() for path in LIBRARY.rglob("*.py"))
+
+
+def is_program(path: str) -> bool:
+    return '__name__ == "__main__"' in (LIBRARY / path).read_text(encoding="utf-8")
+
+
+PROGRAMS = [path.removesuffix(".py").replace("/", ".") for path in filter(is_program, MODULES)]
+
+
+class Library:
+    """A library in a folder of its own, to be changed."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folder = folder
+        monkeypatch.setattr(code, "LIBRARY", folder)
+
+    def sha256(self, program: str) -> str:
+        """As in a new process, which knows of no earlier content."""
+        forget()
+        return code.sha256(program)
+
+    def sha256_of_all(self) -> dict[str, str]:
+        forget()
+        return {program: code.sha256(program) for program in PROGRAMS}
+
+    def append(self, path: str, text: str) -> None:
+        with (self.folder / path).open("a", encoding="utf-8") as file:
+            file.write(text)
+
+    def replace(self, path: str, old: str, new: str) -> None:
+        before = (self.folder / path).read_text(encoding="utf-8")
+        assert old in before
+        (self.folder / path).write_text(before.replace(old, new, 1), encoding="utf-8")
+
+
+def forget() -> None:
+    for remembered in (code._imported, code._meaning, code._tree):
+        remembered.cache_clear()
+
+
+@pytest.fixture
+def copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Library:
+    """A copy of the library at another depth."""
+    folder = tmp_path / "some" / "where" / "ablations"
+    shutil.copytree(LIBRARY, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    return Library(folder, monkeypatch)
+
+
+SMALL = {
+    "__init__.py": '"""All."""\n',
+    "ground.py": "NUMBER = 1\n",
+    "unused.py": "import ablations.stage.program\n",
+    "stage/__init__.py": "",
+    "stage/program.py": '''"""A program."""
+
+import numpy
+from ablations.stage import direct
+from ablations.other.nested import VALUE
+
+
+class Documented:
+    """What it is."""
+
+    field = 1
+
+    async def wait(self):
+        """How long."""
+        return self.field
+
+
+def main():
+    """Runs.
+
+    At length.
+    """
+    import ablations.stage.late as later  # within a function
+
+    return later, direct, VALUE, "not a docstring"
+''',
+    "stage/program.toml": "a = 1\n",
+    "stage/program.txt": "not of the kinds that ship\n",
+    "stage/direct.py": "from ablations import ground\n\nwords = ground.NUMBER\n",
+    "stage/direct.css": "p {}\n",
+    "stage/late.py": "if True:\n    from ablations.stage.behind import thing\n",
+    "stage/behind.py": "def thing():\n    return 1\n",
+    "stage/sibling.py": "from ablations.stage import program\n",
+    "stage/sibling.toml": "b = 2\n",
+    "other/__init__.py": "",
+    "other/nested/__init__.py": "VALUE = 3\n",
+    "other/nested/alone.py": "VALUE = 4\n",
+}
+READ = {
+    *("__init__.py", "ground.py", "stage/__init__.py", "stage/program.py", "stage/program.toml"),
+    *("stage/direct.py", "stage/direct.css", "stage/late.py", "stage/behind.py"),
+    *("other/__init__.py", "other/nested/__init__.py"),
+}
+
+
+@pytest.fixture
+def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Library:
+    folder = tmp_path / "ablations"
+    for path, text in SMALL.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(text)
+    return Library(folder, monkeypatch)
+
+
+# --- what counts as a change
+
+
+def test_a_program_depends_on_what_it_imports_directly_or_not_and_on_its_data(small):
+    small.sha256("stage.program")
+    found = {path.relative_to(small.folder).as_posix() for path in code.files("stage.program")}
+    assert found == READ
+
+
+@pytest.mark.parametrize("path", SMALL)
+def test_a_change_of_code_counts_where_the_program_imports_it_and_nowhere_else(small, path):
+    before = small.sha256("stage.program")
+    small.append(path, "\nadded = 1\n")
+    assert (small.sha256("stage.program") != before) == (path in READ)
+
+
+@pytest.mark.parametrize(
+    ("path", "old", "new"),
+    [
+        ("stage/program.py", '"""A program."""', '"""Another text."""'),
+        ("stage/program.py", '"""A program."""\n', ""),
+        ("stage/program.py", '    """What it is."""\n', ""),
+        ("stage/program.py", '"""How long."""', '"""How\n\n        very long."""'),
+        ("stage/program.py", "    At length.\n", "    At great length.\n"),
+        ("stage/program.py", "  # within a function", ""),
+        ("stage/program.py", "\n\nclass", "\n\n\n\n# more\n\nclass"),
+        ("stage/program.py", "later, direct, VALUE, ", "(\n        later),\\\n    direct, VALUE, "),
+        ("stage/direct.py", "from", '"""Now with one."""\n\nfrom'),
+        ("stage/behind.py", "    return 1", '    """Now with one."""\n    return 1  # one'),
+        ("__init__.py", '"""All."""', "# nothing"),
+    ],
+)
+def test_a_comment_a_docstring_or_a_blank_line_changes_nothing(small, path, old, new):
+    before = small.sha256("stage.program")
+    small.replace(path, old, new)
+    ast.parse((small.folder / path).read_text())
+    assert small.sha256("stage.program") == before
+
+
+@pytest.mark.parametrize(
+    ("path", "old", "new"),
+    [
+        ("stage/program.py", "field = 1", "field = 2"),
+        ("stage/program.py", '"not a docstring"', '"nor this"'),
+        ("stage/program.py", "return self.field", "return -self.field"),
+        ("stage/program.py", "import numpy", "import torch as numpy"),
+        ("stage/direct.py", "words = ground.NUMBER", "words = -ground.NUMBER"),
+        ("stage/behind.py", "return 1", "return 1.0"),
+        ("stage/program.toml", "a = 1", "a = 1  # one"),
+    ],
+)
+def test_another_number_word_operator_or_import_is_a_change(small, path, old, new):
+    before = small.sha256("stage.program")
+    small.replace(path, old, new)
+    assert small.sha256("stage.program") != before
+
+
+def test_a_module_that_is_imported_from_now_on_counts_from_now_on(small):
+    before = small.sha256("stage.program")
+    small.append("stage/behind.py", "\nfrom ablations.other.nested import alone\n")
+    imported = small.sha256("stage.program")
+    small.append("other/nested/alone.py", "\nVALUE = 5\n")
+    assert len({before, imported, small.sha256("stage.program")}) == 3
+
+
+def test_code_that_moves_to_another_module_is_a_change(small):
+    before = small.sha256("stage.program")
+    (small.folder / "stage/behind.py").rename(small.folder / "stage/moved.py")
+    small.replace("stage/late.py", "stage.behind", "stage.moved")
+    assert small.sha256("stage.program") != before
+
+
+def test_a_program_that_does_not_exist_has_no_code(small):
+    with pytest.raises(FileNotFoundError):
+        small.sha256("stage.nowhere")
+
+
+# --- the library itself
+
+
+def test_a_copy_of_the_library_is_the_same_code(copied, monkeypatch):
+    assert len(PROGRAMS) >= 10
+    copies = copied.sha256_of_all()
+    assert len(set(copies.values())) == len(PROGRAMS)
+    monkeypatch.setattr(code, "LIBRARY", LIBRARY)
+    assert copied.sha256_of_all() == copies
+
+
+def test_comments_and_docstrings_of_every_module_change_no_program(copied):
+    before = copied.sha256_of_all()
+    for path in MODULES:
+        copied.replace(path, '"""', '"""In other words: ')
+        copied.append(path, "\n\n# the end\n")
+    assert copied.sha256_of_all() == before
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_modules_that_a_program_does_not_import_change_nothing_for_it(copied, program):
+    before = copied.sha256(program)
+    counted = {path.relative_to(copied.folder).as_posix() for path in code.files(program)}
+    for path in set(MODULES) - counted:
+        copied.append(path, "\nADDED = 1\n")
+    assert copied.sha256(program) == before
+    copied.append(min(counted), "\nADDED = 1\n")
+    assert copied.sha256(program) != before
+
+
+@pytest.mark.parametrize(
+    ("path", "changes", "leaves"),
+    [
+        ("data/generate.toml", {"data.generate"}, set(PROGRAMS) - {"data.generate"}),
+        ("answers/figures.py", {"answers.figures"}, {"training.run", "training.trunk"}),
+        ("training/loop.py", {"training.run"}, {"training.trunk", "model.pretrain", "data.split"}),
+        ("model/gpt2.py", {"training.run", "training.trunk", "model.pretrain"}, {"data.encode"}),
+        ("study/settings.py", {"training.run", "training.trunk"}, {"data.split", "data.fetch"}),
+        ("files.py", set(PROGRAMS), set()),
+    ],
+)
+def test_an_edit_makes_stale_what_it_should_and_nothing_else(copied, path, changes, leaves):
+    before = copied.sha256_of_all()
+    copied.append(path, "\nADDED = 1\n" if path.endswith(".py") else "\n# added\n")
+    after = copied.sha256_of_all()
+    changed = {program for program in PROGRAMS if after[program] != before[program]}
+    assert changes <= changed and not leaves & changed
+
+
+@pytest.mark.parametrize(
+    "program", ["training.run", "training.trunk", "model.fetch", "data.encode"]
+)
+def test_what_python_imports_is_among_the_files(program):
+    """Python is asked which of the library's files it ran, the packages' own among them."""
+    script = (
+        f"import sys, ablations.{program};"
+        "print(*(m.__file__ for n, m in sys.modules.items() if n.split('.')[0] == 'ablations'))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment(), capture_output=True, text=True
+    )
+    imported = set(map(Path, done.stdout.split()))
+    assert LIBRARY.joinpath(*program.split(".")).with_suffix(".py") in imported, done.stderr
+    assert imported <= set(code.files(program))
+
+
+# --- who may know whom
+
+
+def rank(path: str) -> int:
+    """0 for the ground, then the stages in order; the library's own __init__.py is before all."""
+    first = path.split("/")[0].removesuffix(".py")
+    if first == "__init__":
+        return -1
+    return 0 if first in GROUND else 1 + STAGES.index(first)
+
+
+def imported(path: str) -> list[str]:
+    return sorted(item.relative_to(LIBRARY).as_posix() for item in code._imported(LIBRARY / path))
+
+
+def test_every_module_is_of_the_ground_or_of_a_stage():
+    first = {path.split("/")[0].removesuffix(".py") for path in MODULES}
+    assert first == {"__init__", *GROUND, *STAGES}
+
+
+@pytest.mark.parametrize("path", MODULES)
+def test_a_module_imports_only_its_own_package_and_those_above_it(path):
+    below = [other for other in imported(path) if rank(other) > rank(path)]
+    assert not below, f"{path} imports {', '.join(below)}, which is below it"
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    """Within functions either. Raises CycleError, which names the circle."""
+    order = list(TopologicalSorter({path: imported(path) for path in MODULES}).static_order())
+    assert sorted(order) == MODULES
+
+
+@pytest.mark.parametrize("path", MODULES)
+def test_no_import_is_relative(path):
+    """Of such the checksum would not know."""
+    tree = ast.parse((LIBRARY / path).read_text(encoding="utf-8"))
+    assert not [n for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.level]

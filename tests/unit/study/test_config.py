@@ -1,0 +1,609 @@
+"""config.yaml at the door: every mistake is one clear message, every good file typed values."""
+
+import copy
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec import structs
+
+from ablations.files import as_json
+from ablations.study.config import ConfigError, parse
+from ablations.study.models import Folder, Recipe, slug
+
+ROOT = Path(__file__).parents[3]
+DEFAULT = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
+
+Path_ = tuple[Any, ...]  # the keys that lead to a node; in a list, an entry's id or its number
+
+
+def default() -> dict[str, Any]:
+    return copy.deepcopy(DEFAULT)
+
+
+def reach(config: Any, path: Path_) -> tuple[Any, Any]:
+    """The list or mapping that holds the last key of a path, and that key or number."""
+    for depth, key in enumerate(path):
+        if isinstance(config, list) and isinstance(key, str):
+            key = next(i for i, entry in enumerate(config) if entry["id"] == key)
+        if depth == len(path) - 1:
+            return config, key
+        config = config[key]
+    raise AssertionError("no path")
+
+
+def changed(path: Path_, value: Any) -> dict[str, Any]:
+    """The default configuration with one node replaced, or added."""
+    config = default()
+    parent, key = reach(config, path)
+    parent[key] = value
+    return config
+
+
+def without(path: Path_) -> dict[str, Any]:
+    """The default configuration with one node removed."""
+    config = default()
+    parent, key = reach(config, path)
+    del parent[key]
+    return config
+
+
+def message(config: object) -> str:
+    with pytest.raises(ConfigError) as caught:
+        parse(config)
+    text = str(caught.value)
+    assert text and "Traceback" not in text
+    return text
+
+
+SMALL = "gpt2-small (124M)"
+
+# What is wrong; where, and with what; what the message must name: key, row, value, what is allowed.
+MISTAKES = {
+    "unknown key": (
+        ("row",),
+        [],
+        ["unknown key 'row'", "did you mean rows?", "allowed: ", "comparisons", "seeds"],
+    ),
+    "unknown row key": (
+        ("rows", "first-token", "trainable_tokens"),
+        "first",
+        ["rows: first-token: ", "'trainable_tokens'", "did you mean trainable_token?", "weights"],
+    ),
+    "unknown training key": (
+        ("training", "learnig_rate"),
+        1e-4,
+        ["training: ", "'learnig_rate'", "did you mean learning_rate?", "weight_decay"],
+    ),
+    "unknown model key": (
+        ("models", SMALL, "heads"),
+        12,
+        [f"models: {SMALL}: ", "'heads'", "allowed: ", "n_head", "revision"],
+    ),
+    "misspelt weights": (
+        ("rows", "baseline", "weights"),
+        "pretraind",
+        ["rows: baseline: weights: 'pretraind'", "did you mean pretrained?", "pretrained, random"],
+    ),
+    "truth value for weights": (
+        ("rows", "baseline", "weights"),
+        True,
+        ["rows: baseline: weights: True", "allowed: pretrained, random"],
+    ),
+    "misspelt token": (
+        ("rows", "first-token", "trainable_token"),
+        "frist",
+        ["rows: first-token: trainable_token: 'frist'", "did you mean first?", "last, first"],
+    ),
+    "misspelt layers": (
+        ("rows", "all-layers", "trainable_layers"),
+        "everything",
+        [
+            "rows: all-layers: trainable_layers: 'everything'",
+            "allowed: last_layer, last_block, last_two_blocks, all",
+        ],
+    ),
+    "misspelt context length": (
+        ("rows", "full-context", "context_length"),
+        "model_context",
+        [
+            "rows: full-context: context_length: 'model_context'",
+            "allowed: longest_training_example, model_context_length or a number of tokens",
+        ],
+    ),
+    "context length of nothing": (
+        ("rows", "full-context", "context_length"),
+        None,
+        [
+            "rows: full-context: context_length: None",
+            "allowed: longest_training_example, model_context_length or a number of tokens",
+        ],
+    ),
+    "context length of zero": (
+        ("rows", "full-context", "context_length"),
+        0,
+        ["rows: full-context: context_length: 0 is out of range", "allowed: at least 1"],
+    ),
+    "context length beyond the positions": (
+        ("rows", "full-context", "context_length"),
+        1025,
+        ["rows: full-context: context_length: 1025", "allowed: at most 1024", SMALL],
+    ),
+    "context length beyond the positions, as 1025.0": (
+        ("rows", "full-context", "context_length"),
+        1025.0,
+        ["rows: full-context: context_length: 1025", "allowed: at most 1024", SMALL],
+    ),
+    "unknown model": (
+        ("rows", "medium", "model"),
+        "gpt2-medium",
+        ["rows: medium: model: 'gpt2-medium'", "did you mean gpt2-medium (355M)?", SMALL],
+    ),
+    "wrong type of epochs": (
+        ("training", "epochs"),
+        "five",
+        ["training: epochs: 'five'", "allowed: a whole number"],
+    ),
+    "fraction of an epoch": (
+        ("rows", "first-token", "epochs"),
+        2.5,
+        ["rows: first-token: epochs: 2.5", "allowed: a whole number"],
+    ),
+    "zero epochs": (
+        ("rows", "first-token", "epochs"),
+        0,
+        ["rows: first-token: epochs: 0 is out of range", "allowed: at least 1"],
+    ),
+    "truth value for a number": (
+        ("training", "batch_size"),
+        True,
+        ["training: batch_size: True", "allowed: a whole number"],
+    ),
+    "a learning rate that YAML reads as a text": (
+        ("training", "learning_rate"),
+        "5e-5",
+        ["training: learning_rate: '5e-5'", "allowed: a finite number", "such as 5.0e-5"],
+    ),
+    "negative learning rate": (
+        ("rows", "large", "learning_rate"),
+        -1e-4,
+        ["rows: large: learning_rate: -0.0001 is out of range", "allowed: more than 0"],
+    ),
+    "NaN": (
+        ("training", "weight_decay"),
+        math.nan,
+        ["training: weight_decay: nan", "allowed: a finite number"],
+    ),
+    "infinity": (
+        ("rows", "large", "learning_rate"),
+        math.inf,
+        ["rows: large: learning_rate: inf", "allowed: a finite number"],
+    ),
+    "misspelt precision": (
+        ("training", "precision"),
+        "float16",
+        ["training: precision: 'float16'", "allowed: auto, float32, tf32, bfloat16"],
+    ),
+    "duplicate row id": (
+        ("rows", "medium", "id"),
+        "large",
+        ["rows: large: the id stands 2 times", "an id of its own"],
+    ),
+    "malformed row id": (
+        ("rows", "medium", "id"),
+        "Medium Model",
+        ["rows: Medium Model: id: 'Medium Model'", "allowed: small letters, digits and dashes"],
+    ),
+    "number as row id": (
+        ("rows", "medium", "id"),
+        5,
+        ["rows: 5: id: 5", "allowed: small letters, digits and dashes"],
+    ),
+    "line break in a row id": (
+        ("rows", "medium", "id"),
+        "medium\n",
+        [r"id: 'medium\n'", "allowed: small letters, digits and dashes"],
+    ),
+    "row id too long for a file name": (
+        ("rows", "medium", "id"),
+        "m" * 300,
+        ["rows: mmm", "id: 'mmm", "300 characters", "allowed: at most 100"],
+    ),
+    "no baseline": (
+        ("rows", "baseline", "id"),
+        "base",
+        ["rows: no row has the id baseline", "found: base, first-token"],
+    ),
+    "row that is no mapping": (
+        ("rows", 2),
+        "last-layer",
+        ["rows: [2]: 'last-layer'", "allowed: a mapping"],
+    ),
+    "no rows": (("rows",), [], ["rows: [] is empty", "at least 1 is needed"]),
+    "rows of nothing": (("rows",), None, ["rows: None", "allowed: a list"]),
+    "published accuracy in per cent": (
+        ("rows", "large", "published", "test"),
+        96.67,
+        ["rows: large: published: test: 96.67 is out of range", "at least 0 and at most 1"],
+    ),
+    "no seeds": (("seeds",), [], ["seeds: [] is empty", "at least 1"]),
+    "a seed twice": (("seeds",), [123, 7, 123.0], ["seeds: [123, 7, 123.0]", "twice", "once"]),
+    "negative seed": (("seeds",), [-1], ["seeds: [0]: -1 is out of range", "at least 0"]),
+    "unknown tokenizer": (
+        ("tokenizer",),
+        "bert",
+        ["tokenizer: 'bert'", "allowed: gpt2, bytes"],
+    ),
+    "nothing left to test": (
+        ("dataset", "split", "train"),
+        0.9,
+        ["dataset: split: train 0.9 and validation 0.1", "allowed: a sum below 1"],
+    ),
+    "no URL": (
+        ("dataset", "urls"),
+        ["ftp://example.org/sms.zip"],
+        ["dataset: urls: [0]: 'ftp://example.org/sms.zip'", "allowed: a URL", "https://"],
+    ),
+    "short checksum": (
+        ("dataset", "sha256"),
+        "1587ea43",
+        ["dataset: sha256: '1587ea43'", "allowed: 64 hexadecimal digits"],
+    ),
+    "repository with a path trick": (
+        ("models", SMALL, "repo"),
+        "../../etc",
+        [f"models: {SMALL}: repo: '../../etc'", "allowed: the name of a hub repository"],
+    ),
+    "heads that do not divide the width": (
+        ("models", SMALL, "n_head"),
+        11,
+        [f"models: {SMALL}: n_embd: 768", "allowed: a multiple of n_head, which is 11"],
+    ),
+    "model without letters": (
+        ("models", "../"),
+        DEFAULT["models"][SMALL],
+        ["models: '../'", "no letter or digit"],
+    ),
+    "model name that is a number": (
+        ("models", 124),
+        DEFAULT["models"][SMALL],
+        ["models: 124", "allowed: a text on one line, in quotes"],
+    ),
+    "line break in a model name": (
+        ("models", "a\nb"),
+        DEFAULT["models"][SMALL],
+        [r"models: 'a\nb'", "allowed: a text on one line"],
+    ),
+    "models that share file names": (
+        ("models", "GPT2-Small 124M"),
+        DEFAULT["models"][SMALL],
+        [f"models: '{SMALL}' and 'GPT2-Small 124M'", "another name"],
+    ),
+    "folder that does not exist": (
+        ("models", "mine"),
+        {"path": "no/such/folder"},
+        ["models: mine: path: no/such/folder", "config.json", "model.safetensors"],
+    ),
+    "comparison naming no row": (
+        ("comparisons", "medium-model", "variant"),
+        "meduim",
+        ["comparisons: medium-model: variant: ", "'meduim'", "did you mean medium?", "first-token"],
+    ),
+    "comparison of a row with itself": (
+        ("comparisons", "medium-model", "variant"),
+        "baseline",
+        ["comparisons: medium-model: ", "both baseline", "two rows"],
+    ),
+    "misspelt claim": (
+        ("comparisons", "medium-model", "claim"),
+        "equal",
+        ["comparisons: medium-model: claim: 'equal'", "allowed: better, worse, similar"],
+    ),
+    "duplicate comparison id": (
+        ("comparisons", "medium-model", "id"),
+        "large-model",
+        ["comparisons: large-model: the id stands 2 times", "one of its own"],
+    ),
+    "question left empty": (
+        ("comparisons", "medium-model", "question"),
+        "",
+        ["comparisons: medium-model: question: '' is empty"],
+    ),
+}
+
+
+@pytest.mark.parametrize("path, value, named", MISTAKES.values(), ids=MISTAKES)
+def test_mistake(path: Path_, value: Any, named: list[str]) -> None:
+    text = message(changed(path, value))
+    assert len(text.splitlines()) == 1, text
+    for part in named:
+        assert part in text
+
+
+@pytest.mark.parametrize(
+    "path, named",
+    [
+        (("seeds",), ["the configuration: missing key seeds"]),
+        (("dataset", "split"), ["dataset: missing key split"]),
+        (("training", "precision"), ["training: missing key precision"]),
+        (("models", SMALL, "revision"), [f"models: {SMALL}: missing key revision"]),
+        (("rows", "first-token", "id"), ["rows: [1]: missing key id"]),
+        (("rows", "baseline", "weights"), ["rows: baseline: weights is missing", "context_length"]),
+        (("comparisons", "full-context", "variant"), ["full-context: missing key variant"]),
+    ],
+)
+def test_missing_key(path: Path_, named: list[str]) -> None:
+    text = message(without(path))
+    assert len(text.splitlines()) == 1, text
+    for part in named:
+        assert part in text
+
+
+@pytest.mark.parametrize("config", [None, [], "rows", 1, True, {}])
+def test_a_file_that_is_no_configuration(config: object) -> None:
+    assert message(config).startswith("the configuration: ")
+
+
+def test_every_mistake_is_told_once() -> None:
+    config = changed(("rows", "medium", "weights"), "rnadom")
+    config["training"] |= {"epochs": 0, "precision": "double"}
+    del config["dataset"]["urls"], config["dataset"]["sha256"]
+    text = message(config)
+    assert len(text.splitlines()) == 4
+    for part in ("rows: medium", "epochs: 0", "'double'", "missing key urls and sha256"):
+        assert text.count(part) == 1
+
+
+# --- folder models
+
+
+def folder(path: Path, config_json: str | None) -> dict[str, Any]:
+    path.mkdir()
+    (path / "model.safetensors").write_bytes(b"")  # its content is the checkpoint reader's business
+    if config_json is not None:
+        (path / "config.json").write_text(config_json)
+    return changed(("models", "mine"), {"path": str(path)})
+
+
+NANO = {"n_layer": 2, "n_head": 2, "n_embd": 8, "n_positions": 64, "vocab_size": 50257}
+
+
+def test_folder_model_takes_its_dimensions_from_config_json(tmp_path: Path) -> None:
+    config = folder(tmp_path / "nano", json.dumps(NANO | {"model_type": "gpt2"}))
+    config["rows"].append({"id": "mine", "model": "mine", "context_length": 64})
+    row = parse(config).row("mine")
+    assert row.settings.weights == "pretrained"
+    assert row.model.folder == Folder(path=str(tmp_path / "nano"))
+    assert msgspec.to_builtins(row.settings.dimensions) == NANO
+    assert str(tmp_path) not in as_json(row.settings)
+
+    config["rows"][-1]["context_length"] = 65
+    assert "rows: mine: context_length: 65" in message(config)
+
+
+@pytest.mark.parametrize(
+    "config_json, named",
+    [
+        (None, ["holds no config.json", "expected a folder"]),
+        ("", ["is not readable JSON"]),
+        ("{", ["is not readable JSON"]),
+        ("[" * 100_000, ["is not readable JSON"]),
+        ("[12, 12]", ["[12, 12]", "expected keys n_layer"]),
+        ("{}", ["n_layer: None", "vocab_size: None", "allowed: a whole number above 0"]),
+        (json.dumps(NANO | {"n_layer": "2"}), ["n_layer: '2'", "allowed: a whole number"]),
+        (json.dumps(NANO | {"n_layer": 2.5}), ["n_layer: 2.5", "allowed: a whole number"]),
+        (json.dumps(NANO | {"n_layer": True}), ["n_layer: True", "allowed: a whole number"]),
+        (json.dumps(NANO | {"n_layer": math.inf}), ["n_layer: inf", "allowed: a whole number"]),
+        (json.dumps(NANO | {"n_head": 0}), ["n_head: 0", "allowed: a whole number above 0"]),
+        (json.dumps(NANO | {"n_head": 3}), ["n_embd: 8", "multiple of n_head, which is 3"]),
+        (json.dumps(NANO | {"vocab_size": 257}), ["vocab_size: 257", "gpt2", "50257"]),
+    ],
+)
+def test_malformed_folder_model(tmp_path: Path, config_json: str | None, named: list[str]) -> None:
+    text = message(folder(tmp_path / "nano", config_json))
+    assert f"models: mine: path: {tmp_path / 'nano'}" in text
+    for part in named:
+        assert part in text
+
+
+@pytest.mark.parametrize("path", ["a\0b", "x" * 5000, "config.yaml"])
+def test_folder_model_with_an_impossible_path(path: str) -> None:
+    assert "holds no config.json" in message(changed(("models", "mine"), {"path": path}))
+
+
+# --- good configurations
+
+
+def test_the_default_configuration() -> None:
+    study = parse(DEFAULT)
+    assert [row.id for row in study.rows] == [row["id"] for row in DEFAULT["rows"]]
+    assert all(model.hub for model in study.models.values())
+    assert study.row("large").published.test == 0.9667
+    clean = study.questions[6]
+    assert (clean.baseline, clean.variant, clean.claim) == (
+        "all-layers",
+        "random-weights",
+        None,
+    )
+
+
+@pytest.mark.parametrize("position", range(len(DEFAULT["rows"])))
+def test_rows_inherit_from_the_baseline_wherever_it_stands(position: int) -> None:
+    config = default()
+    baseline = config["rows"].pop(0)
+    config["rows"].insert(position, baseline | {"epochs": 7, "learning_rate": 1e-4})
+    config["rows"].append({"id": "plain"})
+    study = parse(config)
+    assert study.rows[position].id == "baseline"
+    plain, large = study.row("plain"), study.row("large")
+    assert plain.published is None
+    assert plain.settings == structs.replace(study.row("baseline").settings, row="plain")
+    assert (
+        large.settings.weights,
+        large.settings.training.epochs,
+        large.settings.training.learning_rate,
+    ) == (
+        "pretrained",
+        7,
+        1e-4,
+    )
+    assert large.model.name == "gpt2-large (774M)"
+
+
+def test_a_row_overrides_training_for_itself_alone() -> None:
+    study = parse(changed(("rows", "medium", "epochs"), 9))
+    assert study.row("medium").settings.training.epochs == 9
+    assert {row.settings.training.epochs for row in study.rows if row.id != "medium"} == {5}
+
+
+def test_models_that_the_workflow_pretrains() -> None:
+    pretrain = {"steps": 10, "batch_size": 8, "learning_rate": 1, "seed": 1.0}
+    size = {"n_layer": 2.0, "n_head": 2, "n_embd": 8, "n_positions": 64}
+    config = changed(("models", "nano"), {"pretrain": pretrain, **size})
+    config["tokenizer"] = "bytes"
+    config["dataset"] = {
+        "generated": {"messages": 40, "seed": 1},
+        "split": {"train": 0.7, "validation": 0.1, "seed": 1},
+    }
+    model = parse(config).models["nano"]
+    assert model.pretrain
+    assert model.pretrain.pretrain == Recipe(steps=10, batch_size=8, learning_rate=1.0, seed=1)
+    assert (model.dimensions.n_layer, model.dimensions.vocab_size) == (2, 257)
+
+
+def test_two_rows_with_equal_settings_may_be_compared() -> None:
+    """A control: two runs of the same settings must show no difference."""
+    config = default()
+    config["rows"].append({"id": "control"})
+    config["comparisons"] = [
+        {"id": "control", "question": "None?", "baseline": "baseline", "variant": "control"}
+    ]
+    assert parse(config).questions[0].variant == "control"
+
+
+def respelt(node: Any, draw: Any) -> Any:
+    """The same configuration with keys in another order and whole numbers as fractions."""
+    if isinstance(node, dict):
+        keys = draw(st.permutations(list(node)))
+        return {key: respelt(node[key], draw) for key in keys}
+    if isinstance(node, list):
+        return [respelt(value, draw) for value in node]
+    if type(node) is int and draw(st.booleans()):
+        return float(node)
+    return int(node) if isinstance(node, float) and node.is_integer() else node
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.data())
+def test_spelling_does_not_matter(data: st.DataObject) -> None:
+    study, other = parse(default()), parse(respelt(default(), data.draw))
+    assert other.seeds == study.seeds and all(type(seed) is int for seed in other.seeds)
+    for row in study.rows:
+        # the bytes of the row file, on which a rerun depends
+        assert as_json(other.row(row.id).settings) == as_json(row.settings)
+    assert (other.dataset, other.questions) == (study.dataset, study.questions)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(max_size=30))
+def test_a_model_name_becomes_a_harmless_file_name(name: str) -> None:
+    found = slug(name)
+    assert all(c.isascii() and (c.isalnum() or c in ".-") for c in found)
+    assert not found.startswith((".", "-"))
+    assert slug(found) == found
+
+
+@pytest.mark.parametrize("id", ["../x", "a/b", "a b", "$(x)", "a;b", "-rf", ".", "", "ä", "a\0"])
+def test_row_ids_with_path_or_shell_tricks(id: str) -> None:
+    assert f"id: {id!r}" in message(changed(("rows", "medium", "id"), id))
+
+
+# --- anything at all
+
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.sampled_from([10**400, 8.0, "8", "1e-3", "baseline", "../x", "a\n", "."])
+    | st.floats()
+    | st.text(max_size=8)
+    | st.dates()
+)
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.text(max_size=5) | st.integers() | st.none(), inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["id", "path", "pretrain", "generated"]), inner)
+    ),
+    max_leaves=5,
+)
+
+
+def nodes(node: Any, path: Path_ = ()) -> list[Path_]:
+    items = (
+        node.items()
+        if isinstance(node, dict)
+        else enumerate(node)
+        if isinstance(node, list)
+        else []
+    )
+    return [path, *(found for key, value in items for found in nodes(value, (*path, key)))]
+
+
+def mutated(config: Any, data: st.DataObject) -> Any:
+    """The configuration with one node replaced, removed, doubled, or given a stray neighbour."""
+    path = data.draw(st.sampled_from(nodes(config)))
+    if not path:
+        return data.draw(VALUES)
+    parent = config
+    for key in path[:-1]:
+        parent = parent[key]
+    match data.draw(st.sampled_from(["replace", "replace", "remove", "double", "add"])):
+        case "replace":
+            parent[path[-1]] = data.draw(VALUES)
+        case "remove":
+            del parent[path[-1]]
+        case "double" if isinstance(parent, list):
+            parent.append(copy.deepcopy(parent[path[-1]]))
+        case _ if isinstance(parent, dict):
+            parent[data.draw(st.text(max_size=5) | st.integers())] = data.draw(VALUES)
+    return config
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_anything_is_either_accepted_or_refused_in_words(data: st.DataObject) -> None:
+    config: Any = default()
+    for _ in range(data.draw(st.integers(1, 3))):
+        config = mutated(config, data) if isinstance(config, dict | list) else config
+    before = copy.deepcopy(config)
+    try:
+        study = parse(config)
+    except ConfigError as error:
+        assert str(error).strip()
+    else:
+        for row in study.rows:
+            as_json(row.settings)
+    assert repr(config) == repr(before)  # repr, because NaN is not itself
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    where=st.sampled_from(
+        [(), ("dataset",), ("training",), ("models", SMALL), ("rows", "medium"), ("comparisons", 0)]
+    ),
+    key=st.text(min_size=1, max_size=12),
+)
+def test_any_unknown_key_is_named(where: Path_, key: str) -> None:
+    if not key.isidentifier() or key in json.dumps(DEFAULT) or key in ("mirror", "n_positions"):
+        key = f"{key}?"
+    text = message(changed((*where, key), 1))
+    assert f"unknown key {key!r}" in text
+    assert all(str(part) in text for part in where if part != 0)

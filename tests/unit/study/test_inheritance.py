@@ -1,0 +1,55 @@
+"""Which of several places decides an option: the row, else the baseline, else training, else none.
+
+An option may be left out everywhere; then it has its default.
+"""
+
+from typing import Any
+
+import pytest
+
+from ablations.study import config
+from ablations.study.settings import defaults
+from synthetic_runs import configuration
+
+# An option with a default, and three other values for it.
+OPTIONS: list[tuple[str, list[Any]]] = [
+    ("accumulation_steps", [2, 3, 4]),
+    ("ignore_index", [7, 8, 9]),
+    ("micro_batch", [1, 2, 4]),
+]
+OF_ROWS = [("causal_mask", False), ("average_embeddings", True)]
+
+
+def found(row: dict[str, Any], baseline: dict[str, Any], training: dict[str, Any]) -> Any:
+    """The settings of a row of a study in which these stand."""
+    made = configuration(comparisons=[])
+    made["training"] |= training
+    made["rows"] = [made["rows"][0] | baseline, {"id": "other", **row}]
+    return config.parse(made).row("other").settings
+
+
+@pytest.mark.parametrize(("name", "values"), OPTIONS, ids=str)
+def test_the_nearest_place_decides(name: str, values: list[Any]) -> None:
+    own, inherited, general = ({name: value} for value in values)
+
+    def option(*places: dict[str, Any]) -> Any:
+        return getattr(found(*places).training, name)
+
+    assert option(own, inherited, general) == values[0]
+    assert option({}, inherited, general) == values[1]
+    assert option({}, inherited, {}) == values[1]
+    assert option({}, {}, general) == values[2]
+    assert option({}, {}, {}) == defaults()[name]
+
+
+@pytest.mark.parametrize(("name", "value"), OF_ROWS)
+def test_a_row_takes_options_with_a_default_from_the_baseline_too(name: str, value: Any) -> None:
+    assert getattr(found({}, {name: value}, {}), name) == value
+    assert getattr(found({name: not value}, {name: value}, {}), name) != value
+    assert getattr(found({}, {}, {}), name) == defaults()[name]
+
+
+def test_a_row_takes_lora_s_options_from_the_baseline_too() -> None:
+    baseline = {"trainable_layers": "lora", "lora_rank": 3, "lora_alpha": 5}
+    inherited = found({}, baseline, {})
+    assert (inherited.lora_rank, inherited.lora_alpha) == (3, 5)

@@ -1,0 +1,41 @@
+"""The schema of config.yaml comes from the declarations, and says what editors need."""
+
+import json
+
+from ablations.study import schema, settings
+from ablations.study.settings import Choices, Training
+from commands import ROOT
+
+OPTIONS = (*settings.names(Choices), *settings.names(Training))
+
+
+def test_the_file_for_editors_is_what_the_declarations_give() -> None:
+    """If not: make schema."""
+    written = (ROOT / "workflow/schemas/config.schema.json").read_text(encoding="utf-8")
+    assert json.loads(written) == schema.schema()
+
+
+def test_a_row_may_set_every_option_and_the_schema_explains_each() -> None:
+    row = schema.schema()["$defs"]["Row"]["properties"]
+    assert row.keys() == {"id", "published", *OPTIONS}
+    assert all(row[option]["description"].endswith(".") for option in OPTIONS)
+
+
+def test_config_yaml_tells_of_every_option() -> None:
+    text = (ROOT / "config.yaml").read_text(encoding="utf-8")
+    assert [option for option in OPTIONS if f"{option}" not in text] == []
+
+
+def test_an_option_that_nobody_sets_leaves_row_files_as_they_are() -> None:
+    defaults = settings.defaults()
+    assert {"lora_rank", "accumulation_steps", "causal_mask"} <= defaults.keys()
+    training = Training(
+        epochs=1,
+        batch_size=1,
+        learning_rate=1.0,
+        weight_decay=0.0,
+        eval_every=1,
+        eval_batches=1,
+        precision="auto",
+    )
+    assert not json.loads(settings.files.as_json(training)).keys() & defaults.keys()

@@ -1,0 +1,264 @@
+"""The cache of hidden states: what is shared, what is computed again, what is refused."""
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from msgspec import structs
+from safetensors.torch import save_file
+
+import runs
+from ablations.data import tokens
+from ablations.data.sequences import Sequences, sequences
+from ablations.errors import UserError
+from ablations.machine import device
+from ablations.model import cut
+from ablations.model.gpt2 import Reading, checkpoint_tensors, pretrained_layers
+from ablations.study import settings
+from ablations.study.dimensions import Dimensions
+from ablations.training import hidden_states, inputs
+from ablations.training.hidden_states import Cache, Frozen, HiddenStates, frozen
+
+DIMENSIONS = Dimensions(n_layer=4, n_head=2, n_embd=8, n_positions=12, vocab_size=257)
+ROW: dict[str, Any] = {"weights": "pretrained", "layers": "last_block", "context_length": 12}
+MACHINE = device.current("float32", 1)
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    """Messages of many lengths, one of them twice; and a checkpoint."""
+    draw = np.random.default_rng(1)
+    ids = {
+        split: [draw.integers(0, 256, draw.integers(1, 12)).astype(np.int32) for _ in range(count)]
+        for split, count in {"train": 9, "validation": 3, "test": 4}.items()
+    }
+    ids["train"][6] = ids["train"][2]
+    runs.write_tokens(tmp_path, ids, {split: np.arange(len(i)) % 2 for split, i in ids.items()})
+    runs.write_checkpoint(tmp_path, DIMENSIONS)
+    return tmp_path
+
+
+def read(study: Path, **changes: Any) -> dict[str, Sequences]:
+    runs.row(study, dimensions=DIMENSIONS, **(ROW | changes))
+    row = settings.read(study / "row.json")
+    return sequences(tokens.read(study / "tokens.safetensors"), row.input)
+
+
+def trunk(study: Path, code: str = "code", sha256: str | None = "a", **changes: Any) -> Frozen:
+    runs.row(study, dimensions=DIMENSIONS, **(ROW | changes))
+    found = cut.trunk_settings(settings.read(study / "row.json"), seed=1)
+    assert found
+    causal = found.input.causal_mask
+    sha256 = sha256 if found.weights == "pretrained" else None
+    return frozen(DIMENSIONS, sha256, found.seed, causal, found.depth, code, MACHINE)
+
+
+def outputs(
+    study: Path, folder: str = "cache", cache_gb: float = 1, **changes: Any
+) -> dict[str, HiddenStates]:
+    layers, found = trunk(study, **changes), read(study, **changes)
+    pretrained = layers.checkpoint_sha256 is not None
+    weights = study / "checkpoint" if pretrained else None
+    return Cache(study / folder, cache_gb).outputs(layers, weights, found, MACHINE)
+
+
+def entries(study: Path, folder: str = "cache") -> set[Path]:
+    return {path for path in (study / folder).iterdir() if path.is_dir()}
+
+
+def same(ours: Mapping[str, HiddenStates], theirs: Mapping[str, HiddenStates]) -> bool:
+    return all(
+        torch.equal(ours[split].inputs.values[:], theirs[split].inputs.values[:]) for split in ours
+    )
+
+
+READINGS = [
+    {},
+    {"token": "flexible"},
+    {"token": "first"},
+    {"causal_mask": False},
+    {"context_length": "variable", "batch_size": 1, "causal_mask": False},
+    {"average_embeddings": True},
+]
+
+
+@pytest.mark.parametrize("changes", READINGS, ids=str)
+def test_hidden_states_are_the_trunk_s_outputs(study: Path, changes: dict[str, Any]) -> None:
+    """Of each message alone, with all its tokens."""
+    found, layers = (
+        outputs(study, **changes),
+        pretrained_layers(DIMENSIONS, study / "checkpoint", 0, DIMENSIONS.n_layer),
+    )
+    for split, wanted in read(study, **changes).items():
+        for message, number in enumerate(wanted.of_message):
+            ids = torch.from_numpy(wanted.ids[slice(*wanted.offsets[number : number + 2])])
+            with torch.no_grad():
+                expected = layers(ids[None].long(), Reading(changes.get("causal_mask", True)))
+            states, _ = found[split].inputs.read(torch.tensor([message]))
+            torch.testing.assert_close(states, expected)
+
+
+def test_messages_that_stand_twice_are_computed_once(study: Path) -> None:
+    found = outputs(study)["train"].inputs
+    assert len(found) == 9 and len(found.values) == 8
+    twice, _ = found.read(torch.tensor([2, 6]))
+    assert torch.equal(twice[0], twice[1])
+
+
+def test_a_second_trunk_reads_what_the_first_computed(study: Path) -> None:
+    first = outputs(study)
+    runs.write_checkpoint(study, DIMENSIONS, seed=4)  # would show if anything were computed again
+    assert same(outputs(study), first)
+
+
+def test_rows_that_read_the_same_share_it_without_being_told(study: Path) -> None:
+    """Flexible and unpadded messages are the same where nothing is cut, split by split."""
+    layer, block = (trunk(study, layers=layers) for layers in ("last_layer", "last_block"))
+    assert layer == block
+    outputs(study, token="flexible", context_length=11)
+    before = entries(study)
+    outputs(study, context_length="variable", batch_size=1)
+    assert entries(study) == before
+    outputs(study, token="flexible", context_length="longest_training_example")
+    assert len(entries(study) - before) < 3  # at least the training set's are shared
+
+
+def test_a_deeper_trunk_starts_from_a_shallower_one(study: Path) -> None:
+    expected = outputs(study, "other")
+    outputs(study, layers="last_two_blocks")
+    layers = pretrained_layers(DIMENSIONS, study / "checkpoint", 0, DIMENSIONS.n_layer + 2)
+    with torch.no_grad():
+        layers[0].token.weight.zero_()  # gone: only the last layer of the trunk is needed now
+    save_file(checkpoint_tensors(layers, DIMENSIONS), study / "checkpoint/model.safetensors")
+    assert same(outputs(study), expected)
+
+
+@pytest.mark.parametrize("deleted", [hidden_states.ARRAY, hidden_states.RECORD])
+def test_a_shallower_entry_that_a_peer_is_deleting_is_left_alone(study: Path, deleted: str) -> None:
+    expected = outputs(study, "other")
+    outputs(study, layers="last_two_blocks")
+    shallow = entries(study)
+    for entry in shallow:
+        (entry / deleted).unlink()
+    assert same(outputs(study), expected)
+    assert shallow < entries(study)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"weights": "random"},
+        {"token": "first"},
+        {"context_length": 7},
+        {"layers": "last_two_blocks"},
+        {"causal_mask": False},
+        {"code": "other code"},
+        {"sha256": "another checkpoint"},
+    ],
+    ids=str,
+)
+def test_what_the_hidden_states_depend_on_names_another_entry(
+    study: Path, changes: dict[str, Any]
+) -> None:
+    outputs(study)
+    before = entries(study)
+    code, sha256 = changes.pop("code", "code"), changes.pop("sha256", "a")
+    layers, found = trunk(study, code, sha256, **changes), read(study, **changes)
+    weights = study / "checkpoint" if layers.checkpoint_sha256 else None
+    Cache(study / "cache", 1).outputs(layers, weights, found, MACHINE)
+    assert len(entries(study) - before) == 3
+
+
+@pytest.mark.parametrize("field", Frozen.__struct_fields__)
+def test_nothing_that_decides_them_is_missing_in_an_entry_s_name(study: Path, field: str) -> None:
+    cache, found, layers = Cache(study / "cache", 1), read(study)["train"], trunk(study)
+    value = getattr(layers, field)
+    other = not value if isinstance(value, bool) else f"another {value}"
+    assert cache._entry(layers, found) != cache._entry(
+        structs.replace(layers, **{field: other}), found
+    )
+
+
+def test_other_threads_or_another_processor_are_part_of_what_decides_them(
+    study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They round, and take, otherwise."""
+    found = [trunk(study)]
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
+    found.append(trunk(study))
+    monkeypatch.setattr(device, "_processor", lambda: "CPU (another)")
+    found.append(trunk(study))
+    assert len(set(found)) == 3
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux says how much is mapped")
+def test_little_of_what_is_read_stays_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inputs, "KEPT_BYTES", 4 * 2**20)
+    states = np.random.default_rng(1).standard_normal((64, 1024, 256), dtype=np.float32)
+    np.save(tmp_path / "states.npy", states.reshape(-1, 256))  # 1 MiB a message
+
+    def mapped() -> int:
+        status = Path("/proc/self/status").read_text()
+        return int(status.split("RssFile:")[1].split()[0]) * 1024
+
+    before = mapped()
+    read = inputs.Mapped(tmp_path / "states.npy", 1024)
+    for _ in range(2):
+        for start in range(0, len(read), 8):
+            found = read[torch.arange(start, start + 8)]
+            assert torch.equal(found, torch.from_numpy(states[start : start + 8]))
+    assert mapped() - before < 20 * 2**20
+    assert torch.equal(read[:], torch.from_numpy(states))
+    assert mapped() - before >= 32 * 2**20  # or the measurement says nothing
+
+
+@pytest.mark.parametrize("damage", ["deleted", "half written"])
+def test_missing_bulk_is_computed_again(study: Path, damage: str) -> None:
+    expected = {split: each.inputs.values[:].clone() for split, each in outputs(study).items()}
+    for entry in entries(study):
+        if damage == "half written":  # what a job that was killed leaves behind
+            shutil.copytree(entry, entry.with_suffix(".partial"))
+        shutil.rmtree(entry)
+    again = outputs(study)
+    assert all(torch.equal(again[split].inputs.values[:], expected[split]) for split in expected)
+    assert not list((study / "cache").glob("*.partial"))
+
+
+def test_with_no_cache_they_last_for_the_run_that_reads_them(study: Path) -> None:
+    expected = outputs(study, "other")
+    found = outputs(study, cache_gb=0)
+    assert not entries(study)
+    assert same(found, expected)
+
+
+def test_the_least_recently_used_goes_first(study: Path) -> None:
+    by_length, sizes = {}, {}
+    for age, length in ((300, 5), (100, 6), (200, 7)):
+        before = entries(study) if by_length else set()
+        outputs(study, context_length=length)
+        by_length[length] = entries(study) - before
+        for entry in by_length[length]:
+            os.utime(entry, (1_000_000 - age, 1_000_000 - age))
+        files = [file for entry in by_length[length] for file in entry.iterdir()]
+        sizes[length] = sum(file.stat().st_size for file in files)
+    found = read(study, context_length=8).values()
+    room = sizes[6] + sum(4 * len(each.ids) * DIMENSIONS.n_embd for each in found) + 1000
+    outputs(study, context_length=8, cache_gb=room / 1e9)
+    kept = {length: [entry.exists() for entry in found] for length, found in by_length.items()}
+    assert kept == {5: [False] * 3, 6: [True] * 3, 7: [False] * 3}
+    assert len(entries(study)) == 6
+
+
+def test_hidden_states_beyond_the_limit_are_refused_with_the_numbers(study: Path) -> None:
+    with pytest.raises(UserError) as refused:
+        outputs(study, cache_gb=1e-7)
+    message = str(refused.value)
+    assert "0.0 GB" in message and "cache_gb: 1e-07" in message and "cache_gb: 0" in message
+    assert not entries(study)

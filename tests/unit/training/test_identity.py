@@ -1,0 +1,58 @@
+"""A saved state is gone on with by the very same run alone, whatever it is that differs."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+import runs
+from ablations.model.gpt2 import Layers, Reading
+from ablations.training import run
+from ablations.training.resume import State
+
+OTHER = ["seed", "checkpoint", "row", "tokens", "code"]
+
+
+def train(folder: Path, other: str = "") -> dict[str, object]:
+    """A run, the one thing changed that is named; what came out."""
+    runs.tokens_file(folder, seed=int(other == "tokens"))
+    runs.write_checkpoint(folder, seed=7 if other == "checkpoint" else 3)
+    runs.row(folder, weights="pretrained", epochs=2 if other == "row" else 3)
+    code = "edited" if other == "code" else "of code"
+    arguments = list(map(str, runs.arguments(folder, code=code)))[:-2]
+    if other == "seed":
+        arguments[arguments.index("--seed") + 1] = "124"
+    run.main(run.parser().parse_args(arguments))
+    return runs.results(folder / "run")
+
+
+@pytest.fixture
+def kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """States are saved after every update, and left as if the job died before its results."""
+    monkeypatch.setenv("ABLATIONS_SAVE_SECONDS", "0")
+    monkeypatch.setattr(State, "remove", lambda self: None)
+
+
+@pytest.mark.parametrize("other", OTHER)
+def test_a_state_of_another_run_changes_nothing(other: str, tmp_path: Path, kept: None) -> None:
+    for name in ("alone", "after"):
+        (tmp_path / name).mkdir()
+    train(tmp_path / "after")
+    assert list((tmp_path / "after/state").iterdir())
+    assert train(tmp_path / "after", other) == train(tmp_path / "alone", other)
+
+
+def test_the_same_run_has_nothing_left_to_do(
+    tmp_path: Path, kept: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected, updates = train(tmp_path), []
+    forward = Layers.forward
+
+    def counted(layers: Layers, x: Tensor, reading: Reading) -> Tensor:
+        updates.extend([1] * torch.is_grad_enabled())
+        return forward(layers, x, reading)
+
+    monkeypatch.setattr(Layers, "forward", counted)
+    assert train(tmp_path) == expected
+    assert not updates

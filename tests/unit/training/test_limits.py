@@ -1,0 +1,326 @@
+"""What a machine runs out of, numbers that are none, and batches split to fit."""
+
+import contextlib
+import errno
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NoReturn
+
+import msgspec
+import pytest
+import torch
+import yaml
+from torch import nn
+
+import programs
+import runs
+from ablations.errors import UserError
+from ablations.machine import device
+from ablations.model.gpt2 import Layers, Reading
+from ablations.study import config, settings
+from ablations.study.settings import Training
+from ablations.training import run as train
+from ablations.training.inputs import Inputs
+from ablations.training.loop import Loop, Split
+from ablations.training.resume import Identity, State
+from ablations.training.schedule import schedule
+from commands import ROOT, environment
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    runs.tokens_file(tmp_path)
+    runs.row(tmp_path)
+    return tmp_path
+
+
+def trained(study: Path, **extra: str) -> subprocess.CompletedProcess[str]:
+    return programs.run(
+        "ablations.training.run", *runs.arguments(study), environment=environment(**extra)
+    )
+
+
+# --- micro_batch
+
+
+@pytest.mark.parametrize("layers", ["all", "last_block"])
+def test_micro_batch_changes_nothing_but_rounding(study: Path, layers: str) -> None:
+    found = {}
+    for size in (None, 4, 3, 1):
+        runs.row(study, layers=layers, **({"micro_batch": size} if size else {}))
+        done = trained(study)
+        assert done.returncode == 0, done.stderr
+        metrics = json.loads((study / "run/metrics.json").read_text())
+        found[size] = [
+            entry[split]
+            for entry in metrics["history"]
+            for split in ("train_loss", "validation_loss")
+        ]
+        assert metrics["training"].get("micro_batch") == size
+    assert found[4] == found[None]
+    assert found[3] == pytest.approx(found[None], abs=2e-5)
+    assert found[1] == pytest.approx(found[None], abs=2e-5)
+
+
+def test_rows_that_do_not_set_it_keep_their_row_files() -> None:
+    study = yaml.safe_load((ROOT / "demo/config.yaml").read_text())
+    before = {row.id: msgspec.to_builtins(row.settings) for row in config.parse(study).rows}
+    assert "micro_batch" not in before["baseline"]["training"]
+    study["rows"][5]["micro_batch"] = 2
+    after = {row.id: msgspec.to_builtins(row.settings) for row in config.parse(study).rows}
+    changed = study["rows"][5]["id"]
+    assert after.pop(changed)["training"] == before.pop(changed)["training"] | {"micro_batch": 2}
+    assert after == before
+
+
+def test_rows_that_differ_in_it_alone_do_not_differ_to_the_reader() -> None:
+    study = yaml.safe_load((ROOT / "demo/config.yaml").read_text())
+    before, row = config.parse(study), study["rows"][5]
+    row["micro_batch"] = 2
+    after = config.parse(study)
+    assert after.row(row["id"]).settings != before.row(row["id"]).settings
+    for each in before.rows:
+        assert after.row(each.id).settings.compared() == each.settings.compared()
+
+
+@pytest.mark.parametrize("value", [0, -1, 1.5, "half"])
+def test_a_wrong_size_is_refused(value: object) -> None:
+    study = yaml.safe_load((ROOT / "demo/config.yaml").read_text())
+    study["training"]["micro_batch"] = value
+    with pytest.raises(UserError, match="training: micro_batch: "):
+        config.parse(study)
+
+
+# --- memory
+
+
+class Hungry(nn.Module):
+    """A tail that asks for more memory than there is once it sees so many messages at a time."""
+
+    def __init__(self, messages: int, error: Exception | None) -> None:
+        super().__init__()
+        self.linear, self.messages, self.error = nn.Linear(1, 2), messages, error
+
+    def forward(self, x: torch.Tensor, _: Reading) -> torch.Tensor:
+        if len(x) >= self.messages and torch.is_grad_enabled():
+            if self.error:
+                raise self.error
+            torch.empty(2**60)
+        return self.linear(x.float())
+
+
+CUDA = torch.OutOfMemoryError(
+    "CUDA out of memory. Tried to allocate 20.00 MiB. GPU 0 has a total capacity of 79.10 GiB"
+)
+
+
+def train_hungry(folder: Path, tail: nn.Module, **changes: int) -> None:
+    options = {"epochs": 1, "batch_size": 4, "learning_rate": 1e-3, "weight_decay": 0.1}
+    training = Training(**options, eval_every=5, eval_batches=1, precision="auto", **changes)
+    split = Split(Inputs(torch.zeros(8, 1), None, True), torch.zeros(8, dtype=torch.int64))
+    plan = schedule(0, {"train": 8, "validation": 8}, training)
+    machine = device.Device(torch.device("cpu"), "float32")
+    loop = Loop(Layers([tail]), {"train": split, "validation": split}, training, machine, 2)
+    runs.row(folder)
+    identity = Identity(
+        row=settings.read(folder / "row.json"),
+        seed=0,
+        tokens_sha256="",
+        checkpoint_sha256=None,
+        code="",
+        torch="",
+        precision="",
+        device="",
+        threads=1,
+    )
+    loop.train(plan, State(folder / "state", identity))
+
+
+@pytest.mark.parametrize("error", [None, CUDA])
+def test_out_of_memory_names_micro_batch_and_a_size_that_helps(
+    tmp_path: Path, error: Exception | None
+) -> None:
+    """As the CPU's allocator says it, for real, and as CUDA's does."""
+    with pytest.raises(UserError, match=r"out of memory.*set micro_batch: 2, for this row"):
+        train_hungry(tmp_path, Hungry(4, error))
+    with pytest.raises(UserError, match=r"out of memory.*set micro_batch: 1, for this row"):
+        train_hungry(tmp_path, Hungry(2, error), micro_batch=2)
+    with pytest.raises(UserError, match="micro_batch is 1 already"):
+        train_hungry(tmp_path, Hungry(1, error), micro_batch=1)
+    train_hungry(tmp_path, Hungry(4, error), micro_batch=2)
+
+
+def test_out_of_memory_before_the_first_step_is_told_too(
+    study: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where a model's frozen layers alone are too many for the GPU."""
+
+    def load(*_: object) -> NoReturn:
+        raise CUDA
+
+    monkeypatch.setattr(train, "load_layers", load)
+    *arguments, _, _ = map(str, runs.arguments(study))
+    with pytest.raises(UserError, match=r"out of memory.*needs a device with more memory"):
+        train.main(train.parser().parse_args(arguments))
+
+
+def test_other_errors_stay_what_they_are(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match=r"^a mistake of ours$"):
+        train_hungry(tmp_path, Hungry(4, RuntimeError("a mistake of ours")))
+
+
+# --- numbers
+
+
+def test_a_loss_that_is_no_number_ends_training_at_its_step(study: Path) -> None:
+    runs.row(study, learning_rate=1e30)
+    done = trained(study)
+    assert done.returncode == 1
+    assert done.stderr.startswith(
+        f"{done.stderr[:19]} error: the loss is not a finite number at step "
+    )
+    assert "learning_rate" in done.stderr and "Traceback" not in done.stderr
+    assert not (study / "run").exists()
+
+
+def test_a_context_that_the_model_lacks_is_told_before_training(study: Path) -> None:
+    """Of the row that reads one token alone, too."""
+    path = runs.row(study, token="first", layers="last_block")
+    row = json.loads(path.read_text())
+    row["context_length"] = "longest_training_example"
+    row["dimensions"]["n_positions"] = 8
+    path.write_text(json.dumps(row))
+    done = trained(study)
+    assert done.returncode == 1
+    assert "the longest training message has 10 tokens, but the model has 8" in done.stderr
+    assert not (study / "cache").exists() and not (study / "run").exists()
+
+
+def test_numbers_that_the_last_step_spoils_are_no_result(study: Path) -> None:
+    """Two steps of a size that overflows only in the second, whose loss was still finite."""
+    size = {"epochs": 1, "batch_size": 20, "eval_batches": 1, "eval_every": 100}
+    runs.row(study, layers="last_layer", learning_rate=1e20, **size)
+    done = trained(study)
+    assert done.returncode == 1
+    assert "the loss is not a finite number at step 1;" in done.stderr
+    assert "epoch 1, step 0 of 2" in (study / "train.log").read_text()
+    assert not (study / "run").exists()
+
+
+# --- disk
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path, megabytes: int) -> Iterator[Path]:
+    folder.mkdir()
+    options = ["-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs"]
+    try:
+        made = subprocess.run(["mount", *options, folder], capture_output=True, text=True)
+    except FileNotFoundError:
+        pytest.skip("needs the program mount, to make a small disk")
+    if made.returncode:
+        pytest.skip(f"may not make a small disk here: {made.stderr.strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", folder], check=True)
+
+
+def test_a_full_disk_is_told_and_the_next_run_is_clean(study: Path) -> None:
+    runs.row(study, layers="last_block")
+    arguments = runs.arguments(study)
+    with small_disk(study / "run", 1) as disk:
+        (disk / "someone's file").write_bytes(b"x" * (2**20 - 4096))
+        done = programs.run("ablations.training.run", *arguments, environment=environment())
+        assert done.returncode == 1
+        assert os.strerror(errno.ENOSPC) in done.stderr and "make room" in done.stderr
+        assert "Traceback" not in done.stderr
+        # whole files only, and the last one not among them
+        assert {path.name for path in disk.iterdir()} <= {"someone's file", "predictions.csv"}
+        (disk / "someone's file").unlink()
+        assert trained(study).returncode == 0
+        assert (disk / "metrics.json").exists()
+
+
+def test_hidden_states_that_cannot_be_written_leave_nothing(study: Path) -> None:
+    """With a limit on the size of files, which the same code reports, and needs no privilege."""
+    runs.row(study, layers="last_block")
+    command = [sys.executable, "-m", "ablations.training.run", *map(str, runs.arguments(study))]
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, resource.RLIM_INFINITY))
+
+    done = subprocess.run(
+        command, env=environment(), capture_output=True, text=True, preexec_fn=limit
+    )
+    assert done.returncode == 1
+    assert os.strerror(errno.EFBIG) in done.stderr and "Traceback" not in done.stderr
+    assert [path.suffix for path in (study / "cache").iterdir()] == [".lock"]
+    assert not (study / "run").exists()
+    assert trained(study).returncode == 0
+
+
+def test_hidden_states_that_are_more_than_the_disk_holds_are_refused_at_once(study: Path) -> None:
+    runs.row(study, layers="last_block")
+    with small_disk(study / "cache", 1) as disk:
+        (disk / "someone's file").write_bytes(b"x" * (2**20 - 12288))
+        done = trained(study)
+        assert done.returncode == 1
+        assert f"the disk of {disk} has" in done.stderr and "make room" in done.stderr
+        assert "trunk:" not in (study / "train.log").read_text()  # nothing was computed in vain
+        assert not (study / "run").exists()
+        (disk / "someone's file").unlink()
+        assert trained(study).returncode == 0
+
+
+def test_the_cache_makes_room_before_it_fills_the_disk(study: Path) -> None:
+    with small_disk(study / "cache", 1) as disk:
+        runs.row(study, layers="last_two_blocks")
+        assert trained(study).returncode == 0
+        older = max(disk.glob("*/states.npy"), key=lambda path: path.stat().st_size)
+        (disk / "someone's file").write_bytes(b"x" * (shutil.disk_usage(disk).free - 32768))
+        runs.row(study, layers="last_block")
+        done = trained(study, ABLATIONS_CACHE_GB="0.00004")  # one row's take 26 kB
+        assert done.returncode == 0, done.stderr
+        assert not older.exists()
+
+
+def test_what_a_killed_job_left_in_the_cache_is_room(study: Path) -> None:
+    with small_disk(study / "cache", 1) as disk:
+        runs.row(study, layers="last_block")
+        assert trained(study).returncode == 0
+        entry = max(
+            (path for path in disk.iterdir() if path.is_dir()),
+            key=lambda path: (path / "states.npy").stat().st_size,
+        )
+        left = entry.rename(entry.with_suffix(".partial")) / "states.npy"
+        left.write_bytes(b"x" * (left.stat().st_size + shutil.disk_usage(disk).free - 16384))
+        done = trained(study)
+        assert done.returncode == 0, done.stderr
+        assert entry.is_dir() and not left.exists()
+
+
+# --- the cache
+
+
+@pytest.mark.parametrize("damage", ["times.json", "states.npy", "states.npy deleted"])
+def test_a_damaged_cache_is_made_again(study: Path, damage: str) -> None:
+    """Emptied, as after a loss of power, or deleted, as by a person; the results stay the same."""
+    runs.row(study, layers="last_block")
+    assert trained(study).returncode == 0
+    before = runs.results(study / "run")
+    name, _, deleted = damage.partition(" ")
+    file = sorted((study / "cache").glob(f"*/{name}"))[0]
+    if deleted:
+        file.unlink()
+    else:
+        file.write_bytes(b"")
+    assert trained(study).returncode == 0
+    assert "cannot be read" in (study / "train.log").read_text()
+    assert runs.results(study / "run") == before

@@ -1,0 +1,209 @@
+"""The recipe protects itself: every option against the plain loop, which shares none of our code.
+
+bench/plain.py recomputes every layer at every step and position, with PyTorch's own loaders and
+optimizer. Whatever combination of options a row has, every loss, accuracy and prediction of ours
+must be the plain loop's. Needs nothing outside the repository.
+"""
+
+import csv
+import itertools
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from safetensors.torch import load_file
+
+import plain
+import runs
+from ablations.study.dimensions import Dimensions
+from ablations.training import run
+
+TOLERANCE = 1e-5
+NANO = Dimensions(n_layer=3, n_head=2, n_embd=8, n_positions=16, vocab_size=257)
+CLASSES = ("one", "two", "three")
+TRAINING = {"epochs": 2, "batch_size": 4, "learning_rate": 2e-3, "weight_decay": 0.1}
+TRAINING |= {"eval_every": 3, "eval_batches": 2}
+
+Options = dict[str, Any]
+
+
+def messages(seed: int, empty: bool) -> dict[str, list[np.ndarray]]:
+    """Random messages of 1 to 11 tokens; some stand twice, some only begin alike, one is empty."""
+    draw = np.random.default_rng(seed)
+    found = {}
+    for split, count in {"train": 22, "validation": 9, "test": 7}.items():
+        ids = [draw.integers(0, 256, draw.integers(1, 12), np.int32) for _ in range(count)]
+        ids[3], ids[5] = ids[1], np.concatenate([ids[2], ids[4]])[:11]
+        found[split] = ids
+    if empty:
+        found["train"][7] = found["test"][2] = np.zeros(0, np.int32)
+    return found
+
+
+def labels_of(ids: Mapping[str, Sequence[np.ndarray]]) -> dict[str, np.ndarray]:
+    return {split: np.array([len(i) % 3 for i in found], np.int64) for split, found in ids.items()}
+
+
+def both(folder: Path, options: Options, seed: int = 1) -> tuple[dict[str, Any], plain.Result]:
+    """The same run by the workflow's program and by the plain loop."""
+    ids = messages(seed, empty=options.get("context_length") != "variable")
+    labels = labels_of(ids)
+    runs.write_tokens(folder, ids, labels, CLASSES)
+    manifest = runs.write_checkpoint(folder, NANO)
+    chosen = {"weights": "pretrained", "context_length": "longest_training_example"} | options
+    layers = chosen.pop("trainable_layers", "last_block")
+    token = chosen.pop("trainable_token", "last")
+    runs.row(folder, layers=layers, token=token, dimensions=NANO, **(TRAINING | chosen))
+    run.main(run.parser().parse_args(list(map(str, runs.arguments(folder)))[:-2]))
+    metrics = json.loads((folder / "run/metrics.json").read_text())
+    metrics["logits"] = logits_of(folder / "run/predictions.csv")
+
+    chosen.pop("micro_batch", None)  # says how and not what
+    recipe = plain.Recipe(trainable_layers=layers, trainable_token=token, **(TRAINING | chosen))
+    shape = plain.Shape(**{name: getattr(NANO, name) for name in NANO.__struct_fields__})
+    tensors = None
+    if recipe.weights == "pretrained":
+        tensors = load_file(manifest.parent / "model.safetensors")
+    with torch.random.fork_rng():
+        expected = plain.train(
+            recipe,
+            shape,
+            {split: [list(map(int, i)) for i in found] for split, found in ids.items()},
+            {split: found.tolist() for split, found in labels.items()},
+            padding_id=256,
+            classes=len(CLASSES),
+            seed=runs.SEED,
+            tensors=tensors,
+        )
+    return metrics, expected
+
+
+def logits_of(predictions: Path) -> dict[str, list[list[float]]]:
+    found: dict[str, list[list[float]]] = {}
+    with predictions.open(newline="") as file:
+        for line in csv.DictReader(file):
+            values = [float(line[f"logit_{label}"]) for label in range(len(CLASSES))]
+            assert int(line["predicted"]) == values.index(max(values))
+            found.setdefault(line["split"], []).append(values)
+    return found
+
+
+def assert_same(ours: dict[str, Any], theirs: plain.Result) -> None:
+    assert len(ours["history"]) == len(theirs.history)
+    for mine, plains in zip(ours["history"], theirs.history, strict=True):
+        assert mine == pytest.approx(plains, abs=TOLERANCE)
+    for mine, plains in zip(ours["epoch_accuracy"], theirs.epoch_accuracy, strict=True):
+        assert mine == pytest.approx(plains, abs=TOLERANCE)
+    assert ours["accuracy"] == pytest.approx(theirs.accuracy, abs=TOLERANCE)
+    for split, logits in theirs.logits.items():
+        assert np.array(ours["logits"][split]) == pytest.approx(logits.numpy(), abs=TOLERANCE)
+
+
+VARIABLE = {"context_length": "variable", "batch_size": 1}
+ALONE: list[Options] = [
+    {},
+    {"weights": "random"},
+    {"trainable_token": "first"},
+    {"trainable_token": "flexible"},
+    {"trainable_layers": "last_layer"},
+    {"trainable_layers": "last_two_blocks"},
+    {"trainable_layers": "all"},
+    {"trainable_layers": "lora"},
+    {"context_length": "model_context_length"},
+    {"context_length": 5},
+    VARIABLE,
+    {"accumulation_steps": 3},
+    {"causal_mask": False},
+    {"average_embeddings": True},
+    {"ignore_index": 50256},
+    {"micro_batch": 3},
+    {"weight_decay": 0.0},
+    {"epochs": 1, "eval_every": 1, "eval_batches": 1},
+    {"batch_size": 5},
+]
+NAMED: list[Options] = [  # what users of the later rows combine
+    {"trainable_layers": "lora", "weights": "random", "trainable_token": "first"},
+    {"trainable_layers": "lora", "lora_rank": 3, "lora_alpha": 2},
+    {"causal_mask": False, "trainable_token": "first"},
+    {"causal_mask": False, "trainable_token": "flexible"},
+    {"trainable_token": "flexible", "context_length": 5},
+    {**VARIABLE, "trainable_layers": "last_two_blocks", "accumulation_steps": 4},
+    {**VARIABLE, "causal_mask": False, "average_embeddings": True, "accumulation_steps": 4},
+    {"average_embeddings": True, "trainable_layers": "last_layer"},
+    {"average_embeddings": True, "causal_mask": False, "trainable_layers": "lora"},
+    {"trainable_layers": "all", "trainable_token": "flexible", "accumulation_steps": 2},
+]
+
+
+def pairs() -> list[Options]:
+    """Every two options that are not refused together."""
+    return [
+        one | other
+        for one, other in itertools.combinations(ALONE[1:], 2)
+        if not one.keys() & other.keys() and not refused(one | other)
+    ]
+
+
+def refused(options: Options) -> bool:
+    return bool(
+        (options.get("average_embeddings") and options.get("trainable_token") == "flexible")
+        or (options.get("context_length") == "variable" and options["batch_size"] != 1)
+    )
+
+
+@pytest.mark.parametrize("options", ALONE + NAMED, ids=str)
+def test_every_option_is_the_plain_loops(options: Options, tmp_path: Path) -> None:
+    assert_same(*both(tmp_path, options))
+
+
+@pytest.mark.parametrize("part", range(8))
+def test_every_pair_of_options_is_the_plain_loops(part: int, tmp_path: Path) -> None:
+    for number, options in enumerate(pairs()[part::8]):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        try:
+            assert_same(*both(folder, options))
+        except AssertionError as error:
+            raise AssertionError(f"{options}: {error}") from None
+
+
+@st.composite
+def any_options(draw: st.DrawFn) -> Options:
+    options: Options = {
+        "weights": draw(st.sampled_from(["pretrained", "random"])),
+        "trainable_token": draw(st.sampled_from(["last", "first", "flexible"])),
+        "trainable_layers": draw(
+            st.sampled_from(["last_layer", "last_block", "last_two_blocks", "all", "lora"])
+        ),
+        "context_length": draw(
+            st.sampled_from(["longest_training_example", "model_context_length", "variable", 1, 7])
+        ),
+        "batch_size": draw(st.sampled_from([1, 3, 4])),
+        "accumulation_steps": draw(st.sampled_from([1, 1, 2, 5])),
+        "causal_mask": draw(st.booleans()),
+        "average_embeddings": draw(st.booleans()),
+        "epochs": draw(st.sampled_from([1, 2])),
+        "eval_every": draw(st.sampled_from([2, 5])),
+        "lora_rank": draw(st.sampled_from([1, 4])),
+    }
+    if options["context_length"] == "variable":
+        options["batch_size"] = 1
+    if options["average_embeddings"] and options["trainable_token"] == "flexible":
+        options["trainable_token"] = "last"
+    return options
+
+
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(options=any_options(), seed=st.integers(0, 1000))
+def test_any_options_are_the_plain_loops(
+    options: Options, seed: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    assert_same(*both(tmp_path_factory.mktemp("any"), options, seed))

@@ -1,0 +1,89 @@
+"""The benchmark runs, and its tables hold every row and loop; what they say is not asserted."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import yaml
+
+import bench
+from commands import ROOT
+
+# One of each way through the benchmark.
+KINDS = [
+    "baseline",
+    "first-token",
+    "last-layer",
+    "all-layers",
+    "last-two-blocks",
+    "lora",
+    "no-padding-accumulated",
+    "flexible-token",
+    "no-causal-mask",
+    "average-embeddings",
+]
+
+
+def test_the_rows_are_the_study_s() -> None:
+    study = yaml.safe_load((ROOT / "config.yaml").read_text())
+    known = bench.rows(["small", "medium", "large", "xl"], "auto")
+    assert len(known) == 19
+    baseline = study["training"] | study["rows"][0]
+    for row in study["rows"]:
+        options, found = baseline | row, known[row["id"]]
+        compared = found.compared()
+        same = options.keys() & compared.keys() - {"model", "weights"}
+        assert {name: compared[name] for name in same} == {name: options[name] for name in same}
+        for name in ("n_layer", "n_head", "n_embd"):
+            assert getattr(found.dimensions, name) == study["models"][options["model"]][name]
+
+
+def test_rows_that_read_the_same_share_a_trunk() -> None:
+    names = ["baseline", "last-layer", "flexible-token", "no-padding", "no-causal-mask"]
+    known = bench.rows(["nano"] * 4, "float32")
+    assert bench.trunks([known[name] for name in names]) == {
+        "baseline": "baseline",
+        "last-layer": "baseline",
+        "flexible-token": "flexible-token",
+        "no-padding": "flexible-token",
+        "no-causal-mask": "no-causal-mask",
+    }
+
+
+@pytest.mark.parametrize("messages", [16, 160])
+def test_the_steps_that_are_timed_are_as_long_as_all_are(messages: int) -> None:
+    row, tokens = bench.rows(["nano"] * 4, "float32")["no-padding"], bench.random_messages()
+    lengths = np.array([len(ids) for ids in tokens.ids["train"]])
+    steps = bench.typical(row, tokens, messages)
+    assert len(steps) == messages
+    assert lengths.max() == 120
+    assert lengths.mean() == pytest.approx(31, rel=0.02)
+    assert lengths[np.ravel(steps)].mean() == pytest.approx(lengths.mean(), rel=0.05)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [["--transformers"], ["--memory"]])
+def test_the_benchmark_measures_every_kind_of_row(options: list[str]) -> None:
+    few = ["--sizes", "nano", "nano", "nano", "--rounds", "1", "--threads", "1"]
+    done = subprocess.run(
+        [sys.executable, ROOT / "bench/bench.py", *few, *options, "--rows", *KINDS],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    for row in KINDS:
+        (line,) = (line for line in done.stdout.splitlines() if line.startswith(f"| {row} "))
+        numbers = [float(cell) for cell in line.split("|")[2:-1] if cell.strip()]
+        assert all(number > 0 for number in numbers) and len(numbers) >= 2
+
+
+@pytest.mark.slow
+def test_the_workflow_s_own_cost_is_measured() -> None:
+    few = ["--rows", "3", "--seeds", "2"]
+    done = subprocess.run(
+        [sys.executable, ROOT / "bench/overhead.py", *few], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "| dry run, rows × seeds: 3 × 2 " in done.stdout
+    assert "| aggregation of 6 runs " in done.stdout

@@ -1,0 +1,108 @@
+"""Encodes the three splits with a tiktoken encoding, from files and without network.
+
+`gpt2` is GPT-2's byte-pair encoding, built from its two vocabulary files; `bytes` has a token for
+each of the 256 bytes and <|endoftext|>, and needs no file.
+"""
+
+import argparse
+import os
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from tiktoken import Encoding
+from tiktoken.load import data_gym_to_mergeable_bpe_ranks
+from tiktoken_ext.openai_public import r50k_pat_str  # type: ignore[import-untyped]
+
+from ablations import cli
+from ablations.data import tokens
+from ablations.data.split import SPLITS, read_split
+from ablations.errors import UserError
+from ablations.files import read_json, sha256
+
+END_OF_TEXT = "<|endoftext|>"
+
+
+def byte_encoding() -> Encoding:
+    """256 byte tokens; <|endoftext|> is 256."""
+    return Encoding(
+        "bytes",
+        pat_str=r"[\s\S]+",
+        mergeable_ranks={bytes([byte]): byte for byte in range(256)},
+        special_tokens={END_OF_TEXT: 256},
+        explicit_n_vocab=257,
+    )
+
+
+def gpt2_encoding(vocabulary: Path) -> Encoding:
+    """GPT-2's 50,257 tokens from `vocab.bpe` and `encoder.json` in this folder.
+
+    Raises UserError if one is missing or they are not GPT-2's.
+    """
+    merges, ids = vocabulary / "vocab.bpe", vocabulary / "encoder.json"
+    # tiktoken caches by name, local files too, and would read another version's from there
+    os.environ["TIKTOKEN_CACHE_DIR"] = ""
+    try:
+        return Encoding(
+            "gpt2",
+            # GPT-2's pattern as tiktoken writes it, which a million line breaks do not overflow
+            pat_str=r50k_pat_str,
+            mergeable_ranks=data_gym_to_mergeable_bpe_ranks(str(merges), str(ids)),
+            special_tokens={END_OF_TEXT: 50256},
+            explicit_n_vocab=50257,
+        )
+    except (OSError, ValueError, KeyError, AttributeError, AssertionError) as error:
+        raise UserError(
+            f"{merges} and {ids} are not GPT-2's vocabulary ({error!r}); delete them and"
+            " run again to fetch them anew"
+        ) from None
+
+
+def encode(encoding: Encoding, texts: list[str]) -> list[npt.NDArray[np.int32]]:
+    """The ids of each text. Text is text: <|endoftext|> inside a message is not special."""
+    return [np.array(ids, dtype=np.int32) for ids in encoding.encode_ordinary_batch(texts)]
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Reads the splits, writes their tokens."""
+    if arguments.tokenizer == "bytes":
+        encoding = byte_encoding()
+    elif arguments.vocabulary_dir:
+        encoding = gpt2_encoding(arguments.vocabulary_dir)
+    else:
+        raise UserError("--tokenizer gpt2 needs --vocabulary-dir, with vocab.bpe and encoder.json")
+    ids, labels = {}, {}
+    for split in SPLITS:
+        numbers, texts = read_split(arguments.data_dir / f"{split}.csv")
+        ids[split] = encode(encoding, texts)
+        labels[split] = np.array(numbers, dtype=np.int64)
+        longest = max(map(len, ids[split]))
+        cli.log.info("%s: %s messages, the longest has %s tokens", split, len(texts), longest)
+    about = tokens.About(
+        tokenizer=encoding.name,
+        vocab_size=encoding.n_vocab,
+        padding_id=encoding.eot_token,
+        classes=read_json(arguments.data_dir / "classes.json", tuple[str, ...]),
+        dataset_sha256=sha256(arguments.collection),
+        splits=SPLITS,
+    )
+    tokens.write(arguments.output, tokens.Tokens(about, ids, labels))
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = cli.parser(__doc__)
+    parser.add_argument("--tokenizer", choices=["gpt2", "bytes"], required=True)
+    parser.add_argument("--vocabulary-dir", type=Path, help="holds vocab.bpe and encoder.json")
+    parser.add_argument(
+        "--data-dir", type=Path, required=True, help="holds the three CSV files and classes.json"
+    )
+    parser.add_argument(
+        "--collection", type=Path, required=True, help="the splits' source; its checksum is kept"
+    )
+    parser.add_argument("--output", type=Path, required=True, help="a .safetensors file")
+    return parser
+
+
+if __name__ == "__main__":
+    cli.run(parser(), main)

@@ -1,0 +1,105 @@
+"""A stand-in for the SMS Spam Collection: messages from a small grammar, in its file format.
+
+For demonstrations and tests that must not need the network. Everything is made up here; nothing is
+taken from the collection. The classes overlap on purpose (friends who write about money, prizes
+and links; spam that sounds like a friend), so that a classifier has something to get wrong, but
+what is found on these messages says nothing about GPT-2 or about real spam.
+"""
+
+import argparse
+import re
+import tomllib
+from pathlib import Path
+from random import Random
+
+from ablations import cli
+from ablations.files import write_text
+
+SPAM_SHARE = 0.4
+REPEATED_SHARE = 0.03  # messages sent before, word for word, as in the real collection
+BYTES = range(20, 111)  # of a message in UTF-8: what a model pays grows with the longest
+
+GRAMMAR = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
+CHOICES: dict[str, list[str]] = {
+    name: lines.splitlines() for name, lines in GRAMMAR["lines"].items()
+}
+ABBREVIATIONS: dict[str, str] = GRAMMAR["abbreviations"]
+TYPO_SHARE = 0.01  # of letters
+
+
+def expand(name: str, random: Random) -> str:
+    """One text that the grammar has under this name."""
+    line = random.choice(CHOICES[name])
+    text = re.sub(r"\{(\w+)\}", lambda slot: expand(slot[1], random), line)
+    return re.sub("#", lambda _: random.choice("123456789"), text)
+
+
+def typed(text: str, random: Random) -> str:
+    """The text as a thumb would type it: abbreviations, typos, missing capitals and spaces."""
+    if random.random() < 0.4:
+        share = random.random()
+        text = re.sub(
+            r"\b[A-Za-z]+\b",
+            lambda word: (
+                ABBREVIATIONS.get(word[0].lower(), word[0]) if random.random() < share else word[0]
+            ),
+            text,
+        )
+    style = random.random()
+    if style < 0.3:
+        text = text.lower()
+    elif style < 0.4:
+        text = text.upper()
+    elif style < 0.8:
+        text = text[0].upper() + text[1:]
+    if random.random() < 0.15:
+        text = re.sub(r"([.,!?]) ", r"\1", text)
+    if random.random() < 0.15:
+        text = re.sub(r"[.!?]", lambda mark: mark[0] * random.choice((1, 2, 3)), text)
+    # a letter too few or one twice
+    return re.sub(
+        "[a-z]",
+        lambda letter: letter[0] * (random.choice((0, 2)) if random.random() < TYPO_SHARE else 1),
+        text,
+    )
+
+
+def message(label: str, random: Random) -> str:
+    """One message of this class, of a length within BYTES."""
+    while True:
+        text = typed(expand(label, random), random)
+        if len(text.encode()) in BYTES:
+            return text
+
+
+def generate(messages: int, seed: int) -> list[tuple[str, str]]:
+    """So many pairs of label (ham or spam) and text; the same for the same seed."""
+    random = Random(seed)
+    written: list[tuple[str, str]] = []
+    for _ in range(messages):
+        if written and random.random() < REPEATED_SHARE:
+            written.append(random.choice(written))
+        else:
+            label = "spam" if random.random() < SPAM_SHARE else "ham"
+            written.append((label, message(label, random)))
+    return written
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Writes the collection."""
+    pairs = generate(arguments.messages, arguments.seed)
+    write_text(arguments.output, "".join(f"{label}\t{text}\n" for label, text in pairs))
+    cli.log.info("%s: %s generated messages", arguments.output, len(pairs))
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = cli.parser(__doc__)
+    parser.add_argument("--messages", type=int, required=True)
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--output", type=Path, required=True)
+    return parser
+
+
+if __name__ == "__main__":
+    cli.run(parser(), main)

@@ -1,0 +1,108 @@
+"""What a model reads of each message, and which of its outputs the head sees.
+
+A sequence is a message's ids up to the last position that the output depends on. A causal model's
+output at a position does not depend on those after it, so the first token alone is a sequence of
+one, and a message whose last token is classified needs no padding. Without a causal mask, or where
+all positions are averaged, it is the whole padded input.
+
+Whatever reads sequences (trunk, cache, tail, evaluations) knows nothing of the settings that made
+them: their content says it all.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from ablations.data.tokens import Tokens
+from ablations.study.settings import Input
+
+Ids = npt.NDArray[np.int32]
+Numbers = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """The sequences of one split, those that are equal once.
+
+    `ids` int32 [tokens] are the distinct sequences one after another, `offsets` int64
+    [distinct + 1] where each begins and the last ends, `of_message` int64 [messages] which is
+    whose. `positions` int64 [messages] is the position in its sequence that is read; None where
+    all are averaged.
+    """
+
+    ids: Ids
+    offsets: Numbers
+    of_message: Numbers
+    positions: Numbers | None
+
+    def __len__(self) -> int:
+        """The number of distinct sequences."""
+        return len(self.offsets) - 1
+
+    @cached_property
+    def lengths(self) -> Numbers:
+        """Tokens of each distinct sequence."""
+        return np.diff(self.offsets)
+
+    def distinct(self) -> "Sequences":
+        """As if there were one message for each distinct sequence."""
+        return replace(self, of_message=np.arange(len(self)), positions=None)
+
+    @cached_property
+    def sha256(self) -> str:
+        """A checksum of the distinct sequences: what a trunk's output depends on, of all this."""
+        digest = hashlib.sha256(self.offsets.tobytes())
+        digest.update(self.ids.tobytes())
+        return digest.hexdigest()
+
+
+def sequences(tokens: Tokens, input: Input) -> dict[str, Sequences]:
+    """Each split's sequences.
+
+    Raises UserError where the model has too few positions for them.
+    """
+    length = tokens.context_tokens(input.context_length, input.n_positions)
+    padding = tokens.about.padding_id
+    return {
+        split: _distinct([_sequence(ids, input, length, padding) for ids in messages], input)
+        for split, messages in tokens.ids.items()
+    }
+
+
+def _sequence(message: Ids, input: Input, length: int, padding: int) -> tuple[Ids, int]:
+    """A message's sequence, and the position in it that is classified."""
+    ids = message[:length]
+    own, padded = len(ids), ids
+    if input.context_length != "variable":
+        padded = np.concatenate([ids, np.full(length - own, padding, np.int32)])
+    position = len(padded) - 1
+    if input.trainable_token == "first":
+        position = 0
+    elif input.trainable_token == "flexible" and own:  # else the last of the padding
+        position = own - 1
+    whole = input.average_embeddings or not input.causal_mask
+    return padded if whole else padded[: position + 1], position
+
+
+def _distinct(found: Sequence[tuple[Ids, int]], input: Input) -> Sequences:
+    """Equal sequences once, in the order of their first message."""
+    numbers: dict[bytes, int] = {}
+    distinct: list[Ids] = []
+    of_message: list[int] = []
+    for ids, _ in found:
+        number = numbers.setdefault(ids.tobytes(), len(distinct))
+        if number == len(distinct):
+            distinct.append(ids)
+        of_message.append(number)
+    ends = np.cumsum([0, *map(len, distinct)], dtype=np.int64)
+    positions = np.array([position for _, position in found], np.int64)
+    return Sequences(
+        ids=np.concatenate(distinct, dtype=np.int32),
+        offsets=ends,
+        of_message=np.array(of_message, np.int64),
+        positions=None if input.average_embeddings else positions,
+    )

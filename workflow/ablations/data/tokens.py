@@ -1,0 +1,137 @@
+"""Token ids of the three splits, and how they become a model's inputs.
+
+One small safetensors file: per split the ids of all messages one after another
+(`<split>.ids` int32), where each begins and the last ends (`<split>.offsets` int64 [messages + 1])
+and `<split>.labels` (int64 [messages]). Written by ablations.data.encode, read by training.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+from msgspec import Struct
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from ablations.errors import UserError
+from ablations.files import as_json, whole
+
+# Metadata travel as one JSON text: safetensors writes several keys in an order that varies.
+METADATA = "tokens"
+
+UNREADABLE = (OSError, SafetensorError, KeyError, ValueError)  # msgspec's errors are ValueErrors
+
+
+class About(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the file says of its tokens.
+
+    `classes` are named in the order of their labels; `padding_id` is the tokenizer's
+    <|endoftext|>, `dataset_sha256` the collection's checksum.
+    """
+
+    tokenizer: str
+    vocab_size: int
+    padding_id: int
+    classes: tuple[str, ...]
+    dataset_sha256: str
+    splits: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """The messages of each split as token ids.
+
+    `ids` holds an int32 array per message, `labels` an int64 array [messages].
+    """
+
+    about: About
+    ids: dict[str, list[npt.NDArray[np.int32]]]
+    labels: dict[str, npt.NDArray[np.int64]]
+
+    def context_tokens(self, context_length: str | int, n_positions: int) -> int:
+        """Tokens per input after padding, for a model with so many positions.
+
+        `longest_training_example`, `model_context_length` or a number; without padding (`variable`)
+        the longest message's. Raises UserError where the model has too few positions.
+        """
+        if context_length == "model_context_length":
+            return n_positions
+        if context_length == "variable":
+            return self._longest_unpadded(n_positions)
+        if context_length == "longest_training_example":
+            # one token of padding where every message is empty: a model needs something to read
+            length = max(1, *(len(ids) for ids in self.ids["train"]))
+            found = f"{context_length}: the longest training message has {length} tokens"
+        else:
+            length = int(context_length)
+            found = str(length)
+        if length > n_positions:
+            raise UserError(
+                f"context_length: {found}, but the model has {n_positions} positions; allowed:"
+                f" model_context_length or a number up to {n_positions}, which cut longer messages"
+            )
+        return length
+
+    def _longest_unpadded(self, n_positions: int) -> int:
+        """The longest message's tokens; refuses one that a model cannot read without padding."""
+        for split, messages in self.ids.items():
+            for number, ids in enumerate(messages, start=1):
+                if not 1 <= len(ids) <= n_positions:
+                    raise UserError(
+                        f"context_length: variable: message {number} of {split}.csv has {len(ids)}"
+                        f" tokens; allowed without padding: 1 to {n_positions}, the model's"
+                        " positions"
+                    )
+        return max(len(ids) for messages in self.ids.values() for ids in messages)
+
+
+def write(path: Path, tokens: Tokens) -> None:
+    """Writes the file, whole or not at all; the same tokens give the same bytes."""
+    tensors: dict[str, npt.NDArray[np.generic]] = {}
+    for split, messages in tokens.ids.items():
+        ends = np.cumsum([len(ids) for ids in messages], dtype=np.int64)
+        tensors[f"{split}.ids"] = np.concatenate(messages, dtype=np.int32)
+        tensors[f"{split}.offsets"] = np.concatenate([np.zeros(1, np.int64), ends])
+        tensors[f"{split}.labels"] = tokens.labels[split]
+    metadata = {METADATA: as_json(tokens.about)}
+    with whole(path) as temporary:
+        save_file(tensors, temporary, metadata=metadata)
+
+
+def read(path: Path) -> Tokens:
+    """Reads the file that `write` wrote; raises UserError if it is missing or anything else."""
+    try:
+        with safe_open(path, framework="numpy") as file:
+            about = _about(file)
+            labels = {split: file.get_tensor(f"{split}.labels") for split in about.splits}
+            ids = {
+                split: np.split(
+                    file.get_tensor(f"{split}.ids"), file.get_tensor(f"{split}.offsets")[1:-1]
+                )
+                for split in about.splits
+            }
+        return Tokens(about, ids, labels)
+    except UNREADABLE as error:
+        raise _not_tokens(path, error) from None
+
+
+def read_about(path: Path) -> About:
+    """What the file says of its tokens, without reading them; raises UserError as `read` does."""
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return _about(file)
+    except UNREADABLE as error:
+        raise _not_tokens(path, error) from None
+
+
+def _about(file: Any) -> About:
+    return msgspec.json.decode((file.metadata() or {})[METADATA], type=About)
+
+
+def _not_tokens(path: Path, error: Exception) -> UserError:
+    return UserError(
+        f"{path} is no file of tokens ({error}); delete it and run again to encode it again"
+    )

@@ -1,0 +1,178 @@
+"""The machine that a job runs on: device, precision, threads, and what it reports about them."""
+
+import ctypes
+import os
+import platform
+import resource
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from filelock import FileLock
+
+from ablations.errors import UserError
+from ablations.machine.sharing import Company, claim
+
+TOO_SMALL = "the model needs a device with more memory for itself"
+
+
+@dataclass(frozen=True)
+class Device:
+    """Where a job computes, and how precisely."""
+
+    torch: torch.device
+    precision: str  # float32, tf32 or bfloat16
+    gpu: FileLock | None = None  # held while this lives, so that the GPU is ours
+    company: Company | None = None  # on a CPU, which nobody has to himself
+
+    @property
+    def kind(self) -> str:
+        """Cpu, cuda or mps."""
+        return self.torch.type
+
+    @property
+    def name(self) -> str:
+        """The device's own name, for metrics and tables."""
+        if self.kind == "cuda":
+            return torch.cuda.get_device_name(self.torch)
+        return "Apple GPU (MPS)" if self.kind == "mps" else _processor()
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """Inside, matrix products run at this precision; weights and sums stay float32."""
+        if self.precision == "bfloat16":
+            return torch.autocast(self.kind, torch.bfloat16)
+        return nullcontext()
+
+    def clock(self) -> float:
+        """Seconds, once everything that was asked of the device is done."""
+        if self.kind == "cuda":
+            torch.cuda.synchronize(self.torch)
+        elif self.kind == "mps":
+            torch.mps.synchronize()
+        return time.perf_counter()
+
+    def shared(self) -> bool:
+        """Whether other jobs of the workflow have used the device since this one chose it."""
+        return self.company is not None and self.company.others()
+
+    def peak_memory_bytes(self) -> int:
+        """The most memory in use so far: the GPU's on CUDA, else the process's."""
+        if self.kind == "cuda":
+            return torch.cuda.max_memory_allocated(self.torch)
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return peak if sys.platform == "darwin" else 1024 * peak
+
+
+def choose(precision: str, threads: int) -> Device:
+    """The device for a job: a CUDA device for it alone, and where all are taken, waits for one.
+
+    Else MPS, else the CPU. Raises UserError for a precision that the device lacks.
+    """
+    keep_freed_memory()
+    if torch.cuda.is_available():
+        index, gpu = claim(_gpus())
+        torch.cuda.set_device(index)
+        return replace(current(precision, threads), gpu=gpu)
+    return replace(current(precision, threads), company=Company())
+
+
+def current(precision: str, threads: int) -> Device:
+    """The current CUDA device, else MPS, else the CPU with this many threads, whoever uses it.
+
+    `auto` is resolved for it. Raises UserError for a precision that the device lacks.
+    """
+    torch.set_num_threads(threads)
+    if torch.cuda.is_available():
+        device = torch.device("cuda", torch.cuda.current_device())
+    else:
+        device = torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    old = device.type == "cuda" and torch.cuda.get_device_capability(device) < (8, 0)
+    if precision == "auto":
+        precision = "tf32" if device.type == "cuda" and not old else "float32"
+    if old and precision != "float32":
+        raise UserError(
+            f"precision: {precision} needs a CUDA device of compute capability 8.0 or more, and"
+            f" {torch.cuda.get_device_name(device)} has less; allowed here: auto, float32"
+        )
+    if precision == "tf32" and device.type != "cuda":
+        raise UserError(
+            f"precision: tf32 needs a CUDA device, and this job runs on {device.type};"
+            " allowed here: auto, float32, bfloat16"
+        )
+    if precision == "bfloat16" and device.type == "cpu" and not _has_bfloat16():
+        raise UserError(
+            f"precision: bfloat16 needs a processor that computes in it (AVX-512, AMX or Arm's"
+            f" BF16), and {_processor()} would take hundreds of times as long as in float32;"
+            " allowed here: auto, float32"
+        )
+    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
+    return Device(device, precision)
+
+
+def _has_bfloat16() -> bool:
+    """Whether PyTorch itself would compute products of bfloat16 matrices by oneDNN here."""
+    return torch.backends.mkldnn.is_available() and bool(
+        torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    )
+
+
+def _gpus() -> list[str]:
+    """A name for each visible GPU that no other GPU of the machine has.
+
+    Not its number: each job of a cluster may see its GPU as number 0. Parts of a GPU (MIG) share
+    their GPU's identifier, but a process sees only one, and by name.
+    """
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+    if visible.startswith("MIG-"):
+        return [visible.split(",")[0]]
+    count = torch.cuda.device_count()
+    return [str(torch.cuda.get_device_properties(index).uuid) for index in range(count)]
+
+
+def cache_gb() -> float:
+    """The size limit of the cache of hidden states; by environment, as no result depends on it."""
+    return float(os.environ.get("ABLATIONS_CACHE_GB", "10"))
+
+
+@contextmanager
+def out_of_memory(advice: str) -> Iterator[None]:
+    """Turns the device's running out of memory into a UserError that ends with this advice."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise UserError(f"{_first_sentence(error)}; {advice}") from None
+    except RuntimeError as error:  # how the CPU and MPS say it
+        if "can't allocate memory" not in str(error) and "out of memory" not in str(error):
+            raise
+        raise UserError(f"{_first_sentence(error)}; {advice}") from None
+
+
+def _first_sentence(error: Exception) -> str:
+    return "out of memory: " + str(error).split(". ")[0].splitlines()[0]
+
+
+def keep_freed_memory() -> None:
+    """Lets glibc reuse large blocks, which it would return to the kernel and get back zeroed.
+
+    A step frees and asks for the same activations and gradients again; getting them page by page
+    from the kernel cost a sixth of a frozen block's time. The numbers are mallopt's, from malloc.h.
+    """
+    trim_threshold, top_pad, mmap_max = -1, -2, -4
+    with suppress(OSError, AttributeError):  # another system's libc
+        libc = ctypes.CDLL("libc.so.6")
+        libc.mallopt(mmap_max, 0)
+        libc.mallopt(trim_threshold, -1)
+        libc.mallopt(top_pad, 64 * 2**20)
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo") as lines:  # noqa: PTH123
+            model = next(line for line in lines if line.startswith("model name"))
+        return f"CPU ({model.split(':', 1)[1].strip()})"
+    except (OSError, StopIteration):
+        return f"CPU ({platform.processor() or platform.machine()})"

@@ -1,0 +1,319 @@
+"""config.yaml, validated once at the door and turned into typed values.
+
+Knows nothing of Snakemake, torch or files beyond, for models given as a folder, that folder's
+config.json.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import yaml
+from msgspec import Struct
+
+from ablations.errors import UserError
+from ablations.study import messages, settings
+from ablations.study.dimensions import Dimensions, from_config_json, width_errors
+from ablations.study.messages import unknown
+from ablations.study.models import Folder, Hub, Model, Pretrain
+from ablations.study.outline import Line, Outline
+from ablations.study.schema import (
+    ROW_KEYS,
+    Collection,
+    Config,
+    Generated,
+    Published,
+    Question,
+    Shares,
+    schema,
+)
+from ablations.study.settings import Settings, Training
+
+VOCABULARY_SIZE = {"gpt2": 50257, "bytes": 257}
+
+
+class ConfigError(UserError):
+    """What is wrong with the configuration: one line for each mistake."""
+
+
+class Row(Struct, frozen=True):
+    """One configuration of the table, with what it left out taken from the baseline."""
+
+    settings: Settings
+    model: Model
+    published: Published | None
+
+    @property
+    def id(self) -> str:
+        """Its name."""
+        return self.settings.row
+
+
+class Study(Struct, frozen=True):
+    """A whole configuration."""
+
+    title: str
+    seeds: tuple[int, ...]
+    tokenizer: str
+    mirror: str | None
+    cache_gb: float
+    dataset: Collection | Generated
+    models: dict[str, Model]
+    rows: tuple[Row, ...]
+    questions: tuple[Question, ...]
+
+    @property
+    def split(self) -> Shares:
+        """How the texts are cut."""
+        return self.dataset.split
+
+    def row(self, id: str) -> Row:
+        """The row with this id."""
+        return next(row for row in self.rows if row.id == id)
+
+    @property
+    def outline(self) -> Outline:
+        """What aggregation needs to know of it."""
+        return Outline(
+            title=self.title,
+            notes=tuple(_notes(self)),
+            seeds=self.seeds,
+            rows=tuple(Line(row.id, row.published) for row in self.rows),
+            questions=self.questions,
+        )
+
+
+def parse(found: object) -> Study:
+    """Validates a configuration as YAML gives it.
+
+    Raises ConfigError with a line for each mistake, naming the key, the row, what was found and
+    what is allowed.
+    """
+    _refuse(messages.mistakes(schema(), found))
+    plain = _one_spelling(found)
+    config = msgspec.convert(plain, Config)
+    _refuse(_row_id_errors(plain["rows"]))
+    models = {name: _model(name, entry, config) for name, entry in config.models.items()}
+    _refuse(_model_name_errors(models))
+    dataset: Collection | Generated
+    if "generated" in config.dataset:
+        dataset = msgspec.convert(config.dataset, Generated)
+    else:
+        dataset = msgspec.convert(config.dataset, Collection)
+    _refuse(_split_errors(dataset.split))
+
+    baseline = next(row for row in plain["rows"] if row["id"] == "baseline")
+    required = [key for key in ROW_KEYS if key not in settings.defaults()]
+    _refuse(
+        f"rows: baseline: {key} is missing; the baseline names every one of {', '.join(required)}"
+        for key in required
+        if key not in baseline
+    )
+    inherited = {key: value for key, value in baseline.items() if key != "published"}
+    resolved = [settings.defaults() | plain["training"] | inherited | row for row in plain["rows"]]
+    _refuse(
+        f"rows: {row['id']}: model: {unknown(row['model'], models)}"
+        for row in resolved
+        if row["model"] not in models
+    )
+    rows = {row["id"]: _row(row, models) for row in resolved}
+    _refuse(message for row in rows.values() for message in _setting_errors(row))
+    _refuse(_question_errors(config.comparisons, list(rows)))
+    return Study(
+        title=config.title,
+        seeds=config.seeds,
+        tokenizer=config.tokenizer,
+        mirror=config.mirror,
+        cache_gb=config.cache_gb,
+        dataset=dataset,
+        models=models,
+        rows=tuple(rows.values()),
+        questions=config.comparisons,
+    )
+
+
+def typed(value: Any) -> Any:
+    """A list or mapping with the text in it read as YAML: `["1", "auto"]` → `[1, "auto"]`."""
+
+    def read(entry: Any) -> Any:
+        return yaml.safe_load(entry) if isinstance(entry, str) else typed(entry)
+
+    if isinstance(value, Mapping):
+        return {key: read(entry) for key, entry in value.items()}
+    return list(map(read, value)) if isinstance(value, list) else value
+
+
+def _notes(study: Study) -> Iterator[str]:
+    """One sentence for each thing that stands in for the SMS Spam Collection or for GPT-2."""
+    if isinstance(study.dataset, Generated):
+        yield "Stand-in data: the messages are generated, not the SMS Spam Collection."
+    models = {row.model.name: row.model for row in study.rows}
+    pretrained = [name for name, model in models.items() if model.pretrain]
+    if pretrained:
+        yield (
+            f"Stand-in models: {', '.join(pretrained)} {_were(pretrained)} pretrained by this"
+            " workflow on the training messages, not GPT-2."
+        )
+    folders = [name for name, model in models.items() if model.folder]
+    if folders:
+        yield (
+            f"Models of the user's own: {', '.join(folders)} {_were(folders)} read from a folder,"
+            " not GPT-2 as published."
+        )
+
+
+def _were(names: list[str]) -> str:
+    return "was" if len(names) == 1 else "were"
+
+
+def _refuse(messages: Iterable[str]) -> None:
+    found = dict.fromkeys(messages)  # each once, in order
+    if found:
+        raise ConfigError("\n".join(found))
+
+
+def _one_spelling(node: Any) -> Any:
+    """A copy in which whole numbers are integers: YAML's 8 and 8.0 must give the same row file."""
+    if isinstance(node, Mapping):
+        return {key: _one_spelling(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_one_spelling(value) for value in node]
+    return int(node) if isinstance(node, float) and node.is_integer() else node
+
+
+# --- what needs more than one key at a time
+
+
+def _row_id_errors(rows: list[Mapping[str, Any]]) -> Iterable[str]:
+    ids = [row["id"] for row in rows]
+    for id in sorted({id for id in ids if ids.count(id) > 1}):
+        yield f"rows: {id}: the id stands {ids.count(id)} times; each row needs an id of its own"
+    if "baseline" not in ids:
+        yield f"rows: no row has the id baseline, which is required; found: {', '.join(ids)}"
+
+
+def _split_errors(split: Shares) -> Iterable[str]:
+    if split.train + split.validation >= 1:
+        yield (
+            f"dataset: split: train {split.train:g} and validation {split.validation:g} leave"
+            " nothing for the test set; allowed: a sum below 1"
+        )
+
+
+def _model(name: str, entry: Mapping[str, Any], config: Config) -> Model:
+    vocabulary = VOCABULARY_SIZE[config.tokenizer]
+    if "path" in entry:
+        folder = msgspec.convert(entry, Folder)
+        return Model(name, _folder_dimensions(name, folder, config.tokenizer), folder=folder)
+    source: Hub | Pretrain
+    if "pretrain" in entry:
+        source = msgspec.convert(entry, Pretrain)
+    else:
+        source = msgspec.convert(entry, Hub)
+    dimensions = Dimensions(
+        n_layer=source.n_layer,
+        n_head=source.n_head,
+        n_embd=source.n_embd,
+        n_positions=source.n_positions,
+        vocab_size=vocabulary,
+    )
+    _refuse(f"models: {name}: {error}" for error in width_errors(dimensions))
+    if isinstance(source, Pretrain):
+        return Model(name, dimensions, pretrain=source)
+    return Model(name, dimensions, hub=source)
+
+
+def _folder_dimensions(name: str, folder: Folder, tokenizer: str) -> Dimensions:
+    where = f"models: {name}: path: {folder.path}"
+    for file in ("config.json", "model.safetensors"):
+        if not _is_file(Path(folder.path) / file):
+            raise ConfigError(
+                f"{where} holds no {file}; expected a folder in the Hugging Face layout,"
+                " relative to the working directory, with config.json and model.safetensors"
+            )
+    where += "/config.json"
+    try:
+        dimensions = from_config_json(Path(folder.path) / "config.json", where)
+    except UserError as error:
+        raise ConfigError(str(error)) from None
+    if dimensions.vocab_size != VOCABULARY_SIZE[tokenizer]:
+        raise ConfigError(
+            f"{where}: vocab_size: {dimensions.vocab_size} does not fit the tokenizer {tokenizer},"
+            f" which has {VOCABULARY_SIZE[tokenizer]} tokens"
+        )
+    return dimensions
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a name that is too long, or not one
+        return False
+
+
+def _model_name_errors(models: Mapping[str, Model]) -> Iterable[str]:
+    slugs: dict[str, str] = {}
+    for name, model in models.items():
+        if not model.slug:
+            yield f"models: {name!r} has no letter or digit to name its files by"
+        elif model.slug.lower() in slugs:  # some file systems take A and a for one
+            yield (
+                f"models: {slugs[model.slug.lower()]!r} and {name!r} would share the files named"
+                f" {model.slug}; give one another name"
+            )
+        slugs[model.slug.lower()] = name
+
+
+def _row(row: Mapping[str, Any], models: Mapping[str, Model]) -> Row:
+    model = models[row["model"]]
+    own = {key: row[key] for key in ROW_KEYS}
+    if row["trainable_layers"] != "lora":  # these decide nothing there
+        own |= {key: settings.defaults()[key] for key in ("lora_rank", "lora_alpha")}
+    own |= {
+        "row": row["id"],
+        "dimensions": msgspec.to_builtins(model.dimensions),
+        "training": {key: row[key] for key in settings.names(Training)},
+    }
+    published = msgspec.convert(row.get("published"), Published | None)
+    return Row(msgspec.convert(own, Settings), model, published)
+
+
+def _setting_errors(row: Row) -> Iterable[str]:
+    """Settings that are right one by one, but not with this model or with one another."""
+    found, positions, name = row.settings, row.model.dimensions.n_positions, row.model.name
+    where, length = f"rows: {row.id}: ", found.context_length
+    if found.trainable_layers == "last_two_blocks" and found.dimensions.n_layer < 2:
+        yield (
+            f"{where}trainable_layers: last_two_blocks needs a model with two blocks, and"
+            f" {name} has one; allowed: last_layer, last_block, all, lora"
+        )
+    if isinstance(length, int) and length > positions:
+        yield (
+            f"{where}context_length: {length} is out of range; allowed: at most {positions}, the"
+            f" positions of {name}"
+        )
+    if length == "variable" and found.training.batch_size != 1:
+        yield (
+            f"{where}context_length: variable has no padding to make a batch of, and batch_size is"
+            f" {found.training.batch_size}; allowed: batch_size 1 (accumulation_steps adds up"
+            " several)"
+        )
+    if found.average_embeddings and found.trainable_token == "flexible":
+        yield (
+            f"{where}average_embeddings: True reads every position, and trainable_token: flexible"
+            " names one; allowed: one of the two"
+        )
+
+
+def _question_errors(questions: Iterable[Question], rows: list[str]) -> Iterable[str]:
+    ids = [question.id for question in questions]
+    for id in sorted({id for id in ids if ids.count(id) > 1}):
+        yield f"comparisons: {id}: the id stands {ids.count(id)} times; each needs one of its own"
+    for question in questions:
+        where = f"comparisons: {question.id}: "
+        for end, row in (("baseline", question.baseline), ("variant", question.variant)):
+            if row not in rows:
+                yield f"{where}{end}: names no row: {unknown(row, rows)}"
+        if question.baseline == question.variant:
+            yield f"{where}baseline and variant are both {question.variant}; name two rows"

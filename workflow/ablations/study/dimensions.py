@@ -1,0 +1,85 @@
+"""The shape of a GPT-2, stated by the configuration and by a checkpoint's config.json.
+
+What may vary between GPT-2s is here; the rest (tanh-GELU, pre-norm blocks) is fixed by the model's
+code, so a config.json that says something else is refused.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct, structs
+
+from ablations.errors import UserError
+
+Positive = Annotated[int, Meta(ge=1)]
+
+
+class Dimensions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The shape of a GPT-2."""
+
+    n_layer: Positive
+    n_head: Positive
+    n_embd: Positive
+    n_positions: Positive
+    vocab_size: Positive
+
+
+NAMES = tuple(field.name for field in structs.fields(Dimensions))
+
+# What config.json may say about the parts of GPT-2 that the model here fixes; absent is fine too.
+ARCHITECTURE: dict[str, tuple[object, ...]] = {
+    "model_type": ("gpt2",),
+    "activation_function": ("gelu_new",),
+    "layer_norm_epsilon": (1e-5,),
+    "scale_attn_weights": (True,),
+    "scale_attn_by_inverse_layer_idx": (False,),
+    "reorder_and_upcast_attn": (False,),
+    "add_cross_attention": (False,),
+}
+
+
+def from_config_json(path: Path, name: str, expected: Dimensions | None = None) -> Dimensions:
+    """The dimensions that a checkpoint's config.json states.
+
+    Raises UserError, naming the file as `name`, if it is not a plain GPT-2's, or not the expected.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{name} is not readable JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise UserError(f"{name} holds {found!r:.80}; expected keys {', '.join(NAMES)}")
+    errors = list(_dimension_errors(found, expected)) or list(_architecture_errors(found))
+    if errors:
+        raise UserError(f"{name}: {'; '.join(errors)}")
+    return Dimensions(**{key: found[key] for key in NAMES})
+
+
+def width_errors(dimensions: Dimensions) -> Iterator[str]:
+    """What is wrong with a width that the heads cannot share."""
+    if dimensions.n_embd % dimensions.n_head:
+        yield (
+            f"n_embd: {dimensions.n_embd} is out of range; allowed: a multiple of n_head, which is"
+            f" {dimensions.n_head}"
+        )
+
+
+def _dimension_errors(found: dict[str, Any], expected: Dimensions | None) -> Iterator[str]:
+    for key in NAMES:
+        value = found.get(key)
+        if type(value) is not int or value < 1:
+            yield f"{key}: {value!r:.80} is not allowed; allowed: a whole number above 0"
+        elif expected and value != getattr(expected, key):
+            yield f"{key} is {value}, expected {getattr(expected, key)}"
+
+
+def _architecture_errors(found: dict[str, Any]) -> Iterator[str]:
+    for key, allowed in ARCHITECTURE.items():
+        if key in found and found[key] not in allowed:
+            yield f"{key} is {json.dumps(found[key])}, expected {json.dumps(allowed[0])}"
+    dimensions = Dimensions(**{key: found[key] for key in NAMES})
+    if found.get("n_inner") not in (None, 4 * dimensions.n_embd):
+        yield f"n_inner is {json.dumps(found['n_inner'])}, expected null or {4 * dimensions.n_embd}"
+    yield from width_errors(dimensions)

@@ -1,0 +1,97 @@
+"""A model as the configuration states it: its shape, and where its checkpoint comes from."""
+
+import re
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from ablations.study.dimensions import Dimensions, Positive
+
+Sha256 = Annotated[
+    str,
+    Meta(
+        pattern=r"^[0-9a-f]{64}\Z",
+        extra_json_schema={"allowed": "64 hexadecimal digits, in small letters"},
+    ),
+]
+Seed = Annotated[int, Meta(ge=0, le=2**32 - 1)]
+Text = Annotated[str, Meta(min_length=1)]
+
+
+class Entry(Struct, frozen=True, forbid_unknown_fields=True):
+    """A mapping of config.yaml: an unknown key in it is a mistake."""
+
+
+class Shape(Entry, frozen=True, kw_only=True):
+    """The dimensions that a model's entry states."""
+
+    n_layer: Positive
+    n_head: Positive
+    n_embd: Positive
+
+
+class Hub(Shape, frozen=True, kw_only=True):
+    """A repository of the Hugging Face hub at a fixed revision."""
+
+    repo: Annotated[
+        str,
+        Meta(
+            pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?\Z",
+            extra_json_schema={
+                "allowed": "the name of a hub repository, such as openai-community/gpt2"
+            },
+        ),
+    ]
+    revision: Annotated[
+        str,
+        Meta(
+            pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*\Z",
+            extra_json_schema={
+                "allowed": "the commit of the repository, in quotes if it has digits alone"
+            },
+        ),
+    ]
+    sha256: Sha256 | None = None
+    n_positions: Positive = 1024
+
+
+class Folder(Entry, frozen=True, kw_only=True):
+    """A folder that holds config.json and model.safetensors; relative to the working directory."""
+
+    path: Text
+
+
+class Recipe(Entry, frozen=True, kw_only=True):
+    """How a stand-in is pretrained."""
+
+    steps: Positive
+    batch_size: Positive
+    learning_rate: Annotated[float, Meta(gt=0)]
+    seed: Seed
+
+
+class Pretrain(Shape, frozen=True, kw_only=True):
+    """A model that the workflow pretrains as a language model on the training texts."""
+
+    pretrain: Recipe
+    n_positions: Positive
+
+
+class Model(Struct, frozen=True, omit_defaults=True):
+    """A named GPT-2: its shape, and where its checkpoint comes from, which is one of three."""
+
+    name: str
+    dimensions: Dimensions
+    hub: Hub | None = None
+    folder: Folder | None = None
+    pretrain: Pretrain | None = None
+
+    @property
+    def slug(self) -> str:
+        """The name as a file name: `gpt2-small (124M)` → `gpt2-small-124M`."""
+        return slug(self.name)
+
+
+def slug(name: str) -> str:
+    """A name as a file name: letters, digits, dots and dashes."""
+    return re.sub(r"[^A-Za-z0-9.]+", "-", name).strip("-.")

@@ -1,0 +1,26 @@
+"""What aggregation needs to know of the configuration: the content of results/study.json.
+
+Row files hold what decides a run; this holds the rest: titles, the order of the rows, published
+numbers, questions, and what is only a stand-in for the real thing.
+"""
+
+from msgspec import Struct
+
+from ablations.study.schema import Published, Question
+
+
+class Line(Struct, frozen=True, forbid_unknown_fields=True):
+    """A line of the table: which row, and what was published for it."""
+
+    id: str
+    published: Published | None
+
+
+class Outline(Struct, frozen=True, forbid_unknown_fields=True):
+    """The content of study.json."""
+
+    title: str
+    notes: tuple[str, ...]
+    seeds: tuple[int, ...]
+    rows: tuple[Line, ...]
+    questions: tuple[Question, ...]

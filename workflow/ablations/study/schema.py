@@ -1,0 +1,216 @@
+"""The shape of config.yaml, declared once: its JSON schema, for validation and for editors.
+
+    python -m ablations.study.schema --output workflow/schemas/config.schema.json
+
+Names, types and ranges. What needs more than one key at a time (a row that names a model, a
+comparison that names rows) is checked in config.py. In the schema, `allowed` completes "allowed: …"
+in the message about a wrong value.
+"""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+import msgspec
+from msgspec import Meta
+
+from ablations import cli
+from ablations.files import write_text
+from ablations.study.models import Entry, Folder, Hub, Pretrain, Seed, Sha256, Text
+from ablations.study.settings import (
+    Choices,
+    ContextLength,
+    Precision,
+    Settings,
+    TrainableLayers,
+    TrainableToken,
+    Training,
+    Weights,
+    names,
+)
+
+
+def _text(pattern: str, allowed: str) -> Meta:
+    # \Z, because $ lets a line break pass at the end; a length, because names become file names
+    return Meta(pattern=pattern + r"\Z", max_length=100, extra_json_schema={"allowed": allowed})
+
+
+Id = Annotated[
+    str, _text("^[a-z0-9][a-z0-9-]*", "small letters, digits and dashes, a letter or digit first")
+]
+Url = Annotated[
+    str,
+    Meta(
+        pattern=r"^https?://\S+\Z",
+        extra_json_schema={"allowed": "a URL that starts with https:// or http://"},
+    ),
+]
+Share = Annotated[float, Meta(gt=0, lt=1)]
+Fraction = Annotated[float, Meta(ge=0, le=1)]
+Tokenizer = Literal["gpt2", "bytes"]
+Claim = Literal["better", "worse", "similar"]
+
+
+# --- the texts
+
+
+class Shares(Entry, frozen=True, kw_only=True):
+    """How the texts are cut: fractions for training and validation; the test set is the rest."""
+
+    train: Share
+    validation: Share
+    seed: Seed
+
+
+class Collection(Entry, frozen=True, kw_only=True):
+    """The SMS Spam Collection's archive."""
+
+    urls: Annotated[tuple[Url, ...], Meta(min_length=1)]
+    sha256: Sha256
+    member_sha256: Sha256 | None = None
+    split: Shares
+
+
+class Grammar(Entry, frozen=True, kw_only=True):
+    """How many messages are generated, before balancing, and from which seed."""
+
+    messages: Annotated[int, Meta(ge=40)]
+    seed: Seed
+
+
+class Generated(Entry, frozen=True, kw_only=True):
+    """A generated stand-in for the collection."""
+
+    generated: Grammar
+    split: Shares
+
+
+# --- the rows and the questions
+
+
+class Published(Entry, frozen=True, kw_only=True):
+    """What was published for a row; accuracies are fractions."""
+
+    train: Fraction
+    validation: Fraction
+    test: Fraction
+    training_time_min: Annotated[float, Meta(gt=0)] | None = None
+    device: Text | None = None
+
+
+class Question(Entry, frozen=True, kw_only=True):
+    """A question that two rows answer; `claim` is what was published about the variant."""
+
+    id: Id
+    question: Text
+    baseline: str
+    variant: str
+    claim: Claim | None = None
+
+
+class Config(Entry, frozen=True, kw_only=True):
+    """The keys of config.yaml."""
+
+    title: Text = "Finetuning ablations of GPT-2"
+    seeds: Annotated[tuple[Seed, ...], Meta(min_length=1, extra_json_schema={"uniqueItems": True})]
+    tokenizer: Tokenizer
+    mirror: Annotated[str | None, Meta(extra_json_schema={"nullable": True})] = None
+    cache_gb: Annotated[float, Meta(ge=0)] = 10
+    dataset: Any
+    training: Training
+    models: Annotated[dict[str, Any], Meta(min_length=1)]
+    rows: Annotated[tuple[Any, ...], Meta(min_length=1)]
+    comparisons: tuple[Question, ...] = ()
+
+
+ROW_KEYS = names(Choices)
+# msgspec sorts the words of a choice; a message lists them as they are declared
+CHOICES = (Weights, TrainableToken, TrainableLayers, get_args(ContextLength)[0], Precision)
+DECLARED = {frozenset(words): words for words in map(get_args, (*CHOICES, Tokenizer, Claim))}
+
+
+def schema() -> dict[str, Any]:
+    """The JSON schema of config.yaml (draft 2020-12)."""
+    kinds = (Config, Collection, Generated, Hub, Folder, Pretrain, Published, Settings)
+    _, found = msgspec.json.schema_components(kinds, ref_template="#/$defs/{name}")
+    parts = {name: _plain(part) for name, part in found.items()}
+    options, training = parts.pop("Settings")["properties"], parts["Training"]["properties"]
+    own = {name: options[name] for name in ROW_KEYS} | training
+    published = {"$ref": "#/$defs/Published"}
+    parts["Row"] = parts["Question"] | {
+        "title": "Row",
+        "description": "One row of the table; what it leaves out is the baseline's.",
+        "properties": {"id": parts["Question"]["properties"]["id"], **own, "published": published},
+        "required": ["id"],
+    }
+    config = parts.pop("Config")
+    config["properties"] |= {
+        "dataset": {"type": "object", **_by_key(parts, generated="Generated", _="Collection")},
+        "models": {
+            "type": "object",
+            "minProperties": 1,
+            "propertyNames": {
+                "type": "string",
+                "pattern": r"^[^\x00-\x1f\x7f]+\Z",
+                "maxLength": 100,
+                "allowed": "a text on one line, in quotes where YAML would read a number or a"
+                " truth value",
+            },
+            "additionalProperties": {
+                "type": "object",
+                **_by_key(parts, path="Folder", pretrain="Pretrain", _="Hub"),
+            },
+        },
+        "rows": {"type": "array", "minItems": 1, "items": {"$ref": "#/$defs/Row"}},
+    }
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **config, "$defs": parts}
+
+
+def _by_key(parts: dict[str, Any], _: str, **kinds: str) -> dict[str, Any]:
+    """Which kind an entry is, told by the key that only this kind has; else the last one."""
+    last: dict[str, Any] = {"$ref": f"#/$defs/{_}"}
+    for key, kind in reversed(kinds.items()):
+        last = {"if": {"required": [key]}, "then": {"$ref": f"#/$defs/{kind}"}, "else": last}
+    return last
+
+
+def _plain(part: Any) -> Any:
+    """A part of msgspec's schema with choices told apart by type, for one message for a mistake.
+
+    A value is never nothing, unless it says so: a key that is not wanted is left out.
+    """
+    if isinstance(part, list):
+        return [_plain(item) for item in part]
+    if not isinstance(part, dict):
+        return part
+    part = {key: _plain(value) for key, value in part.items() if key != "default"}
+    if "enum" in part:
+        part["enum"] = list(DECLARED[frozenset(part["enum"])])
+    if "anyOf" not in part:
+        return part
+    nullable = part.pop("nullable", False)
+    choices = [choice for choice in part.pop("anyOf") if choice != {"type": "null"}]
+    if nullable:
+        return part | choices[0] | {"type": [choices[0]["type"], "null"], "minLength": 1}
+    if len(choices) == 1:
+        return part | choices[0]
+    told = {"allowed": part["allowed"]} if "allowed" in part else {}
+    words, number = (choice | told for choice in choices)
+    return part | {"if": {"type": "string"}, "then": words, "else": number}
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Writes the schema, for editors."""
+    write_text(arguments.output, json.dumps(schema(), indent=1) + "\n")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = cli.parser(__doc__)
+    parser.add_argument("--output", type=Path, required=True)
+    return parser
+
+
+if __name__ == "__main__":
+    cli.run(parser(), main)

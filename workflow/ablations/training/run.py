@@ -1,0 +1,242 @@
+"""Trains one row with one seed, by the published recipe, and writes what came out.
+
+python -m ablations.training.run --row results/rows/baseline.json --seed 123 --tokens …
+"""
+
+import argparse
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ablations import cli, code
+from ablations.data import tokens
+from ablations.data.sequences import sequences
+from ablations.data.tokens import Tokens
+from ablations.errors import UserError
+from ablations.files import read_json, sha256, write_json, write_text
+from ablations.machine import device
+from ablations.machine.device import Device
+from ablations.model import checkpoint
+from ablations.model.cut import TrunkManifest, first_trained
+from ablations.model.gpt2 import Head, Layers, add_lora
+from ablations.study import settings
+from ablations.study.settings import Settings
+from ablations.training.hidden_states import (
+    Cache,
+    forward,
+    freeze,
+    frozen,
+    load_layers,
+    token_ids,
+)
+from ablations.training.inputs import Inputs, batches
+from ablations.training.loop import Loop, Split
+from ablations.training.metrics import Accuracy, Evaluation, Metrics
+from ablations.training.resume import Identity, State
+from ablations.training.schedule import Schedule, schedule
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A run ready to train."""
+
+    loop: Loop
+    plan: Schedule
+    frozen_seconds: float  # what the frozen layers cost within the timed part
+    frozen_shared: bool  # whether that was measured beside other jobs
+
+
+def prepare(
+    row: Settings,
+    seed: int,
+    read: Tokens,
+    weights: Path | None,
+    trunk: TrunkManifest | None,
+    cache: Path,
+    machine: Device,
+) -> Prepared:
+    """Cuts the model, gets what the frozen layers put out, and builds the tail.
+
+    `weights`: the checkpoint's folder, None for random ones; `trunk`: None where nothing is frozen.
+    """
+    classes, ignored = read.about.classes, row.training.ignore_index
+    if ignored is not None and ignored in range(len(classes)):
+        raise UserError(
+            f"ignore_index: {ignored} is the class {classes[ignored]!r}; allowed: a number that is"
+            f" no class, such as {read.about.padding_id}"
+        )
+    found = sequences(read, row.input)
+    plan = schedule(seed, {split: len(read.labels[split]) for split in found}, row.training)
+    inputs = {split: token_ids(each, row.causal_mask) for split, each in found.items()}
+    seconds, shared, depth = dict.fromkeys(found, 0.0), False, 0
+    if trunk:
+        depth = trunk.settings.depth
+        layers = frozen(
+            row.dimensions,
+            trunk.checkpoint_sha256,
+            trunk.settings.seed,
+            row.causal_mask,
+            depth,
+            trunk.code,
+            machine,
+        )
+        hidden = Cache(cache, device.cache_gb()).outputs(layers, weights, found, machine)
+        inputs = {split: each.inputs for split, each in hidden.items()}
+        seconds = {split: each.seconds for split, each in hidden.items()}
+        shared = any(each.shared for each in hidden.values())
+    start = first_trained(row.trainable_layers, row.dimensions.n_layer)
+    if depth < start:  # more frozen layers, with one output per message
+        between = freeze(load_layers(row, seed, weights, depth, start), machine)
+        for split in inputs:
+            begin = machine.clock()
+            inputs[split] = _features(between, inputs[split], row.dimensions.n_embd, machine, split)
+            seconds[split] += machine.clock() - begin
+    loop = Loop(
+        tail=_tail(row, seed, weights, start, len(classes)).to(machine.torch),
+        splits={
+            split: Split(
+                inputs[split].resident(machine),
+                torch.from_numpy(read.labels[split]).to(machine.torch),
+            )
+            for split in inputs
+        },
+        training=row.training,
+        machine=machine,
+        classes=len(classes),
+    )
+    evaluated = row.training.eval_batches * row.training.batch_size
+    in_time = min(1.0, evaluated / len(read.labels["validation"]))
+    return Prepared(loop, plan, seconds["train"] + in_time * seconds["validation"], shared)
+
+
+def _features(layers: Layers, inputs: Inputs, width: int, machine: Device, split: str) -> Inputs:
+    """What the last frozen layers make of each message, [messages, width]."""
+    outputs = torch.empty(len(inputs), width)  # beforehand, as in Loop.logits
+    parts = list(batches(inputs.lengths()))
+    for part, output in zip(parts, forward(layers, inputs, parts, machine, split), strict=True):
+        outputs[torch.from_numpy(part)] = output
+    return Inputs(outputs, None, inputs.causal)
+
+
+def _tail(row: Settings, seed: int, weights: Path | None, start: int, classes: int) -> Layers:
+    """The layers that train, and the frozen ones among them: those after `start`, and the head."""
+    tail = load_layers(row, seed, weights, start, row.dimensions.n_layer + 2)
+    tail.append(Head(row.dimensions, classes, seed))
+    if row.trainable_layers == "lora":
+        add_lora(tail, row.lora_rank, row.lora_alpha)
+    return tail
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Trains one run and writes its files; metrics.json last."""
+    row, read = settings.read(arguments.row), tokens.read(arguments.tokens)
+    machine = device.choose(row.training.precision, arguments.threads)
+    cli.log.info(
+        "%s, seed %d, on %s in %s", row.row, arguments.seed, machine.name, machine.precision
+    )
+    weights = arguments.checkpoint and arguments.checkpoint.parent
+    trunk = arguments.trunk and read_json(arguments.trunk, TrunkManifest)
+    with device.out_of_memory(device.TOO_SMALL):
+        run = prepare(row, arguments.seed, read, weights, trunk, arguments.cache, machine)
+
+    identity = Identity(
+        row=row,
+        seed=arguments.seed,
+        tokens_sha256=sha256(arguments.tokens),
+        checkpoint_sha256=weights and checkpoint.read_manifest(weights).sha256,
+        code=read_json(arguments.code, code.Code).sha256,
+        torch=str(torch.__version__),
+        precision=machine.precision,
+        device=machine.name,
+        threads=torch.get_num_threads(),
+    )
+    state = State(arguments.state, identity)
+    done = run.loop.train(run.plan, state)
+    seconds = done.seconds + run.frozen_seconds
+
+    logits = {
+        split: run.loop.logits(split, range(len(found.labels))).cpu()
+        for split, found in run.loop.splits.items()
+    }
+    run.loop.check(logits, len(run.plan.steps) - 1)
+    labels = {split: torch.from_numpy(read.labels[split]) for split in logits}
+    accuracy = _accuracy(logits, labels, run.plan)
+    cli.log.info(
+        "trained in %.1f s: train accuracy %.2f%%, validation accuracy %.2f%%, test accuracy"
+        " %.2f%%",
+        *(seconds, 100 * accuracy.train, 100 * accuracy.validation, 100 * accuracy.test),
+    )
+    metrics = Metrics(
+        **{name: getattr(row, name) for name in settings.names(Settings)},
+        seed=arguments.seed,
+        classes=read.about.classes,
+        context_tokens=read.context_tokens(row.context_length, row.dimensions.n_positions),
+        accuracy=accuracy,
+        history=tuple(done.losses),
+        epoch_accuracy=tuple(done.accuracies),
+        trainable_parameters=run.loop.trainable_parameters,
+        training_time_seconds=seconds,
+        trunk_time_seconds=run.frozen_seconds,
+        device=machine.name,
+        shared_device=done.shared_device or run.frozen_shared,
+        threads=torch.get_num_threads(),
+        precision=machine.precision,
+        peak_memory_bytes=machine.peak_memory_bytes(),
+        checkpoint_sha256=identity.checkpoint_sha256,
+        dataset_sha256=read.about.dataset_sha256,
+        versions={"torch": str(torch.__version__), "python": platform.python_version()},
+    )
+    write_text(arguments.output_dir / "predictions.csv", _predictions(logits, labels))
+    write_text(arguments.output_dir / "history.csv", _history(metrics.history))
+    write_json(arguments.output_dir / "metrics.json", metrics)
+    state.remove()
+
+
+def _accuracy(
+    logits: Mapping[str, Tensor], labels: Mapping[str, Tensor], plan: Schedule
+) -> Accuracy:
+    """Over whole splits, and over the training messages that the schedule's last pass reads."""
+    right = {split: logits[split].argmax(1) == labels[split] for split in logits}
+    right["train"] = right["train"][plan.final]
+    return Accuracy(**{split: int(found.sum()) / len(found) for split, found in right.items()})
+
+
+def _predictions(logits: Mapping[str, Tensor], labels: Mapping[str, Tensor]) -> str:
+    classes = range(next(iter(logits.values())).shape[1])
+    lines = [",".join(["split,index,label,predicted", *(f"logit_{label}" for label in classes)])]
+    for split, found in logits.items():
+        rows = zip(labels[split].tolist(), found.argmax(1).tolist(), found.tolist(), strict=True)
+        for index, (label, predicted, values) in enumerate(rows):
+            written = ",".join(f"{value:.6f}" for value in values)
+            lines.append(f"{split},{index},{label},{predicted},{written}")
+    return "\n".join(lines) + "\n"
+
+
+def _history(history: tuple[Evaluation, ...]) -> str:
+    lines = ["epoch,step,train_loss,validation_loss"]
+    lines += [f"{e.epoch},{e.step},{e.train_loss},{e.validation_loss}" for e in history]
+    return "\n".join(lines) + "\n"
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = cli.parser(__doc__)
+    parser.add_argument("--row", type=Path, required=True, help="the row file")
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--tokens", type=Path, required=True)
+    parser.add_argument("--checkpoint", type=Path, nargs="?", help="its manifest; none if random")
+    parser.add_argument("--trunk", type=Path, nargs="?", help="its manifest; none without a trunk")
+    parser.add_argument("--code", type=Path, required=True, help="which code this is, as JSON")
+    parser.add_argument("--cache", type=Path, required=True)
+    parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--state", type=Path, required=True, help="where it stands, if killed")
+    parser.add_argument("--output-dir", type=Path, required=True)
+    return parser
+
+
+if __name__ == "__main__":
+    cli.run(parser(), main)

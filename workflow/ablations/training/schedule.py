@@ -1,0 +1,77 @@
+"""Which messages every batch of a run holds, known before its first step: only loaders draw."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+
+import torch
+from torch.utils.data import DataLoader
+
+from ablations.errors import UserError
+from ablations.study.settings import Training
+
+Batch = list[int]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Every batch of a run, by message index.
+
+    `losses` and `accuracies` hold, for the steps after which something is measured, the batches of
+    train and validation that are read; `final` the training messages of the final accuracy.
+    """
+
+    steps: list[Batch]
+    steps_per_epoch: int
+    losses: dict[int, dict[str, list[Batch]]]
+    accuracies: dict[int, dict[str, list[Batch]]]
+    final: Batch
+
+    def updates(self, accumulation_steps: int, done: int = 0) -> Iterator[range]:
+        """The steps whose gradients make one update, from step `done` on.
+
+        So many, or fewer where an epoch ends.
+        """
+        while done < len(self.steps):
+            epoch_ends = (done // self.steps_per_epoch + 1) * self.steps_per_epoch
+            end = min(done + accumulation_steps, epoch_ends)
+            yield range(done, end)
+            done = end
+
+
+def schedule(seed: int, sizes: Mapping[str, int], training: Training) -> Schedule:
+    """The batches that PyTorch's DataLoaders give after manual_seed(seed), pass by pass.
+
+    Raises UserError where the training set does not fill a batch.
+    """
+    size = training.batch_size
+    if sizes["train"] < size:
+        raise UserError(
+            f"batch_size: {size} is more than the {sizes['train']} training messages; an epoch"
+            " drops its last incomplete batch and would be empty"
+        )
+    losses, accuracies = {}, {}
+    steps: list[Batch] = []
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        loaders: dict[str, DataLoader[int]] = {
+            "train": _loader(sizes["train"], size, shuffle=True, drop_last=True),
+            "validation": _loader(sizes["validation"], size),
+        }
+
+        def first_batches() -> dict[str, list[Batch]]:
+            count = training.eval_batches
+            return {split: list(islice(loader, count)) for split, loader in loaders.items()}
+
+        for _ in range(training.epochs):
+            for batch in list(loaders["train"]):
+                if len(steps) % training.eval_every == 0:
+                    losses[len(steps)] = first_batches()
+                steps.append(batch)
+            accuracies[len(steps) - 1] = first_batches()
+        final = [message for batch in loaders["train"] for message in batch]
+    return Schedule(steps, len(loaders["train"]), losses, accuracies, final)
+
+
+def _loader(messages: int, batch_size: int, **options: bool) -> "DataLoader[int]":
+    return DataLoader(range(messages), batch_size, collate_fn=list, **options)  # type: ignore[arg-type]

@@ -1,0 +1,23 @@
+# Which code each program runs, as a file with the checksum in its name: an edit makes what the program
+# computes stale, also where Snakemake's own records are gone; a copied or moved folder changes nothing.
+
+
+rule code:
+    output:
+        "results/code/{program}-{sha256}.json",
+    log:
+        "logs/code/{program}-{sha256}.log",
+    wildcard_constraints:
+        program="[a-z_.]+",
+        sha256="[0-9a-f]{12}",
+    localrule: True
+    conda:
+        "../envs/ablations.yaml"
+    params:
+        line=lambda wildcards: as_json(
+            code_of.Code(wildcards.program, CODE[wildcards.program])
+        ),
+        # of other code: should it return, its file must be newer than what this code computes
+        older=lambda wildcards: f"results/code/{wildcards.program}-*.json",
+    shell:
+        f"rm -f {{params.older}}; {WRITE_LINE}"

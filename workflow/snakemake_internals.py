@@ -1,0 +1,62 @@
+"""What the Snakefile needs of Snakemake that its documentation does not promise.
+
+All of it is here, so that another version of Snakemake fails in the test of this file, which names
+every attribute, and not in a cluster at night.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+
+def is_main(workflow: Any) -> bool:
+    """Whether this is the process that the user started, not a job of it."""
+    return workflow.is_main_process
+
+
+def folder(workflow: Any) -> Path:
+    """Where the Snakefile that is being read lies, also where another workflow imports it."""
+    return Path(workflow.current_basedir)
+
+
+def command_line_keys(workflow: Any) -> Collection[str]:
+    """The top-level keys that `--config` gives."""
+    return workflow.config_settings.config.keys()
+
+
+def on_cluster(workflow: Any) -> bool:
+    """Whether jobs are submitted instead of started here."""
+    return workflow.resource_settings.nodes is not None
+
+
+def cores_and_gpus(workflow: Any) -> tuple[int, int]:
+    """What the command line lends: 1 core where it names none, and 1 GPU."""
+    gpus = 1
+    if "gpu" in workflow.global_resources:
+        gpus = workflow.global_resources["gpu"].value
+    return workflow.resource_settings.cores or 1, max(1, gpus)
+
+
+def freeze(workflow: Any, config: dict[str, Any]) -> None:
+    """Gives a cluster's jobs the configuration that they are submitted with.
+
+    A job reads it again when it starts, perhaps hours later; edits until then do not reach it.
+    """
+    if not workflow.modifier.is_main_snakefile():
+        return  # the workflow that imports this one decides
+    text = json.dumps(config, indent=1, sort_keys=True)
+    # named by content: jobs of an earlier start may be queued with another
+    file = Path(".snakemake/ablations", f"{_short_sha256(text)}.json").absolute()
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_suffix(f".{os.getpid()}")
+    partial.write_text(text)
+    partial.replace(file)
+    workflow.config_settings.configfiles = [file]
+
+
+def _short_sha256(text: str) -> str:
+
+    return hashlib.sha256(text.encode()).hexdigest()[:20]
