@@ -259,9 +259,7 @@ def prepared(row: Settings, tokens: Tokens, machine: Device) -> run.Prepared:
         cache = Path(folder)
         if trunk:
             manifest = TrunkManifest(settings=trunk, checkpoint_sha256=None, sequences={}, code="")
-            layers = hidden_states.frozen(
-                row.dimensions, None, trunk.seed, row.causal_mask, trunk.depth, "", machine
-            )
+            layers = hidden_states.frozen(manifest, machine)
             for split in sequences(tokens, row.input).values():
                 make_up(cache, layers, split)
         entries = set(cache.iterdir())

@@ -17,11 +17,6 @@ def is_main(workflow: Any) -> bool:
     return workflow.is_main_process
 
 
-def folder(workflow: Any) -> Path:
-    """Where the Snakefile that is being read lies, also where another workflow imports it."""
-    return Path(workflow.current_basedir)
-
-
 def command_line_keys(workflow: Any) -> Collection[str]:
     """The top-level keys that `--config` gives."""
     return workflow.config_settings.config.keys()

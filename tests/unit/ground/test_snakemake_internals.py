@@ -21,7 +21,6 @@ FILE = ROOT / "workflow/snakemake_internals.py"
 # Of the object that Snakefiles know as `workflow`.
 ATTRIBUTES = {
     "is_main_process",
-    "current_basedir",
     "config_settings.config",
     "config_settings.configfiles",
     "resource_settings.nodes",
@@ -29,7 +28,6 @@ ATTRIBUTES = {
     "global_resources",
     "modifier.is_main_snakefile",
 }
-WHILE_READING = {"current_basedir"}  # has no value but while a Snakefile is read
 
 
 def reached_into() -> set[str]:
@@ -65,7 +63,7 @@ def test_every_attribute_is_named_here() -> None:
 @pytest.mark.parametrize("name", sorted(ATTRIBUTES))
 def test_this_snakemake_has_it(workflow: Workflow, name: str) -> None:
     try:
-        operator.attrgetter(name)(type(workflow) if name in WHILE_READING else workflow)
+        operator.attrgetter(name)(workflow)
     except AttributeError as error:
         pytest.fail(f"Snakemake {__version__} has no workflow.{name} ({error}); see {FILE.name}")
 
@@ -109,7 +107,6 @@ with open("{found}", "w") as file:
     json.dump(
         {{
             "main": main,
-            "folder": str(internals.folder(workflow)),
             "keys": sorted(internals.command_line_keys(workflow)),
             "cluster": internals.on_cluster(workflow),
             "lent": internals.cores_and_gpus(workflow),
@@ -141,7 +138,6 @@ def test_a_workflow_on_this_machine(tmp_path: Path) -> None:
     options = ["--cores", 3, "--resources", "gpu=2", "--config", "title=given", "seeds=[1]"]
     assert found(tmp_path, *options) == {
         "main": True,
-        "folder": str(tmp_path),
         "keys": ["seeds", "title"],
         "cluster": False,
         "lent": [3, 2],
@@ -160,7 +156,6 @@ def test_a_workflow_on_a_cluster_keeps_its_configuration(tmp_path: Path, importe
     one = found(tmp_path, *options, imported=imported)
     assert one["main"] and one["cluster"]
     assert one["lent"] == [1, 1]
-    assert one["folder"] == str(tmp_path / "imported" if imported else tmp_path)
     kept = list((tmp_path / ".snakemake/ablations").glob("*"))
     assert one["files"] == ([] if imported else list(map(str, kept)))
     assert [json.loads(path.read_text()) for path in kept] == [{"title": "given"}] * (not imported)

@@ -53,9 +53,9 @@ def trunk(study: Path, code: str = "code", sha256: str | None = "a", **changes: 
     runs.row(study, dimensions=DIMENSIONS, **(ROW | changes))
     found = cut.trunk_settings(settings.read(study / "row.json"), seed=1)
     assert found
-    causal = found.input.causal_mask
     sha256 = sha256 if found.weights == "pretrained" else None
-    return frozen(DIMENSIONS, sha256, found.seed, causal, found.depth, code, MACHINE)
+    manifest = cut.TrunkManifest(settings=found, checkpoint_sha256=sha256, sequences={}, code=code)
+    return frozen(manifest, MACHINE)
 
 
 def outputs(

@@ -15,7 +15,6 @@ from random import Random
 from ablations import cli
 from ablations.files import write_text
 
-SPAM_SHARE = 0.4
 REPEATED_SHARE = 0.03  # messages sent before, word for word, as in the real collection
 BYTES = range(20, 111)  # of a message in UTF-8: what a model pays grows with the longest
 
@@ -24,6 +23,7 @@ CHOICES: dict[str, list[str]] = {
     name: lines.splitlines() for name, lines in GRAMMAR["lines"].items()
 }
 ABBREVIATIONS: dict[str, str] = GRAMMAR["abbreviations"]
+USUAL, OTHER = GRAMMAR["shares"]  # the two classes
 TYPO_SHARE = 0.01  # of letters
 
 
@@ -73,14 +73,14 @@ def message(label: str, random: Random) -> str:
 
 
 def generate(messages: int, seed: int) -> list[tuple[str, str]]:
-    """So many pairs of label (ham or spam) and text; the same for the same seed."""
+    """So many pairs of class and text; the same for the same seed."""
     random = Random(seed)
     written: list[tuple[str, str]] = []
     for _ in range(messages):
         if written and random.random() < REPEATED_SHARE:
             written.append(random.choice(written))
         else:
-            label = "spam" if random.random() < SPAM_SHARE else "ham"
+            label = OTHER if random.random() < GRAMMAR["shares"][OTHER] else USUAL
             written.append((label, message(label, random)))
     return written
 

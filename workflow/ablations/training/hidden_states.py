@@ -26,6 +26,7 @@ from ablations.data.sequences import Numbers, Sequences
 from ablations.errors import UserError
 from ablations.files import as_json, read_json, write_json
 from ablations.machine.device import Device
+from ablations.model.cut import TrunkManifest
 from ablations.model.gpt2 import Layers, pretrained_layers, random_layers
 from ablations.study.dimensions import Dimensions
 from ablations.study.settings import Settings
@@ -59,28 +60,20 @@ class Frozen(Struct, frozen=True, kw_only=True):
     code: str
 
 
-def frozen(
-    dimensions: Dimensions,
-    checkpoint_sha256: str | None,
-    seed: int | None,
-    causal: bool,
-    depth: int,
-    code: str,
-    machine: Device,
-) -> Frozen:
-    """The leading layers of a model on this machine."""
+def frozen(trunk: TrunkManifest, machine: Device) -> Frozen:
+    """A trunk's layers on this machine."""
     return Frozen(
-        dimensions=dimensions,
-        checkpoint_sha256=checkpoint_sha256,
-        seed=seed,
-        causal=causal,
-        depth=depth,
+        dimensions=trunk.settings.dimensions,
+        checkpoint_sha256=trunk.checkpoint_sha256,
+        seed=trunk.settings.seed,
+        causal=trunk.settings.input.causal_mask,
+        depth=trunk.settings.depth,
         precision=machine.precision,
         device=machine.kind,
         device_name=machine.name,
         threads=torch.get_num_threads() if machine.kind == "cpu" else None,
         torch=str(torch.__version__),
-        code=code,
+        code=trunk.code,
     )
 
 
@@ -195,9 +188,9 @@ class Cache:
         temporary = _partial(entry)
         temporary.mkdir()
         try:
-            start = machine.clock()
-            parts = list(batches(sequences.lengths))
-            outputs = forward(load(depth), inputs, parts, machine, split)
+            layers, parts = load(depth), list(batches(sequences.lengths))
+            start = machine.clock()  # loading is no part of what a row costs
+            outputs = forward(layers, inputs, parts, machine, split)
             _write_array(temporary / ARRAY, sequences, trunk.dimensions.n_embd, parts, outputs)
             seconds = machine.clock() - start + (known.seconds if known else 0)
             log.info("trunk: %s, %d sequences, %.1f s", split, len(sequences), seconds)

@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ablations import cli, code
@@ -36,8 +38,10 @@ from ablations.training.hidden_states import (
 from ablations.training.inputs import Inputs, batches
 from ablations.training.loop import Loop, Split
 from ablations.training.metrics import Accuracy, Evaluation, Metrics
-from ablations.training.resume import Identity, State
+from ablations.training.resume import Identity, Progress, State
 from ablations.training.schedule import Schedule, schedule
+
+Labels = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -75,15 +79,7 @@ def prepare(
     seconds, shared, depth = dict.fromkeys(found, 0.0), False, 0
     if trunk:
         depth = trunk.settings.depth
-        layers = frozen(
-            row.dimensions,
-            trunk.checkpoint_sha256,
-            trunk.settings.seed,
-            row.causal_mask,
-            depth,
-            trunk.code,
-            machine,
-        )
+        layers = frozen(trunk, machine)
         hidden = Cache(cache, device.cache_gb()).outputs(layers, weights, found, machine)
         inputs = {split: each.inputs for split, each in hidden.items()}
         seconds = {split: each.seconds for split, each in hidden.items()}
@@ -156,23 +152,33 @@ def main(arguments: argparse.Namespace) -> None:
     )
     state = State(arguments.state, identity)
     done = run.loop.train(run.plan, state)
-    seconds = done.seconds + run.frozen_seconds
-
     logits = {
         split: run.loop.logits(split, range(len(found.labels))).cpu()
         for split, found in run.loop.splits.items()
     }
     run.loop.check(logits, len(run.plan.steps) - 1)
-    labels = {split: torch.from_numpy(read.labels[split]) for split in logits}
-    accuracy = _accuracy(logits, labels, run.plan)
+    metrics = _metrics(identity, read, run, done, logits)
+    write_text(arguments.output_dir / "predictions.csv", _predictions(logits, read.labels))
+    write_text(arguments.output_dir / "history.csv", _history(metrics.history))
+    write_json(arguments.output_dir / "metrics.json", metrics)
+    state.remove()
+
+
+def _metrics(
+    identity: Identity, read: Tokens, run: Prepared, done: Progress, logits: Mapping[str, Tensor]
+) -> Metrics:
+    """What the finished run was made from, and what came out."""
+    row, machine = identity.row, run.loop.machine
+    accuracy = _accuracy(logits, read.labels, run.plan)
+    seconds = done.seconds + run.frozen_seconds
     cli.log.info(
         "trained in %.1f s: train accuracy %.2f%%, validation accuracy %.2f%%, test accuracy"
         " %.2f%%",
         *(seconds, 100 * accuracy.train, 100 * accuracy.validation, 100 * accuracy.test),
     )
-    metrics = Metrics(
+    return Metrics(
         **{name: getattr(row, name) for name in settings.names(Settings)},
-        seed=arguments.seed,
+        seed=identity.seed,
         classes=read.about.classes,
         context_tokens=read.context_tokens(row.context_length, row.dimensions.n_positions),
         accuracy=accuracy,
@@ -181,31 +187,27 @@ def main(arguments: argparse.Namespace) -> None:
         trainable_parameters=run.loop.trainable_parameters,
         training_time_seconds=seconds,
         trunk_time_seconds=run.frozen_seconds,
-        device=machine.name,
+        device=identity.device,
         shared_device=done.shared_device or run.frozen_shared,
-        threads=torch.get_num_threads(),
-        precision=machine.precision,
+        threads=identity.threads,
+        precision=identity.precision,
         peak_memory_bytes=machine.peak_memory_bytes(),
         checkpoint_sha256=identity.checkpoint_sha256,
         dataset_sha256=read.about.dataset_sha256,
-        versions={"torch": str(torch.__version__), "python": platform.python_version()},
+        versions={"torch": identity.torch, "python": platform.python_version()},
     )
-    write_text(arguments.output_dir / "predictions.csv", _predictions(logits, labels))
-    write_text(arguments.output_dir / "history.csv", _history(metrics.history))
-    write_json(arguments.output_dir / "metrics.json", metrics)
-    state.remove()
 
 
 def _accuracy(
-    logits: Mapping[str, Tensor], labels: Mapping[str, Tensor], plan: Schedule
+    logits: Mapping[str, Tensor], labels: Mapping[str, Labels], plan: Schedule
 ) -> Accuracy:
     """Over whole splits, and over the training messages that the schedule's last pass reads."""
-    right = {split: logits[split].argmax(1) == labels[split] for split in logits}
+    right = {split: logits[split].argmax(1).numpy() == labels[split] for split in logits}
     right["train"] = right["train"][plan.final]
     return Accuracy(**{split: int(found.sum()) / len(found) for split, found in right.items()})
 
 
-def _predictions(logits: Mapping[str, Tensor], labels: Mapping[str, Tensor]) -> str:
+def _predictions(logits: Mapping[str, Tensor], labels: Mapping[str, Labels]) -> str:
     classes = range(next(iter(logits.values())).shape[1])
     lines = [",".join(["split,index,label,predicted", *(f"logit_{label}" for label in classes)])]
     for split, found in logits.items():

@@ -32,15 +32,7 @@ def main(arguments: argparse.Namespace) -> None:
         code=read_json(arguments.code, code.Code).sha256,
     )
     if device.cache_gb() > 0:
-        layers = frozen(
-            settings.dimensions,
-            manifest.checkpoint_sha256,
-            settings.seed,
-            settings.input.causal_mask,
-            settings.depth,
-            manifest.code,
-            machine,
-        )
+        layers = frozen(manifest, machine)
         with device.out_of_memory(device.TOO_SMALL):
             Cache(arguments.cache, device.cache_gb()).outputs(layers, weights, found, machine)
     write_json(arguments.output, manifest)
