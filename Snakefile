@@ -7,7 +7,7 @@ min_version("9.27")
 # A --configfile with rows is a study of its own and replaces config.yaml; another overlays it.
 if "rows" not in config:
 
-    configfile: workflow.source_path("config.yaml")
+    configfile: Path(workflow.current_basedir) / "config.yaml"
 
 
 include: "workflow/rules/common.smk"

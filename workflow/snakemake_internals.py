@@ -1,7 +1,9 @@
 """What the Snakefile needs of Snakemake that its documentation does not promise.
 
 All of it is here, so that another version of Snakemake fails in the test of this file, which names
-every attribute, and not in a cluster at night.
+every attribute, and not in a cluster at night. (One more stands where it is needed to find this
+file: `workflow.current_basedir`, in the Snakefile and rules/common.smk. The documented
+`workflow.source_path` gives a copy in Snakemake's own cache.)
 """
 
 import hashlib

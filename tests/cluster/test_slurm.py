@@ -21,8 +21,10 @@ import pytest
 import yaml
 
 import slurm as local_slurm
+from ablations import files
 from ablations.study import config
 from ablations.training import needs as estimate
+from ablations.training.metrics import Metrics
 from commands import ROOT, copy_repository, environment, table
 from slurm import Cluster, Job, until
 
@@ -211,7 +213,7 @@ def test_what_computes_is_submitted_once_and_the_rest_runs_beside_snakemake(firs
 
 def test_each_row_asks_for_one_gpu_and_for_what_is_estimated(first: Run) -> None:
     for row in config.parse(study()).rows:
-        job, needs = trained(first, row.id)[0], estimate.of_run(row.settings(), cached=True)
+        job, needs = trained(first, row.id)[0], estimate.of_run(row.settings)
         assert job.gpus == 1
         assert job.memory == f"{needs.memory_mb}M"
         assert job.time_limit == f"00:{needs.minutes}:00"
@@ -264,12 +266,8 @@ def test_a_job_killed_for_its_memory_is_given_twice_as_much_and_succeeds(
 def test_an_edit_of_the_configuration_reaches_no_queued_job(root: Path, first: Run) -> None:
     for row in config.parse(study()).rows:
         if row.id != "failing":
-            found, told = metrics(root, row.id), row.settings()
-            assert found["weights"] == told["weights"]
-            assert (found["checkpoint_sha256"] is None) == (told["weights"] == "random")
-            for key in ("epochs", "learning_rate"):
-                assert found[key] == told["training"][key]
-    assert not list(root.glob("results/runs/*/seed-7"))
+            path = root / f"results/runs/{row.id}/seed-123/metrics.json"
+            assert files.read_json(path, Metrics).settings == row.settings
 
 
 def test_an_interrupted_run_cancels_its_jobs(interrupted: Run) -> None:

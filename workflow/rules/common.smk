@@ -7,7 +7,7 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-WORKFLOW = Path(workflow.source_path("../ablations/code.py")).parents[1]
+WORKFLOW = Path(workflow.current_basedir).parent
 sys.path.insert(0, str(WORKFLOW))
 
 import snakemake_internals as internals

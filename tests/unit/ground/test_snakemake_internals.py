@@ -159,3 +159,8 @@ def test_a_workflow_on_a_cluster_keeps_its_configuration(tmp_path: Path, importe
     kept = list((tmp_path / ".snakemake/ablations").glob("*"))
     assert one["files"] == ([] if imported else list(map(str, kept)))
     assert [json.loads(path.read_text()) for path in kept] == [{"title": "given"}] * (not imported)
+
+
+def test_the_folder_of_a_snakefile_is_known_while_it_is_read() -> None:
+    """What the Snakefile and common.smk find config.yaml and the library by."""
+    assert hasattr(Workflow, "current_basedir"), "Snakemake has no workflow.current_basedir"

@@ -202,6 +202,14 @@ def test_a_context_that_the_model_lacks_is_told_before_training(study: Path) -> 
     assert not (study / "cache").exists() and not (study / "run").exists()
 
 
+def test_a_class_cannot_be_ignored(study: Path) -> None:
+    runs.row(study, ignore_index=1)
+    done = trained(study)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "ignore_index: 1 is the class 'b'; allowed: a number that is no class" in done.stderr
+    assert not (study / "run").exists()
+
+
 def test_numbers_that_the_last_step_spoils_are_no_result(study: Path) -> None:
     """Two steps of a size that overflows only in the second, whose loss was still finite."""
     size = {"epochs": 1, "batch_size": 20, "eval_batches": 1, "eval_every": 100}

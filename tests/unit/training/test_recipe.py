@@ -33,12 +33,12 @@ TRAINING |= {"eval_every": 3, "eval_batches": 2}
 Options = dict[str, Any]
 
 
-def messages(seed: int, empty: bool) -> dict[str, list[np.ndarray]]:
-    """Random messages of 1 to 11 tokens; some stand twice, some only begin alike, one is empty."""
+def messages(seed: int, shortest: int, empty: bool) -> dict[str, list[np.ndarray]]:
+    """Random messages of up to 11 tokens; some stand twice, some only begin alike, one is empty."""
     draw = np.random.default_rng(seed)
     found = {}
     for split, count in {"train": 22, "validation": 9, "test": 7}.items():
-        ids = [draw.integers(0, 256, draw.integers(1, 12), np.int32) for _ in range(count)]
+        ids = [draw.integers(0, 256, draw.integers(shortest, 12), np.int32) for _ in range(count)]
         ids[3], ids[5] = ids[1], np.concatenate([ids[2], ids[4]])[:11]
         found[split] = ids
     if empty:
@@ -52,7 +52,10 @@ def labels_of(ids: Mapping[str, Sequence[np.ndarray]]) -> dict[str, np.ndarray]:
 
 def both(folder: Path, options: Options, seed: int = 1) -> tuple[dict[str, Any], plain.Result]:
     """The same run by the workflow's program and by the plain loop."""
-    ids = messages(seed, empty=options.get("context_length") != "variable")
+    # Alone in a batch, the first of several tokens gives query and key gradients of zero, which the
+    # plain loop's attention rounds to 1e-8; AdamW makes a step of that.
+    shortest = 2 if options.get("batch_size") == 1 else 1
+    ids = messages(seed, shortest, empty=options.get("context_length") != "variable")
     labels = labels_of(ids)
     runs.write_tokens(folder, ids, labels, CLASSES)
     manifest = runs.write_checkpoint(folder, NANO)
@@ -200,7 +203,10 @@ def any_options(draw: st.DrawFn) -> Options:
 
 
 @settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=25,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(options=any_options(), seed=st.integers(0, 1000))
 def test_any_options_are_the_plain_loops(

@@ -44,6 +44,8 @@ def times(seconds: Sequence[float]) -> str:
 
 def context(length: str | int, tokens: int) -> str:
     """`longest train ex. (120)`, `context length (1024)` or a plain number of tokens."""
+    if length == "variable":
+        return "variable: no padding (batch size 1)"
     names = {
         "longest_training_example": "longest train ex.",
         "model_context_length": "context length",
