@@ -1,9 +1,10 @@
 """Files that are either whole or absent, their checksums, and typed values in JSON."""
 
 import hashlib
+import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -47,6 +48,33 @@ def sha256(path: Path) -> str:
     """The SHA-256 of a file's content, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def contents_sha256(paths: Sequence[Path], cache: Path) -> str:
+    """One checksum for a user's own files, by content.
+
+    Remembered in the JSON file `cache` for as long as size, times and inode of each stay the same;
+    a touch costs reading them again and gives the same checksum. Raises UserError where one cannot
+    be read.
+    """
+    try:
+        known = dict(json.loads(cache.read_text()))
+    except (FileNotFoundError, ValueError):
+        known = {}
+    checksums, found = [], known.copy()
+    for path in paths:
+        try:
+            state = path.stat()
+        except OSError as error:
+            raise UserError(f"{path} cannot be read: {error.strerror}") from None
+        # the change time too: an edit in place may restore the other three
+        identity = [state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino]
+        if known.get(str(path), {}).get("identity") != identity:
+            found[str(path)] = {"identity": identity, "sha256": sha256(path)}
+        checksums.append(found[str(path)]["sha256"])
+    if found != known:
+        write_text(cache, json.dumps(found, indent=2, sort_keys=True) + "\n")
+    return hashlib.sha256("\n".join(checksums).encode()).hexdigest()
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -12,7 +12,7 @@ import pytest
 from ablations import code
 from commands import environment
 
-GROUND = ("cli", "errors", "files", "code", "download")
+GROUND = ("cli", "errors", "files", "code", "download", "hub")
 STAGES = ("study", "data", "machine", "model", "training", "answers")
 
 LIBRARY = code.LIBRARY

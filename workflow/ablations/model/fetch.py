@@ -7,20 +7,17 @@ Only safetensors are read, never pickles. Training reads the result with checkpo
 """
 
 import argparse
-import hashlib
-import json
 import logging
 import os
 import re
 import shutil
-import time
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-from ablations import cli, download, files
+from ablations import cli, download, files, hub
 from ablations.download import Found
 from ablations.errors import UserError
 from ablations.model import checkpoint
@@ -31,7 +28,6 @@ log = logging.getLogger("ablations.model.fetch")
 
 CONFIG = "config.json"
 PICKLES = ("pytorch_model.bin", "pytorch_model.pt", "model.pt", "model.pth", "model.bin")
-ORPHANED_SECONDS = 600  # a download without data ends after about one minute
 SHOWN = 8  # of a list of wrong tensors; a wrong size makes all of them wrong
 
 
@@ -44,10 +40,11 @@ def fetch_from_hub(
     UserError if no source has the files, or they are wrong.
     """
     with download.scratch(output) as folder:
-        config = _first_good(repo, revision, CONFIG, None, folder)
+        config = hub.fetch(repo, revision, CONFIG, None, folder)
         # checked before hundreds of megabytes are fetched in vain
         dimensions = from_config_json(config.path, f"{repo}/{CONFIG}", expected)
-        bulk = _first_good(repo, revision, checkpoint.WEIGHTS, sha256, folder)
+        pickle = partial(_pickle_hint, repo, revision)
+        bulk = hub.fetch(repo, revision, checkpoint.WEIGHTS, sha256, folder, why_missing=pickle)
         check_tensors(bulk.path, f"{repo}/{checkpoint.WEIGHTS}", dimensions)
         with bulk.path.open("rb") as file:  # on the disk before the manifest that vouches for it
             os.fsync(file.fileno())
@@ -77,118 +74,8 @@ def take_folder(path: Path, expected: Dimensions, output: Path) -> None:
 
 
 def path_sha256(folder: Path, cache: Path) -> str:
-    """One checksum for the config.json and model.safetensors of a user's folder.
-
-    Remembered in the JSON file `cache` for as long as size, times and inode of both stay the same;
-    a touch costs reading them again and gives the same checksum.
-    """
-    try:
-        known = dict(json.loads(cache.read_text()))
-    except (FileNotFoundError, ValueError):
-        known = {}
-    checksums, found = [], known.copy()
-    for path in (folder / CONFIG, folder / checkpoint.WEIGHTS):
-        try:
-            state = path.stat()
-        except OSError as error:
-            raise UserError(f"{path} cannot be read: {error.strerror}") from None
-        # the change time too: an edit in place may restore the other three
-        identity = [state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino]
-        if known.get(str(path), {}).get("identity") != identity:
-            found[str(path)] = {"identity": identity, "sha256": files.sha256(path)}
-        checksums.append(found[str(path)]["sha256"])
-    if found != known:
-        files.write_text(cache, json.dumps(found, indent=2, sort_keys=True) + "\n")
-    return hashlib.sha256("\n".join(checksums).encode()).hexdigest()
-
-
-# --- the hub
-
-
-def _first_good(repo: str, revision: str, name: str, sha256: str | None, folder: Path) -> Found:
-    if not any(key.startswith("HF_XET_") for key in os.environ):
-        os.environ.setdefault("HF_HUB_DISABLE_XET", "1")  # read when the library is imported
-    from huggingface_hub import hf_hub_url
-
-    logging.getLogger("huggingface_hub").handlers = [download.ToLog()]
-    try:
-        address = hf_hub_url(repo, name, revision=revision)
-    except ValueError as error:
-        raise UserError(f"{repo!r} cannot be a repository of the hub: {error}") from None
-    hub = (address, partial(_from_hub, repo, revision, name, sha256))
-    mirror = download.mirrored(f"{repo}/{name}", sha256, folder)
-    return download.first_good(f"{repo}/{name}", [*mirror, hub], sha256)
-
-
-def _from_hub(repo: str, revision: str, name: str, pinned: str | None) -> Found:
-    """The file in the hub's cache, downloaded if need be, equal to the pinned or the hub's sum."""
-    _remove_orphans(repo)
-    pointer = _hub_file(repo, revision, name)
-    found = files.sha256(pointer)
-    own = _hub_checksum(pointer)
-    if own is not None and own not in (found, _git_sha1(pointer) if len(own) == 40 else None):
-        _forget(pointer)
-        raise UserError(
-            f"{name} was damaged on its way or in the cache: its sha256 is {found}, the hub's"
-            f" checksum is {own}; it was removed from the cache, so that the next run downloads"
-            " it anew"
-        )
-    if pinned is None and own is None:
-        log.info("%s: not verified, as no checksum is known; its sha256 is %s", name, found)
-    if pinned is not None and found != pinned:
-        if own is None:
-            _forget(pointer)
-        same = "" if own is None else "; the found one is the hub's own, so check the pin"
-        raise UserError(
-            f"{name} at revision {revision} is not the expected file: its sha256 is {found},"
-            f" expected {pinned}{same}"
-        )
-    return Found(pointer, found)
-
-
-def _hub_file(repo: str, revision: str, name: str) -> Path:
-    """A file of the user's hub cache, downloaded if it is not there."""
-    from huggingface_hub import (
-        get_hf_file_metadata,
-        hf_hub_download,
-        hf_hub_url,
-        try_to_load_from_cache,
-    )
-
-    try:
-        cached = try_to_load_from_cache(repo, name, revision=revision)
-        if isinstance(cached, str) and re.fullmatch("[0-9a-f]{40}", revision):
-            return Path(cached)  # a commit never changes
-        if not isinstance(cached, str):
-            # Asked for here with retries, as the download itself would wait minutes for a host
-            # that hangs, and then not say why it failed.
-            get_hf_file_metadata(hf_hub_url(repo, name, revision=revision), retry_on_errors=True)
-        return Path(hf_hub_download(repo, name, revision=revision))
-    except Exception as error:  # its own, its HTTP library's and the system's, by version
-        raise UserError(_hub_reason(error, repo, revision, name)) from error
-
-
-def _hub_reason(error: Exception, repo: str, revision: str, name: str) -> str:
-    from huggingface_hub import constants, errors
-
-    match error:
-        case errors.OfflineModeIsEnabled():
-            return f"not in the cache {constants.HF_HUB_CACHE}, and HF_HUB_OFFLINE is set"
-        case errors.GatedRepoError():
-            return f"{repo} is gated: accept its terms on the hub and set HF_TOKEN"
-        case errors.RepositoryNotFoundError():
-            return f"the hub has no repository {repo}, or it is private and HF_TOKEN is needed"
-        case errors.RevisionNotFoundError():
-            return f"{repo} has no revision {revision}"
-        case errors.RemoteEntryNotFoundError():
-            hint = _pickle_hint(repo, revision) if name == checkpoint.WEIGHTS else ""
-            return f"{repo} has no {name} at revision {revision}, which is required{hint}"
-        case errors.HfHubHTTPError():
-            return f"HTTP {error.response.status_code} {error.response.reason_phrase}"
-        case OSError() if error.errno is not None:  # the disk
-            raise error
-        case _:
-            return f"{type(error).__name__}: {download.root_cause(error).splitlines()[0]}"
+    """One checksum for the config.json and model.safetensors of a user's folder."""
+    return files.contents_sha256([folder / CONFIG, folder / checkpoint.WEIGHTS], cache)
 
 
 def _pickle_hint(repo: str, revision: str) -> str:
@@ -198,42 +85,6 @@ def _pickle_hint(repo: str, revision: str) -> str:
         if file_exists(repo, PICKLES[0], revision=revision):
             return f"; its {PICKLES[0]} is a pickle, which is never loaded"
     return ""
-
-
-def _hub_checksum(pointer: Path) -> str | None:
-    """The hub's checksum of a cached file, which is the name of the blob that it links to.
-
-    A sha256 for large files, for others git's blob id; None where the cache cannot use links.
-    """
-    name = pointer.readlink().name if pointer.is_symlink() else ""
-    return name if re.fullmatch("[0-9a-f]{40}|[0-9a-f]{64}", name) else None
-
-
-def _git_sha1(path: Path) -> str:
-    content = path.read_bytes()
-    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
-
-
-def _remove_orphans(repo: str) -> None:
-    """Removes what killed downloads left in the hub's cache, which the library never does.
-
-    Only what nothing was written to for ORPHANED_SECONDS: others may be downloading the same.
-    """
-    from huggingface_hub.constants import HF_HUB_CACHE
-
-    blobs = Path(HF_HUB_CACHE, f"models--{repo.replace('/', '--')}", "blobs")
-    for path in blobs.glob("*.incomplete"):
-        with suppress(OSError):  # gone meanwhile, or not ours to remove
-            if time.time() - path.stat().st_mtime > ORPHANED_SECONDS:
-                path.unlink()
-                log.info("removed %s, left by a download that was killed", path)
-
-
-def _forget(pointer: Path) -> None:
-    """Removes a file and its blob from the hub's cache."""
-    blob = pointer.resolve()
-    pointer.unlink()
-    blob.unlink(missing_ok=True)
 
 
 # --- the checks
