@@ -37,6 +37,7 @@ os.environ.update(
     PYTHONPATH=os.pathsep.join(
         [str(WORKFLOW), *filter(None, [os.environ.get("PYTHONPATH")])]
     ),
+    ABLATIONS_CACHE_DIR=os.path.expanduser(STUDY.cache_dir),
     ABLATIONS_CACHE_GB=str(STUDY.cache_gb),
     # On a machine that others use too, threads that spin while they wait for one another take the
     # core which that one needs; sleeping costs nothing with models of GPT-2's size.

@@ -51,7 +51,7 @@ rule trunk:
         gpu=1,
     shell:
         "python -m ablations.training.trunk --settings {input.settings} --tokens {input.tokens}"
-        " --checkpoint {input.checkpoint} --code {input.code} --cache results/cache"
+        ' --checkpoint {input.checkpoint} --code {input.code} --cache "$ABLATIONS_CACHE_DIR"'
         " --threads {threads} --output {output} --log {log}"
 
 
@@ -83,5 +83,5 @@ rule train:
     shell:
         "python -m ablations.training.run --row {input.row} --seed {wildcards.seed}"
         " --tokens {input.tokens} --checkpoint {input.checkpoint} --trunk {input.trunk}"
-        " --code {input.code} --cache results/cache"
+        ' --code {input.code} --cache "$ABLATIONS_CACHE_DIR"'
         " --threads {threads} --state {params.state} --output-dir {params.folder} --log {log}"

@@ -235,6 +235,12 @@ MISTAKES = {
     "no seeds": (("seeds",), [], ["seeds: [] is empty", "at least 1"]),
     "a seed twice": (("seeds",), [123, 7, 123.0], ["seeds: [123, 7, 123.0]", "twice", "once"]),
     "negative seed": (("seeds",), [-1], ["seeds: [0]: -1 is out of range", "at least 0"]),
+    "a cache without a name": (
+        ("cache_dir",),
+        "",
+        ["cache_dir: '' is not allowed", "allowed: a folder, relative to the working directory"],
+    ),
+    "a cache that is a number": (("cache_dir",), 7, ["cache_dir: 7", "allowed: a folder"]),
     "unknown tokenizer": (
         ("tokenizer",),
         "bert",
@@ -358,6 +364,13 @@ def test_every_mistake_is_told_once() -> None:
     assert len(text.splitlines()) == 4
     for part in ("rows: medium", "epochs: 0", "'double'", "missing key urls and sha256"):
         assert text.count(part) == 1
+
+
+def test_another_study_s_cache_is_not_emptied() -> None:
+    config = changed(("cache_dir",), "../other/results/cache") | {"cache_gb": 0}
+    text = message(config)
+    assert "cache_gb: 0" in text and "cache_dir: ../other/results/cache" in text
+    assert "allowed: more than 0, or no cache_dir" in text
 
 
 # --- folder models

@@ -57,6 +57,7 @@ class Study(Struct, frozen=True):
     seeds: tuple[int, ...]
     tokenizer: str
     mirror: str | None
+    cache_dir: str
     cache_gb: float
     dataset: Collection | Generated
     models: dict[str, Model]
@@ -93,6 +94,7 @@ def parse(found: object) -> Study:
     _refuse(messages.mistakes(schema(), found))
     plain = _one_spelling(found)
     config = msgspec.convert(plain, Config)
+    _refuse(_cache_errors(config))
     _refuse(_row_id_errors(plain["rows"]))
     models = {name: _model(name, entry, config) for name, entry in config.models.items()}
     _refuse(_model_name_errors(models))
@@ -125,6 +127,7 @@ def parse(found: object) -> Study:
         seeds=config.seeds,
         tokenizer=config.tokenizer,
         mirror=config.mirror,
+        cache_dir=config.cache_dir,
         cache_gb=config.cache_gb,
         dataset=dataset,
         models=models,
@@ -183,6 +186,14 @@ def _one_spelling(node: Any) -> Any:
 
 
 # --- what needs more than one key at a time
+
+
+def _cache_errors(config: Config) -> Iterable[str]:
+    if config.cache_gb == 0 and config.cache_dir != "results/cache":
+        yield (
+            f"cache_gb: 0 empties the cache after each run, and cache_dir: {config.cache_dir} may"
+            " be another study's; allowed: more than 0, or no cache_dir"
+        )
 
 
 def _row_id_errors(rows: list[Mapping[str, Any]]) -> Iterable[str]:

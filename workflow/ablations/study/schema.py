@@ -46,6 +46,13 @@ Url = Annotated[
         extra_json_schema={"allowed": "a URL that starts with https:// or http://"},
     ),
 ]
+Dir = Annotated[
+    str,
+    Meta(
+        pattern=r"^[^\x00-\x1f\x7f]+\Z",
+        extra_json_schema={"allowed": "a folder, relative to the working directory"},
+    ),
+]
 Share = Annotated[float, Meta(gt=0, lt=1)]
 Fraction = Annotated[float, Meta(ge=0, le=1)]
 Tokenizer = Literal["gpt2", "bytes"]
@@ -116,6 +123,7 @@ class Config(Entry, frozen=True, kw_only=True):
     seeds: Annotated[tuple[Seed, ...], Meta(min_length=1, extra_json_schema={"uniqueItems": True})]
     tokenizer: Tokenizer
     mirror: Annotated[str | None, Meta(extra_json_schema={"nullable": True})] = None
+    cache_dir: Dir = "results/cache"
     cache_gb: Annotated[float, Meta(ge=0)] = 10
     dataset: Any
     training: Training

@@ -1,0 +1,111 @@
+"""The study of nineteen rows says what was published, and shares its rows with config.yaml."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from ablations.files import as_json
+from ablations.study import config
+from ablations.study.config import Row, Study
+from commands import ROOT, table
+
+
+def study(path: Path) -> Study:
+    return config.parse(yaml.safe_load((ROOT / path).read_text(encoding="utf-8")))
+
+
+MAIN, EXTENDED = study(Path("config.yaml")), study(Path("studies/extended/config.yaml"))
+LENGTHS: dict[Any, str] = {
+    "longest_training_example": "longest train ex. (120)",
+    "model_context_length": "context length (1024)",
+    "variable": "variable: no padding",
+}
+
+
+def published(row: Row) -> dict[str, Any]:
+    """What stands in the published files' columns."""
+    found = row.published
+    assert found
+    return {
+        "model": row.settings.model,
+        "weights": row.settings.weights,
+        "trainable_token": row.settings.trainable_token,
+        "trainable_layers": row.settings.trainable_layers,
+        "context_length": LENGTHS[row.settings.context_length],
+        "device": found.device,
+        "training_time_min": found.training_time_min,
+        "training_accuracy": found.train,
+        "validation_accuracy": found.validation,
+        "test_accuracy": found.test,
+    }
+
+
+def test_rows_that_both_studies_have_are_the_same_row_files() -> None:
+    assert len(MAIN.rows) == 8 and len(EXTENDED.rows) == 19
+    for row in MAIN.rows:
+        assert as_json(EXTENDED.row(row.id).settings) == as_json(row.settings)
+        assert EXTENDED.row(row.id).published == row.published
+
+
+def test_both_studies_read_the_same_texts_and_checkpoints() -> None:
+    assert EXTENDED.dataset == MAIN.dataset and EXTENDED.models == MAIN.models
+    assert EXTENDED.cache_dir == "../../results/cache"
+
+
+def test_the_published_numbers_are_the_published_ones(shared: Path) -> None:
+    eight = table(shared / "reference/published.csv")
+    eleven = {int(line["row"]): line for line in table(shared / "reference/published-extended.csv")}
+    numbers = [number for number in range(1, 20) if number not in eleven]
+    lines = eleven | dict(zip(numbers, eight, strict=True))
+    for number, row in enumerate(EXTENDED.rows, start=1):
+        for name, value in published(row).items():
+            expected = lines[number][name]
+            assert value == (float(expected) if isinstance(value, float) else expected), row.id
+
+
+def test_the_further_settings_are_the_published_ones(shared: Path) -> None:
+    """The column `extra`, in words where it has no numbers."""
+    words = {
+        "": {},
+        "last non-padding position": {},  # trainable_token says so
+        "no causal mask": {"causal_mask": False},
+        "ignore_index 50256 for padding": {"ignore_index": 50256},
+        "average_embeddings": {"average_embeddings": True},
+    }
+    usual = EXTENDED.row("baseline").settings.compared()
+    columns = ("model", "weights", "trainable_token", "trainable_layers", "context_length")
+    for line in table(shared / "reference/published-extended.csv"):
+        row = EXTENDED.rows[int(line["row"]) - 1]
+        other = row.settings.compared().items()
+        further = {key: value for key, value in other if value != usual[key]}
+        parts = line["extra"].split()
+        numbers = (
+            dict(zip(parts[::2], map(int, parts[1::2]), strict=True))
+            if (line["extra"] not in words)
+            else words[line["extra"]]
+        )
+        expected = {key: value for key, value in numbers.items() if value != usual[key]}
+        assert {key: further[key] for key in further if key not in columns} == expected
+
+
+def test_every_published_claim_is_a_question(shared: Path) -> None:
+    numbers = {row.id: number for number, row in enumerate(EXTENDED.rows, start=1)}
+    asked = {
+        (numbers[question.baseline], numbers[question.variant]): question.claim
+        for question in EXTENDED.questions
+    }
+    claimed = {
+        (int(line["baseline_row"]), int(line["variant_row"])): line["claim"]
+        for line in table(shared / "reference/published-claims.csv")
+    }
+    assert {pair: claim for pair, claim in asked.items() if claim} == claimed
+
+
+@pytest.mark.parametrize("id", ["random-or-pretrained-clean", "flexible-token-clean"])
+def test_a_clean_pair_differs_in_one_setting(id: str) -> None:
+    question = next(question for question in EXTENDED.questions if question.id == id)
+    one = EXTENDED.row(question.baseline).settings.compared()
+    other = EXTENDED.row(question.variant).settings.compared()
+    assert sum(one[key] != other[key] for key in one) == 1
