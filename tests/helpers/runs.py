@@ -15,6 +15,7 @@ from ablations.model.cut import TrunkManifest
 from ablations.model.gpt2 import checkpoint_tensors, random_layers
 from ablations.study import settings
 from ablations.study.dimensions import Dimensions
+from ablations.study.folder import WEIGHTS
 from ablations.study.settings import Settings, Training
 
 DIMENSIONS = Dimensions(n_layer=2, n_head=2, n_embd=8, n_positions=16, vocab_size=257)
@@ -90,8 +91,8 @@ def write_checkpoint(folder: Path, dimensions: Dimensions = DIMENSIONS, seed: in
     path = folder / "checkpoint"
     path.mkdir(exist_ok=True)
     layers = random_layers(dimensions, seed, 0, dimensions.n_layer + 2)
-    save_file(checkpoint_tensors(layers, dimensions), path / checkpoint.WEIGHTS)
-    checkpoint.write_manifest(path, files.sha256(path / checkpoint.WEIGHTS), dimensions)
+    save_file(checkpoint_tensors(layers, dimensions), path / WEIGHTS)
+    checkpoint.write_manifest(path, files.sha256(path / WEIGHTS), dimensions)
     return path / checkpoint.MANIFEST
 
 

@@ -26,6 +26,10 @@ from ablations.errors import UserError
 log = logging.getLogger("ablations.download")
 
 
+class NotThereError(UserError):
+    """A source has no such file, whatever another may say."""
+
+
 RETRIES = 2
 TRANSIENT_STATUS = {408, 429, 500, 502, 503, 504}
 CHUNK_BYTES = 1 << 18
@@ -61,20 +65,23 @@ def mirrored(name: str, sha256: str | None, folder: Path) -> list[Source]:
 def first_good(name: str, sources: Sequence[Source], sha256: str | None) -> Found:
     """The file from the first source that has it; a failed source costs a log line.
 
-    Raises UserError if none has it, with each source's reason and what the user can do.
+    Raises UserError if none has it, with each source's reason and what the user can do;
+    NotThereError where one of them said that there is no such file.
     """
-    failures = []
+    failures: list[str] = []
+    kind: type[UserError] = UserError
     for address, get in sources:
         try:
             found = get()
         except UserError as error:
             failures.append(f"{address}: {error}")
+            kind = NotThereError if isinstance(error, NotThereError) else kind
             log.info("%s: not from %s", name, failures[-1])
         else:
             log.info("%s: from %s, %d bytes", name, address, found.path.stat().st_size)
             return found
     checksum = f" (sha256 {sha256})" if sha256 else ""
-    raise UserError(
+    raise kind(
         "\n".join(
             [
                 f"no source gave {name}:",
@@ -107,6 +114,8 @@ def fetch(url: str, name: str, sha256: str | None, folder: Path) -> Found:
                 requests.Response, error.response
             )  # always there after raise_for_status
             reason = f"HTTP {response.status_code} {response.reason}"
+            if response.status_code == 404:
+                raise NotThereError(reason) from None
             if response.status_code not in TRANSIENT_STATUS:
                 raise UserError(reason) from None
             if not left:
@@ -184,7 +193,7 @@ def _timeout() -> float:
 
 def _local(path: Path, sha256: str | None) -> Found:
     if not path.is_file():
-        raise UserError("no such file")
+        raise NotThereError("no such file")
     return verified(path, sha256, path.name)
 
 

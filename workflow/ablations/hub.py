@@ -38,7 +38,7 @@ def fetch(
 
     Without `sha256` the hub's own checksum is used. A download from a mirror's URL is put into
     `folder`. `why_missing` completes the reason where the repository lacks the file. Raises
-    UserError if no source has it.
+    UserError if no source has it, NotThereError where one said that there is no such file.
     """
     if not any(key.startswith("HF_XET_") for key in os.environ):
         os.environ.setdefault("HF_HUB_DISABLE_XET", "1")  # read when the library is imported
@@ -92,6 +92,7 @@ def _cached(
 ) -> Path:
     """A file of the user's hub cache, downloaded if it is not there."""
     from huggingface_hub import (
+        errors,
         get_hf_file_metadata,
         hf_hub_download,
         hf_hub_url,
@@ -109,7 +110,9 @@ def _cached(
             get_hf_file_metadata(address, retry_on_errors=True)
         return Path(hf_hub_download(repo, name, revision=revision, repo_type=kind))
     except Exception as error:  # its own, its HTTP library's and the system's, by version
-        raise UserError(_reason(error, repo, revision, name, why_missing)) from error
+        there = not isinstance(error, errors.EntryNotFoundError | errors.OfflineModeIsEnabled)
+        fault = UserError if there else download.NotThereError
+        raise fault(_reason(error, repo, revision, name, why_missing)) from error
 
 
 def _reason(

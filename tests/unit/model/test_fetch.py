@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import pickle
+import re
 import shutil
 import signal
 import struct
@@ -341,7 +342,8 @@ def test_hub_with_a_pickle_only(hub, server):
     server.add_repo(REPO, REVISION, {"config.json": CONFIG, "pytorch_model.bin": b"\x80\x02"})
     message = hub.fail()
     assert f"{REPO} has no model.safetensors at revision {REVISION}, which is required" in message
-    assert "its pytorch_model.bin is a pickle, which is never loaded" in message
+    assert "Its pytorch_model.bin is a pickle, which is never loaded" in message
+    assert f"AutoModel.from_pretrained('{REPO}').save_pretrained('converted')" in message
     assert not server.asked_for("pytorch_model.bin")
 
 
@@ -449,6 +451,9 @@ def test_folder_that_is_the_output(folder):
         ),
         ({"reorder_and_upcast_attn": True}, "reorder_and_upcast_attn is true, expected false"),
         ({"scale_attn_weights": False}, "scale_attn_weights is false, expected true"),
+        ({"auto_map": {"AutoModel": "own.Own"}}, "auto_map names code of the model's own, which"),
+        ({"add_cross_attention": True}, "add_cross_attention is true, expected false"),
+        ({"activation_function": "gelu"}, 'activation_function is "gelu", expected "gelu_new"'),
         ({"model_type": "llama"}, 'model_type is "llama", expected "gpt2"'),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
@@ -462,7 +467,11 @@ def test_config_that_is_not_the_expected_gpt2(folder, output, changes, reason):
 
 
 def test_config_that_gpt2_allows(folder, output):
-    write(folder, config(n_inner=16, scale_attn_weights=True, n_ctx=8, bos_token_id=10), WEIGHTS)
+    own = {"auto_map": {"AutoTokenizer": ["own.Own", None]}, "tie_word_embeddings": False}
+    own |= {"activation_function": "gelu_pytorch_tanh"}  # another name of gelu_new
+    write(
+        folder, config(n_inner=16, scale_attn_weights=True, n_ctx=8, bos_token_id=1, **own), WEIGHTS
+    )
     take(folder, output)
 
 
@@ -586,7 +595,7 @@ def test_tensors_that_are_not_the_configurations(folder, output, stored, reason)
 @pytest.mark.parametrize("missing", ["config.json", "model.safetensors"])
 def test_folder_that_lacks_a_file(folder, output, missing):
     (folder / missing).rename(folder / "pytorch_model.bin")
-    with pytest.raises(UserError, match=f"mine/{missing} is missing.*bin is a pickle"):
+    with pytest.raises(UserError, match=f"mine holds no {missing}; .*bin is a pickle.*convert"):
         take(folder, output)
 
 
@@ -599,12 +608,115 @@ def test_any_damage_is_one_message_or_other_finite_numbers(tmp_path_factory, at,
     path = tmp_path_factory.mktemp("damaged") / "model.safetensors"
     path.write_bytes(damaged)
     try:
-        fetch.check_tensors(path, "the file", DIMENSIONS)
+        fetch.check_tensors([path], "the file", DIMENSIONS)
     except UserError as error:
         assert str(error).startswith("the file")
     else:
         found = load(path.read_bytes())
         assert all(found[name].isfinite().all() for name in tensors())
+
+
+# --- weights in several files
+
+INDEX = "model.safetensors.index.json"
+
+
+def shards(stored: Mapping[str, torch.Tensor]) -> dict[str, bytes]:
+    """The same tensors in three files and their index, as transformers writes them."""
+    names = list(stored)
+    parts = {f"model-{n + 1:05}-of-00003.safetensors": names[n::3] for n in range(3)}
+    weight_map = {name: file for file, held in parts.items() for name in held}
+    content = {file: save({name: stored[name] for name in held}) for file, held in parts.items()}
+    index = {"metadata": {"total_size": 0}, "weight_map": weight_map}
+    return {INDEX: json.dumps(index).encode(), **content}
+
+
+def write_shards(folder: Path, content: Mapping[str, bytes]) -> Path:
+    write(folder, CONFIG, b"")
+    (folder / "model.safetensors").unlink()
+    for name, data in content.items():
+        (folder / name).write_bytes(data)
+    return folder
+
+
+def check_shards(output: Path, dtype: torch.dtype = torch.float32) -> None:
+    found = dict(checkpoint.read(output.parent, tensors()))
+    assert all(torch.equal(found[name], t.to(dtype).float()) for name, t in tensors().items())
+    assert not (output.parent / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_folder_with_several_files(tmp_path, output, dtype):
+    """Prefixed, in another precision, with another head: what a finetuned model's file may hold."""
+    stored = {f"transformer.{name}": t.to(dtype) for name, t in tensors().items()}
+    take(
+        write_shards(tmp_path / "mine", shards(stored | {"score.weight": torch.ones(2, 4)})), output
+    )
+    check_shards(output, dtype)
+
+
+def test_hub_with_several_files_each_verified(hub, server):
+    server.add_repo(REPO, REVISION, {"config.json": CONFIG, **shards(tensors())})
+    assert hub.run(UNPINNED).returncode == 0
+    check_shards(hub.output)
+    first, asked = hub.output.read_bytes(), len(server.requests)
+    shutil.rmtree(hub.output.parent)
+    assert hub.run(UNPINNED, HF_HUB_OFFLINE="1").returncode == 0
+    assert hub.output.read_bytes() == first and len(server.requests) == asked
+
+    shutil.rmtree(hub.output.parent)
+    shutil.rmtree(hub.cache)
+    server.faults.append(Fault("00002-of-00003.safetensors", "corrupt"))
+    assert f"{REPO}/model-00002-of-00003.safetensors" in hub.fail()
+    server.faults.clear()
+    assert "remove sha256 from the model's entry" in hub.fail({"sha256": "0" * 64})
+
+
+def test_mirror_with_several_files(hub, tmp_path):
+    write_shards(tmp_path / "mirror" / REPO, shards(tensors()))
+    nowhere = {"ABLATIONS_MIRROR": str(tmp_path / "mirror"), "HF_ENDPOINT": "http://127.0.0.1:9"}
+    assert hub.run(UNPINNED, HF_HUB_OFFLINE="1", **nowhere).returncode == 0
+    check_shards(hub.output)
+
+
+def test_one_file_in_place_of_several_and_back_leaves_nothing_of_the_other(
+    folder, tmp_path, output
+):
+    take(write_shards(tmp_path / "split", shards(tensors())), output)
+    identity = fetch.path_sha256(tmp_path / "split", tmp_path / "cache.json")
+    take(folder, output)
+    check_result(output)
+    take(tmp_path / "split", output)
+    check_shards(output)
+    last = tmp_path / "split" / "model-00003-of-00003.safetensors"
+    last.write_bytes(last.read_bytes()[:-1] + b"!")
+    assert fetch.path_sha256(tmp_path / "split", tmp_path / "cache.json") != identity
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"model-00002-of-00003.safetensors": None}, "holds no model-00002-of-00003.safetensors"),
+        ({"model-00002-of-00003.safetensors": b"{"}, "model-00002-of-00003.safetensors is trunc"),
+        ({INDEX: b"{"}, f"{INDEX} is not what it should be"),
+        ({INDEX: b'{"weight_map": {}}'}, "names no file in its weight_map"),
+        (
+            {INDEX: b'{"weight_map": {"a": "../b.safetensors"}}'},
+            "names '../b.safetensors'; allowed: names of .safetensors files beside it",
+        ),
+        (
+            {"model-00003-of-00003.safetensors": save({"a": torch.ones(1)})},
+            f"{INDEX}: tensor h.",
+        ),
+    ],
+    ids=["missing", "damaged", "no JSON", "empty", "elsewhere", "others"],
+)
+def test_several_files_that_are_not_whole(tmp_path, output, change, reason):
+    content = shards(tensors()) | change
+    write_shards(tmp_path / "mine", {k: v for k, v in content.items() if v is not None})
+    with pytest.raises(UserError, match=re.escape(reason)):
+        take(tmp_path / "mine", output)
+    assert not output.exists()
 
 
 # --- the identity of a user's folder

@@ -1,10 +1,12 @@
 """A GPT-2 checkpoint in its folder: the tensors it has, its manifest, and reading one at a time.
 
-The folder holds manifest.json, which Snakemake tracks, and beside it model.safetensors, the bulk
-that it does not. Fetching and checking whole checkpoints is fetch.py's work.
+The folder holds manifest.json, which Snakemake tracks, and beside it the bulk that it does not:
+model.safetensors, or model.safetensors.index.json and the files that it names. Fetching and
+checking whole checkpoints is fetch.py's work.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,18 +16,21 @@ from safetensors import SafetensorError, safe_open
 from ablations import files
 from ablations.errors import UserError
 from ablations.study.dimensions import Dimensions
+from ablations.study.folder import INDEX, weight_files
 
 if TYPE_CHECKING:  # importing this module for its shapes must stay cheap
     import torch
 
 MANIFEST = "manifest.json"
-WEIGHTS = "model.safetensors"
 
 FLOATING_POINT = ("F64", "F32", "F16", "BF16")
 
 
 class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
-    """What Snakemake knows of a checkpoint: its bulk's checksum and size, not where it is from."""
+    """What Snakemake knows of a checkpoint: its bulk's checksum and size, not where it is from.
+
+    Of several files the sum of their sizes, and the checksum of their checksums, one a line.
+    """
 
     sha256: str
     bytes: int
@@ -62,45 +67,79 @@ def tensor_shapes(dimensions: Dimensions) -> dict[str, tuple[int, ...]]:
     }
 
 
+class Tensors:
+    """The tensors of open safetensors files, which together hold one checkpoint."""
+
+    def __init__(self, opened: Sequence[Any]) -> None:
+        self._file_of = {key: file for file in opened for key in file.keys()}  # noqa: SIM118
+
+    def keys(self) -> Iterable[str]:
+        """The names under which they are stored."""
+        return self._file_of.keys()
+
+    def get_slice(self, key: str) -> Any:
+        """What is known of a tensor without reading its data."""
+        return self._file_of[key].get_slice(key)
+
+    def get_tensor(self, key: str) -> "torch.Tensor":
+        """A tensor, which may be the file's own memory."""
+        return self._file_of[key].get_tensor(key)
+
+
+@contextmanager
+def opened(paths: Iterable[Path]) -> Iterator[Tensors]:
+    """The tensors of these files; raises SafetensorError where one is damaged."""
+    with ExitStack() as stack:
+        yield Tensors([stack.enter_context(safe_open(path, framework="pt")) for path in paths])
+
+
 def read(folder: Path, names: Iterable[str]) -> Iterator[tuple[str, "torch.Tensor"]]:
     """Yields the named tensors as float32 on the CPU, each read when it is asked for.
 
     A float32 tensor may be the file's own memory: copy it, do not change it. Raises UserError if
-    the folder, its model.safetensors or a tensor is missing or not what the manifest says.
+    the folder, its weights or a tensor is missing or not what the manifest says.
     """
-    path = folder / WEIGHTS
     manifest = read_manifest(folder)
-    if not path.is_file():
-        link = f" (a link to {path.readlink()}, which is gone)" if path.is_symlink() else ""
-        raise UserError(f"{path} is missing{link}{_fetch_again(folder)}")
-    if path.stat().st_size != manifest.bytes:
+    paths = weight_files(folder)
+    for path in paths:
+        if not path.is_file():
+            link = f" (a link to {path.readlink()}, which is gone)" if path.is_symlink() else ""
+            raise UserError(f"{path} is missing{link}{_fetch_again(folder)}")
+    size = sum(path.stat().st_size for path in paths)
+    if size != manifest.bytes:
         raise UserError(
-            f"{path} has {path.stat().st_size} bytes, but {manifest.bytes} when it was"
+            f"{_together(paths)} has {size} bytes, but {manifest.bytes} when it was"
             f" fetched{_fetch_again(folder)}"
         )
     shapes = tensor_shapes(manifest.dimensions)
     try:
-        with safe_open(path, framework="pt") as file:
+        with opened(paths) as stored:
             for name in names:
-                if wrong := problem(file, name, shapes[name]):
-                    raise UserError(f"{path}: {wrong}{_fetch_again(folder)}")
-                yield name, file.get_tensor(stored_name(file, name)).float()
+                if wrong := problem(stored, name, shapes[name]):
+                    raise UserError(f"{_together(paths)}: {wrong}{_fetch_again(folder)}")
+                yield name, stored.get_tensor(stored_name(stored, name)).float()
     except SafetensorError as error:
-        raise UserError(f"{path} cannot be read: {error}{_fetch_again(folder)}") from None
+        raise UserError(
+            f"{_together(paths)} cannot be read: {error}{_fetch_again(folder)}"
+        ) from None
 
 
-def stored_name(file: Any, name: str) -> str:
-    """A tensor's key in an open safetensors file: some files prefix all with `transformer.`."""
-    keys = file.keys()
-    return name if name in keys else f"transformer.{name}"
+def _together(paths: Sequence[Path]) -> str:
+    """How a message names these files."""
+    return str(paths[0]) if len(paths) == 1 else f"the files of {paths[0].parent / INDEX}"
 
 
-def problem(file: Any, name: str, shape: tuple[int, ...]) -> str | None:
-    """What is wrong with a tensor in an open safetensors file, judged without reading its data."""
-    key = stored_name(file, name)
-    if key not in file.keys():  # noqa: SIM118 (not a mapping)
+def stored_name(tensors: Tensors, name: str) -> str:
+    """A tensor's key among those stored: some checkpoints prefix all with `transformer.`."""
+    return name if name in tensors.keys() else f"transformer.{name}"  # noqa: SIM118
+
+
+def problem(tensors: Tensors, name: str, shape: tuple[int, ...]) -> str | None:
+    """What is wrong with a stored tensor, judged without reading its data."""
+    key = stored_name(tensors, name)
+    if key not in tensors.keys():  # noqa: SIM118 (not a mapping)
         return f"tensor {name} is missing, expected shape {list(shape)}"
-    stored = file.get_slice(key)
+    stored = tensors.get_slice(key)
     if tuple(stored.get_shape()) != shape:
         return f"tensor {name} has shape {stored.get_shape()}, expected {list(shape)}"
     if stored.get_dtype() not in FLOATING_POINT:
@@ -111,8 +150,8 @@ def problem(file: Any, name: str, shape: tuple[int, ...]) -> str | None:
 
 
 def write_manifest(folder: Path, sha256: str, dimensions: Dimensions) -> None:
-    """Writes the manifest of the config.json and model.safetensors that lie in a folder."""
-    size = (folder / WEIGHTS).stat().st_size
+    """Writes the manifest of the weights that lie in a folder."""
+    size = sum(path.stat().st_size for path in weight_files(folder))
     files.write_json(folder / MANIFEST, Manifest(sha256, size, dimensions))
 
 

@@ -1,12 +1,14 @@
 """Fetches one GPT-2 checkpoint and checks that it is what the study thinks it is.
 
 From the Hugging Face hub (after the mirror) or from a user's folder. The result is a folder with
-config.json, model.safetensors (a link into the hub's cache, the mirror or the user's folder) and,
-last, manifest.json: the bulk's checksum and dimensions, and nothing about where it came from.
+config.json, model.safetensors (a link into the hub's cache, the mirror or the user's folder; or an
+index and a link to each file that it names) and, last, manifest.json: the bulk's checksum and
+dimensions, and nothing about where it came from.
 Only safetensors are read, never pickles. Training reads the result with checkpoint.py.
 """
 
 import argparse
+import hashlib
 import logging
 import os
 import re
@@ -21,13 +23,13 @@ from ablations import cli, download, files, hub
 from ablations.download import Found
 from ablations.errors import UserError
 from ablations.model import checkpoint
+from ablations.study import folder as layout
 from ablations.study.dimensions import Dimensions, from_config_json
+from ablations.study.folder import CONFIG, INDEX, WEIGHTS, weight_files
 from ablations.study.models import Model
 
 log = logging.getLogger("ablations.model.fetch")
 
-CONFIG = "config.json"
-PICKLES = ("pytorch_model.bin", "pytorch_model.pt", "model.pt", "model.pth", "model.bin")
 SHOWN = 8  # of a list of wrong tensors; a wrong size makes all of them wrong
 
 
@@ -40,15 +42,32 @@ def fetch_from_hub(
     UserError if no source has the files, or they are wrong.
     """
     with download.scratch(output) as folder:
-        config = hub.fetch(repo, revision, CONFIG, None, folder)
+        get = partial(hub.fetch, repo, revision)
+        config = get(CONFIG, None, folder)
         # checked before hundreds of megabytes are fetched in vain
         dimensions = from_config_json(config.path, f"{repo}/{CONFIG}", expected)
-        pickle = partial(_pickle_hint, repo, revision)
-        bulk = hub.fetch(repo, revision, checkpoint.WEIGHTS, sha256, folder, why_missing=pickle)
-        check_tensors(bulk.path, f"{repo}/{checkpoint.WEIGHTS}", dimensions)
-        with bulk.path.open("rb") as file:  # on the disk before the manifest that vouches for it
-            os.fsync(file.fileno())
-        _place(config.path, bulk, dimensions, output, move=bulk.path.is_relative_to(folder))
+        index, bulk = None, []
+        try:
+            pickle = partial(_pickle_hint, repo, revision)
+            bulk = [get(WEIGHTS, sha256, folder, why_missing=pickle)]
+        except download.NotThereError:
+            with suppress(download.NotThereError):
+                index = get(INDEX, None, folder).path
+            if index is None:
+                raise
+            if sha256 is not None:
+                raise UserError(
+                    f"{repo} has no {WEIGHTS} at revision {revision}, but several files;"
+                    " remove sha256 from the model's entry: the hub's checksum of each is used"
+                ) from None
+            names = layout.indexed_files(index, f"{repo}/{INDEX}")
+            bulk = [get(name, None, folder) for name in names]
+        name = f"{repo}/{WEIGHTS if index is None else INDEX}"
+        check_tensors([found.path for found in bulk], name, dimensions)
+        for found in bulk:
+            with found.path.open("rb") as file:  # on the disk before the manifest that vouches
+                os.fsync(file.fileno())
+        _place(config.path, index, bulk, dimensions, output, folder)
 
 
 def take_folder(path: Path, expected: Dimensions, output: Path) -> None:
@@ -56,48 +75,45 @@ def take_folder(path: Path, expected: Dimensions, output: Path) -> None:
 
     A relative `path` gives a relative link, so that folder and results can move together.
     """
-    bulk = path / checkpoint.WEIGHTS
-    for file in (path / CONFIG, bulk):
-        if not file.is_file():
-            pickles = [name for name in PICKLES if (path / name).exists()]
-            hint = f"; {pickles[0]} is a pickle, which is never loaded" if pickles else ""
-            raise UserError(
-                f"{file} is missing; expected a folder with {CONFIG} and {checkpoint.WEIGHTS}{hint}"
-            )
+    if wrong := layout.missing(path):
+        raise UserError(f"{path} {wrong}")
+    bulk = weight_files(path)
     if output.parent.exists() and path.samefile(output.parent):
         raise UserError(
             f"{path} is the folder that {output} belongs to; name another as the source"
         )
     dimensions = from_config_json(path / CONFIG, str(path / CONFIG), expected)
-    check_tensors(bulk, str(bulk), dimensions)
-    _place(path / CONFIG, Found(bulk, files.sha256(bulk)), dimensions, output, move=False)
+    index = path / INDEX if bulk != [path / WEIGHTS] else None
+    check_tensors(bulk, str(index or bulk[0]), dimensions)
+    found = [Found(file, files.sha256(file)) for file in bulk]
+    _place(path / CONFIG, index, found, dimensions, output, None)
 
 
 def path_sha256(folder: Path, cache: Path) -> str:
-    """One checksum for the config.json and model.safetensors of a user's folder."""
-    return files.contents_sha256([folder / CONFIG, folder / checkpoint.WEIGHTS], cache)
+    """One checksum for the config.json and the weights of a user's folder."""
+    return files.contents_sha256([folder / CONFIG, *weight_files(folder)], cache)
 
 
 def _pickle_hint(repo: str, revision: str) -> str:
     from huggingface_hub import file_exists
 
     with suppress(Exception):  # only a hint: the reason for asking stands without it
-        if file_exists(repo, PICKLES[0], revision=revision):
-            return f"; its {PICKLES[0]} is a pickle, which is never loaded"
+        if file_exists(repo, layout.PICKLES[0], revision=revision):
+            return f". {layout.pickle_hint(layout.PICKLES[0], repo)}"
     return ""
 
 
 # --- the checks
 
 
-def check_tensors(path: Path, name: str, dimensions: Dimensions) -> None:
-    """Raises UserError if a file is not the whole weights of a GPT-2 of these dimensions.
+def check_tensors(paths: list[Path], name: str, dimensions: Dimensions) -> None:
+    """Raises UserError if these files are not the whole weights of a GPT-2 of these dimensions.
 
     Reads all of it, one tensor at a time: a number that is not finite is refused too.
     """
     shapes = checkpoint.tensor_shapes(dimensions)
     try:
-        with safe_open(path, framework="pt") as file:
+        with checkpoint.opened(paths) as file:
             wrong = [text for item in shapes.items() if (text := checkpoint.problem(file, *item))]
             surplus = {key.removeprefix("transformer.") for key in file.keys()} - set(shapes)  # noqa: SIM118
             wrong += [
@@ -113,7 +129,7 @@ def check_tensors(path: Path, name: str, dimensions: Dimensions) -> None:
                         f"tensor {key} holds numbers that are not finite (NaN or infinity)"
                     )
     except SafetensorError as error:
-        raise UserError(_not_safetensors(path, name, error)) from None
+        raise UserError(_not_safetensors(paths, name, error)) from None
     if wrong:
         more = [f"and {len(wrong) - SHOWN} more"] if len(wrong) > SHOWN else []
         raise UserError("; ".join([f"{name}: {wrong[0]}", *wrong[1:SHOWN], *more]))
@@ -127,34 +143,59 @@ def _is_known_surplus(key: str) -> bool:
     return key == "lm_head.weight" or key.endswith((".attn.bias", ".attn.masked_bias"))
 
 
-def _not_safetensors(path: Path, name: str, error: SafetensorError) -> str:
-    with path.open("rb") as file:
-        start = file.read(64)
-    # told by its first bytes only now: a safetensors file too may start with 0x80, a length
-    if start.startswith(b"PK\x03\x04") or re.match(rb"\x80[\x02-\x05]", start):
-        return (
-            f"{name} is a pickle, which is never loaded, as it can run any code; expected"
-            " safetensors"
-        )
-    if start.startswith(b"version https://git-lfs"):
-        return f"{name} is a Git LFS pointer and not the file itself; run git lfs pull there"
+def _not_safetensors(paths: list[Path], name: str, error: SafetensorError) -> str:
+    for path in paths:
+        if len(paths) > 1:
+            name = str(Path(name).parent / path.name)
+        try:
+            with safe_open(path, framework="pt"):
+                continue
+        except SafetensorError:
+            pass
+        with path.open("rb") as file:
+            start = file.read(64)
+        # told by its first bytes only now: a safetensors file too may start with 0x80, a length
+        if start.startswith(b"PK\x03\x04") or re.match(rb"\x80[\x02-\x05]", start):
+            return (
+                f"{name} is a pickle, which is never loaded, as it can run any code; expected"
+                " safetensors"
+            )
+        if start.startswith(b"version https://git-lfs"):
+            return f"{name} is a Git LFS pointer and not the file itself; run git lfs pull there"
+        break
     return f"{name} is truncated or not a safetensors file ({path.stat().st_size} bytes): {error}"
 
 
 # --- the result
 
 
-def _place(config: Path, bulk: Found, dimensions: Dimensions, output: Path, *, move: bool) -> None:
-    """Puts config.json, model.safetensors and then the manifest into the output's folder."""
+def _place(
+    config: Path,
+    index: Path | None,
+    bulk: list[Found],
+    dimensions: Dimensions,
+    output: Path,
+    scratch: Path | None,
+) -> None:
+    """Puts config.json, the weights and then the manifest into the output's folder.
+
+    What lies in `scratch` is moved there, and else linked to.
+    """
     output.unlink(missing_ok=True)  # while the files beside it change it would not be true
-    with files.whole(output.parent / CONFIG) as temporary:
-        shutil.copyfile(config, temporary)
-    link = output.parent / checkpoint.WEIGHTS
-    if move:
-        bulk.path.replace(link)
-    else:
-        _link(bulk.path, link)
-    checkpoint.write_manifest(output.parent, bulk.sha256, dimensions)
+    for old in output.parent.glob("*.safetensors*"):
+        old.unlink()
+    for source in filter(None, [config, index]):
+        with files.whole(output.parent / source.name) as temporary:
+            shutil.copyfile(source, temporary)
+    for found in bulk:
+        link = output.parent / found.path.name
+        if scratch and found.path.is_relative_to(scratch):
+            found.path.replace(link)
+        else:
+            _link(found.path, link)
+    sums = [found.sha256 for found in bulk]
+    together = hashlib.sha256("\n".join(sums).encode()).hexdigest()
+    checkpoint.write_manifest(output.parent, sums[0] if index is None else together, dimensions)
 
 
 def _link(target: Path, link: Path) -> None:

@@ -23,7 +23,7 @@ from ablations.data import tokens
 from ablations.errors import UserError
 from ablations.files import read_json, sha256, whole, write_text
 from ablations.machine import device
-from ablations.model.checkpoint import WEIGHTS, write_manifest
+from ablations.model.checkpoint import write_manifest
 from ablations.model.gpt2 import (
     Block,
     Layers,
@@ -32,6 +32,7 @@ from ablations.model.gpt2 import (
     random_layers,
 )
 from ablations.study.dimensions import Dimensions
+from ablations.study.folder import CONFIG, WEIGHTS
 from ablations.study.models import Model
 
 EMBEDDING_SCALE = 0.1  # PyTorch's standard normal embeddings would drown what is learnt
@@ -92,7 +93,7 @@ def write_checkpoint(layers: Layers, dimensions: Dimensions, manifest: Path) -> 
         "layer_norm_epsilon": 1e-05,
         **to_builtins(dimensions),
     }
-    write_text(folder / "config.json", json.dumps(config, indent=1) + "\n")
+    write_text(folder / CONFIG, json.dumps(config, indent=1) + "\n")
     path = folder / WEIGHTS
     with whole(path) as temporary:
         save_file(checkpoint_tensors(layers, dimensions), temporary)

@@ -15,6 +15,7 @@ from msgspec import Struct
 from ablations.errors import UserError
 from ablations.study import messages, settings
 from ablations.study.dimensions import Dimensions, from_config_json, width_errors
+from ablations.study.folder import CONFIG, missing
 from ablations.study.messages import unknown
 from ablations.study.models import Folder, Hub, Model, Pretrain
 from ablations.study.outline import Line, Outline
@@ -161,8 +162,8 @@ def _notes(study: Study) -> Iterator[str]:
     folders = [name for name, model in models.items() if model.folder]
     if folders:
         yield (
-            f"Models of the user's own: {', '.join(folders)} {_were(folders)} read from a folder,"
-            " not GPT-2 as published."
+            f"Models of your own: {', '.join(folders)} {_were(folders)} read from a folder, not"
+            " GPT-2 as published."
         )
 
 
@@ -237,30 +238,19 @@ def _model(name: str, entry: Mapping[str, Any], config: Config) -> Model:
 
 def _folder_dimensions(name: str, folder: Folder, tokenizer: str) -> Dimensions:
     where = f"models: {name}: path: {folder.path}"
-    for file in ("config.json", "model.safetensors"):
-        if not _is_file(Path(folder.path) / file):
-            raise ConfigError(
-                f"{where} holds no {file}; expected a folder in the Hugging Face layout,"
-                " relative to the working directory, with config.json and model.safetensors"
-            )
-    where += "/config.json"
     try:
-        dimensions = from_config_json(Path(folder.path) / "config.json", where)
+        if wrong := missing(Path(folder.path)):
+            raise ConfigError(f"{where} {wrong}")
+        where += f"/{CONFIG}"
+        dimensions = from_config_json(Path(folder.path) / CONFIG, where)
     except UserError as error:
         raise ConfigError(str(error)) from None
-    if dimensions.vocab_size != VOCABULARY_SIZE[tokenizer]:
+    if dimensions.vocab_size < VOCABULARY_SIZE[tokenizer]:
         raise ConfigError(
             f"{where}: vocab_size: {dimensions.vocab_size} does not fit the tokenizer {tokenizer},"
             f" which has {VOCABULARY_SIZE[tokenizer]} tokens"
         )
     return dimensions
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # a name that is too long, or not one
-        return False
 
 
 def _model_name_errors(models: Mapping[str, Model]) -> Iterable[str]:

@@ -31,7 +31,7 @@ NAMES = tuple(field.name for field in structs.fields(Dimensions))
 # What config.json may say about the parts of GPT-2 that the model here fixes; absent is fine too.
 ARCHITECTURE: dict[str, tuple[object, ...]] = {
     "model_type": ("gpt2",),
-    "activation_function": ("gelu_new",),
+    "activation_function": ("gelu_new", "gelu_pytorch_tanh"),  # two names of one function
     "layer_norm_epsilon": (1e-5,),
     "scale_attn_weights": (True,),
     "scale_attn_by_inverse_layer_idx": (False,),
@@ -79,6 +79,12 @@ def _architecture_errors(found: dict[str, Any]) -> Iterator[str]:
     for key, allowed in ARCHITECTURE.items():
         if key in found and found[key] not in allowed:
             yield f"{key} is {json.dumps(found[key])}, expected {json.dumps(allowed[0])}"
+    own = found.get("auto_map")
+    if isinstance(own, dict) and any(str(key).startswith("AutoModel") for key in own):
+        yield (
+            "auto_map names code of the model's own, which is never run; expected a GPT-2 that"
+            " transformers knows by itself"
+        )
     dimensions = Dimensions(**{key: found[key] for key in NAMES})
     if found.get("n_inner") not in (None, 4 * dimensions.n_embd):
         yield f"n_inner is {json.dumps(found['n_inner'])}, expected null or {4 * dimensions.n_embd}"
