@@ -33,6 +33,8 @@ table: $(STAMP) ## the real table: downloads about 5.5 GB the first time
 run: $(STAMP) ## a study of your own, in a folder with a config.yaml: make run STUDY=mine
 	@test -f $(STUDY)/config.yaml || { \
 	  echo "error: $(STUDY)/config.yaml is missing; STUDY names a folder with a config.yaml" >&2; exit 1; }
+	@PYTHONPATH=workflow $(BIN)/python -m ablations.training.plan \
+	  --configfile $(STUDY)/config.yaml --directory $(STUDY)
 	$(SNAKEMAKE) $(IN_STUDY)
 
 report: $(STAMP) ## results/report.html, of a finished table (STUDY=mine: of that study)

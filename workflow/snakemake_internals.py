@@ -24,6 +24,21 @@ def command_line_keys(workflow: Any) -> Collection[str]:
     return workflow.config_settings.config.keys()
 
 
+def _is_asked_itself(workflow: Any) -> bool:
+    """Whether the user started this workflow, and not one that imports it, nor is this a job."""
+    return is_main(workflow) and workflow.modifier.is_main_snakefile()
+
+
+def config_files(workflow: Any) -> list[Path]:
+    """The files that the user's configuration is in; none in a job or where it is imported."""
+    return list(map(Path, workflow.configfiles)) if _is_asked_itself(workflow) else []
+
+
+def runs_where_it_was_called(workflow: Any) -> bool:
+    """Whether the command line names no --directory."""
+    return workflow.overwrite_workdir is None
+
+
 def on_cluster(workflow: Any) -> bool:
     """Whether jobs are submitted instead of started here."""
     return workflow.resource_settings.nodes is not None
@@ -42,7 +57,7 @@ def freeze(workflow: Any, config: dict[str, Any]) -> None:
 
     A job reads it again when it starts, perhaps hours later; edits until then do not reach it.
     """
-    if not workflow.modifier.is_main_snakefile():
+    if not _is_asked_itself(workflow):
         return  # the workflow that imports this one decides
     text = json.dumps(config, indent=1, sort_keys=True)
     # named by content: jobs of an earlier start may be queued with another

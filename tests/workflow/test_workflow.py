@@ -585,14 +585,49 @@ def test_a_target_may_come_first(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "target",
-    ["results/runs/typo/seed-123/metrics.json", "results/runs/baseline/seed-9/metrics.json"],
+    ("target", "message"),
+    [
+        (
+            "results/runs/basline/seed-123/metrics.json",
+            "names no row: 'basline' (did you mean baseline?); allowed: baseline, first-token",
+        ),
+        ("results/rows/frist-token.json", "names no row: 'frist-token' (did you mean first-token?"),
+        ("results/runs/baseline/seed-9/metrics.json", "names no seed: '9'; allowed: 123"),
+    ],
 )
-def test_a_run_that_the_configuration_lacks_has_no_rule(tmp_path: Path, target: str) -> None:
+def test_a_target_that_is_of_no_run_says_which_was_meant(
+    tmp_path: Path, target: str, message: str
+) -> None:
     done = snakemake(tmp_path, target, "--cores", 1, check=False)
     assert done.returncode != 0
-    assert f"No rule to produce {target}" in done.stdout
+    assert f"{target} {message}" in done.stdout
     assert "Traceback" not in done.stdout
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_key_that_stands_twice_is_refused(tmp_path: Path) -> None:
+    """Of which Snakemake itself takes the second."""
+    (tmp_path / "mine.yaml").write_text("seeds: [1]\nseeds: [2]\n")
+    done = snakemake(tmp_path, "--cores", 1, "--configfile", tmp_path / "mine.yaml", check=False)
+    assert done.returncode != 0
+    assert "mine.yaml, line 2, column 1: the key seeds stands a second time" in done.stdout
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_a_study_below_the_folder_it_runs_in_is_told_where_its_results_go(
+    tmp_path: Path, given: bool
+) -> None:
+    """Unless --directory says so."""
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/config.yaml").write_text(MINE)
+    command = [sys.executable, "-m", "snakemake", "-s", ROOT / "Snakefile", "--dry-run"]
+    command += ["--cores", "1", "--configfile", "mine/config.yaml"]
+    command += ["--directory", "mine"] if given else []
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert ("add: --directory mine\n" in done.stdout + done.stderr) == (not given)
 
 
 @pytest.mark.parametrize(

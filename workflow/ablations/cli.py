@@ -33,18 +33,19 @@ def parser(description: str | None) -> argparse.ArgumentParser:
 def run(parser: argparse.ArgumentParser, main: Callable[[argparse.Namespace], None]) -> None:
     """Runs a stage; turns a UserError into one message and exit code 1.
 
-    Plain lines go to the log file if there is one, else to stderr; errors go to both.
+    Plain lines go to the log file if there is one, else to stderr; errors go to both. Those in the
+    file tell their time.
     """
     arguments = parser.parse_args()
     stderr = logging.StreamHandler()
     if arguments.log:
         arguments.log.parent.mkdir(parents=True, exist_ok=True)
-        log.addHandler(logging.FileHandler(arguments.log, mode="w"))
+        file = logging.FileHandler(arguments.log, mode="w")
+        file.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
+        log.addHandler(file)
         stderr.setLevel(logging.ERROR)
     log.addHandler(stderr)
     log.setLevel(logging.INFO)
-    for handler in log.handlers:
-        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
     try:
         main(arguments)
     except UserError as error:

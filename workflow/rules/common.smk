@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 
 WORKFLOW = Path(workflow.current_basedir).parent
 sys.path.insert(0, str(WORKFLOW))
@@ -17,6 +18,7 @@ from ablations.files import as_json
 from ablations.model import cut
 from ablations.model.fetch import path_sha256
 from ablations.study import config as configuration
+from ablations.study import messages, reading
 from ablations.study.schema import Generated
 from ablations.training import needs as estimate
 
@@ -27,9 +29,18 @@ for key in internals.command_line_keys(workflow) & config.keys():
     config[key] = configuration.typed(config[key])
 
 try:
+    # Snakemake, which has read them, lets a key that stands twice pass.
+    CONFIG_FILES = {
+        file: reading.read(file) for file in internals.config_files(workflow)
+    }
     STUDY = configuration.parse(config)
 except UserError as error:
     raise WorkflowError(f"The configuration is not valid.\n{error}") from None
+
+if internals.runs_where_it_was_called(workflow):
+    for file in filter(lambda file: "rows" in CONFIG_FILES[file], CONFIG_FILES):
+        for note in messages.elsewhere(file, Path.cwd()):
+            logger.warning(note)
 
 # What no result depends on reaches the jobs by environment: as a parameter it would rerun them.
 # They import the library from here, installed or not: also under conda, SLURM and as a module.
@@ -58,6 +69,12 @@ if internals.is_main(workflow):
 THREADS = int(os.environ.get("ABLATIONS_THREADS", 1))
 
 ROWS = {row.id: row for row in STUDY.rows}
+SEEDS = list(map(str, STUDY.seeds))
+# Of a file that no rule makes, Snakemake says just that; it knows only later what is asked for.
+for target in sys.argv[1:] if CONFIG_FILES else ():
+    for mistake in messages.misnamed(target, rows=ROWS, seeds=SEEDS):
+        raise WorkflowError(mistake)
+
 MODELS = {model.slug: model for model in STUDY.models.values()}
 RUNS = [(row, seed) for row in ROWS for seed in STUDY.seeds]
 # The trunk of each run that has one, by row and seed as wildcards name them, and each trunk once.
@@ -73,7 +90,7 @@ for row, seed in RUNS:
 
 wildcard_constraints:
     row="|".join(ROWS),
-    seed="|".join(map(str, STUDY.seeds)),
+    seed="|".join(SEEDS),
     model="[^/]+",
     # results/trunks/{trunk}.settings.json is not the manifest of another trunk
     trunk=r"[^/]+(?<!\.settings)",
@@ -115,7 +132,9 @@ def slugs(which):
 def folder_identity(wildcards):
     """Of a model in a folder, by content: Snakemake takes a touched file this large for changed."""
     folder = MODELS[wildcards.model].folder
-    return folder and path_sha256(Path(folder.path), Path("results/cache/folders.json"))
+    # remembered among Snakemake's own files, since a dry run asks too and writes nothing else
+    remembered = Path(".snakemake/ablations/folders.json")
+    return folder and path_sha256(Path(folder.path), remembered)
 
 
 def checkpoint(model, weights):

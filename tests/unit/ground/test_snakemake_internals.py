@@ -27,6 +27,8 @@ ATTRIBUTES = {
     "resource_settings.cores",
     "global_resources",
     "modifier.is_main_snakefile",
+    "configfiles",
+    "overwrite_workdir",
 }
 
 
@@ -111,6 +113,8 @@ with open("{found}", "w") as file:
             "cluster": internals.on_cluster(workflow),
             "lent": internals.cores_and_gpus(workflow),
             "files": list(map(str, workflow.config_settings.configfiles)),
+            "read": list(map(str, internals.config_files(workflow))),
+            "called here": internals.runs_where_it_was_called(workflow),
         }},
         file,
     )
@@ -142,11 +146,23 @@ def test_a_workflow_on_this_machine(tmp_path: Path) -> None:
         "cluster": False,
         "lent": [3, 2],
         "files": [],
+        "read": [],
+        "called here": False,  # the tests name a --directory
     }
 
 
 def test_a_job_of_a_workflow(tmp_path: Path) -> None:
-    assert not found(tmp_path, "--cores", 1, "--mode", "subprocess")["main"]
+    options = ["--cores", 1, "--mode", "subprocess", "--configfile", ROOT / "config.yaml"]
+    job = found(tmp_path, *options)
+    assert not job["main"] and not job["read"]
+
+
+@pytest.mark.parametrize("imported", [False, True])
+def test_the_files_that_a_configuration_is_in(tmp_path: Path, imported: bool) -> None:
+    """Unless another workflow imports this one, whose files they are."""
+    files = [str(ROOT / "config.yaml"), str(ROOT / "demo/config.yaml")]
+    options = ["--cores", 1, "--configfile", *files]
+    assert found(tmp_path, *options, imported=imported)["read"] == ([] if imported else files)
 
 
 @pytest.mark.parametrize("imported", [False, True])

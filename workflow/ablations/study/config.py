@@ -122,6 +122,7 @@ def parse(found: object) -> Study:
     )
     rows = {row["id"]: _row(row, models) for row in resolved}
     _refuse(message for row in rows.values() for message in _setting_errors(row))
+    _refuse(_batch_errors(rows.values(), dataset))
     _refuse(_question_errors(config.comparisons, list(rows)))
     return Study(
         title=config.title,
@@ -305,6 +306,19 @@ def _setting_errors(row: Row) -> Iterable[str]:
             f"{where}average_embeddings: True reads every position, and trainable_token: flexible"
             " names one; allowed: one of the two"
         )
+
+
+def _batch_errors(rows: Iterable[Row], dataset: Collection | Generated) -> Iterable[str]:
+    """Batches that generated texts cannot fill; balancing the classes leaves fewer of them yet."""
+    if isinstance(dataset, Generated):
+        most = int(dataset.split.train * dataset.generated.messages)
+        for row in rows:
+            if row.settings.training.batch_size > most:
+                yield (
+                    f"rows: {row.id}: batch_size: {row.settings.training.batch_size} is out of"
+                    f" range; allowed: at most the training messages, of which there are fewer than"
+                    f" {most} ({dataset.split.train:g} of {dataset.generated.messages})"
+                )
 
 
 def _question_errors(questions: Iterable[Question], rows: list[str]) -> Iterable[str]:

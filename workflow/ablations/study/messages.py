@@ -1,11 +1,14 @@
-"""What a JSON schema finds wrong with a configuration, in plain words: one line for each mistake.
+"""What is wrong with a configuration, or with the command that names it, in plain words.
 
-A message names the key (a list's entry by its id), what was found and what is allowed.
+A line for each mistake: the key (a list's entry by its id), what was found and what is allowed.
 """
 
 import difflib
 import math
-from collections.abc import Iterable, Iterator, Mapping
+import re
+import shlex
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -95,6 +98,26 @@ def unknown(found: object, allowed: Iterable[Any], in_words: str | None = None) 
     near = difflib.get_close_matches(str(found), names, n=1)
     hint = f" (did you mean {near[0]}?)" if near else ""
     return f"{found!r}{hint}; allowed: {in_words or ', '.join(names)}"
+
+
+def misnamed(target: str, **known: Collection[str]) -> Iterator[str]:
+    """What is wrong with a target that should be of one of these `rows` and `seeds`."""
+    named = re.match(r"results/(?:runs|rows|models)/([^/.]+)(?:/seed-([^/.]+))?", target)
+    for what, found in zip(("row", "seed"), named.groups() if named else (), strict=False):
+        allowed = known[f"{what}s"]
+        if found is not None and found not in allowed:
+            yield f"{target} names no {what}: {unknown(found, allowed)}"
+
+
+def elsewhere(file: Path, directory: Path) -> Iterator[str]:
+    """A note where a study lies below the directory in which it runs and keeps its results."""
+    if file.is_relative_to(directory) and file.parent != directory:
+        folder = file.parent.relative_to(directory)
+        yield (
+            f"The results of {folder / file.name} go to results/ of this folder, beside those of"
+            f" other studies. To keep them in {folder}/results/, add: --directory"
+            f" {shlex.quote(str(folder))}"
+        )
 
 
 def _looks_numeric(found: object) -> bool:

@@ -34,7 +34,7 @@ class Training(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, om
     """How a row is trained: `training:` sets it for all rows, a row for itself, flat."""
 
     epochs: Annotated[int, _says("Passes over the training set.", ge=1, le=1_000_000)]
-    batch_size: Annotated[int, _says("Texts of a batch.", ge=1)]
+    batch_size: Annotated[int, _says("Texts of a batch.", ge=1, le=1_000_000)]
     learning_rate: Annotated[float, _says("AdamW's, constant.", gt=0)]
     weight_decay: Annotated[float, _says("AdamW's, on everything that trains.", ge=0)]
     eval_every: Annotated[int, _says("Batches between two evaluations of the loss.", ge=1)]

@@ -1,0 +1,73 @@
+"""What a run will do, said before it starts; a mistake is one message, and nothing is written."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+import tiny
+from commands import ROOT, program
+
+
+def plan(file: Path, *arguments: object) -> tuple[int, str, str]:
+    done = program("training.plan", "--configfile", file, *arguments)
+    assert "Traceback" not in done.stderr
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_it_says_how_much_will_be_trained_and_where_results_go(tmp_path: Path) -> None:
+    file = tiny.config(tmp_path / "mine", seeds=[1, 2])
+    code, said, _ = plan(file, "--directory", tmp_path / "mine")
+    assert code == 0
+    assert "3 rows × 2 seeds = 6 runs" in said
+    assert "models pretrained here: nano\n" in said
+    assert f"results go to {tmp_path / 'mine/results'}/" in said
+    assert list((tmp_path / "mine").iterdir()) == [file]
+
+
+def test_it_says_what_is_downloaded(tmp_path: Path) -> None:
+    _, said, _ = plan(ROOT / "config.yaml")
+    models = "gpt2-small (124M), gpt2-medium (355M), gpt2-large (774M)"
+    assert f"models downloaded unless they are here: {models}\n" in said
+
+
+def test_without_rows_it_is_a_change_of_the_base(tmp_path: Path) -> None:
+    base = tiny.config(tmp_path / "base")
+    changes = tmp_path / "changes.yaml"
+    changes.write_text("seeds: [1, 2, 3, 4]\n")
+    _, said, _ = plan(changes, "--base", base)
+    assert "3 rows × 4 seeds = 12 runs" in said
+
+
+def test_a_models_folder_is_relative_to_the_studys(tmp_path: Path) -> None:
+    file = tiny.config(tmp_path / "mine", models={"nano": {"path": "own"}})
+    code, _, message = plan(file, "--directory", tmp_path / "mine")
+    assert code == 1 and "models: nano: path: own holds no config.json" in message
+    (tmp_path / "mine/own").mkdir()
+    dimensions = {"n_layer": 1, "n_head": 1, "n_embd": 8, "n_positions": 64, "vocab_size": 257}
+    (tmp_path / "mine/own/config.json").write_text(yaml.safe_dump(dimensions))
+    (tmp_path / "mine/own/model.safetensors").touch()
+    code, said, message = plan(file, "--directory", tmp_path / "mine")
+    assert "own/config.json" in message or "read from your folders: nano" in said
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("seeds: [1\n", "config.yaml, line 2, column 1: "),
+        ("seeds: [1]\nseeds: [2]\n", "the key seeds stands a second time, after line 1"),
+        ("rows: []\nsedes: [1]\n", "unknown key 'sedes' (did you mean seeds?)"),
+    ],
+)
+def test_a_mistake_is_said_and_nothing_written(tmp_path: Path, text: str, message: str) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(text)
+    code, said, told = plan(file, "--directory", tmp_path)
+    assert code == 1 and not said
+    assert told.startswith("error: ") and message in told
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
+    code, _, message = plan(tmp_path / "config.yaml")
+    assert code == 1 and message.count("\n") == 1 and "No such file" in message
