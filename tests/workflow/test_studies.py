@@ -1,9 +1,13 @@
-"""Studies that share, and studies that are large: two with one cache of hidden states."""
+"""Studies that share a cache of hidden states, and studies with grids."""
 
+import json
+import re
 from pathlib import Path
 
+import pytest
+
 import tiny
-from commands import snakemake
+from commands import snakemake, table
 
 FROZEN = tiny.ROWS[:2]
 
@@ -27,3 +31,40 @@ def test_a_study_uses_anothers_hidden_states(tmp_path: Path) -> None:
     assert (tmp_path / "first" / kept).read_bytes() == (tmp_path / "second" / kept).read_bytes()
     for file in (tmp_path / "second/results/rows").iterdir():
         assert "cache" not in file.read_text()
+
+
+def test_a_grid_runs_as_its_rows_do(tmp_path: Path) -> None:
+    sweep = {"trainable_layers": ["last_layer", "last_block"], "learning_rate": [1e-3, 1e-2]}
+    best = {"id": "best", "choose": "validation", "grid": {"epochs": [1, 3]}}
+    question = {"question": "Better?", "baseline": "baseline"}
+    study = {
+        "rows": [tiny.ROWS[0], {"id": "sweep", "grid": sweep}, best],
+        "comparisons": [
+            {"id": "rate", "variant": "sweep", **question},
+            {"id": "length", "variant": "best", **question},
+        ],
+    }
+    path = tiny.config(tmp_path, **study)
+    snakemake(tmp_path, "--cores", 1, "--configfile", path)
+
+    of_sweep = [f"layers-last-{part}-lr-1e-{n}" for part in ("layer", "block") for n in (3, 2)]
+    of_best = ["best-epochs-1", "best-epochs-3"]
+    trained = {"baseline", *of_best, *(f"sweep-{each}" for each in of_sweep)}
+    assert {path.name for path in (tmp_path / "results/runs").iterdir()} == trained
+    lines = {line["id"]: line for line in table(tmp_path / "results/table.csv")}
+    (chosen,) = lines.keys() & set(of_best)
+    assert lines.keys() == trained - {id for id in of_best if id != chosen}
+    best_accuracy = max(
+        json.loads((tmp_path / f"results/runs/{id}/seed-123/metrics.json").read_text())["accuracy"][
+            "validation"
+        ]
+        for id in of_best
+    )
+    assert float(lines[chosen]["validation_accuracy"]) == pytest.approx(best_accuracy, abs=1e-5)
+    compared = {line["id"]: line["variant"] for line in table(tmp_path / "results/comparisons.csv")}
+    assert compared == {"length": chosen} | {f"rate-{id}": f"sweep-{id}" for id in of_sweep}
+
+    sweep["learning_rate"].append(1e-1)
+    tiny.config(tmp_path, **study)
+    planned = snakemake(tmp_path, "--cores", 1, "--configfile", path, "--dry-run").stdout
+    assert re.search(r"^train +2$", planned, re.M), planned

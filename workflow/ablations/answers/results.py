@@ -4,18 +4,22 @@ Table, interpretation, figures and the list of errors all start from here. Knows
 """
 
 import argparse
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.special import logsumexp
 
+from ablations.answers import selection
 from ablations.data.split import SPLITS, read_split
 from ablations.data.tokens import read_about
 from ablations.errors import UserError
 from ablations.files import read_json
 from ablations.study import settings
+from ablations.study.grid import Grid, ask
 from ablations.study.outline import Outline
 from ablations.study.schema import Published, Question
 from ablations.study.settings import Settings
@@ -38,6 +42,7 @@ class TrainedRow:
     settings: Settings
     published: Published | None
     runs: tuple[Run, ...]
+    chosen_from: int | None = None  # so many rows of a grid, by their validation accuracy
 
 
 @dataclass(frozen=True)
@@ -70,6 +75,7 @@ class Results:
     notes: tuple[str, ...]
     seeds: tuple[int, ...]
     rows: tuple[TrainedRow, ...]
+    grids: tuple[Grid, ...]
     questions: tuple[Question, ...]
     test: TestMessages
     sizes: dict[str, int]  # messages in each split
@@ -127,12 +133,22 @@ def load(folder: Path) -> Results:
         runs = folder / "runs" / line.id
         found = tuple(_run(runs / f"seed-{seed}", row, seed, test) for seed in outline.seeds)
         rows.append(TrainedRow(line.id, row, line.published, found))
+    chosen = selection.choose(
+        outline.grids,
+        {row.id: [run.metrics for run in row.runs] for row in rows},
+        lambda id: _validation_loss([folder / "runs" / id / f"seed-{s}" for s in outline.seeds]),
+    )
+    number = {chosen[grid.id]: len(grid) for grid in outline.grids if grid.choose}
+    beaten = {row for grid in outline.grids if grid.choose for row in grid.rows} - number.keys()
     return Results(
         title=outline.title,
         notes=outline.notes,
         seeds=outline.seeds,
-        rows=tuple(rows),
-        questions=outline.questions,
+        rows=tuple(
+            replace(row, chosen_from=number.get(row.id)) for row in rows if row.id not in beaten
+        ),
+        grids=outline.grids,
+        questions=tuple(ask(outline.questions, outline.grids, chosen)),
         test=test,
         sizes={split: len(found) for split, found in texts.items()},
     )
@@ -158,6 +174,18 @@ def _run(folder: Path, row: Settings, seed: int, test: TestMessages) -> Run:
             f" gives {measured:.6f}; both must come from the same run"
         )
     return Run(metrics, predicted)
+
+
+def _validation_loss(runs: Iterable[Path]) -> float:
+    """The mean log-loss on the validation messages, over all of them and over the runs."""
+    losses = []
+    for run in runs:
+        frame = pd.read_csv(run / "predictions.csv")
+        frame = frame[frame["split"] == "validation"]
+        logits = frame.filter(regex=r"^logit_\d+$").to_numpy()
+        own = logits[np.arange(len(frame)), frame["label"]]
+        losses.append((logsumexp(logits, axis=1) - own).mean())
+    return float(np.mean(losses))
 
 
 def _predictions(path: Path, test: TestMessages) -> NDArray[np.int_]:

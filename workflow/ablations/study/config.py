@@ -4,18 +4,19 @@ Knows nothing of Snakemake, torch or files beyond, for models given as a folder,
 config.json.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import yaml
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from ablations.errors import UserError
-from ablations.study import messages, settings
+from ablations.study import grid, messages, settings
 from ablations.study.dimensions import Dimensions, from_config_json, width_errors
 from ablations.study.folder import CONFIG, missing
+from ablations.study.grid import Grid
 from ablations.study.messages import unknown
 from ablations.study.models import Folder, Hub, Model, Pretrain
 from ablations.study.outline import Line, Outline
@@ -63,6 +64,7 @@ class Study(Struct, frozen=True):
     dataset: Collection | Generated
     models: dict[str, Model]
     rows: tuple[Row, ...]
+    grids: tuple[Grid, ...]
     questions: tuple[Question, ...]
 
     @property
@@ -82,6 +84,7 @@ class Study(Struct, frozen=True):
             notes=tuple(_notes(self)),
             seeds=self.seeds,
             rows=tuple(Line(row.id, row.published) for row in self.rows),
+            grids=self.grids,
             questions=self.questions,
         )
 
@@ -97,6 +100,8 @@ def parse(found: object) -> Study:
     config = msgspec.convert(plain, Config)
     _refuse(_cache_errors(config))
     _refuse(_row_id_errors(plain["rows"]))
+    _refuse(grid.mistakes(plain["rows"]))
+    grids = [found for row in plain["rows"] if (found := grid.read(row))]
     models = {name: _model(name, entry, config) for name, entry in config.models.items()}
     _refuse(_model_name_errors(models))
     dataset: Collection | Generated
@@ -114,16 +119,27 @@ def parse(found: object) -> Study:
         if key not in baseline
     )
     inherited = {key: value for key, value in baseline.items() if key != "published"}
-    resolved = [settings.defaults() | plain["training"] | inherited | row for row in plain["rows"]]
+    shared = settings.defaults() | plain["training"] | inherited
+    resolved = [shared | row for entry in plain["rows"] for row in grid.expand(entry)]
     _refuse(
-        f"rows: {row['id']}: model: {unknown(row['model'], models)}"
-        for row in resolved
-        if row["model"] not in models
+        _by_row(
+            (
+                (row["id"], f"model: {unknown(row['model'], models)}")
+                for row in resolved
+                if row["model"] not in models
+            ),
+            grids,
+        )
     )
     rows = {row["id"]: _row(row, models) for row in resolved}
-    _refuse(message for row in rows.values() for message in _setting_errors(row))
-    _refuse(_batch_errors(rows.values(), dataset))
-    _refuse(_question_errors(config.comparisons, list(rows)))
+    wrong = (
+        (id, error)
+        for id, row in rows.items()
+        for error in (*_setting_errors(row), *_batch_errors(row, dataset))
+    )
+    _refuse(_by_row(wrong, grids))
+    _refuse(message for each in grids for message in _equal_row_errors(each, rows))
+    _refuse(_question_errors(config.comparisons, [row["id"] for row in plain["rows"]], grids))
     return Study(
         title=config.title,
         seeds=config.seeds,
@@ -134,6 +150,7 @@ def parse(found: object) -> Study:
         dataset=dataset,
         models=models,
         rows=tuple(rows.values()),
+        grids=tuple(grids),
         questions=config.comparisons,
     )
 
@@ -204,6 +221,37 @@ def _row_id_errors(rows: list[Mapping[str, Any]]) -> Iterable[str]:
         yield f"rows: {id}: the id stands {ids.count(id)} times; each row needs an id of its own"
     if "baseline" not in ids:
         yield f"rows: no row has the id baseline, which is required; found: {', '.join(ids)}"
+
+
+def _by_row(errors: Iterable[tuple[str, str]], grids: Sequence[Grid]) -> Iterable[str]:
+    """Messages that name the row; of a grid the first row with a mistake, and how many more."""
+    of_grid = {row: each for each in grids for row in each.rows}
+    wrong: dict[str, dict[str, str]] = {}
+    for row, error in errors:
+        if row in of_grid:
+            wrong.setdefault(of_grid[row].id, {}).setdefault(row, error)
+        else:
+            yield f"rows: {row}: {error}"
+    for id, found in wrong.items():
+        row, error = next(iter(found.items()))
+        combination = grid.said(of_grid[row].rows[row])
+        more = f" ({len(found)} of the {len(of_grid[row])} combinations)" if len(found) > 1 else ""
+        yield f"rows: {id}: grid: {combination}: {error}{more}"
+
+
+def _equal_row_errors(each: Grid, rows: Mapping[str, Row]) -> Iterable[str]:
+    """Combinations that differ in what decides nothing there, as the rank does without LoRA."""
+    first: dict[Settings, dict[str, Any]] = {}
+    for id, values in each.rows.items():
+        other = first.setdefault(structs.replace(rows[id].settings, row=""), values)
+        if other != values:
+            idle = [key for key in values if values[key] != other[key]]
+            yield (
+                f"rows: {each.id}: grid: {grid.said(other)} and {grid.said(values)} are the same"
+                f" row: {' and '.join(idle)} decides nothing there; allowed: combinations that"
+                " differ"
+            )
+            return
 
 
 def _split_errors(split: Shares) -> Iterable[str]:
@@ -284,51 +332,65 @@ def _row(row: Mapping[str, Any], models: Mapping[str, Model]) -> Row:
 def _setting_errors(row: Row) -> Iterable[str]:
     """Settings that are right one by one, but not with this model or with one another."""
     found, positions, name = row.settings, row.model.dimensions.n_positions, row.model.name
-    where, length = f"rows: {row.id}: ", found.context_length
+    length = found.context_length
     if found.trainable_layers == "last_two_blocks" and found.dimensions.n_layer < 2:
         yield (
-            f"{where}trainable_layers: last_two_blocks needs a model with two blocks, and"
+            "trainable_layers: last_two_blocks needs a model with two blocks, and"
             f" {name} has one; allowed: last_layer, last_block, all, lora"
         )
     if isinstance(length, int) and length > positions:
         yield (
-            f"{where}context_length: {length} is out of range; allowed: at most {positions}, the"
+            f"context_length: {length} is out of range; allowed: at most {positions}, the"
             f" positions of {name}"
         )
     if length == "variable" and found.training.batch_size != 1:
         yield (
-            f"{where}context_length: variable has no padding to make a batch of, and batch_size is"
+            "context_length: variable has no padding to make a batch of, and batch_size is"
             f" {found.training.batch_size}; allowed: batch_size 1 (accumulation_steps adds up"
             " several)"
         )
     if found.average_embeddings and found.trainable_token == "flexible":
         yield (
-            f"{where}average_embeddings: True reads every position, and trainable_token: flexible"
+            "average_embeddings: True reads every position, and trainable_token: flexible"
             " names one; allowed: one of the two"
         )
 
 
-def _batch_errors(rows: Iterable[Row], dataset: Collection | Generated) -> Iterable[str]:
-    """Batches that generated texts cannot fill; balancing the classes leaves fewer of them yet."""
+def _batch_errors(row: Row, dataset: Collection | Generated) -> Iterable[str]:
+    """A batch that generated texts cannot fill; balancing the classes leaves fewer of them yet."""
     if isinstance(dataset, Generated):
         most = int(dataset.split.train * dataset.generated.messages)
-        for row in rows:
-            if row.settings.training.batch_size > most:
-                yield (
-                    f"rows: {row.id}: batch_size: {row.settings.training.batch_size} is out of"
-                    f" range; allowed: at most the training messages, of which there are fewer than"
-                    f" {most} ({dataset.split.train:g} of {dataset.generated.messages})"
-                )
+        if row.settings.training.batch_size > most:
+            yield (
+                f"batch_size: {row.settings.training.batch_size} is out of range; allowed: at most"
+                f" the training messages, of which there are fewer than {most}"
+                f" ({dataset.split.train:g} of {dataset.generated.messages})"
+            )
 
 
-def _question_errors(questions: Iterable[Question], rows: list[str]) -> Iterable[str]:
+def _question_errors(
+    questions: Iterable[Question], written: list[str], grids: Sequence[Grid]
+) -> Iterable[str]:
+    """`written`: the ids of rows and grids as config.yaml has them."""
     ids = [question.id for question in questions]
     for id in sorted({id for id in ids if ids.count(id) > 1}):
         yield f"comparisons: {id}: the id stands {ids.count(id)} times; each needs one of its own"
+    of_grid = {row: each for each in grids for row in each.rows}
+    several = {each.id for each in grids if not each.choose}
     for question in questions:
         where = f"comparisons: {question.id}: "
         for end, row in (("baseline", question.baseline), ("variant", question.variant)):
-            if row not in rows:
-                yield f"{where}{end}: names no row: {unknown(row, rows)}"
+            if row in of_grid and of_grid[row].choose:
+                yield (
+                    f"{where}{end}: {row} is of the grid {of_grid[row].id}, of which the chosen"
+                    f" row alone is in the table; allowed: {of_grid[row].id}"
+                )
+            elif row not in of_grid and row not in written:
+                yield f"{where}{end}: names no row: {unknown(row, written)}"
         if question.baseline == question.variant:
             yield f"{where}baseline and variant are both {question.variant}; name two rows"
+        elif {question.baseline, question.variant} <= several:
+            yield (
+                f"{where}baseline {question.baseline} and variant {question.variant} are both"
+                " grids; allowed: one grid, or grids with choose"
+            )

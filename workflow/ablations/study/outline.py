@@ -6,14 +6,15 @@ numbers, questions, and what is only a stand-in for the real thing.
 
 from msgspec import Struct
 
+from ablations.study.grid import Grid
 from ablations.study.schema import Published, Question
 
 
-class Line(Struct, frozen=True, forbid_unknown_fields=True):
+class Line(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """A line of the table: which row, and what was published for it."""
 
     id: str
-    published: Published | None
+    published: Published | None = None
 
 
 class Outline(Struct, frozen=True, forbid_unknown_fields=True):
@@ -23,4 +24,5 @@ class Outline(Struct, frozen=True, forbid_unknown_fields=True):
     notes: tuple[str, ...]
     seeds: tuple[int, ...]
     rows: tuple[Line, ...]
-    questions: tuple[Question, ...]
+    grids: tuple[Grid, ...]
+    questions: tuple[Question, ...]  # as they were asked: about rows, and about grids

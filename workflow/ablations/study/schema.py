@@ -146,10 +146,31 @@ def schema() -> dict[str, Any]:
     options, training = parts.pop("Settings")["properties"], parts["Training"]["properties"]
     own = {name: options[name] for name in ROW_KEYS} | training
     published = {"$ref": "#/$defs/Published"}
+    grid = {
+        "description": "Values of settings; the row becomes one for each combination of them.",
+        "type": "object",
+        "minProperties": 1,
+        "additionalProperties": False,
+        "properties": {
+            name: {"type": "array", "minItems": 1, "uniqueItems": True, "items": option}
+            for name, option in own.items()
+            if name != "micro_batch"  # decides no result
+        },
+    }
+    choose = {
+        "description": "Of a grid: only its row with the best accuracy on these is in the table.",
+        "enum": ["validation"],
+    }
     parts["Row"] = parts["Question"] | {
         "title": "Row",
         "description": "One row of the table; what it leaves out is the baseline's.",
-        "properties": {"id": parts["Question"]["properties"]["id"], **own, "published": published},
+        "properties": {
+            "id": parts["Question"]["properties"]["id"],
+            **own,
+            "grid": grid,
+            "choose": choose,
+            "published": published,
+        },
         "required": ["id"],
     }
     config = parts.pop("Config")

@@ -1,0 +1,101 @@
+"""Of a grid with choose: validation one row is in the table, and no test accuracy chooses it."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ablations.answers.results import Results
+from ablations.study import config
+from synthetic_runs import configuration, load, program, write
+
+RATES = [1e-4, 1e-3, 1e-2]
+IDS = ["sweep-lr-1e-4", "sweep-lr-1e-3", "sweep-lr-1e-2"]
+QUESTION = {"id": "q", "question": "Better?", "baseline": "baseline", "variant": "sweep"}
+
+
+def study(
+    folder: Path,
+    validation: list[list[float]],
+    test: tuple[float, float, float],
+    **grid: str,
+) -> None:
+    """The baseline and a grid: each of its rows' validation accuracies, and its test accuracy."""
+    rows = [configuration()["rows"][0]]
+    rows += [{"id": "sweep", "grid": {"learning_rate": RATES}, **grid}]
+    seeds = list(range(len(validation[0])))
+    parsed = config.parse(configuration(seeds=seeds, rows=rows, comparisons=[QUESTION]))
+    right: dict[str, Any] = {"baseline": np.ones((len(seeds), 100), bool)}
+    for id, accuracy in zip(IDS, test, strict=True):
+        right[id] = np.tile(np.arange(100) < 100 * accuracy, (len(seeds), 1))
+    write(folder, parsed, right)
+    for id, found, accuracy in zip(IDS, validation, test, strict=True):
+        for seed, each in zip(seeds, found, strict=True):
+            path = folder / f"runs/{id}/seed-{seed}/metrics.json"
+            old = f'"validation": {accuracy}'
+            assert old in path.read_text()
+            path.write_text(path.read_text().replace(old, f'"validation": {each}'))
+
+
+def validation_logits(folder: Path, id: str, seed: int, confidence: float) -> None:
+    """Appends two validation messages, both right, with so much between their logits."""
+    with (folder / f"runs/{id}/seed-{seed}/predictions.csv").open("a") as file:
+        file.write(f"validation,0,0,0,{confidence},0.0\nvalidation,1,1,1,0.0,{confidence}\n")
+
+
+def rows(results: Results) -> list[str]:
+    return [row.id for row in results.rows]
+
+
+def test_the_best_on_validation_is_in_the_table_alone(tmp_path: Path) -> None:
+    study(tmp_path, [[0.9], [0.95], [0.8]], (0.99, 0.9, 0.97), choose="validation")
+    results = load(tmp_path)
+    assert rows(results) == ["baseline", IDS[1]]
+    assert [row.chosen_from for row in results.rows] == [None, 3]
+    (question,) = results.questions
+    assert (question.id, question.baseline, question.variant) == ("q", "baseline", IDS[1])
+
+
+def test_several_seeds_choose_by_their_mean(tmp_path: Path) -> None:
+    study(tmp_path, [[0.7, 0.95], [0.9, 0.8], [0.84, 0.84]], (0.9,) * 3, choose="validation")
+    assert rows(load(tmp_path)) == ["baseline", IDS[1]]
+
+
+@pytest.mark.parametrize(("confidences", "best"), [((1, 3, 2), 1), ((3, 3, 2), 0), ((1, 2, 3), 2)])
+def test_of_equally_accurate_rows_the_least_loss_and_then_the_first(
+    tmp_path: Path, confidences: tuple[float, ...], best: int
+) -> None:
+    study(tmp_path, [[0.9, 0.8], [0.8, 0.9], [0.85, 0.85]], (0.9,) * 3, choose="validation")
+    for id, confidence in zip(IDS, confidences, strict=True):
+        for seed in (0, 1):
+            validation_logits(tmp_path, id, seed, confidence)
+    assert rows(load(tmp_path)) == ["baseline", IDS[best]]
+
+
+@pytest.mark.parametrize("test", [(0.5, 0.9, 0.99), (0.99, 0.5, 0.9)])
+def test_test_accuracies_choose_nothing(tmp_path: Path, test: tuple[float, float, float]) -> None:
+    study(tmp_path, [[0.9], [0.95], [0.8]], test, choose="validation")
+    assert rows(load(tmp_path)) == ["baseline", IDS[1]]
+
+
+def test_without_choose_every_row_is_in_the_table_and_compared(tmp_path: Path) -> None:
+    study(tmp_path, [[0.9], [0.95], [0.8]], (0.99, 0.9, 0.97))
+    results = load(tmp_path)
+    assert rows(results) == ["baseline", *IDS]
+    assert [question.variant for question in results.questions] == IDS
+    assert {row.chosen_from for row in results.rows} == {None}
+
+
+@pytest.mark.parametrize("choose", [{}, {"choose": "validation"}])
+def test_every_program_takes_a_grid(tmp_path: Path, choose: dict[str, str]) -> None:
+    study(tmp_path, [[0.9], [0.95], [0.8]], (0.99, 0.9, 0.97), **choose)
+    lost = IDS[0] if choose else "no such row"
+    markdown, csv = tmp_path / "out.md", tmp_path / "out.csv"
+    for module in ("table", "interpretation"):
+        done = program(tmp_path, module, "--markdown", markdown, "--csv", csv)
+        assert done.returncode == 0, done.stderr
+        for file in (markdown, csv):
+            assert IDS[1] in file.read_text() and lost not in file.read_text()
+    assert program(tmp_path, "misclassified", "--output", csv).returncode == 0
+    assert program(tmp_path, "figures", "--output", tmp_path / "figures").returncode == 0
