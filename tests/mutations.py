@@ -228,8 +228,8 @@ The larger class gives its first messages, not a sample.
 - part.sample(size, random_state=seed)
 + part[:size]
 The sizes of the splits are rounded.
-- int(len(shuffled) * train)
-+ round(len(shuffled) * train)
+- (size * share).astype(int)
++ (size * share).round().astype(int)
 == ablations/data/encode.py | data/test_tokens.py::test_awkward_texts_as_bytes
 <|endoftext|> within a message is special.
 - encoding.encode_ordinary_batch(texts)

@@ -20,6 +20,7 @@ from typing import Self
 from urllib.parse import quote, unquote, urlsplit
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
+REPO = "(?:datasets/)?[^/]+/[^/]+"
 LARGE = (".safetensors", ".bin")
 
 
@@ -128,12 +129,12 @@ def _handler(server: HubServer) -> type[BaseHTTPRequestHandler]:
                 self._send(fault.status, fault.headers, b"")
             elif path in server.files:
                 self._send_file(server.files[path], {}, fault)
-            elif match := re.fullmatch(r"(hub-files|cdn)/(\w+)/(.*)/([^/]+)", path):
+            elif match := re.fullmatch(rf"(hub-files|cdn)/(\w+)/({REPO})/(.+)", path):
                 _, revision, repo, name = match.groups()
                 content = server._repos[repo][revision][name]
                 headers = {"ETag": f'"{_etag(name, content)}"', "X-Repo-Commit": revision}
                 self._send_file(content, headers, fault)
-            elif match := re.fullmatch(r"(.+)/resolve/([^/]+)/([^/]+)", path):
+            elif match := re.fullmatch(r"(.+)/resolve/([^/]+)/(.+)", path):
                 self._resolve(*match.groups())
             else:
                 self._send(404, {}, b"")

@@ -12,13 +12,13 @@ import programs
 import runs
 from ablations import files
 from ablations.answers import results
-from ablations.data.sms import CLASSES
 from ablations.data.split import write_split
 from ablations.study import config
 from ablations.study.settings import Settings, names
 from ablations.training.metrics import Accuracy, EpochAccuracy, Evaluation, Metrics
 
 ROOT = Path(__file__).parents[2]
+CLASSES = ("ham", "spam")
 
 
 def configuration(**changes):
@@ -77,6 +77,7 @@ def write(folder, study, right, seen=(), per_row=None, notes=(), classes=CLASSES
         "validation": [f"validation message {index}" for index in range(149)],
         "test": [_text(index) for index in range(messages)],
     }
+    files.write_json(folder / "data/notes.json", [])
     labels = {split: np.arange(len(found)) % len(classes) for split, found in texts.items()}
     for split, found in texts.items():
         write_split(folder / f"data/{split}.csv", labels[split].tolist(), found)

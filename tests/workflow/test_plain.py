@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import torch
 import transformers
@@ -19,7 +20,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 import plain
-from ablations.data import encode, sms
+from ablations.data import encode
 from ablations.data import split as data
 
 BASELINE = plain.Recipe(
@@ -81,9 +82,11 @@ class Golden:
         script = shared / "reference/make_nano.py"
         subprocess.run([sys.executable, script, folder], check=True, capture_output=True)
         with zipfile.ZipFile(shared / "data/sms+spam+collection.zip") as archive:
-            collection = Path(archive.extract("SMSSpamCollection", folder))
-        messages = data.balanced(sms.read(collection), sms.CLASSES, 123)
-        splits = data.split(messages, train=0.7, validation=0.1, seed=123)
+            path = archive.extract("SMSSpamCollection", folder)
+        collection = pd.read_csv(path, sep="\t", header=None, names=["Label", "Text"])
+        collection["Label"] = collection["Label"].map(["ham", "spam"].index)
+        messages = data.balanced(collection, ("ham", "spam"), 123)
+        splits = data.split(messages, {"train": 0.7, "validation": 0.1}, "test", 123)
         encoding = encode.gpt2_encoding(shared / "data/gpt2-bpe")
         self.ids = {
             split: encoding.encode_ordinary_batch(frame["Text"].tolist())

@@ -14,12 +14,12 @@ sys.path.insert(0, str(WORKFLOW))
 import snakemake_internals as internals
 from ablations import code as code_of
 from ablations.errors import UserError
-from ablations.files import as_json
+from ablations.files import as_json, contents_sha256
 from ablations.model import cut
 from ablations.model.fetch import path_sha256
 from ablations.study import config as configuration
 from ablations.study import messages, reading
-from ablations.study.schema import Generated
+from ablations.study.dataset import Generated
 from ablations.training import needs as estimate
 
 # Inside lists and mappings of --config, Snakemake leaves numbers as text: seeds=[1,2].
@@ -129,12 +129,24 @@ def slugs(which):
     return "|".join(re.escape(slug) for slug in MODELS if which(MODELS[slug])) or "(?!)"
 
 
+# Checksums of large files are remembered among Snakemake's own files, since a dry run asks for them
+# too and writes nothing else.
+REMEMBERED = Path(".snakemake/ablations/folders.json")
+
+
 def folder_identity(wildcards):
     """Of a model in a folder, by content: Snakemake takes a touched file this large for changed."""
     folder = MODELS[wildcards.model].folder
-    # remembered among Snakemake's own files, since a dry run asks too and writes nothing else
-    remembered = Path(".snakemake/ablations/folders.json")
-    return folder and path_sha256(Path(folder.path), remembered)
+    return folder and path_sha256(Path(folder.path), REMEMBERED)
+
+
+def texts_identity(wildcards):
+    """Of what decides the texts' files but is no address, and of the user's own by content."""
+    own = STUDY.dataset.local
+    return [
+        as_json(STUDY.dataset.identity),
+        contents_sha256(own, REMEMBERED) if own else "",
+    ]
 
 
 def checkpoint(model, weights):

@@ -1,11 +1,11 @@
-# The messages: downloaded or generated, split, encoded.
+# The texts: fetched or generated, split, encoded.
 if isinstance(STUDY.dataset, Generated):
 
     rule collection:
         input:
             code=code("data.generate"),
         output:
-            "results/data/collection.tsv",
+            "results/data/collection.json",
         log:
             "logs/data/collection.log",
         localrule: True
@@ -24,27 +24,21 @@ else:
         input:
             code=code("data.fetch"),
         output:
-            "results/data/collection.tsv",
+            "results/data/collection.json",
         log:
             "logs/data/collection.log",
+        priority: 1
         localrule: True
         conda:
             "../envs/ablations.yaml"
         params:
             # Snakemake does not compare a parameter that takes `output`: another URL for the same
             # checksum makes nothing stale
-            urls=lambda wildcards, output: [
-                f"--url={url}" for url in STUDY.dataset.urls
-            ],
-            sha256=STUDY.dataset.sha256,
-            member=[
-                f"--member-sha256={sha256}"
-                for sha256 in [STUDY.dataset.member_sha256]
-                if sha256
-            ],
+            dataset=lambda wildcards, output: as_json(STUDY.dataset),
+            identity=texts_identity,
         shell:
-            "python -m ablations.data.fetch --log {log} collection {params.urls:q} --sha256 {params.sha256}"
-            " {params.member} --output {output}"
+            "python -m ablations.data.fetch --log {log} collection --dataset {params.dataset:q}"
+            " --output {output}"
 
 
 rule vocabulary:
@@ -66,26 +60,27 @@ rule vocabulary:
 
 rule split:
     input:
-        collection="results/data/collection.tsv",
+        collection="results/data/collection.json",
         code=code("data.split"),
     output:
         "results/data/train.csv",
         "results/data/validation.csv",
         "results/data/test.csv",
         "results/data/classes.json",
+        "results/data/notes.json",
     log:
         "logs/data/split.log",
+    # before models are downloaded: most mistakes in somebody's texts are found here
+    priority: 1
     localrule: True
     conda:
         "../envs/ablations.yaml"
     params:
-        train=STUDY.split.train,
-        validation=STUDY.split.validation,
-        seed=STUDY.split.seed,
+        dataset=as_json(STUDY.dataset.reading),
         folder=subpath(output[0], parent=True),
     shell:
-        "python -m ablations.data.split --collection {input.collection} --train {params.train}"
-        " --validation {params.validation} --seed {params.seed} --output-dir {params.folder}"
+        "python -m ablations.data.split --collection {input.collection}"
+        " --dataset {params.dataset:q} --output-dir {params.folder}"
         " --log {log}"
 
 
@@ -102,7 +97,7 @@ VOCABULARY = {
 rule tokens:
     input:
         **VOCABULARY[STUDY.tokenizer],
-        collection="results/data/collection.tsv",
+        collection="results/data/collection.json",
         splits=rules.split.output,
         code=code("data.encode"),
     output:

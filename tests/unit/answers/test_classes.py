@@ -21,7 +21,15 @@ def folder(tmp_path):
     """Two rows, 90 messages, three seeds."""
     rows = [configuration()["rows"][0], {"id": "variant", "trainable_token": "first"}]
     question = {"id": "q", "question": "?", "baseline": "baseline", "variant": "variant"}
-    made = configuration(title="Three classes", seeds=[1, 2, 3], rows=rows, comparisons=[question])
+    dataset = {"urls": ["https://example.org/reviews.csv"], "sha256": "0" * 64, "text": "review"}
+    dataset |= {"label": "stars", "split": {"train": 0.7, "validation": 0.1, "seed": 123}}
+    made = configuration(
+        title="Three classes",
+        seeds=[1, 2, 3],
+        dataset=dataset,
+        rows=rows,
+        comparisons=[question],
+    )
     right = {id: np.ones((3, 90), bool) for id in ("baseline", "variant")}
     right["variant"][:, 10:30] = False  # "neutral" for "negative", and so on
     right["baseline"][0, 2] = False  # one seed of three says "negative" for "positive"
@@ -35,6 +43,10 @@ def test_the_table_names_the_classes(folder):
     assert (
         "6 of the 90 test messages (2 of them neutral, 3 of them positive) stand verbatim in the"
         " training set; the last column leaves them out."
+    ) in shown
+    assert (
+        "Data: reviews.csv; 3 classes (negative, neutral, positive); texts: 1,045 train,"
+        " 149 validation, 90 test."
     ) in shown
     assert "always answering positive would be right on 33.33%" in shown
     lines = table.comma_separated(load(folder))

@@ -10,11 +10,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from ablations import download
-from ablations.data import fetch
+from ablations.data import collection, fetch
 from ablations.errors import UserError
-from hub_server import Fault, HubServer
+from ablations.files import as_json
+from ablations.study import config, dataset
+from commands import ROOT
+from hub_server import REVISION, Fault, HubServer
+from texts import SPLIT
 
 LIBRARY = Path(__file__).parents[3] / "workflow"
 MESSAGES = "".join(f"ham\tmessage {n}, « ça va ? »\n" for n in range(500)).encode()
@@ -48,16 +53,31 @@ def no_mirror(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def output(tmp_path: Path) -> Path:
-    return tmp_path / "results" / "data" / "collection.tsv"
+    return tmp_path / "results" / "data" / "collection.json"
 
 
 def leftovers(output: Path) -> list[str]:
     """Everything beside the output, hidden files too."""
-    return [path.name for path in output.parent.glob("*") if path != output]
+    beside = (output, output.parent / "source")
+    return [path.name for path in output.parent.glob("*") if path not in beside]
 
 
-def collect(output: Path, *urls: str) -> None:
-    fetch.collection(urls, sha256(ARCHIVE), sha256(MESSAGES), output)
+def sms(*urls: str, **changes: str) -> dict[str, object]:
+    """What the configuration says of the SMS Spam Collection, with another archive."""
+    sums = {"sha256": sha256(ARCHIVE), "member_sha256": sha256(MESSAGES)}
+    return {"urls": urls, "split": SPLIT, **dataset.PUBLISHED, **sums, **changes}
+
+
+def collect(output: Path, *urls: str, **changes: str) -> None:
+    fetch.collection(dataset.parse(sms(*urls, **changes)), output)
+
+
+def collected(output: Path) -> bytes:
+    """The content of the one file of a collection."""
+    (file,) = collection.read(output)
+    content = Path(file.path).read_bytes()
+    assert file.sha256 == sha256(content)
+    return content
 
 
 def program(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -74,13 +94,12 @@ def test_program_tries_sources_in_turn_and_logs_them(server, output, tmp_path):
     server.files["second.zip"] = ARCHIVE
     done = program(
         *("--log", tmp_path / "log", "collection"),
-        *("--url", f"{server.url}/first.zip", "--url", f"{server.url}/second.zip"),
-        *("--sha256", sha256(ARCHIVE), "--member-sha256", sha256(MESSAGES)),
+        *("--dataset", as_json(sms(f"{server.url}/first.zip", f"{server.url}/second.zip"))),
         *("--output", output),
         ABLATIONS_MIRROR=str(tmp_path / "nowhere"),
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    assert output.read_bytes() == MESSAGES
+    assert collected(output) == MESSAGES
     assert not leftovers(output)
     log = (tmp_path / "log").read_text()
     steps = ("nowhere/sms+spam+collection.zip: no such file", "/first.zip: HTTP 404 Not Found")
@@ -94,13 +113,13 @@ def test_program_fails_with_every_reason_in_one_message(server, output, tmp_path
     (tmp_path / "mirror" / "sms+spam+collection.zip").write_bytes(ARCHIVE[:1000])
     done = program(
         *("--log", tmp_path / "log", "collection"),
-        *("--url", f"{server.url}/gone.zip", "--url", f"{server.url}/altered.zip"),
-        *("--sha256", sha256(ARCHIVE), "--output", output),
+        *("--dataset", as_json(sms(f"{server.url}/gone.zip", f"{server.url}/altered.zip"))),
+        *("--output", output),
         ABLATIONS_MIRROR=str(tmp_path / "mirror"),
     )
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
-    assert f"mirror/sms+spam+collection.zip: {fetch.ARCHIVE} is not the expected" in done.stderr
+    assert f"mirror/sms+spam+collection.zip: {dataset.ARCHIVE} is not the expected" in done.stderr
     assert f"{sha256(ARCHIVE[:1000])} (1000 bytes), expected {sha256(ARCHIVE)}" in done.stderr
     assert f"{server.url}/gone.zip: HTTP 404 Not Found" in done.stderr
     assert f"{sha256(altered)} ({len(altered)} bytes), expected" in done.stderr
@@ -112,14 +131,14 @@ def test_mirror_folder_is_first_and_needs_no_network(output, tmp_path, monkeypat
     monkeypatch.setenv("ABLATIONS_MIRROR", str(tmp_path))
     (tmp_path / "sms+spam+collection.zip").write_bytes(ARCHIVE)
     collect(output, "http://127.0.0.1:9/unreachable.zip")
-    assert output.read_bytes() == MESSAGES
+    assert collected(output) == MESSAGES
 
 
 def test_mirror_url_is_first(server, output, monkeypatch):
     monkeypatch.setenv("ABLATIONS_MIRROR", f"{server.url}/all/")
     server.files["all/sms+spam+collection.zip"] = ARCHIVE
     collect(output, f"{server.url}/original.zip")
-    assert output.read_bytes() == MESSAGES
+    assert collected(output) == MESSAGES
     assert not server.asked_for("original.zip")
 
 
@@ -137,7 +156,7 @@ def test_transient_fault_is_tried_again(server, output, fault):
     server.files["a.zip"] = ARCHIVE
     server.faults.append(fault)
     collect(output, f"{server.url}/a.zip")
-    assert output.read_bytes() == MESSAGES
+    assert collected(output) == MESSAGES
     assert len(server.asked_for("a.zip")) == 2
 
 
@@ -174,7 +193,7 @@ def test_lasting_fault_leaves_nothing_and_the_next_run_recovers(
     server.faults.clear()
     monkeypatch.delenv("ABLATIONS_TIMEOUT", raising=False)
     collect(output, f"{server.url}/a.zip")
-    assert output.read_bytes() == MESSAGES and not leftovers(output)
+    assert collected(output) == MESSAGES and not leftovers(output)
 
 
 @pytest.mark.parametrize("kind", ["status", "drop"])
@@ -201,7 +220,7 @@ def test_hanging_host_and_wrong_file_are_passed_over(server, output, monkeypatch
     server.files |= {"wrong.zip": b"<html>not found</html>", "good.zip": ARCHIVE, "slow.zip": b""}
     server.faults.append(Fault("slow.zip", "hang"))
     collect(output, *(f"{server.url}/{name}.zip" for name in ("slow", "wrong", "good")))
-    assert output.read_bytes() == MESSAGES
+    assert collected(output) == MESSAGES
 
 
 @pytest.mark.parametrize(
@@ -209,7 +228,6 @@ def test_hanging_host_and_wrong_file_are_passed_over(server, output, monkeypatch
     [
         ("http://127.0.0.1:9/a.zip", "Connection refused"),
         ("http://no-such-host.invalid/a.zip", "not known|resolution|No address"),
-        ("ftp://127.0.0.1/a.zip", "No connection adapters"),
     ],
 )
 def test_unreachable(output, url, reason, monkeypatch):
@@ -234,7 +252,7 @@ def test_unreachable(output, url, reason, monkeypatch):
 def test_bad_archive_with_the_right_checksum(server, output, archive, reason):
     server.files["a.zip"] = archive
     with pytest.raises(UserError) as raised:
-        fetch.collection([f"{server.url}/a.zip"], sha256(archive), sha256(MESSAGES), output=output)
+        collect(output, f"{server.url}/a.zip", sha256=sha256(archive))
     assert reason in str(raised.value)
     assert "sms+spam+collection.zip" in str(raised.value)
     assert not output.exists() and not leftovers(output)
@@ -243,7 +261,7 @@ def test_bad_archive_with_the_right_checksum(server, output, archive, reason):
 def test_killed_run_is_cleaned_up_by_the_next(server, output):
     server.files["a.zip"] = ARCHIVE
     server.faults.append(Fault("a.zip", "stall"))
-    arguments = ["--url", f"{server.url}/a.zip", "--sha256", sha256(ARCHIVE), "--output", output]
+    arguments = ["--dataset", as_json(sms(f"{server.url}/a.zip")), "--output", output]
     process = subprocess.Popen(
         [sys.executable, "-m", "ablations.data.fetch", "collection", *map(str, arguments)],
         env=os.environ | {"PYTHONPATH": str(LIBRARY)},
@@ -256,7 +274,7 @@ def test_killed_run_is_cleaned_up_by_the_next(server, output):
 
     server.faults.clear()
     collect(output, f"{server.url}/a.zip")
-    assert output.read_bytes() == MESSAGES and not leftovers(output)
+    assert collected(output) == MESSAGES and not leftovers(output)
 
 
 def test_run_that_outlives_its_workflow_takes_nothing_from_the_next(output):
@@ -271,12 +289,12 @@ def test_run_that_outlives_its_workflow_takes_nothing_from_the_next(output):
 def test_disk_that_cannot_be_written_is_a_message(tmp_path):
     (tmp_path / "results").write_text("a file where a folder should be")
     done = program(
-        *("collection", "--url", "http://127.0.0.1:9/a.zip", "--sha256", sha256(ARCHIVE)),
-        *("--output", tmp_path / "results" / "collection.tsv"),
+        *("collection", "--dataset", as_json(sms("http://127.0.0.1:9/a.zip"))),
+        *("--output", tmp_path / "results" / "collection.json"),
     )
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
-    assert "results/collection.tsv: [Errno" in done.stderr
+    assert "results/collection.json: [Errno" in done.stderr
 
 
 def test_timeout_that_is_no_number(output, monkeypatch):
@@ -289,15 +307,14 @@ def test_the_real_archive_and_vocabulary(tmp_path):
     shared = Path(__file__).parents[4] / "shared" / "data"
     if not shared.exists():
         pytest.skip("needs ../shared/data")
+    study = yaml.safe_load((ROOT / "config.yaml").read_text())
     done = program(
-        *("collection", "--url", "http://127.0.0.1:9/a.zip"),
-        *("--sha256", "1587ea43e58e82b14ff1f5425c88e17f8496bfcdb67a583dbff9eefaf9963ce3"),
-        *("--member-sha256", "7d039a24a6083ed9ef0f806ebad56bbb976e3aeb8de05669173bfdc4996c239d"),
-        *("--output", tmp_path / "collection.tsv"),
+        *("collection", "--dataset", as_json(config.parse(study).dataset)),
+        *("--output", tmp_path / "collection.json"),
         ABLATIONS_MIRROR=str(shared),
     )
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "collection.tsv").stat().st_size == 477_907
+    assert len(collected(tmp_path / "collection.json")) == 477_907
 
     done = program(
         "vocabulary", "--output-dir", tmp_path / "tokenizer", ABLATIONS_MIRROR=str(shared)
@@ -311,6 +328,109 @@ def test_the_real_archive_and_vocabulary(tmp_path):
         "encoder.json",
         "vocab.bpe",
     ]
+
+
+# --- texts of one's own
+
+REVIEWS = b"review,stars\ngood,5\nbad,1\n"
+OWN = {"text": "review", "label": "stars"}
+
+
+def named(output: Path) -> dict[str, tuple[str, bytes]]:
+    """By split: what messages call each file, and its content."""
+    found = collection.read(output)
+    return {file.split: (file.name, Path(file.path).read_bytes()) for file in found}
+
+
+def test_files_in_the_working_directory_stay_where_they_are(output, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("texts").mkdir()
+    Path("texts/reviews.csv").write_bytes(REVIEWS)
+    given = dataset.parse({"files": "texts/reviews.csv", "split": SPLIT, **OWN})
+    fetch.collection(given, output)
+    (file,) = collection.read(output)
+    assert (file.path, file.split, file.format) == ("texts/reviews.csv", "all", "csv")
+    assert not (output.parent / "source").exists()
+
+
+def test_a_file_by_its_url_and_one_for_each_split(server, output):
+    for name in ("train", "validation", "test"):
+        server.files[f"{name}.csv"] = REVIEWS + name.encode() + b",3\n"
+    single = {"urls": [f"{server.url}/train.csv"], "sha256": sha256(server.files["train.csv"])}
+    fetch.collection(dataset.parse({**OWN, **single, "split": SPLIT}), output)
+    assert named(output) == {"all": ("train.csv", server.files["train.csv"])}
+    splits = {
+        name: {"urls": [f"{server.url}/{name}.csv"], "sha256": sha256(server.files[f"{name}.csv"])}
+        for name in ("train", "validation", "test")
+    }
+    fetch.collection(dataset.parse({**OWN, "files": splits}), output)
+    assert named(output) == {name: (f"{name}.csv", server.files[f"{name}.csv"]) for name in splits}
+
+
+def test_members_of_an_archive(server, output):
+    archive = archive_of({"a/train.tsv": REVIEWS, "a/test.tsv": REVIEWS * 2})
+    server.files["reviews.zip"] = archive
+    files = {"train": "a/train.tsv", "test": "a/test.tsv"}
+    split = {"validation": 0.5, "seed": 1}
+    given = {"urls": [f"{server.url}/reviews.zip"], "sha256": sha256(archive), "files": files}
+    fetch.collection(dataset.parse({**OWN, **given, "split": split}), output)
+    assert named(output) == {
+        "train": ("a/train.tsv", REVIEWS), "test": ("a/test.tsv", REVIEWS * 2)
+    }  # fmt: skip
+
+
+@pytest.fixture
+def of_the_hub(server: HubServer, tmp_path: Path, output: Path):
+    """Runs the program on a dataset repository of the local hub."""
+    files = {"data/train.csv": REVIEWS, "test.csv": REVIEWS * 2}
+    server.add_repo("datasets/someone/reviews", REVISION, files)
+
+    def run(revision: str = REVISION, train: str = "data/train.csv", **environment: str):
+        given = {"files": {"train": train, "test": "test.csv"}, "repo": "someone/reviews"}
+        split = {"validation": 0.5, "seed": 1}
+        about = {**OWN, **given, "revision": revision, "split": split}
+        return program(
+            *("collection", "--dataset", as_json(about), "--output", output),
+            HF_ENDPOINT=server.url,
+            HF_HOME=str(tmp_path / "hub"),
+            **environment,
+        )
+
+    return run
+
+
+def test_files_of_a_dataset_repository_of_the_hub(of_the_hub, server, output):
+    done = of_the_hub()
+    assert done.returncode == 0, done.stderr
+    expected = {"train": ("data/train.csv", REVIEWS), "test": ("test.csv", REVIEWS * 2)}
+    assert named(output) == expected
+    asked = len(server.requests)
+    assert of_the_hub().returncode == 0  # from the user's cache of the hub
+    assert len(server.requests) == asked and named(output) == expected
+
+
+def test_a_mirror_has_a_dataset_repository_too(of_the_hub, server, output, tmp_path):
+    (tmp_path / "mirror/someone/reviews/data").mkdir(parents=True)
+    (tmp_path / "mirror/someone/reviews/data/train.csv").write_bytes(b"of the mirror")
+    assert of_the_hub(ABLATIONS_MIRROR=str(tmp_path / "mirror")).returncode == 0
+    assert named(output)["train"] == ("data/train.csv", b"of the mirror")
+    assert named(output)["test"] == ("test.csv", REVIEWS * 2)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        ({"revision": "main"}, "someone/reviews has no revision main"),
+        ({"train": "train.csv"}, "someone/reviews has no train.csv at revision"),
+    ],
+)
+def test_what_a_dataset_repository_lacks_is_one_message(of_the_hub, output, wrong, reason):
+    done = of_the_hub(**wrong)
+    assert done.returncode == 1 and reason in done.stderr
+    assert "Traceback" not in done.stderr and not output.exists()
+
+
+# --- the vocabulary
 
 
 def test_vocabulary_from_its_own_host_where_the_mirror_lacks_it(server, tmp_path, monkeypatch):

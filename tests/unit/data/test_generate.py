@@ -11,14 +11,16 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ablations.data import collection
 from ablations.data.generate import CHOICES, generate
-from ablations.data.sms import CLASSES, read
 from ablations.data.split import balanced, split
+from ablations.data.texts import read
 from ablations.study import config
 from ablations.study.schema import Pretrain
 from commands import ROOT, program
 
 DEMO = config.parse(yaml.safe_load((ROOT / "demo" / "config.yaml").read_text()))
+CLASSES = ("ham", "spam")
 PINNED = "f0dc1dab76be53cb72b3f14b6ee6b625c6c454c10ef9a179cd4e03ac8adcde48"
 
 
@@ -26,7 +28,7 @@ def splits(messages: int, seed: int) -> dict[str, pd.DataFrame]:
     pairs = generate(messages, seed)
     frame = pd.DataFrame(pairs, columns=["Label", "Text"])
     frame["Label"] = frame["Label"].map(CLASSES.index)
-    return split(balanced(frame, CLASSES, 123), 0.7, 0.1, 123)
+    return split(balanced(frame, CLASSES, 123), {"train": 0.7, "validation": 0.1}, "test", 123)
 
 
 def words(text: str) -> set[str]:
@@ -57,11 +59,12 @@ def naive_bayes_accuracy(parts: dict[str, pd.DataFrame]) -> float:
 
 
 def test_program_writes_a_collection_that_reads_back_message_for_message(tmp_path):
-    path = tmp_path / "data" / "collection.tsv"
+    path = tmp_path / "data" / "collection.json"
     done = program("data.generate", "--messages", 300, "--seed", 5, "--output", path)
     assert done.returncode == 0, done.stderr
-    frame = read(path)
-    assert [(CLASSES[label], text) for label, text in frame.to_numpy().tolist()] == generate(300, 5)
+    (file,) = collection.read(path)
+    found = [(label, text) for _, label, text in read(file, DEMO.dataset.reading)]
+    assert found == generate(300, 5)
 
 
 def test_messages_are_the_same_on_every_python():

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ablations.data.sms import CLASSES
 from ablations.data.split import balanced, split
+
+CLASSES = ("ham", "spam")
 
 
 def collection(ham, spam):
@@ -32,7 +33,7 @@ def recipe(frame, train, validation, seed):
 @settings(max_examples=30, deadline=None)
 def test_the_texts_are_split_by_the_recipe(ham, spam, seed):
     frame = collection(ham, spam)
-    parts = split(balanced(frame, CLASSES, seed), 0.7, 0.1, seed)
+    parts = split(balanced(frame, CLASSES, seed), {"train": 0.7, "validation": 0.1}, "test", seed)
     found = tuple(part["Text"].tolist() for part in parts.values())
     assert found == recipe(frame, 0.7, 0.1, seed)
 

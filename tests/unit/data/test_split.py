@@ -5,18 +5,24 @@ import json
 import zipfile
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ablations.data import collection as collection_json
 from ablations.data import tokens
-from ablations.data.sms import CLASSES, read
 from ablations.data.split import SPLITS, balanced, read_split, split, write_split
+from ablations.data.texts import read
 from ablations.errors import UserError
 from ablations.files import write_json
+from ablations.study.dataset import Reading
 from commands import program
+from texts import SMS, SPLIT, file, run_split
+
+CLASSES = ("ham", "spam")
 
 AWKWARD = [
     "",
@@ -49,19 +55,6 @@ AWKWARD = [
 ]
 
 
-def run_split(
-    folder: Path,
-    collection: Path,
-    train: object = 0.7,
-    validation: object = 0.1,
-    seed: object = 123,
-):
-    return program(
-        "data.split", "--collection", collection, "--train", train, "--validation", validation,
-        "--seed", seed, "--output-dir", folder,
-    )  # fmt: skip
-
-
 def lines(*pairs: tuple[str, str]) -> str:
     return "".join(f"{label}\t{text}\n" for label, text in pairs)
 
@@ -79,9 +72,10 @@ def test_real_collection_is_split_as_published(shared, tmp_path):
     with zipfile.ZipFile(shared / "data/sms+spam+collection.zip") as archive:
         archive.extract("SMSSpamCollection", tmp_path)
     real = tmp_path / "SMSSpamCollection"
-    done = run_split(tmp_path / "data", real)
+    done = run_split(tmp_path / "data", file(real, format="tsv"))
     assert done.returncode == 0, done.stderr
-    assert "5572 messages (4825 ham, 747 spam); 1494 after balancing" in done.stderr
+    assert "5572 texts: 4825 ham, 747 spam" in done.stderr
+    assert "1494 after balancing" in done.stderr
 
     frame = pd.read_csv(real, sep="\t", header=None, names=["Label", "Text"])
     ham, spam = frame[frame.Label == "ham"], frame[frame.Label == "spam"]
@@ -97,17 +91,18 @@ def test_real_collection_is_split_as_published(shared, tmp_path):
 
 def test_split_files_have_the_columns_label_and_text(tmp_path):
     (tmp_path / "collection.tsv").write_text(collection(30, 20))
-    run_split(tmp_path, tmp_path / "collection.tsv")
+    run_split(tmp_path / "data", tmp_path / "collection.tsv")
     for name, rows in zip(SPLITS, (28, 4, 8), strict=True):
-        path = tmp_path / f"{name}.csv"
+        path = tmp_path / f"data/{name}.csv"
         assert path.read_text().startswith("Label,Text\n")
         frame = pd.read_csv(path)
         assert list(frame) == ["Label", "Text"] and len(frame) == rows
         assert set(frame.Label) <= {0, 1}
-    assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "classes.json", "collection.tsv", "test.csv", "train.csv", "validation.csv",
+    assert sorted(path.name for path in (tmp_path / "data").iterdir()) == [
+        "classes.json", "notes.json", "test.csv", "train.csv", "validation.csv",
     ]  # fmt: skip
-    assert json.loads((tmp_path / "classes.json").read_text()) == ["ham", "spam"]
+    assert json.loads((tmp_path / "data/classes.json").read_text()) == ["ham", "spam"]
+    assert json.loads((tmp_path / "data/notes.json").read_text()) == []
 
 
 # --- balance and cuts
@@ -155,13 +150,14 @@ def test_a_third_class_that_is_larger_does_not_change_what_the_others_give():
 def test_three_classes_are_split_and_encoded_by_label(tmp_path):
     labels = [0, 1, 2] * 20
     texts = pd.DataFrame({"Label": labels, "Text": [f"text {i}" for i in range(60)]})
-    parts = split(balanced(texts, ("a", "b", "c"), 1), 0.5, 0.2, 1)
+    parts = split(balanced(texts, ("a", "b", "c"), 1), {"train": 0.5, "validation": 0.2}, "test", 1)
     for name, part in parts.items():
         write_split(tmp_path / f"{name}.csv", part["Label"].tolist(), part["Text"].tolist())
     write_json(tmp_path / "classes.json", ("a", "b", "c"))
+    collection_json.write(tmp_path / "collection.json", [file(tmp_path / "train.csv")])
     done = program(
         "data.encode", "--tokenizer", "bytes", "--data-dir", tmp_path,
-        "--collection", tmp_path / "train.csv", "--output", tmp_path / "tokens.safetensors",
+        "--collection", tmp_path / "collection.json", "--output", tmp_path / "tokens.safetensors",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     read = tokens.read(tmp_path / "tokens.safetensors")
@@ -182,11 +178,12 @@ def test_three_classes_are_split_and_encoded_by_label(tmp_path):
 def test_splits_are_a_partition_cut_at_whole_messages(n, train, validation, seed):
     messages = pd.DataFrame({"Label": [0] * n, "Text": [str(i) for i in range(n)]})
     sizes = [int(n * train), int(n * validation)]
+    shares = {"train": train, "validation": validation}
     if min(*sizes, n - sum(sizes)) <= 0:
         with pytest.raises(UserError, match=r"the (train|validation|test) split is empty"):
-            split(messages, train, validation, seed)
+            split(messages, shares, "test", seed)
         return
-    parts = split(messages, train, validation, seed)
+    parts = split(messages, shares, "test", seed)
     assert [len(parts[name]) for name in SPLITS] == [*sizes, n - sum(sizes)]
     texts = [text for part in parts.values() for text in part["Text"]]
     assert sorted(texts) == sorted(messages["Text"])
@@ -195,7 +192,8 @@ def test_splits_are_a_partition_cut_at_whole_messages(n, train, validation, seed
 def test_another_seed_gives_another_split_and_the_same_seed_the_same_bytes(tmp_path):
     (tmp_path / "collection.tsv").write_text(collection(40, 30))
     for folder, seed in (("a", 1), ("b", 1), ("c", 2)):
-        run_split(tmp_path / folder, tmp_path / "collection.tsv", seed=seed)
+        dataset = SMS | {"split": SPLIT | {"seed": seed}}
+        run_split(tmp_path / folder, tmp_path / "collection.tsv", dataset=dataset)
     a, b, c = ((tmp_path / folder / "train.csv").read_bytes() for folder in "abc")
     assert a == b != c
 
@@ -224,27 +222,29 @@ def test_collection_is_read_with_pandas_default_quoting(tmp_path_factory, text):
     path = tmp_path_factory.getbasetemp() / "collection.tsv"
     content = f"ham\tfirst\nham\t{text}\nspam\tlast\n"
     path.write_text(content)
+    reading = msgspec.convert(SMS, Reading)
     try:
         frame = pd.read_csv(io.StringIO(content), sep="\t", header=None, keep_default_na=False)
-        expected = frame[1].tolist() if set(frame[0]) <= {"ham", "spam"} else None
+        expected = frame.to_numpy().tolist() if (frame[[0, 1]] != "").all(axis=None) else None
     except ValueError:
         expected = None
     if expected is None:
         with pytest.raises(UserError):
-            read(path)
+            list(read(file(path), reading))
     else:
-        assert read(path)["Text"].tolist() == expected
+        assert [[each.label, each.text] for each in read(file(path), reading)] == expected
 
 
 def test_awkward_messages_go_through_the_command_line_unharmed(tmp_path):
-    kept = [text for text in AWKWARD if not set(text) & set('"\t\n\r')]
+    kept = [text for text in AWKWARD if text and not set(text) & set('"\t\n\r')]
     quoted = ['"a\tb\nc\rd ""e"" f"', '"""all of it"""', 'in the "middle"']
     pairs = [("ham", text) for text in kept + quoted] + [
         ("spam", text[::-1]) for text in [*kept, "x", "y", "z"]
     ]
     source = tmp_path / "collection.tsv"
     source.write_bytes(lines(*pairs).encode())
-    done = run_split(tmp_path / "data", source, 0.5, 0.2)
+    dataset = SMS | {"split": {"train": 0.5, "validation": 0.2, "seed": 123}}
+    done = run_split(tmp_path / "data", source, dataset=dataset)
     assert done.returncode == 0, done.stderr
     found = [
         pair
@@ -260,37 +260,6 @@ def test_awkward_messages_go_through_the_command_line_unharmed(tmp_path):
 
 
 # --- mistakes are one message, and leave nothing
-
-
-@pytest.mark.parametrize(
-    ("content", "expected"),
-    [
-        (
-            collection(9, 9).replace("\t", ",").encode(),
-            "not tab-separated into two columns, found 1",
-        ),
-        (lines(("ham", "a\tb"), ("spam", "c\td")).encode(), "two columns, found 3"),
-        (lines(("ham", "a"), ("spam", "b\tc")).encode(), "Expected 2 fields in line 2, saw 3"),
-        (lines(("ham", "a"), ("Spam", "b")).encode(), "message 2 has the unknown label 'Spam'"),
-        (b"label\ttext\n" + collection(9, 9).encode(), "message 1 has the unknown label 'label'"),
-        (collection(30, 0).encode(), "holds no spam; every one of ham, spam is needed"),
-        (collection(0, 30).encode(), "holds no ham; every one of ham, spam is needed"),
-        (collection(3, 3).encode(), "the validation split is empty: 6 messages after balancing"),
-        (b"", "No columns to parse from file"),
-        (b'ham\t"never closed\n' + collection(9, 9).encode(), "EOF inside string"),
-        (b"ham\t\xff\xfe\n" + collection(9, 9).encode(), "can't decode byte 0xff"),
-        (b"PK\x03\x04 an archive\n", "not tab-separated into two columns, found 1"),
-        (None, "does not exist"),
-    ],
-)
-def test_bad_collection_is_one_message_and_no_file(tmp_path, content, expected):
-    source = tmp_path / "collection.tsv"
-    if content is not None:
-        source.write_bytes(content)
-    done = run_split(tmp_path / "data", source)
-    assert done.returncode == 1
-    assert expected in done.stderr and "Traceback" not in done.stderr
-    assert not (tmp_path / "data").exists()
 
 
 @pytest.mark.parametrize("content", [None, b"", b"Label\n1\n", b"Label,Text\nspam,a\n"])

@@ -359,10 +359,10 @@ def test_a_file_that_is_no_configuration(config: object) -> None:
 def test_every_mistake_is_told_once() -> None:
     config = changed(("rows", "medium", "weights"), "rnadom")
     config["training"] |= {"epochs": 0, "precision": "double"}
-    del config["dataset"]["urls"], config["dataset"]["sha256"]
+    del config["dataset"]["text"], config["dataset"]["label"]
     text = message(config)
     assert len(text.splitlines()) == 4
-    for part in ("rows: medium", "epochs: 0", "'double'", "missing key urls and sha256"):
+    for part in ("rows: medium", "epochs: 0", "'double'", "missing key text and label"):
         assert text.count(part) == 1
 
 

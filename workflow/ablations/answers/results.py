@@ -73,6 +73,8 @@ class Results:
 
     title: str
     notes: tuple[str, ...]
+    data: str  # where the texts come from
+    remarks: tuple[str, ...]  # what is to be known of the texts, such as a class that a split lacks
     seeds: tuple[int, ...]
     rows: tuple[TrainedRow, ...]
     grids: tuple[Grid, ...]
@@ -143,6 +145,8 @@ def load(folder: Path) -> Results:
     return Results(
         title=outline.title,
         notes=outline.notes,
+        data=outline.data,
+        remarks=read_json(data / "notes.json", tuple[str, ...]),
         seeds=outline.seeds,
         rows=tuple(
             replace(row, chosen_from=number.get(row.id)) for row in rows if row.id not in beaten

@@ -70,6 +70,12 @@ def _number(value: Any) -> str:
 
 def _notes(results: Results) -> Iterator[str]:
     test = results.test
+    sizes = ", ".join(f"{size:,} {split}" for split, size in results.sizes.items())
+    yield (
+        f"Data: {formats.text(results.data)}; {len(test.classes)} classes"
+        f" ({formats.text(', '.join(test.classes))}); texts: {sizes}."
+    )
+    yield from map(formats.text, results.remarks)
     if len(results.seeds) > 1:
         yield (
             f"Each row was trained with {formats.count(len(results.seeds), 'seed')}: mean ±"

@@ -6,6 +6,7 @@ each of the 256 bytes and <|endoftext|>, and needs no file.
 
 import argparse
 import os
+from array import array
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,13 @@ from tiktoken.load import data_gym_to_mergeable_bpe_ranks
 from tiktoken_ext.openai_public import r50k_pat_str  # type: ignore[import-untyped]
 
 from ablations import cli
-from ablations.data import tokens
-from ablations.data.split import SPLITS, read_split
+from ablations.data import collection, tokens
+from ablations.data.split import read_split_in_parts
 from ablations.errors import UserError
-from ablations.files import read_json, sha256
+from ablations.files import read_json
+from ablations.study.dataset import SPLITS
+
+Ids = npt.NDArray[np.int32]
 
 END_OF_TEXT = "<|endoftext|>"
 
@@ -58,7 +62,7 @@ def gpt2_encoding(vocabulary: Path) -> Encoding:
         ) from None
 
 
-def encode(encoding: Encoding, texts: list[str]) -> list[npt.NDArray[np.int32]]:
+def encode(encoding: Encoding, texts: list[str]) -> list[Ids]:
     """The ids of each text. Text is text: <|endoftext|> inside a message is not special."""
     return [np.array(ids, dtype=np.int32) for ids in encoding.encode_ordinary_batch(texts)]
 
@@ -71,19 +75,22 @@ def main(arguments: argparse.Namespace) -> None:
         encoding = gpt2_encoding(arguments.vocabulary_dir)
     else:
         raise UserError("--tokenizer gpt2 needs --vocabulary-dir, with vocab.bpe and encoder.json")
-    ids, labels = {}, {}
+    ids: dict[str, list[Ids]] = {}
+    labels = {}
     for split in SPLITS:
-        numbers, texts = read_split(arguments.data_dir / f"{split}.csv")
-        ids[split] = encode(encoding, texts)
+        ids[split], numbers = [], array("q")
+        for some, texts in read_split_in_parts(arguments.data_dir / f"{split}.csv"):
+            ids[split] += encode(encoding, texts)
+            numbers.extend(some)
         labels[split] = np.array(numbers, dtype=np.int64)
         longest = max(map(len, ids[split]))
-        cli.log.info("%s: %s messages, the longest has %s tokens", split, len(texts), longest)
+        cli.log.info("%s: %s texts, the longest has %s tokens", split, len(numbers), longest)
     about = tokens.About(
         tokenizer=encoding.name,
         vocab_size=encoding.n_vocab,
         padding_id=encoding.eot_token,
         classes=read_json(arguments.data_dir / "classes.json", tuple[str, ...]),
-        dataset_sha256=sha256(arguments.collection),
+        dataset_sha256=collection.sha256(collection.read(arguments.collection)),
         splits=SPLITS,
     )
     tokens.write(arguments.output, tokens.Tokens(about, ids, labels))
@@ -98,7 +105,7 @@ def parser() -> argparse.ArgumentParser:
         "--data-dir", type=Path, required=True, help="holds the three CSV files and classes.json"
     )
     parser.add_argument(
-        "--collection", type=Path, required=True, help="the splits' source; its checksum is kept"
+        "--collection", type=Path, required=True, help="…/collection.json; its checksum is kept"
     )
     parser.add_argument("--output", type=Path, required=True, help="a .safetensors file")
     return parser

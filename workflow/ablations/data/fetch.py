@@ -1,6 +1,6 @@
-"""Fetches the texts' archive and GPT-2's vocabulary files, verified, whole or not at all.
+"""Fetches the texts' files and GPT-2's vocabulary, verified, whole or not at all.
 
-python -m ablations.data.fetch collection --url … --sha256 … --output results/data/collection.tsv
+python -m ablations.data.fetch collection --dataset JSON --output results/data/collection.json
 """
 
 import argparse
@@ -11,11 +11,15 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from ablations import cli, download, files
-from ablations.errors import UserError
+import msgspec
 
-ARCHIVE = "sms+spam+collection.zip"
-MEMBER = "SMSSpamCollection"
+from ablations import cli, download, files, hub
+from ablations.data import collection as manifest
+from ablations.data.collection import File
+from ablations.download import Found
+from ablations.errors import UserError
+from ablations.study import dataset
+from ablations.study.dataset import Download, Texts
 
 # GPT-2's byte-pair encoding as its authors published it; tiktoken pins the same checksums.
 VOCABULARY_URL = "https://openaipublic.blob.core.windows.net/gpt-2/encodings/main"
@@ -25,21 +29,35 @@ VOCABULARY_SHA256 = {
 }
 
 
-def collection(urls: Sequence[str], sha256: str, member_sha256: str | None, output: Path) -> None:
-    """Writes the collection's one member from the archive at the mirror or one of the URLs.
+def collection(texts: Texts, output: Path) -> None:
+    """Writes collection.json, after the files that it names.
 
-    `sha256` is the archive's, `member_sha256` the member's. Raises UserError with every source's
-    own reason if none has the archive, or if the archive lacks the member.
+    Files in the working directory stay where they are; others are put into the folder `source`
+    beside `output`. Raises UserError, with every source's own reason, if one cannot be had.
     """
+    found = []
     with download.scratch(output) as folder:
-        originals = [(url, partial(download.fetch, url, ARCHIVE, sha256, folder)) for url in urls]
-        archive = download.first_good(
-            ARCHIVE, [*download.mirrored(ARCHIVE, sha256, folder), *originals], sha256
-        )
-        content = _member(archive.path)
-        with files.whole(output) as temporary:
-            temporary.write_bytes(content)
-            download.verified(temporary, member_sha256, f"{MEMBER} in {ARCHIVE}")
+        archive = None
+        if texts.files and texts.urls and texts.sha256:
+            archive = _download(texts.archive, texts.urls, texts.sha256, folder)
+        for split, given in texts.parts.items():
+            for number, file in enumerate(given, start=1):
+                format = texts.format_of(file)
+                assert format  # the door refuses a file whose format it cannot tell
+                name = dataset.file_name(file)
+                path = output.parent / "source" / f"{split}-{number}.{format}"
+                if isinstance(file, Download):
+                    sha256 = _copy(_download(name, file.urls, file.sha256, folder).path, path)
+                elif archive:
+                    sha256 = _extract(archive.path, file, texts, path)
+                elif texts.repo and texts.revision:
+                    hubs = hub.fetch(texts.repo, texts.revision, file, None, folder, "dataset")
+                    sha256 = _copy(hubs.path, path)
+                else:
+                    path = Path(file)
+                    sha256 = _sha256(path)
+                found.append(File(name, path.as_posix(), sha256, format, split))
+    manifest.write(output, found)
 
 
 def vocabulary(folder: Path) -> None:
@@ -54,26 +72,57 @@ def vocabulary(folder: Path) -> None:
                 shutil.copyfile(found.path, temporary)
 
 
-def _member(archive: Path) -> bytes:
+def _download(name: str, urls: Sequence[str], sha256: str, folder: Path) -> Found:
+    """A file from the mirror or one of its URLs, verified."""
+    originals = [(url, partial(download.fetch, url, name, sha256, folder)) for url in urls]
+    mirror = download.mirrored(name, sha256, folder)
+    return download.first_good(name, [*mirror, *originals], sha256)
+
+
+def _copy(source: Path, path: Path) -> str:
+    with files.whole(path) as temporary:
+        shutil.copyfile(source, temporary)
+        return files.sha256(temporary)
+
+
+def _sha256(path: Path) -> str:
+    try:
+        return files.sha256(path)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror or error}") from None
+
+
+def _extract(archive: Path, member: str, texts: Texts, path: Path) -> str:
+    """Writes a member of a zip archive; its checksum."""
+    name = texts.archive
     try:
         with zipfile.ZipFile(archive) as opened:
             names = opened.namelist()
-            if MEMBER not in names:
+            if member not in names:
                 raise UserError(
-                    f"{ARCHIVE} holds no member {MEMBER}; it holds: {', '.join(names) or 'nothing'}"
+                    f"{name} holds no member {member}; it holds: {', '.join(names) or 'nothing'}"
                 )
-            return opened.read(MEMBER)
+            with files.whole(path) as temporary:
+                with opened.open(member) as source, temporary.open("wb") as target:
+                    shutil.copyfileobj(source, target)
+                found = download.verified(temporary, texts.member_sha256, f"{member} in {name}")
+                return found.sha256
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
-        raise UserError(f"{ARCHIVE} is not a zip archive that can be read: {error}") from None
+        raise UserError(f"{name} is not a zip archive that can be read: {error}") from None
+
+
+def _texts(text: str) -> Texts:
+    try:
+        return msgspec.json.decode(text, type=Texts)
+    except msgspec.DecodeError as error:
+        raise UserError(f"--dataset is not what it should be: {error}") from None
 
 
 def main(arguments: argparse.Namespace) -> None:
     """Fetches what the subcommand names."""
     if arguments.what == "collection":
         with download.disk_errors(arguments.output):
-            collection(
-                arguments.url, arguments.sha256, arguments.member_sha256, output=arguments.output
-            )
+            collection(_texts(arguments.dataset), arguments.output)
     else:
         with download.disk_errors(arguments.output_dir):
             vocabulary(arguments.output_dir)
@@ -83,11 +132,9 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = cli.parser(__doc__)
     commands = parser.add_subparsers(dest="what", required=True)
-    command = commands.add_parser("collection", help="the SMS Spam Collection")
-    command.add_argument("--url", action="append", required=True, help="several: tried in turn")
-    command.add_argument("--sha256", required=True, help="of the archive")
-    command.add_argument("--member-sha256", help=f"of {MEMBER} in the archive")
-    command.add_argument("--output", type=Path, required=True)
+    command = commands.add_parser("collection", help="the files that hold the texts")
+    command.add_argument("--dataset", required=True, help="where they lie, as JSON")
+    command.add_argument("--output", type=Path, required=True, help="…/collection.json")
     command = commands.add_parser("vocabulary", help="GPT-2's vocab.bpe and encoder.json")
     command.add_argument("--output-dir", type=Path, required=True)
     return parser

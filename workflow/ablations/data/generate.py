@@ -13,7 +13,10 @@ from pathlib import Path
 from random import Random
 
 from ablations import cli
-from ablations.files import write_text
+from ablations.data import collection
+from ablations.data.collection import File
+from ablations.files import sha256, write_text
+from ablations.study.dataset import ALL
 
 REPEATED_SHARE = 0.03  # messages sent before, word for word, as in the real collection
 BYTES = range(20, 111)  # of a message in UTF-8: what a model pays grows with the longest
@@ -86,10 +89,14 @@ def generate(messages: int, seed: int) -> list[tuple[str, str]]:
 
 
 def main(arguments: argparse.Namespace) -> None:
-    """Writes the collection."""
+    """Writes the messages, as the SMS Spam Collection has them, and collection.json."""
     pairs = generate(arguments.messages, arguments.seed)
-    write_text(arguments.output, "".join(f"{label}\t{text}\n" for label, text in pairs))
-    cli.log.info("%s: %s generated messages", arguments.output, len(pairs))
+    path = arguments.output.with_suffix(".tsv")
+    write_text(path, "".join(f"{label}\t{text}\n" for label, text in pairs))
+    collection.write(
+        arguments.output, [File("generated messages", path.as_posix(), sha256(path), "tsv", ALL)]
+    )
+    cli.log.info("%s: %s generated messages", path, len(pairs))
 
 
 def parser() -> argparse.ArgumentParser:
@@ -97,7 +104,7 @@ def parser() -> argparse.ArgumentParser:
     parser = cli.parser(__doc__)
     parser.add_argument("--messages", type=int, required=True)
     parser.add_argument("--seed", type=int, required=True)
-    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--output", type=Path, required=True, help="…/collection.json")
     return parser
 
 

@@ -1,22 +1,123 @@
-"""The texts: the labelled collection, balanced and split into train, validation and test.
+"""The texts: read, balanced where asked, and split into train, validation and test.
 
 A split is a CSV file with the columns Label (the index of a class) and Text; classes.json beside
-them names the classes in order. Any text survives: whatever was written is read back.
+them names the classes in order, and notes.json holds what a reader of results must know of them.
+Any text survives: whatever was written is read back. Texts go from file to file; what is in memory
+of each is its label and its place.
 """
 
 import argparse
 import csv
-from collections.abc import Sequence
+import re
+import tempfile
+from array import array
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO, NamedTuple
 
+import msgspec
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from ablations import cli
-from ablations.data import sms
+from ablations.data import collection
+from ablations.data.collection import File
+from ablations.data.texts import LABELS, read, where
 from ablations.errors import UserError
 from ablations.files import whole, write_json
+from ablations.study.dataset import ALL, Reading, class_names
+from ablations.study.dataset import SPLITS as SPLITS
 
-SPLITS = ("train", "validation", "test")
+MAX_CLASSES = 1000
+WHOLE_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)")
+NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?|nan|NaN")
+
+
+# --- classes
+
+
+class First(NamedTuple):
+    """The first text with a label: its class's number in the order of being seen, and its place."""
+
+    number: int
+    where: str
+
+
+class Seen:
+    """The labels seen so far, each with its first text."""
+
+    def __init__(self, reading: Reading) -> None:
+        self.reading = reading
+        self.names = class_names(reading)
+        self.first: dict[str, First] = {}
+
+    def number(self, label: str, file: File, place: int) -> int:
+        """A label's number, in the order of being seen; refuses one that is no class."""
+        known = self.first.get(label)
+        if known is None:
+            known = First(len(self.first), where(file, place))
+            if self.names and class_of(label, self.names) is None:
+                raise UserError(
+                    f"{known.where}: the column {self.reading.label!r} (label) is {label!r};"
+                    f" allowed: {', '.join(map(repr, self.names))}, as classes has it"
+                )
+            self.first[label] = known
+            if not self.names and len(self.first) > MAX_CLASSES:
+                self._refuse_decimals()
+                raise UserError(
+                    f"{known.where}: the column {self.reading.label!r} (label) holds more than"
+                    f" {MAX_CLASSES} different values, such as {label!r}; is it the label?"
+                )
+        return known.number
+
+    def classes(self) -> tuple[str, ...]:
+        """The classes in the order of their labels: as named, or as `in_order` infers them."""
+        if self.names:
+            return self.names
+        self._refuse_decimals()
+        if len(self.first) == 1:
+            (label,) = self.first
+            raise UserError(
+                f"the column {self.reading.label!r} (label) is {label!r} in every text; allowed:"
+                " two classes or more"
+            )
+        return in_order(self.first)
+
+    def labels(self, classes: Sequence[str]) -> npt.NDArray[np.int64]:
+        """The label of each number that `number` gave."""
+        return np.array([class_of(label, classes) for label in self.first], np.int64)
+
+    def _refuse_decimals(self) -> None:
+        """Refuses a column of floats: every value a number, and one of them not a whole one."""
+        decimals = [label for label in self.first if not WHOLE_NUMBER.fullmatch(label)]
+        if decimals and all(NUMBER.fullmatch(label) for label in self.first):
+            raise UserError(
+                f"{self.first[decimals[0]].where}: the column {self.reading.label!r} (label) is"
+                f" {decimals[0]}, a number with decimals; allowed: {LABELS}"
+            )
+
+
+def in_order(labels: Iterable[str]) -> tuple[str, ...]:
+    """The order of inferred classes: of their numbers where all are whole, else of their texts."""
+    names = sorted(labels)
+    return tuple(sorted(names, key=int) if all(map(WHOLE_NUMBER.fullmatch, names)) else names)
+
+
+def class_of(label: str, classes: Sequence[str]) -> int | None:
+    """The index of a label's class, None where it has none.
+
+    A whole number is the index itself where no class is named by one.
+    """
+    if label in classes:
+        return list(classes).index(label)
+    if WHOLE_NUMBER.fullmatch(label) and not any(map(WHOLE_NUMBER.fullmatch, classes)):
+        return int(label) if 0 <= int(label) < len(classes) else None
+    return None
+
+
+# --- balance and cuts, of any table with a column Label
 
 
 def balanced(texts: pd.DataFrame, classes: Sequence[str], seed: int) -> pd.DataFrame:
@@ -41,26 +142,35 @@ def balanced(texts: pd.DataFrame, classes: Sequence[str], seed: int) -> pd.DataF
 
 
 def split(
-    messages: pd.DataFrame, train: float, validation: float, seed: int
+    texts: pd.DataFrame, shares: Mapping[str, float], rest: str, seed: int, stratify: bool = False
 ) -> dict[str, pd.DataFrame]:
-    """Shuffles and cuts: `train` and `validation` are fractions, the test set is the rest.
+    """Shuffles and cuts: `shares` are fractions by split, in their order, and `rest` is the rest.
 
-    Raises UserError if a split would be empty.
+    Stratified, each class is cut by these fractions. Raises UserError if a split would be empty.
     """
-    shuffled = messages.sample(frac=1, random_state=seed).reset_index(drop=True)
-    first = int(len(shuffled) * train)
-    second = first + int(len(shuffled) * validation)
-    parts = (shuffled[:first], shuffled[first:second], shuffled[second:])
-    for name, part in zip(SPLITS, parts, strict=True):
+    shuffled = texts.sample(frac=1, random_state=seed).reset_index(drop=True)
+    group = shuffled["Label"] if stratify else pd.Series(0, index=shuffled.index)
+    rank = group.groupby(group).cumcount()
+    size = group.groupby(group).transform("size")
+    parts, begin = {}, 0 * size
+    for name, share in shares.items():
+        end = begin + (size * share).astype(int)
+        parts[name] = shuffled[(begin <= rank) & (rank < end)]
+        begin = end
+    parts[rest] = shuffled[begin <= rank]
+    for name, part in parts.items():
         if part.empty:
+            cuts = " and ".join(f"{name} {share:g}" for name, share in shares.items())
             raise UserError(
-                f"the {name} split is empty: {len(shuffled)} messages after balancing are too few"
-                f" for train {train} and validation {validation}"
+                f"the {name} split is empty: {len(shuffled)} texts are too few for {cuts}"
             )
-    return dict(zip(SPLITS, parts, strict=True))
+    return parts
 
 
-def write_split(path: Path, labels: list[int], texts: list[str]) -> None:
+# --- the CSV files
+
+
+def write_split(path: Path, labels: Iterable[int], texts: Iterable[str]) -> None:
     """Writes a split's CSV file, whole or not at all."""
     with whole(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         file.write("Label,Text\n")
@@ -74,9 +184,20 @@ def read_split(path: Path) -> tuple[list[int], list[str]]:
 
     Raises UserError if the file is missing or no such CSV file.
     """
+    labels: list[int] = []
+    texts: list[str] = []
+    for some, more in read_split_in_parts(path):
+        labels += some
+        texts += more
+    return labels, texts
+
+
+def read_split_in_parts(path: Path) -> Iterator[tuple[list[int], list[str]]]:
+    """The same, a few thousand texts at a time."""
     try:
-        frame = pd.read_csv(path, dtype=str, na_filter=False)
-        return frame["Label"].astype("int64").tolist(), frame["Text"].tolist()
+        with pd.read_csv(path, dtype=str, na_filter=False, chunksize=4096) as parts:
+            for part in parts:
+                yield part["Label"].astype("int64").tolist(), part["Text"].tolist()
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; the split stage writes it") from None
     except (ValueError, KeyError) as error:
@@ -85,32 +206,139 @@ def read_split(path: Path) -> tuple[list[int], list[str]]:
         ) from None
 
 
+# --- from files to splits
+
+
+@dataclass
+class Spool:
+    """Texts in a temporary file, in the order in which they were added."""
+
+    file: BinaryIO
+    ends: "array[int]"
+
+    def add(self, text: str) -> None:
+        """One more text."""
+        self.file.write(text.encode())
+        self.ends.append(self.file.tell())
+
+    def __getitem__(self, number: int) -> str:
+        """The text that was added so many texts after the first."""
+        start = self.ends[number - 1] if number else 0
+        self.file.seek(start)
+        return self.file.read(self.ends[number] - start).decode()
+
+
+def gather(
+    files: Sequence[File], reading: Reading, spool: Spool
+) -> tuple[dict[str, pd.DataFrame], Seen, tuple[str, ...]]:
+    """Reads every file: its split's labels with each text's number in the spool, and the classes.
+
+    Raises UserError at the first text that is not as it should be.
+    """
+    seen = Seen(reading)
+    numbers = {file.split: array("q") for file in files}
+    begins: dict[str, int] = {}
+    for file in files:  # a split's files follow one another
+        begins.setdefault(file.split, len(spool.ends))
+        for place, label, text in read(file, reading):
+            numbers[file.split].append(seen.number(label, file, place))
+            spool.add(text)
+    for name, found in numbers.items():
+        if not found:
+            names = ", ".join(file.name for file in files if file.split == name)
+            raise UserError(f"{names} holds no texts; allowed: at least one in every split")
+    classes = seen.classes()
+    labels = seen.labels(classes)
+    parts = {
+        name: pd.DataFrame({"Label": labels[found], "Text": begins[name] + np.arange(len(found))})
+        for name, found in numbers.items()
+    }
+    return parts, seen, classes
+
+
+def cut(
+    parts: dict[str, pd.DataFrame], reading: Reading, classes: Sequence[str]
+) -> dict[str, pd.DataFrame]:
+    """The three splits: those that have files as they are, the others cut from what there is."""
+    shares = reading.split
+    if shares is None:
+        return parts
+    if shares.train is None:
+        ours = {"validation": shares.validation}
+        return parts | split(parts["train"], ours, "train", shares.seed, reading.stratify)
+    texts = parts[ALL]
+    if reading.balance:
+        texts = balanced(texts, classes, shares.seed)
+        cli.log.info("%s after balancing", len(texts))
+    both = {"train": shares.train, "validation": shares.validation}
+    return split(texts, both, "test", shares.seed, reading.stratify)
+
+
+def notes(
+    parts: Mapping[str, pd.DataFrame], classes: Sequence[str], seen: Seen, cut_here: bool
+) -> Iterator[str]:
+    """What a reader of results must know: the classes that a split lacks.
+
+    Raises UserError where training lacks one, which no model could learn.
+    """
+    lacking = {
+        split: [name for label, name in enumerate(classes) if label not in set(part["Label"])]
+        for split, part in parts.items()
+    }
+    for name in lacking["train"][:1]:
+        label = classes.index(name)
+        places = [
+            first.where for own, first in seen.first.items() if class_of(own, classes) == label
+        ]
+        found = f"{places[0]} has it" if places else "no text has it"
+        hint = ", which stratify: true gives where it can" if cut_here and places else ""
+        raise UserError(
+            f"the training split has no text of the class {name!r}; {found}; allowed: every class"
+            f" in training{hint}"
+        )
+    for split in ("validation", "test"):
+        if lacking[split]:
+            names = ", ".join(map(repr, lacking[split]))
+            yield f"The {split} split has no text of {names}, so it says nothing about that."
+
+
 def main(arguments: argparse.Namespace) -> None:
-    """Reads the collection, writes the three splits and the classes."""
-    texts, classes = sms.read(arguments.collection), sms.CLASSES
-    chosen = balanced(texts, classes, arguments.seed)
-    counts = texts["Label"].value_counts()
-    cli.log.info(
-        "%s messages (%s); %s after balancing",
-        len(texts),
-        ", ".join(f"{counts[label]} {name}" for label, name in enumerate(classes)),
-        len(chosen),
-    )
-    parts = split(chosen, arguments.train, arguments.validation, arguments.seed)
-    for name, part in parts.items():
-        path = arguments.output_dir / f"{name}.csv"
-        write_split(path, part["Label"].tolist(), part["Text"].tolist())
-        cli.log.info("%s: %s messages", path, len(part))
-    write_json(arguments.output_dir / "classes.json", classes)
+    """Reads the texts, writes the three splits, the classes and the notes."""
+    try:
+        reading = msgspec.json.decode(arguments.dataset, type=Reading)
+    except msgspec.DecodeError as error:
+        raise UserError(f"--dataset is not what it should be: {error}") from None
+    files, folder = collection.read(arguments.collection), arguments.output_dir
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder) as temporary:
+        spool = Spool(temporary, array("q"))
+        found, seen, classes = gather(files, reading, spool)
+        cli.log.info("%s texts: %s", len(spool.ends), _counted(found.values(), classes))
+        parts = cut(found, reading, classes)
+        told = list(notes(parts, classes, seen, reading.split is not None))
+        for name in SPLITS:
+            path, part = folder / f"{name}.csv", parts[name]
+            write_split(path, part["Label"].tolist(), map(spool.__getitem__, part["Text"]))
+            cli.log.info("%s: %s texts: %s", path, len(part), _counted([part], classes))
+    for note in told:
+        cli.log.info("%s", note)
+    write_json(folder / "classes.json", classes)
+    write_json(folder / "notes.json", told)
+
+
+def _counted(parts: Iterable[pd.DataFrame], classes: Sequence[str]) -> str:
+    """`4825 ham, 747 spam`."""
+    counts = np.bincount(pd.concat(parts)["Label"], minlength=len(classes))
+    return ", ".join(f"{n} {name}" for n, name in zip(counts.tolist(), classes, strict=True))
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = cli.parser(__doc__)
-    parser.add_argument("--collection", type=Path, required=True)
-    parser.add_argument("--train", type=float, required=True, help="fraction of the messages")
-    parser.add_argument("--validation", type=float, required=True, help="fraction of the messages")
-    parser.add_argument("--seed", type=int, required=True, help="decides the sample and the order")
+    parser.add_argument("--collection", type=Path, required=True, help="…/collection.json")
+    parser.add_argument(
+        "--dataset", required=True, help="what to read of it and how to cut it, as JSON"
+    )
     parser.add_argument("--output-dir", type=Path, required=True, help="for the three CSV files")
     return parser
 

@@ -13,7 +13,8 @@ import yaml
 from msgspec import Struct, structs
 
 from ablations.errors import UserError
-from ablations.study import grid, messages, settings
+from ablations.study import dataset, grid, messages, settings
+from ablations.study.dataset import Generated, Texts
 from ablations.study.dimensions import Dimensions, from_config_json, width_errors
 from ablations.study.folder import CONFIG, missing
 from ablations.study.grid import Grid
@@ -22,12 +23,9 @@ from ablations.study.models import Folder, Hub, Model, Pretrain
 from ablations.study.outline import Line, Outline
 from ablations.study.schema import (
     ROW_KEYS,
-    Collection,
     Config,
-    Generated,
     Published,
     Question,
-    Shares,
     schema,
 )
 from ablations.study.settings import Settings, Training
@@ -61,16 +59,11 @@ class Study(Struct, frozen=True):
     mirror: str | None
     cache_dir: str
     cache_gb: float
-    dataset: Collection | Generated
+    dataset: Texts | Generated
     models: dict[str, Model]
     rows: tuple[Row, ...]
     grids: tuple[Grid, ...]
     questions: tuple[Question, ...]
-
-    @property
-    def split(self) -> Shares:
-        """How the texts are cut."""
-        return self.dataset.split
 
     def row(self, id: str) -> Row:
         """The row with this id."""
@@ -81,6 +74,7 @@ class Study(Struct, frozen=True):
         """What aggregation needs to know of it."""
         return Outline(
             title=self.title,
+            data=self.dataset.description,
             notes=tuple(_notes(self)),
             seeds=self.seeds,
             rows=tuple(Line(row.id, row.published) for row in self.rows),
@@ -95,6 +89,8 @@ def parse(found: object) -> Study:
     Raises ConfigError with a line for each mistake, naming the key, the row, what was found and
     what is allowed.
     """
+    if isinstance(found, Mapping) and "dataset" in found:
+        found = {**found, "dataset": dataset.in_full(found["dataset"])}
     _refuse(messages.mistakes(schema(), found))
     plain = _one_spelling(found)
     config = msgspec.convert(plain, Config)
@@ -104,12 +100,8 @@ def parse(found: object) -> Study:
     grids = [found for row in plain["rows"] if (found := grid.read(row))]
     models = {name: _model(name, entry, config) for name, entry in config.models.items()}
     _refuse(_model_name_errors(models))
-    dataset: Collection | Generated
-    if "generated" in config.dataset:
-        dataset = msgspec.convert(config.dataset, Generated)
-    else:
-        dataset = msgspec.convert(config.dataset, Collection)
-    _refuse(_split_errors(dataset.split))
+    texts = dataset.parse(config.dataset)
+    _refuse(dataset.mistakes(texts))
 
     baseline = next(row for row in plain["rows"] if row["id"] == "baseline")
     required = [key for key in ROW_KEYS if key not in settings.defaults()]
@@ -135,7 +127,7 @@ def parse(found: object) -> Study:
     wrong = (
         (id, error)
         for id, row in rows.items()
-        for error in (*_setting_errors(row), *_batch_errors(row, dataset))
+        for error in (*_setting_errors(row), *_batch_errors(row, texts))
     )
     _refuse(_by_row(wrong, grids))
     _refuse(message for each in grids for message in _equal_row_errors(each, rows))
@@ -147,7 +139,7 @@ def parse(found: object) -> Study:
         mirror=config.mirror,
         cache_dir=config.cache_dir,
         cache_gb=config.cache_gb,
-        dataset=dataset,
+        dataset=texts,
         models=models,
         rows=tuple(rows.values()),
         grids=tuple(grids),
@@ -170,6 +162,13 @@ def _notes(study: Study) -> Iterator[str]:
     """One sentence for each thing that stands in for the SMS Spam Collection or for GPT-2."""
     if isinstance(study.dataset, Generated):
         yield "Stand-in data: the messages are generated, not the SMS Spam Collection."
+    elif not study.dataset.published and (
+        any(row.published for row in study.rows) or any(asked.claim for asked in study.questions)
+    ):
+        yield (
+            f"Texts of your own: {study.dataset.description}, not the SMS Spam Collection, so no"
+            " published number is about them."
+        )
     models = {row.model.name: row.model for row in study.rows}
     pretrained = [name for name, model in models.items() if model.pretrain]
     if pretrained:
@@ -252,14 +251,6 @@ def _equal_row_errors(each: Grid, rows: Mapping[str, Row]) -> Iterable[str]:
                 " differ"
             )
             return
-
-
-def _split_errors(split: Shares) -> Iterable[str]:
-    if split.train + split.validation >= 1:
-        yield (
-            f"dataset: split: train {split.train:g} and validation {split.validation:g} leave"
-            " nothing for the test set; allowed: a sum below 1"
-        )
 
 
 def _model(name: str, entry: Mapping[str, Any], config: Config) -> Model:
@@ -356,15 +347,16 @@ def _setting_errors(row: Row) -> Iterable[str]:
         )
 
 
-def _batch_errors(row: Row, dataset: Collection | Generated) -> Iterable[str]:
+def _batch_errors(row: Row, texts: Texts | Generated) -> Iterable[str]:
     """A batch that generated texts cannot fill; balancing the classes leaves fewer of them yet."""
-    if isinstance(dataset, Generated):
-        most = int(dataset.split.train * dataset.generated.messages)
+    if isinstance(texts, Generated):
+        share = texts.split.train or 0
+        most = int(share * texts.generated.messages)
         if row.settings.training.batch_size > most:
             yield (
                 f"batch_size: {row.settings.training.batch_size} is out of range; allowed: at most"
                 f" the training messages, of which there are fewer than {most}"
-                f" ({dataset.split.train:g} of {dataset.generated.messages})"
+                f" ({share:g} of {texts.generated.messages})"
             )
 
 

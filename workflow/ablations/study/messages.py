@@ -139,6 +139,7 @@ def _kinds(types: Any) -> str:
         "string": "a text",
         "integer": "a whole number",
         "number": "a finite number",
+        "boolean": "true or false",
         "null": "nothing",
     }
     return " or ".join(words[kind] for kind in ([types] if isinstance(types, str) else types))

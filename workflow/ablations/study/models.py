@@ -14,6 +14,24 @@ Sha256 = Annotated[
         extra_json_schema={"allowed": "64 hexadecimal digits, in small letters"},
     ),
 ]
+Repo = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?\Z",
+        extra_json_schema={
+            "allowed": "the name of a hub repository, such as openai-community/gpt2"
+        },
+    ),
+]
+Revision = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*\Z",
+        extra_json_schema={
+            "allowed": "the commit of the repository, in quotes if it has digits alone"
+        },
+    ),
+]
 Seed = Annotated[int, Meta(ge=0, le=2**32 - 1)]
 Text = Annotated[str, Meta(min_length=1)]
 
@@ -33,24 +51,8 @@ class Shape(Entry, frozen=True, kw_only=True):
 class Hub(Shape, frozen=True, kw_only=True):
     """A repository of the Hugging Face hub at a fixed revision."""
 
-    repo: Annotated[
-        str,
-        Meta(
-            pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?\Z",
-            extra_json_schema={
-                "allowed": "the name of a hub repository, such as openai-community/gpt2"
-            },
-        ),
-    ]
-    revision: Annotated[
-        str,
-        Meta(
-            pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*\Z",
-            extra_json_schema={
-                "allowed": "the commit of the repository, in quotes if it has digits alone"
-            },
-        ),
-    ]
+    repo: Repo
+    revision: Revision
     sha256: Sha256 | None = None
     n_positions: Positive = 1024
 

@@ -1,7 +1,7 @@
 """What aggregation needs to know of the configuration: the content of results/study.json.
 
 Row files hold what decides a run; this holds the rest: titles, the order of the rows, published
-numbers, questions, and what is only a stand-in for the real thing.
+numbers, questions, where the texts come from, and what is only a stand-in for the real thing.
 """
 
 from msgspec import Struct
@@ -21,6 +21,7 @@ class Outline(Struct, frozen=True, forbid_unknown_fields=True):
     """The content of study.json."""
 
     title: str
+    data: str
     notes: tuple[str, ...]
     seeds: tuple[int, ...]
     rows: tuple[Line, ...]

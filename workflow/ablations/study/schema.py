@@ -17,7 +17,8 @@ from msgspec import Meta
 
 from ablations import cli
 from ablations.files import write_text
-from ablations.study.models import Entry, Folder, Hub, Pretrain, Seed, Sha256, Text
+from ablations.study.dataset import Format, Generated, Texts
+from ablations.study.models import Entry, Folder, Hub, Pretrain, Seed, Text
 from ablations.study.settings import (
     Choices,
     ContextLength,
@@ -39,13 +40,6 @@ def _text(pattern: str, allowed: str) -> Meta:
 Id = Annotated[
     str, _text("^[a-z0-9][a-z0-9-]*", "small letters, digits and dashes, a letter or digit first")
 ]
-Url = Annotated[
-    str,
-    Meta(
-        pattern=r"^https?://\S+\Z",
-        extra_json_schema={"allowed": "a URL that starts with https:// or http://"},
-    ),
-]
 Dir = Annotated[
     str,
     Meta(
@@ -53,44 +47,9 @@ Dir = Annotated[
         extra_json_schema={"allowed": "a folder, relative to the working directory"},
     ),
 ]
-Share = Annotated[float, Meta(gt=0, lt=1)]
 Fraction = Annotated[float, Meta(ge=0, le=1)]
 Tokenizer = Literal["gpt2", "bytes"]
 Claim = Literal["better", "worse", "similar"]
-
-
-# --- the texts
-
-
-class Shares(Entry, frozen=True, kw_only=True):
-    """How the texts are cut: fractions for training and validation; the test set is the rest."""
-
-    train: Share
-    validation: Share
-    seed: Seed
-
-
-class Collection(Entry, frozen=True, kw_only=True):
-    """The SMS Spam Collection's archive."""
-
-    urls: Annotated[tuple[Url, ...], Meta(min_length=1)]
-    sha256: Sha256
-    member_sha256: Sha256 | None = None
-    split: Shares
-
-
-class Grammar(Entry, frozen=True, kw_only=True):
-    """How many messages are generated, before balancing, and from which seed."""
-
-    messages: Annotated[int, Meta(ge=40)]
-    seed: Seed
-
-
-class Generated(Entry, frozen=True, kw_only=True):
-    """A generated stand-in for the collection."""
-
-    generated: Grammar
-    split: Shares
 
 
 # --- the rows and the questions
@@ -135,12 +94,14 @@ class Config(Entry, frozen=True, kw_only=True):
 ROW_KEYS = names(Choices)
 # msgspec sorts the words of a choice; a message lists them as they are declared
 CHOICES = (Weights, TrainableToken, TrainableLayers, get_args(ContextLength)[0], Precision)
-DECLARED = {frozenset(words): words for words in map(get_args, (*CHOICES, Tokenizer, Claim))}
+DECLARED = {
+    frozenset(words): words for words in map(get_args, (*CHOICES, Tokenizer, Claim, Format))
+}
 
 
 def schema() -> dict[str, Any]:
     """The JSON schema of config.yaml (draft 2020-12)."""
-    kinds = (Config, Collection, Generated, Hub, Folder, Pretrain, Published, Settings)
+    kinds = (Config, Texts, Generated, Hub, Folder, Pretrain, Published, Settings)
     _, found = msgspec.json.schema_components(kinds, ref_template="#/$defs/{name}")
     parts = {name: _plain(part) for name, part in found.items()}
     options, training = parts.pop("Settings")["properties"], parts["Training"]["properties"]
@@ -175,7 +136,7 @@ def schema() -> dict[str, Any]:
     }
     config = parts.pop("Config")
     config["properties"] |= {
-        "dataset": {"type": "object", **_by_key(parts, generated="Generated", _="Collection")},
+        "dataset": {"type": "object", **_by_key(parts, generated="Generated", _="Texts")},
         "models": {
             "type": "object",
             "minProperties": 1,
@@ -225,8 +186,16 @@ def _plain(part: Any) -> Any:
     if len(choices) == 1:
         return part | choices[0]
     told = {"allowed": part["allowed"]} if "allowed" in part else {}
-    words, number = (choice | told for choice in choices)
-    return part | {"if": {"type": "string"}, "then": words, "else": number}
+    # what fits none is measured by the last, so that is a plain value and no mapping or list
+    *others, last = (choice | told for choice in sorted(choices, key=_is_plain_value))
+    for choice in reversed(others):
+        kind = choice.get("type", "object" if "$ref" in choice else "string")
+        last = {"if": {"type": kind}, "then": choice, "else": last}
+    return part | last
+
+
+def _is_plain_value(choice: dict[str, Any]) -> bool:
+    return "$ref" not in choice and choice.get("type") != "array"
 
 
 def main(arguments: argparse.Namespace) -> None:

@@ -9,7 +9,6 @@ from ablations import cli
 from ablations.errors import UserError
 from ablations.study import config, reading
 from ablations.study.config import Study
-from ablations.study.schema import Generated
 
 
 def read_study(file: Path, base: Path, directory: Path) -> Study:
@@ -49,10 +48,7 @@ def outlined(study: Study, directory: Path) -> Iterator[str]:
     for what, names in kinds.items():
         if names:
             yield f"  models {what}: {', '.join(names)}"
-    texts = (
-        "generated" if isinstance(study.dataset, Generated) else "downloaded unless they are here"
-    )
-    yield f"  messages: {texts}"
+    yield f"  texts: {study.dataset.description}"
     yield f"  results go to {directory / 'results'}/"
 
 

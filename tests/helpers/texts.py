@@ -1,0 +1,36 @@
+"""Files of labelled texts for the stages that read them, and those stages as programs."""
+
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
+
+from ablations import files
+from ablations.data import collection
+from ablations.data.collection import File
+from ablations.study.dataset import PUBLISHED, Format
+from commands import program
+
+SPLIT = {"train": 0.7, "validation": 0.1, "seed": 123}
+# How the SMS Spam Collection is read, balanced and cut.
+SMS: dict[str, Any] = {key: PUBLISHED[key] for key in PUBLISHED if key != "files"} | {
+    "split": SPLIT
+}
+
+
+def file(path: Path, split: str = "all", format: Format | None = None) -> File:
+    """A file as collection.json names it; of no content where it does not exist."""
+    sha256 = files.sha256(path) if path.is_file() else "0" * 64
+    found: Any = format or path.suffix[1:]
+    return File(path.name, str(path), sha256, found, split)
+
+
+def run_split(
+    folder: Path, *given: Path | File, dataset: dict[str, Any] = SMS
+) -> CompletedProcess[str]:
+    """Splits these files into a folder, as the rule does."""
+    manifest = folder.parent / f"{folder.name}.collection.json"
+    collection.write(manifest, [file(each) if isinstance(each, Path) else each for each in given])
+    return program(
+        *("data.split", "--collection", manifest, "--dataset", files.as_json(dataset)),
+        *("--output-dir", folder),
+    )

@@ -1,0 +1,40 @@
+"""The files that hold the texts, as a small file that stands for them: collection.json.
+
+They may be large and lie anywhere in the working directory; what Snakemake compares is their names
+and checksums. Written by ablations.data.fetch or ablations.data.generate.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from msgspec import Struct
+
+from ablations import files
+from ablations.study.dataset import Format
+
+
+class File(Struct, frozen=True, forbid_unknown_fields=True):
+    """One file: what messages call it, where it lies, and which split it holds, or `all`."""
+
+    name: str
+    path: str
+    sha256: str
+    format: Format
+    split: str
+
+
+def write(path: Path, found: Sequence[File]) -> None:
+    """Writes the manifest, whole or not at all."""
+    files.write_json(path, found)
+
+
+def read(path: Path) -> tuple[File, ...]:
+    """The files in order; raises UserError where the manifest is missing or anything else."""
+    return files.read_json(path, tuple[File, ...])
+
+
+def sha256(found: Sequence[File]) -> str:
+    """One checksum of all; of a single file, its own."""
+    sums = [file.sha256 for file in found]
+    return sums[0] if len(sums) == 1 else hashlib.sha256("\n".join(sums).encode()).hexdigest()
