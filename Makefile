@@ -21,21 +21,20 @@ setup: $(STAMP) ## install the pinned versions in .venv/ (PYTHON=python3.12 choo
 
 demo: $(STAMP) ## all eight rows on stand-ins: no downloads, no GPU, about two minutes
 	@$(MAKE) --no-print-directory run STUDY=demo
-	@echo
-	@cat demo/results/table.md
-	@echo
-	@echo "This table is demo/results/table.md; the answers are in demo/results/interpretation.md"
 
 table: $(STAMP) ## the real table: downloads about 5.5 GB the first time
 	@$(MAKE) --no-print-directory run
-	@echo "The table is results/table.md; the answers are in results/interpretation.md"
 
 run: $(STAMP) ## a study of your own, in a folder with a config.yaml: make run STUDY=mine
 	@test -f $(STUDY)/config.yaml || { \
 	  echo "error: $(STUDY)/config.yaml is missing; STUDY names a folder with a config.yaml" >&2; exit 1; }
 	@PYTHONPATH=workflow $(BIN)/python -m ablations.training.plan \
 	  --configfile $(STUDY)/config.yaml --directory $(STUDY)
-	$(SNAKEMAKE) $(IN_STUDY)
+	@PYTHONPATH=$(CURDIR)/workflow $(SNAKEMAKE) --logger progress --keep-going $(IN_STUDY) || { \
+	  echo "Not everything is done. The same command goes on from here. Snakemake's own lines are in"; \
+	  echo "$(STUDY)/.snakemake/log/"; exit 1; } >&2
+	@echo
+	@PYTHONPATH=workflow $(BIN)/python -m ablations.answers.summary --results $(STUDY)/results
 
 report: $(STAMP) ## results/report.html, of a finished table (STUDY=mine: of that study)
 	@test -f $(STUDY)/results/table.csv || { \
@@ -68,6 +67,8 @@ schema: $(STAMP) ## write workflow/schemas/ again, from the declarations in the 
 	PYTHONPATH=workflow $(BIN)/python -m ablations.study.schema --output workflow/schemas/config.schema.json
 
 clean-cache: ## delete the hidden states (STUDY=mine: of that study); they are computed when needed
+	@test -f $(STUDY)/config.yaml || { \
+	  echo "error: $(STUDY)/config.yaml is missing; STUDY names a folder with a config.yaml" >&2; exit 1; }
 	rm -rf $(STUDY)/results/cache
 
 clean: ## delete the demo's results, the tools' caches and .venv/; results/ stays

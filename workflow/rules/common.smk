@@ -181,7 +181,10 @@ def needs_of_trunk(wildcards):
 
 
 def needs_of_pretraining(wildcards):
-    model = MODELS[wildcards.model]
+    return pretraining_of(MODELS[wildcards.model])
+
+
+def pretraining_of(model):
     recipe = model.pretrain.pretrain
     return estimate.of_pretraining(model.dimensions, recipe.batch_size, recipe.steps)
 
@@ -195,3 +198,28 @@ def estimated(needs):
         "mem_mb": lambda wildcards, attempt: attempt * needs(wildcards).memory_mb,
         "runtime": lambda wildcards, attempt: attempt * needs(wildcards).minutes,
     }
+
+
+def work():
+    """How much each job computes, by rule and wildcards."""
+    found = {
+        ("pretrain", (model.slug,)): pretraining_of(model)
+        for model in MODELS.values()
+        if model.pretrain
+    }
+    found |= {
+        ("trunk", (name,)): estimate.of_trunk(settings)
+        for name, settings in TRUNKS.items()
+    }
+    amounts = {key: needs.operations for key, needs in found.items()}
+    for row, seed in RUNS:
+        # its trunk, which its needs include, is a job of its own
+        trunk = amounts.get(("trunk", (TRUNK_OF_RUN.get((row, str(seed))),)), 0)
+        whole = estimate.of_run(ROWS[row].settings).operations
+        amounts["train", (row, str(seed))] = whole - trunk
+    return amounts
+
+
+if internals.is_main(workflow):
+    # for `--logger progress`, which estimates from it what is left; others print nothing of it
+    logger.info(None, extra={"ablations_work": work()})

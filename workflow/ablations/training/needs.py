@@ -40,6 +40,7 @@ class Needs:
 
     memory_mb: int
     minutes: int
+    operations: float = 0.0  # of which the minutes are made, beside the start
 
 
 def of_run(row: Settings) -> Needs:
@@ -92,6 +93,7 @@ def _needs(
     return Needs(
         memory_mb=FIXED_MB + round(floats * FLOAT / 1e6),
         minutes=FIXED_MINUTES + round(operations / FLOATING_POINT_OPERATIONS_PER_MINUTE),
+        operations=operations,
     )
 
 

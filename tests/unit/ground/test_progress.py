@@ -1,0 +1,126 @@
+"""`--logger progress`: what a person reads while Snakemake runs."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from commands import ROOT, environment
+from snakemake_logger_plugin_progress import PHRASES, Remaining, _duration
+
+SNAKEFILE = """
+from snakemake.logging import logger
+
+work = {("train", (row, "1")): 5.0 for row in "abc"}
+logger.info(None, extra={"ablations_work": work})
+
+
+rule all:
+    localrule: True
+    input:
+        expand("{row}/1.txt", row=["a", "b", "c"]),
+
+
+rule train:
+    output:
+        "{row}/{seed}.txt",
+    log:
+        "logs/{row}.{seed}.log",
+    shell:
+        "echo '2026-11-24 21:00:00 error: what is wrong' > {log}; touch {output}"
+        "; test {wildcards.row} != b"
+"""
+
+
+def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    (folder / "study").mkdir(exist_ok=True)
+    (folder / "Snakefile").write_text(SNAKEFILE)
+    command = [sys.executable, "-m", "snakemake", "--cores", "1", "--directory", "study"]
+    return subprocess.run(
+        [*command, *arguments],
+        cwd=folder,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def test_each_job_has_its_lines_and_a_failure_its_reason_and_its_log(tmp_path: Path) -> None:
+    done = run(tmp_path, "--keep-going", "--logger", "progress")
+    assert done.returncode == 1
+    lines = done.stderr.splitlines()
+    assert lines[0] == "4 jobs to do"
+    at = lines.index("FAILED  training b, seed 1")
+    assert lines[at + 1 : at + 3] == [
+        "        what is wrong",
+        "        its log: study/logs/b.1.log",
+    ]
+    started = sorted(line for line in lines if line.endswith("…"))
+    assert started == [f"        training {row}, seed 1 …" for row in "abc"]
+    finished = "\n".join(line for line in lines if "done in" in line)
+    pattern = r"1 of 4  training \w, seed 1: done in \d+ s; about \d+ s left\n2 of 4  training .*"
+    assert re.fullmatch(pattern, finished)
+    assert len(lines) == 1 + 3 + 3 + 2  # nothing of Snakemake's own
+    (log,) = (tmp_path / "study/.snakemake/log").iterdir()
+    assert "Error in rule train" in log.read_text()
+
+
+def test_an_error_of_snakemakes_is_shown(tmp_path: Path) -> None:
+    done = run(tmp_path, "nothing", "--logger", "progress")
+    assert "No rule to produce nothing" in done.stderr
+
+
+def test_without_it_snakemake_says_what_it_always_does(tmp_path: Path) -> None:
+    done = run(tmp_path, "a/1.txt")
+    assert done.returncode == 0 and "1 of 1 steps (100%) done" in done.stderr
+    assert "None" not in done.stderr.splitlines()
+
+
+def test_every_rule_has_its_words() -> None:
+    files = [ROOT / "Snakefile", *(ROOT / "workflow/rules").glob("*.smk")]
+    rules = {
+        rule for file in files for rule in re.findall(r"^ *rule (\w+):", file.read_text(), re.M)
+    }
+    assert PHRASES.keys() == rules
+
+
+# --- what is left
+
+
+def remaining(**finished: float) -> Remaining:
+    """Of two rows, one with three times the work of the other, and a table."""
+    found = Remaining()
+    found.work = {("train", ("small",)): 10.0, ("train", ("large",)): 30.0}
+    found.finished = {("train", (row,)): seconds for row, seconds in finished.items()}
+    found.left.update({"train": 2 - len(finished), "table": 1})
+    return found
+
+
+def test_nothing_is_estimated_before_a_job_that_computes_has_finished() -> None:
+    assert remaining().seconds() is None
+
+
+def test_what_is_left_goes_by_the_work_of_the_jobs_that_have_not_run() -> None:
+    """A start takes 2.5 seconds whatever the work."""
+    found = remaining(small=12.5)
+    found.finished["split", ()] = 2.0
+    assert found.seconds() == pytest.approx((2.5 + 30) + 2)
+    found = remaining(large=12.5)
+    assert found.seconds() == pytest.approx(2.5 + 10 / 3)
+
+
+def test_jobs_at_once_share_what_is_left() -> None:
+    found = remaining(small=12.5)
+    found.at_once = 2
+    assert found.seconds() == pytest.approx((2.5 + 30) / 2)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "written"),
+    [(0.1, "1 s"), (59.4, "59 s"), (60, "1 min"), (3599, "1 h 0 min"), (7800, "2 h 10 min")],
+)
+def test_a_duration_has_no_more_digits_than_an_estimate(seconds: float, written: str) -> None:
+    assert _duration(seconds) == written

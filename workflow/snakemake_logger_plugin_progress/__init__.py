@@ -1,0 +1,234 @@
+"""`snakemake --logger progress`: a line for each job that takes time, in plain words.
+
+Snakemake finds it by the name of this package, where workflow/ is on PYTHONPATH (the make targets
+put it there). Snakemake's own lines are in .snakemake/log/ as ever. Knows nothing of models: how
+much work a job is comes with the record that rules/common.smk logs (`ablations_work`).
+"""
+
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from logging import WARNING, LogRecord
+from pathlib import Path
+from typing import Any
+
+from snakemake_interface_logger_plugins.base import LogHandlerBase
+from snakemake_interface_logger_plugins.common import LogEvent
+
+# What a job of each rule does; None: it writes a line into a file, and is counted alone.
+PHRASES = {
+    "all": None,
+    "code": None,
+    "model": None,
+    "outline": None,
+    "row": None,
+    "trunk_settings": None,
+    "collection": "collecting the messages",
+    "vocabulary": "fetching the vocabulary",
+    "split": "splitting the messages",
+    "tokens": "encoding the messages",
+    "checkpoint": "fetching the model {model}",
+    "pretrain": "pretraining the model {model}",
+    "trunk": "computing frozen layers once: {trunk}",
+    "train": "training {row}, seed {seed}",
+    "table": "writing the table",
+    "interpretation": "writing the answers",
+    "misclassified": "listing the messages that were classified wrongly",
+    "figures": "drawing the figures",
+    "page": "writing the page {page}",
+}
+
+# Errors of Snakemake's that repeat a failed job.
+REPEATED = (
+    "CalledProcessError in file",
+    "Exiting because a job execution failed",
+    "At least one job did not complete successfully",
+)
+
+# Of a job that computes: Python's start, PyTorch's import, and reading the inputs.
+START_SECONDS = 2.5
+
+Key = tuple[str, tuple[str, ...]]  # a rule and its job's wildcards
+
+
+@dataclass
+class Job:
+    """A job that has started."""
+
+    rule: str
+    wildcards: dict[str, str]
+    log: list[str]
+    started: float
+
+    @property
+    def key(self) -> Key:
+        """By which its work is known."""
+        return self.rule, tuple(self.wildcards.values())
+
+    @property
+    def phrase(self) -> str | None:
+        """What it does; None where that is not worth a line."""
+        words = PHRASES.get(self.rule, " ".join([self.rule, *self.wildcards.values()]))
+        return words and words.format_map(self.wildcards)
+
+
+class Remaining:
+    """Estimates the time that is left from the time that finished jobs took for their work."""
+
+    def __init__(self) -> None:
+        self.work: dict[Key, float] = {}  # of every job that computes, in any one unit
+        self.left: Counter[str] = Counter()  # jobs of each rule
+        self.finished: dict[Key, float] = {}  # seconds
+        self.at_once = 1
+
+    def seconds(self) -> float | None:
+        """None before a job that computes has finished."""
+        computed = {key: seconds for key, seconds in self.finished.items() if key in self.work}
+        done = sum(self.work[key] for key in computed)
+        if not done:
+            return None
+        net = sum(max(0.0, seconds - START_SECONDS) for seconds in computed.values())
+        others = [seconds for key, seconds in self.finished.items() if key not in self.work]
+        each = sum(others) / max(1, len(others))
+        found = 0.0
+        for rule, count in self.left.items():
+            work = [
+                amount
+                for key, amount in self.work.items()
+                if key[0] == rule and key not in self.finished
+            ]
+            if work:  # where only some of a rule's jobs run, which ones is not known: their mean
+                found += count * (START_SECONDS + sum(work) / len(work) * net / done)
+            else:
+                found += count * each
+        return found / self.at_once
+
+
+class LogHandler(LogHandlerBase):
+    """Prints to stderr what a person wants to know of a run."""
+
+    def __post_init__(self) -> None:
+        self.called_from = Path.cwd()  # before Snakemake changes to its --directory
+        self.jobs: dict[int, Job] = {}
+        self.total = self.done = 0
+        self.remaining = Remaining()
+
+    @property
+    def writes_to_stream(self) -> bool:
+        """Instead of Snakemake's own lines."""
+        return True
+
+    @property
+    def writes_to_file(self) -> bool:
+        """Snakemake writes its own log."""
+        return False
+
+    @property
+    def has_filter(self) -> bool:
+        """It chooses itself what to print."""
+        return True
+
+    @property
+    def has_formatter(self) -> bool:
+        """It formats itself."""
+        return True
+
+    @property
+    def needs_rulegraph(self) -> bool:
+        """It draws nothing."""
+        return False
+
+    def emit(self, record: LogRecord) -> None:
+        """Prints the lines for one of Snakemake's messages, if any."""
+        try:
+            for line in self._lines(record, vars(record)):
+                # the job's own bar may be on this line
+                clear = "\r\033[K" if sys.stderr.isatty() else ""
+                print(f"{clear}{line}", file=sys.stderr, flush=True)
+        except Exception:
+            self.handleError(record)
+
+    def _lines(self, record: LogRecord, found: Mapping[str, Any]) -> Iterator[str]:
+        match found.get("event"):
+            case LogEvent.RUN_INFO:
+                jobs = {rule: n for rule, n in found["stats"].items() if rule != "total"}
+                self.total, self.remaining.left = sum(jobs.values()), Counter(jobs)
+                yield f"{_count(self.total, 'job')} to do"
+            case LogEvent.JOB_INFO:
+                yield from self._started(record, found)
+            case LogEvent.JOB_FINISHED:
+                yield from self._finished(self.jobs.get(found["job_id"]), record.created)
+            case LogEvent.JOB_ERROR:
+                yield from self._job_failed(found)
+            case _ if "ablations_work" in found:
+                self.remaining.work = found["ablations_work"]
+            case _ if record.levelno >= WARNING:
+                yield from self._said(record.getMessage())
+            case _ if record.getMessage().startswith("Nothing to be done"):
+                yield "Nothing to do: everything is there and up to date."
+
+    def _started(self, record: LogRecord, found: Mapping[str, Any]) -> Iterator[str]:
+        job = Job(found["rule_name"], dict(found["wildcards"]), list(found["log"]), record.created)
+        self.jobs[found["jobid"]] = job
+        running = [job for job in self.jobs.values() if job.key in self.remaining.work]
+        waiting = [job for job in running if job.key not in self.remaining.finished]
+        self.remaining.at_once = max(self.remaining.at_once, len(waiting))
+        if job.phrase and job.key in self.remaining.work:
+            yield f"{'':{self._width}}  {job.phrase} …"
+
+    def _finished(self, job: Job | None, now: float) -> Iterator[str]:
+        if job is None:
+            return
+        self.done += 1
+        self.remaining.left[job.rule] -= 1
+        self.remaining.finished[job.key] = now - job.started
+        if job.phrase:
+            left = self.remaining.seconds() if self.done < self.total else None
+            rest = "" if left is None else f"; about {_duration(left)} left"
+            count = f"{self.done} of {self.total}".rjust(self._width)
+            yield f"{count}  {job.phrase}: done in {_duration(now - job.started)}{rest}"
+
+    def _job_failed(self, found: Mapping[str, Any]) -> Iterator[str]:
+        job = self.jobs.get(found["jobid"])
+        what = (job and job.phrase) or found["rule_name"]
+        yield f"{'FAILED':>{self._width}}  {what}"
+        for log in found["log"]:
+            path = Path(log).absolute()
+            if reason := _last_line(path):
+                yield f"{'':{self._width}}  {reason}"
+            yield f"{'':{self._width}}  its log: {os.path.relpath(path, self.called_from)}"
+
+    def _said(self, message: str) -> Iterator[str]:
+        """A warning or an error of Snakemake's."""
+        if message and not any(repeated in message for repeated in REPEATED):
+            yield message
+
+    @property
+    def _width(self) -> int:
+        return len(f"{self.total} of {self.total}")
+
+
+def _last_line(log: Path) -> str | None:
+    """A log's last line, without its time: where a stage fails, the reason."""
+    try:
+        lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
+    except OSError:
+        return None
+    last = next((line for line in reversed(lines) if line.strip()), None)
+    return last.partition("error: ")[2] or last if last else None
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _duration(seconds: float) -> str:
+    """`8 s`, `40 s`, `3 min`, `2 h 10 min`; no more digits than an estimate has."""
+    if seconds < 60:
+        return f"{max(1, round(seconds))} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60} min"
