@@ -31,10 +31,10 @@ def _default():
     return yaml.safe_load((ROOT / "config.yaml").read_text())
 
 
-def eight_rows(folder, seeds=(123,), messages=300, **metrics):
+def eight_rows(folder, seeds=(123,), messages=300, draw=0, **metrics):
     """The default study, with made-up runs that come close to the published accuracies."""
     parsed = config.parse(configuration(seeds=list(seeds)))
-    generator = np.random.default_rng(0)
+    generator = np.random.default_rng(draw)
     difficulty = generator.standard_normal(messages)
     right = {}
     for row in parsed.rows:
@@ -43,7 +43,7 @@ def eight_rows(folder, seeds=(123,), messages=300, **metrics):
     write(folder, parsed, right, **metrics)
 
 
-def two_rows(folder, baseline, variant, changed=None, comparison=None, **metrics):
+def two_rows(folder, baseline, variant, changed=None, comparison=None, margin=2, **metrics):
     """Two rows, one comparison; `baseline` and `variant` are right answers [seeds, messages]."""
     seeds = range(100, 100 + len(baseline))
     changed = changed or {"trainable_token": "first"}
@@ -54,6 +54,7 @@ def two_rows(folder, baseline, variant, changed=None, comparison=None, **metrics
         rows[0]["published"], rows[1]["published"] = comparison.pop("published")
     made = configuration(
         seeds=list(seeds),
+        margin=margin,
         rows=rows,
         comparisons=[question | {"variant": "variant"} | (comparison or {})],
     )
@@ -70,12 +71,12 @@ def write(folder, study, right, seen=(), per_row=None, notes=(), classes=CLASSES
     made = msgspec.structs.replace(study.outline, notes=tuple(notes))
     files.write_json(folder / "study.json", made)
     messages = np.asarray(next(iter(right.values()))).shape[1]
-    known = [_text(index) for index in seen]
+    known = [text(index) for index in seen]
     others = ["NA", *(f"training message {index}" for index in range(1044 - len(known)))]
     texts = {
         "train": known + others,
         "validation": [f"validation message {index}" for index in range(149)],
-        "test": [_text(index) for index in range(messages)],
+        "test": [text(index) for index in range(messages)],
     }
     files.write_json(folder / "data/notes.json", [])
     labels = {split: np.arange(len(found)) % len(classes) for split, found in texts.items()}
@@ -90,8 +91,10 @@ def write(folder, study, right, seen=(), per_row=None, notes=(), classes=CLASSES
             write_run(folder, row.settings, seed, labels["test"], answers, classes, **own)
 
 
-def _text(index):
-    return f"message {index}, with a comma"
+def text(index):
+    """No text is nearly another: a word in five is its own."""
+    word = "".join(chr(ord("a") + int(digit)) for digit in str(index))
+    return f"message {index}, with a comma {word}{word}"
 
 
 def write_run(folder, row, seed, labels, answers, classes=CLASSES, **metrics):

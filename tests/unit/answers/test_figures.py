@@ -130,7 +130,9 @@ def test_the_forest_plot_shows_what_was_computed(tmp_path):
     (comparison,) = compare_all(read)
     axes = dict(drawn(read))["differences"].axes[0]
     intervals = [line.get_xdata() for line in axes.lines if len(line.get_xdata()) == 2]
-    assert [100 * comparison.low, 100 * comparison.high] in [list(each) for each in intervals]
+    assert [100 * comparison.overall.low, 100 * comparison.overall.high] in [
+        list(each) for each in intervals
+    ]
     (point,) = [line for line in axes.lines if line.get_marker() == "o"]
     assert point.get_markerfacecolor() == figures.MEASURED  # decided
     two_rows(tmp_path, *disagreeing(300, 5, 6))

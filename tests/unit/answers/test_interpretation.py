@@ -43,55 +43,57 @@ def published(baseline, variant, claim, **keys):
 def test_one_seed_speaks_of_two_trained_models(tmp_path):
     two_rows(tmp_path, *disagreeing(300, 20, 2))
     assert verdict(tmp_path) == (
-        "Of these two trained models, `variant` is less accurate than `baseline`; training noise"
-        " was not measured."
+        "Of these trained models, `variant` is less accurate than `baseline`."
     )
     two_rows(tmp_path, *disagreeing(300, 2, 20))
     assert "`variant` is more accurate than `baseline`" in verdict(tmp_path)
     two_rows(tmp_path, *disagreeing(300, 5, 6))
     assert verdict(tmp_path) == (
-        "No detectable difference between these two trained models, `baseline` and `variant`, at"
-        " this sample size; training noise was not measured."
+        "No detectable difference between the trained models of `baseline` and `variant`."
     )
-    assert "the exact McNemar test gives p below 0.05" in text(tmp_path)
-    assert "Every row was trained once" in text(tmp_path)
+    assert "only if the exact McNemar test gives p below 0.05." in text(tmp_path)
+    assert text(tmp_path).count("Every row was trained once") == 1
+    assert f"gave a false alarm in {interpretation.ONE_SEED_ALARMS} of the studies" in text(
+        tmp_path
+    )
 
 
 def test_two_seeds_are_said_to_be_too_few(tmp_path):
     two_rows(tmp_path, *disagreeing(300, 20, 2, seeds=2))
     assert verdict(tmp_path) == (
-        "Of these trained models (two seeds each), `variant` is less accurate than `baseline`;"
-        " training noise was not measured."
+        "Of these trained models, `variant` is less accurate than `baseline`."
     )
-    assert "2 seeds, too few to measure the noise of training" in text(tmp_path)
+    assert "**2 seeds** are too few to measure the noise of training" in text(tmp_path)
     assert "an exact sign-flip test over messages" in text(tmp_path)
-    two_rows(tmp_path, *disagreeing(300, 5, 6, seeds=2))
-    assert verdict(tmp_path).startswith(
-        "No detectable difference between these trained models (two seeds each), `baseline` and"
-    )
 
 
-def test_many_seeds_speak_of_the_rows(tmp_path):
+def test_three_seeds_and_more_speak_of_the_rows(tmp_path):
     two_rows(tmp_path, *disagreeing(300, 20, 2, seeds=5))
-    assert verdict(tmp_path) == "`variant` is less accurate than `baseline`, over 5 seeds."
-    assert "on average 20 messages only `baseline` gets right" in answer(tmp_path)
-    assert "count both the choice of messages and the noise of training" in text(tmp_path)
+    assert verdict(tmp_path) == "`variant` is less accurate than `baseline`."
+    assert "On average, only `baseline` is right on 20 messages" in answer(tmp_path)
+    assert "a standard deviation of 0.00 points between the runs of a row." in text(tmp_path)
     two_rows(tmp_path, *disagreeing(300, 5, 6, seeds=3))
-    assert verdict(tmp_path) == (
-        "No detectable difference between `baseline` and `variant` at this sample size, over"
-        " 3 seeds."
-    )
+    assert verdict(tmp_path) == "No detectable difference between `baseline` and `variant`."
 
 
-def test_few_seeds_are_said_to_measure_training_noise_roughly(tmp_path):
-    for seeds, rough in ((2, False), (3, True), (4, True), (5, False)):
-        two_rows(tmp_path, *disagreeing(300, 5, 6, seeds=seeds))
-        assert ("measure that noise only roughly" in text(tmp_path)) == rough
+def test_all_rows_of_a_study_tell_how_much_runs_differ(tmp_path):
+    """Two rows whose seeds agree are not told apart in a study whose other rows are noisy."""
+    rows = [*configuration()["rows"][:1], {"id": "a", "epochs": 1}, {"id": "b", "epochs": 2}]
+    question = {"id": "q", "question": "?", "baseline": "baseline", "variant": "a"}
+    made = config.parse(configuration(rows=rows, seeds=[1, 2, 3], comparisons=[question]))
+    baseline, a = disagreeing(300, 3, 16, seeds=3)
+    noisy = np.ones((3, 300), bool)
+    for seed, wrong in enumerate((0, 30, 60)):
+        noisy[seed, :wrong] = False
+    for b, decided in ((baseline, True), (noisy, False)):
+        write(tmp_path, made, {"baseline": baseline, "a": a, "b": b})
+        assert compare_all(load(tmp_path))[0].decided == decided
+    assert "a standard deviation of 5.7" in text(tmp_path)
 
 
 def test_an_interval_that_leaves_out_zero_beside_no_verdict_is_explained(tmp_path):
     two_rows(tmp_path, *disagreeing(300, 0, 5))
-    assert "The interval just leaves out zero, but the verdict is the exact test's." in answer(
+    assert "The interval leaves out zero by little. The verdict follows the exact test." in answer(
         tmp_path
     )
     two_rows(tmp_path, *disagreeing(300, 5, 6))
@@ -104,10 +106,7 @@ def test_an_interval_that_leaves_out_zero_beside_no_verdict_is_explained(tmp_pat
     baseline, a = disagreeing(300, 2, 10)
     right = {"baseline": baseline, "a": a, "b": baseline}
     write(tmp_path, config.parse(made), right)
-    assert (
-        "Alone, this comparison would count as a difference; as one of 2, which give chance as many"
-        " occasions, it does not."
-    ) in answer(tmp_path)
+    assert "Among 2 comparisons it does not: with so many" in answer(tmp_path)
 
 
 def test_the_verdict_is_the_adjusted_tests(tmp_path):
@@ -118,7 +117,66 @@ def test_the_verdict_is_the_adjusted_tests(tmp_path):
         expected = comparison.adjusted_p < 0.05
         assert comparison.decided == expected == (comparison.verdict in ("better", "worse"))
     assert "adjusted for 8 comparisons by Holm's method" in text(tmp_path)
-    assert "each by itself, not adjusted" in text(tmp_path)
+    assert "stands for its own comparison and is not adjusted" in text(tmp_path)
+
+
+# --- equivalence, and what would have been shown
+
+
+def test_rows_that_differ_by_less_than_the_margin_are_equivalent(tmp_path):
+    two_rows(tmp_path, *disagreeing(1000, 6, 5))
+    assert verdict(tmp_path) == (
+        "No detectable difference between the trained models of `baseline` and `variant`; they are"
+        " equivalent within ±2 points."
+    )
+    assert "- Equivalent: the 90% interval −0.72 to +0.50 lies within ±2 points.\n" in answer(
+        tmp_path
+    )
+    assert "no detectable difference, equivalent within ±2 points" in text(tmp_path)
+    two_rows(tmp_path, *disagreeing(300, 14, 9))
+    (found,) = compare_all(load(tmp_path))
+    assert found.overall.low < found.equivalence.low < -0.02
+    low, high = (f"{100 * end:+.2f}" for end in (found.equivalence.low, found.equivalence.high))
+    limits = f"the 90% interval {low} to {high}".replace("-", "−")
+    assert f"- Not shown to be equivalent: {limits} reaches beyond ±2 points.\n" in answer(tmp_path)
+
+
+def test_the_margin_is_the_users(tmp_path):
+    two_rows(tmp_path, *disagreeing(300, 14, 9), margin=5)
+    assert "they are equivalent within ±5 points" in verdict(tmp_path)
+    assert "lies within ±5 points (`margin` in the configuration)" in text(tmp_path)
+
+
+def test_a_difference_can_be_real_and_small(tmp_path):
+    two_rows(tmp_path, *disagreeing(3000, 5, 30))
+    assert verdict(tmp_path) == (
+        "Of these trained models, `variant` is more accurate than `baseline`; they are equivalent"
+        " within ±2 points."
+    )
+    assert "The difference is small: the 90% interval" in answer(tmp_path)
+
+
+def test_few_messages_cannot_show_equivalence(tmp_path):
+    two_rows(tmp_path, *disagreeing(100, 0, 0))
+    assert "100 test messages cannot show that at all." in text(tmp_path)
+    assert "equivalent" not in answer(tmp_path)
+    two_rows(tmp_path, *disagreeing(300, 0, 0))
+    assert "at all" not in text(tmp_path)
+
+
+def test_the_smallest_difference_that_the_study_would_show(tmp_path):
+    two_rows(tmp_path, *disagreeing(300, 14, 9))
+    (found,) = compare_all(load(tmp_path))
+    points = 100 * found.smallest_shown
+    assert 4 < points < 6
+    assert (
+        f"- A true difference of {points:.1f} points is the smallest that this study would show in"
+        " four of five cases.\n"
+    ) in answer(tmp_path)
+    two_rows(tmp_path, *disagreeing(300, 20, 2))
+    assert "is the smallest that" not in answer(tmp_path)
+    two_rows(tmp_path, *disagreeing(5, 1, 0))
+    assert "This study is too small, or its runs differ too much" in answer(tmp_path)
 
 
 # --- what it rests on
@@ -127,63 +185,39 @@ def test_the_verdict_is_the_adjusted_tests(tmp_path):
 def test_the_difference_with_its_interval_and_p(tmp_path):
     two_rows(tmp_path, *disagreeing(300, 14, 9))
     assert (
-        "- Test accuracy 97.00% → 95.33%: −1.67 points (95% interval −5.09 to +1.58); 14 messages"
-        " only `baseline` gets right, 9 messages only `variant`; p = 0.40.\n"
+        "- Test accuracy: 97.00% (`baseline`), 95.33% (`variant`). Difference: −1.67 points (95%"
+        " interval −5.09 to +1.58).\n"
+        "- Only `baseline` is right on 14 messages, only `variant` on 9 messages: p = 0.40.\n"
     ) in answer(tmp_path)
-
-
-def test_a_tie(tmp_path):
-    two_rows(tmp_path, *disagreeing(300, 1, 1))
-    assert "a tie, 0.00 points (95% interval −1.56 to +1.56); 1 message only" in answer(tmp_path)
-    assert "to show a true difference of 1 point four times in five" in answer(tmp_path)
-    assert verdict(tmp_path).startswith("No detectable difference")
 
 
 def test_identical_predictions(tmp_path):
     two_rows(tmp_path, *disagreeing(300, 0, 0))
-    assert (
-        "both rows classify every test message alike. A difference within −1.26 to +1.26 points is"
-        " not excluded (95% interval)."
-    ) in answer(tmp_path)
-    two_rows(tmp_path, *disagreeing(300, 0, 0, seeds=3))
-    assert "classify every test message alike with every seed." in answer(tmp_path)
+    assert "Difference: 0.00 points (95% interval −1.26 to +1.26)." in answer(tmp_path)
+    assert "- Both rows get the same test messages right.\n" in answer(tmp_path)
 
 
 def test_shares_of_seeds_are_whole_messages_where_they_are(tmp_path):
     two_rows(tmp_path, *disagreeing(175, 62, 15))
-    assert "; 62 messages only `baseline` gets right, 15 messages only" in answer(tmp_path)
+    assert "Only `baseline` is right on 62 messages, only `variant` on 15 messages" in answer(
+        tmp_path
+    )
     baseline, variant = disagreeing(300, 3, 0, seeds=3)
     variant[0, :5] = False
     two_rows(tmp_path, baseline, variant)
-    assert "on average 3.7 messages only `baseline` gets right, 0 messages" in answer(tmp_path)
+    assert "only `baseline` is right on 3.7 messages, only `variant` on 0 messages" in answer(
+        tmp_path
+    )
 
 
-def test_messages_not_seen_in_training_are_also_compared(tmp_path):
+def test_near_copies_of_training_messages_are_left_out_too(tmp_path):
     two_rows(tmp_path, *disagreeing(100, 10, 0), seen=[1, 3, 5, 6])
-    assert "on the 96 messages not seen in training −6.25." in answer(tmp_path)
+    assert "Without near-copies of training messages (96 messages): −6.25 points (" in answer(
+        tmp_path
+    )
+    assert "4 of the test messages are equal or nearly equal" in text(tmp_path)
     two_rows(tmp_path, *disagreeing(100, 10, 0), seen=range(100))
-    assert "not seen in training" not in answer(tmp_path)
-
-
-def test_how_many_messages_an_undecided_comparison_would_take(tmp_path):
-    two_rows(tmp_path, *disagreeing(300, 14, 9))
-    assert (
-        "- It would take about 2,200 test messages instead of 300 to show a true difference as"
-        " large as the one measured (−1.67 points) four times in five.\n"
-    ) in answer(tmp_path)
-    eight_rows(tmp_path / "eight")
-    strict = "four times in five, at the strictest level that Holm's method asks of 8 comparisons."
-    assert strict in text(tmp_path / "eight")
-    two_rows(tmp_path, *disagreeing(300, 20, 2))
-    assert "It would take" not in answer(tmp_path)
-
-
-def test_training_noise_that_no_number_of_messages_overcomes(tmp_path):
-    baseline, variant = disagreeing(300, 0, 0, seeds=3)
-    variant[1, :10] = False
-    variant[2, :25] = False
-    two_rows(tmp_path, baseline, variant)
-    assert "training noise is too large for 3 seeds; more seeds would help." in answer(tmp_path)
+    assert "near-copies" not in answer(tmp_path)
 
 
 # --- the settings
@@ -191,39 +225,37 @@ def test_training_noise_that_no_number_of_messages_overcomes(tmp_path):
 
 def test_one_setting(tmp_path):
     two_rows(tmp_path, *disagreeing(300, 14, 9))
-    assert "`baseline` → `variant` changes one setting: trainable_token (last → first)." in answer(
-        tmp_path
-    )
+    assert "- Changed: trainable_token (last → first).\n" in answer(tmp_path)
 
 
 def test_no_setting(tmp_path):
     two_rows(tmp_path, *disagreeing(300, 1, 0), changed={"weights": "pretrained"})
-    assert "The two rows have the same settings" in answer(tmp_path)
+    assert "The two rows have the same settings." in answer(tmp_path)
 
 
 def test_training_options_are_settings_too(tmp_path):
     two_rows(tmp_path, *disagreeing(300, 1, 0), changed={"epochs": 10})
-    assert "changes one setting: epochs (5 → 10)." in answer(tmp_path)
+    assert "- Changed: epochs (5 → 10).\n" in answer(tmp_path)
 
 
 def test_confounded_rows_name_the_rows_that_would_make_it_clean(tmp_path):
     changed = {"weights": "random", "trainable_layers": "all"}
     two_rows(tmp_path, *disagreeing(300, 20, 2), changed=changed)
-    assert "**Confounded:** `baseline` → `variant` changes 2 settings at once" in answer(tmp_path)
+    assert "**Confounded:** 2 settings change at once" in answer(tmp_path)
     for name, value in (("weights", "pretrained"), ("trainable_layers", "last_block")):
         assert (
-            f"For {name} alone the study lacks a row: one like `variant` with {name} {value}."
+            f"For {name} alone, the study lacks a row: one like `variant` with {name} {value}."
         ) in answer(tmp_path)
-    assert verdict(tmp_path).endswith("; which of the settings is responsible cannot be told.")
+    assert verdict(tmp_path).endswith("Which of the changed settings is the reason cannot be told.")
     assert "worse, confounded" in text(tmp_path)
     two_rows(tmp_path, *disagreeing(300, 1, 2), changed=changed)
-    assert verdict(tmp_path).endswith("; effects of the settings may have cancelled out.")
+    assert verdict(tmp_path).endswith("The effects of the changed settings may cancel out.")
 
 
 def test_the_published_random_weights_claim_is_confounded_and_has_a_clean_pair(tmp_path):
     eight_rows(tmp_path)
     assert (
-        "For weights alone compare `all-layers` with `random-weights`. For trainable_layers alone"
+        "For weights alone, compare `all-layers` with `random-weights`. For trainable_layers alone,"
         " compare `baseline` with `all-layers`."
     ) in text(tmp_path)
 
@@ -234,26 +266,26 @@ def test_the_published_random_weights_claim_is_confounded_and_has_a_clean_pair(t
 def test_time_is_a_ratio_on_one_device(tmp_path):
     two_rows(tmp_path, *disagreeing(300, 1, 0), changed={"trainable_layers": "all"})
     assert (
-        "- Training time 0.39 min → 0.94 min, 2.41 times as long, with the output of frozen layers"
-        " computed once and reused.\n"
+        "- Training time: 0.39 min (`baseline`), 0.94 min (`variant`), ratio 2.41.\n"
     ) in answer(tmp_path)
+    assert "The output of frozen layers is computed once and reused." in text(tmp_path)
     two_rows(tmp_path, *disagreeing(300, 1, 0), trunk_time_seconds=0.0)
-    assert "Training time 0.39 min → 0.39 min, 1.00 times as long.\n" in answer(tmp_path)
+    assert "is computed once" not in text(tmp_path)
     two_rows(
         tmp_path, *disagreeing(300, 1, 0), per_row={"variant": {"training_time_seconds": 1000}}
     )
-    assert "43 times as long" in answer(tmp_path)
+    assert "ratio 43." in answer(tmp_path)
 
 
 def test_the_published_ratio_stands_beside_ours(tmp_path):
     both = published(0.95, 0.9, "worse", training_time_min=0.5)
     both["published"][1]["training_time_min"] = 1.0
     two_rows(tmp_path, *disagreeing(300, 1, 0), comparison=both)
-    assert "the published ratio, of loops that recompute everything, is 2.00." in answer(tmp_path)
+    assert "(published: 2.00, with everything computed again in every epoch)" in answer(tmp_path)
     both = published(0.95, 0.9, "worse", training_time_min=0.5)
     both["published"][1]["device"] = "A100"
     two_rows(tmp_path, *disagreeing(300, 1, 0), comparison=both)
-    assert "published ratio" not in answer(tmp_path)
+    assert "(published: " not in answer(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -271,37 +303,66 @@ def test_times_that_do_not_compare(tmp_path, different, obstacle):
     assert compare_all(load(tmp_path))[0].time.ratio is None
 
 
-# --- what was published
+# --- what becomes of a published claim
 
 
 @pytest.mark.parametrize(
-    ("lost", "gained", "claim", "agrees"),
+    ("claim", "published_difference", "lost", "gained", "outcome"),
     [
-        (20, 2, "worse", True),
-        (20, 2, "better", False),
-        (20, 2, "similar", False),
-        (2, 20, "better", True),
-        (5, 6, "similar", True),
-        (5, 6, "worse", False),
+        ("worse", -0.06, 20, 2, "confirmed"),
+        ("worse", -0.15, 20, 2, "confirmed"),  # the claim is a direction
+        ("better", 0.06, 2, 20, "confirmed"),
+        ("better", 0.06, 20, 2, "contradicted"),
+        ("better", None, 20, 2, "contradicted"),
+        ("worse", -0.15, 5, 6, "contradicted"),  # so large a difference is excluded
+        ("worse", -0.01, 5, 6, "not settled here"),
+        ("worse", None, 5, 6, "not settled here"),
+        ("similar", 0.0, 1, 1, "confirmed"),
+        ("similar", 0.0, 14, 9, "not settled here"),
+        ("similar", 0.0, 20, 2, "contradicted"),
+        ("similar", None, 2, 12, "not settled here"),  # better, but perhaps by less than 2 points
+        ("similar", None, 2, 30, "contradicted"),
     ],
 )
-def test_the_two_agree_when_the_verdict_class_is_the_same(tmp_path, lost, gained, claim, agrees):
-    two_rows(tmp_path, *disagreeing(300, lost, gained), comparison=published(0.95, 0.8, claim))
-    said = f"Published: {claim} (95.00% → 80.00%, −15.00 points). "
-    outcome = "The two agree." if agrees else "The two do not agree: here, "
-    assert said + outcome in answer(tmp_path)
-    assert compare_all(load(tmp_path))[0].agrees is agrees
+def test_outcomes(tmp_path, claim, published_difference, lost, gained, outcome):
+    comparison = {"claim": claim}
+    if published_difference is not None:
+        comparison = published(0.80, 0.80 + published_difference, claim)
+    two_rows(tmp_path, *disagreeing(300, lost, gained), comparison=comparison)
+    assert compare_all(load(tmp_path))[0].outcome == outcome
+    assert f"**{outcome.capitalize()}**" in answer(tmp_path)
 
 
-def test_a_published_difference_that_our_interval_allows(tmp_path):
-    comparison = published(0.95, 0.96, "better")
-    two_rows(tmp_path, *disagreeing(300, 5, 6), comparison=comparison)
-    assert "though the published difference lies within our interval." in answer(tmp_path)
+@pytest.mark.parametrize("seed", range(5))
+def test_a_study_that_repeats_the_published_accuracies_contradicts_none_of_them(tmp_path, seed):
+    """Equal differences lie in every interval; what 300 messages cannot show is not settled."""
+    eight_rows(tmp_path, draw=seed)
+    outcomes = {each.question.id: each.outcome for each in compare_all(load(tmp_path))}
+    assert "contradicted" not in outcomes.values()
+    for clear in ("which-token", "last-layer-or-block", "medium-model", "full-context"):
+        assert outcomes[clear] == "confirmed"
+    assert outcomes["random-or-pretrained-clean"] is None
 
 
-def test_a_claim_without_numbers(tmp_path):
+def test_published_numbers_and_the_reason_are_given(tmp_path):
+    two_rows(tmp_path, *disagreeing(300, 20, 2), comparison=published(0.95, 0.8, "worse"))
+    assert (
+        "- Published: worse (95.00% and 80.00%: −15.00 points). **Confirmed**, but the published"
+        " difference lies outside the interval.\n"
+    ) in answer(tmp_path)
+    two_rows(tmp_path, *disagreeing(300, 5, 6), comparison=published(0.95, 0.96, "better"))
+    assert "**Not settled here**: the interval holds the published difference and zero." in answer(
+        tmp_path
+    )
     two_rows(tmp_path, *disagreeing(300, 20, 2), comparison={"claim": "worse"})
-    assert "- Published: worse. The two agree.\n" in answer(tmp_path)
+    assert "- Published: worse. **Confirmed**.\n" in answer(tmp_path)
+    two_rows(tmp_path, *disagreeing(300, 20, 2), comparison={"claim": "better"})
+    assert "**Contradicted**: the difference here goes the other way." in answer(tmp_path)
+
+
+def test_a_repetition_is_not_called_a_replication(tmp_path):
+    two_rows(tmp_path, *disagreeing(300, 20, 2), comparison={"claim": "worse"})
+    assert "It is not an independent replication." in text(tmp_path)
 
 
 def test_numbers_without_a_claim(tmp_path):
@@ -309,7 +370,7 @@ def test_numbers_without_a_claim(tmp_path):
     del comparison["claim"]
     two_rows(tmp_path, *disagreeing(300, 20, 2), comparison=comparison)
     assert (
-        "- Published without a claim about this pair (95.00% → 80.00%, −15.00 points).\n"
+        "- Published, without a claim about this pair (95.00% and 80.00%: −15.00 points).\n"
     ) in answer(tmp_path)
 
 
@@ -347,12 +408,12 @@ def test_rows_with_and_without_published_numbers_stand_side_by_side(tmp_path):
     assert own.rstrip(" |").endswith("(NVIDIA H200)")
 
 
-def test_standins_are_named_above_all_and_make_published_numbers_no_yardstick(tmp_path):
+def test_nothing_published_is_shown_beside_standins(tmp_path):
     comparison = published(0.95, 0.9, "worse")
     two_rows(tmp_path, *disagreeing(300, 1, 0), comparison=comparison, notes=["Stand-in: nano."])
-    before, _, after = text(tmp_path).partition("## In short")
-    assert "> **Stand-in: nano.**" in before
-    assert "they are no yardstick" in after
+    assert "> **Stand-in: nano.**" in text(tmp_path).partition("## In short")[0]
+    assert "ublished" not in text(tmp_path)
+    assert compare_all(load(tmp_path))[0].outcome is None
 
 
 @settings(
@@ -380,9 +441,10 @@ def test_the_numbers_behind_the_answers(tmp_path):
     third = lines[2]
     assert third["settings"] == "trainable_layers: last_block → all"
     assert float(third["difference_low"]) < float(third["difference"])
-    assert third["verdict"] == "no detectable difference" and third["agrees"] == "false"
-    assert int(third["messages_needed"]) > 300 and lines[0]["messages_needed"] == ""
-    assert lines[5]["confounded"] == "true" and lines[6]["claim"] == lines[6]["agrees"] == ""
+    assert third["verdict"] == "no detectable difference"
+    assert third["outcome"] == "not settled here" and third["equivalent"] == "false"
+    assert 0.02 < float(third["smallest_difference_shown"]) < 0.1
+    assert lines[5]["confounded"] == "true" and lines[6]["claim"] == lines[6]["outcome"] == ""
 
 
 def test_the_program_writes_both_files(tmp_path):

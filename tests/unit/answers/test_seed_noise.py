@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from ablations.answers.statistics import Paired, interval, p_value
+from ablations.answers.statistics import Paired, Spread, interval, p_value
 
 
 def paired(seeds, messages, lost, gained, averaging, seed_variance, mean_square):
@@ -18,9 +18,12 @@ def paired(seeds, messages, lost, gained, averaging, seed_variance, mean_square)
         lost=np.asarray(lost),
         gained=np.asarray(gained),
         exact_p=None,
-        averaging=np.asarray(averaging),
-        seed_variance=np.asarray(seed_variance),
-        seed_mean_square=np.asarray(mean_square),
+        spread=Spread(
+            averaging=np.asarray(averaging),
+            seed_variance=np.asarray(seed_variance),
+            seed_mean_square=np.asarray(mean_square),
+            seed_freedom=np.asarray(seeds - 1),
+        ),
     )
 
 

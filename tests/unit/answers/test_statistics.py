@@ -1,5 +1,6 @@
 import itertools
 import math
+import re
 from fractions import Fraction
 
 import numpy as np
@@ -7,10 +8,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import optimize
+from scipy import stats as scipy_stats
 from statsmodels.stats.contingency_tables import mcnemar
 
 import simulation
-from ablations.answers import statistics
+from ablations.answers import interpretation, statistics
 from ablations.errors import UserError
 from simulation import Cell, enumerate_one_seed, simulate
 from synthetic_runs import disagreeing
@@ -118,21 +120,21 @@ def test_two_seeds_do_not_measure_training_noise():
     baseline, variant = disagreeing(300, 14, 9, seeds=2)
     variant[1] = True  # the second seed has no error at all
     paired = statistics.pair(baseline, variant)
-    assert not paired.measures_noise and paired.seed_variance == 0
+    assert not paired.measures_noise and paired.spread.seed_variance == 0
     assert paired.exact_p == pytest.approx(statistics.sign_flip_p((1 * variant - baseline).sum(0)))
 
 
 def test_identical_seeds_add_nothing_to_one():
     one, many = (statistics.pair(*disagreeing(300, 14, 9, seeds)) for seeds in (1, 5))
     assert limits(many) == pytest.approx(limits(one))
-    assert many.averaging == pytest.approx(1) and many.seed_variance == 0
+    assert many.spread.averaging == pytest.approx(1) and many.spread.seed_variance == 0
 
 
 def test_seeds_that_err_independently_average_out():
     generator = np.random.default_rng(0)
     baseline, variant = generator.random((2, 10, 3000)) < 0.9
     paired = statistics.pair(baseline, variant)
-    assert paired.averaging == pytest.approx(1 / 10, abs=0.02)
+    assert paired.spread.averaging == pytest.approx(1 / 10, abs=0.02)
     low, high = limits(paired)
     assert high - low == pytest.approx(2 * 1.96 * math.sqrt(2 * 0.09 / 30000), rel=0.15)
 
@@ -168,7 +170,7 @@ def test_repetitions_are_compared_each_for_itself():
         )
 
 
-# --- many comparisons, and how many messages it would take
+# --- many comparisons, and what they could have shown
 
 
 def test_holm():
@@ -177,39 +179,153 @@ def test_holm():
     assert statistics.holm([]) == []
 
 
+@pytest.mark.parametrize("comparisons", [1, 8])
 @pytest.mark.parametrize(("lost", "gained"), [(2, 7), (14, 9), (0, 3)])
-def test_messages_needed_give_the_promised_power(lost, gained):
-    paired = counts(lost, gained)
-    needed = statistics.messages_needed(paired, (gained - lost) / 300, comparisons=1)
+def test_the_smallest_difference_shown_is_shown_four_times_in_five(lost, gained, comparisons):
+    size = statistics.smallest_shown(counts(lost, gained), comparisons)
+    share = max((lost + gained) / 300, size)
+    chances = [(share - size) / 2, (share + size) / 2, 1 - share]
+    outcomes = np.random.default_rng(0).multinomial(300, chances, size=20_000)
+    p = statistics.p_value(counts(outcomes[:, 0], outcomes[:, 1]))
+    assert (p < 0.05 / comparisons).mean() == pytest.approx(0.8, abs=0.015)
+
+
+def test_the_smallest_difference_shown_with_training_noise():
+    """Two rows of 3,000 messages each, five seeds, whose runs differ by 1 point."""
+    noise = statistics.RunNoise(np.asarray(0.01**2), 36)
     generator = np.random.default_rng(0)
-    shares = [lost / 300, gained / 300, 1 - (lost + gained) / 300]
-    outcomes = generator.multinomial(needed, shares, size=4000)
-    p = statistics.p_value(counts(outcomes[:, 0], outcomes[:, 1], needed))
-    assert 0.72 < (p < 0.05).mean() < 0.85  # the exact test is a little shy
+    paired = statistics.pair(*(generator.random((2, 5, 3000)) < 0.95), noise)
+    size = statistics.smallest_shown(paired, 8)
+    # The noise alone, known with 36 degrees of freedom: the least that no message takes away.
+    error = 0.01 * math.sqrt(2 / 5)
+    t = scipy_stats.t.ppf(1 - 0.05 / 16, 36) + scipy_stats.norm.ppf(0.8)
+    assert error * t < size < 1.3 * error * t
 
 
-def test_more_comparisons_and_smaller_differences_need_more_messages():
-    paired = counts(14, 9)
-    needed = [
-        statistics.messages_needed(paired, difference, comparisons)
-        for difference, comparisons in ((0.02, 1), (0.02, 8), (0.01, 8))
-    ]
-    assert needed == sorted(needed) and needed[0] < needed[1] < needed[2]
+def test_more_comparisons_and_fewer_messages_show_only_larger_differences():
+    few, many = (counts(14 * times, 9 * times, 300 * times) for times in (1, 4))
+    sizes = [statistics.smallest_shown(many, 1)]
+    sizes += [statistics.smallest_shown(few, comparisons) for comparisons in (1, 8)]
+    assert sizes == sorted(sizes) and sizes[1] > 1.5 * sizes[0]
 
 
-def test_the_exact_test_needs_a_few_messages_whatever_the_difference():
+def test_the_exact_test_shows_nothing_with_too_few_messages():
     # 2 · 0.5⁶ is the first below 0.05; among 8 comparisons 2 · 0.5⁹ is the first below 0.05 / 8
-    assert statistics.messages_needed(counts(0, 1, 1), 1.0, comparisons=1) == 6
-    assert statistics.messages_needed(counts(0, 1, 1), 1.0, comparisons=8) == 9
+    for messages, comparisons in ((6, 1), (9, 8)):
+        assert statistics.smallest_shown(counts(0, 1, messages), comparisons) is not None
+        assert statistics.smallest_shown(counts(0, 1, messages - 1), comparisons) is None
 
 
-def test_no_number_of_messages_overcomes_training_noise():
+def test_training_noise_can_hide_every_difference():
     baseline = np.ones((3, 300), bool)
     variant = baseline.copy()
-    for seed, wrong in enumerate((0, 20, 40)):
-        variant[seed, :wrong] = False
+    variant[1], variant[2] = False, False
     paired = statistics.pair(baseline, variant)
-    assert statistics.messages_needed(paired, float(paired.difference), 1) is None
+    assert statistics.smallest_shown(paired, 8) is None
+
+
+# --- equivalence
+
+
+@given(COUNTS, COUNTS, st.integers(1, 4))
+def test_equivalence_is_two_one_sided_tests_at_5_percent(lost, gained, seeds):
+    paired = statistics.pair(*disagreeing(100, lost, gained, seeds))
+    low, high = (float(end) for end in statistics.interval(paired, 0.9))
+    wider = limits(paired)
+    assert wider[0] <= low <= high <= wider[1]
+    for margin in (0.01, 0.05, 0.2):
+        shown = bool(statistics.equivalent(paired, margin))
+        assert shown == (-margin < low and high < margin)
+
+
+def test_few_messages_show_no_equivalence_whatever_comes_out():
+    z2 = scipy_stats.norm.ppf(0.95) ** 2  # two rows that always agree: ± z² / (n + z²)
+    enough = math.floor(z2 / 0.02 - z2) + 1
+    assert statistics.can_show_equivalence(enough, 0.02)
+    assert not statistics.can_show_equivalence(enough - 1, 0.02)
+    assert enough == 133
+
+
+# --- the noise of training, pooled over a study's rows
+
+
+def study(generator, rows, seeds, messages, run_sd):
+    """Right answers [rows, seeds, messages] of rows that differ in nothing but luck."""
+    chances = 0.9 + run_sd * generator.standard_normal((rows, seeds, 1))
+    return generator.random((rows, seeds, messages)) < chances
+
+
+def test_run_noise_is_the_mean_over_rows_of_what_the_messages_do_not_explain():
+    generator = np.random.default_rng(0)
+    right = study(generator, 6, 4, 5000, 0.03)
+    noise = statistics.run_noise(right)
+    explained = 0.09 / 5000
+    own = right.mean(-1).var(-1, ddof=1) - explained
+    assert float(noise.variance) == pytest.approx(own.mean(), rel=0.05)
+    assert noise.freedom == 6 * 3
+    assert statistics.run_noise(right[:, :2]) is None
+    assert float(statistics.run_noise(study(generator, 200, 5, 300, 0)).variance) < 2e-5
+
+
+def test_no_comparison_counts_less_noise_than_the_study_has():
+    generator = np.random.default_rng(3)
+    right = study(generator, 9, 3, 300, 0.02)
+    noise = statistics.run_noise(right)
+    for variant in range(1, 9):
+        own = statistics.pair(right[0], right[variant]).spread
+        counted = statistics.pair(right[0], right[variant], noise).spread
+        floor = 2 * float(noise.variance)
+        assert float(counted.seed_variance) == max(float(own.seed_variance), floor)
+        uses_own = float(own.seed_variance) >= floor
+        assert float(counted.seed_freedom) == (2 if uses_own else 9 * 2)
+
+
+def test_quiet_rows_of_a_noisy_study_are_no_longer_told_apart():
+    baseline, variant = disagreeing(300, 3, 15, seeds=3)
+    alone = statistics.pair(baseline, variant)
+    noisy = statistics.pair(baseline, variant, statistics.RunNoise(np.asarray(0.03**2), 16))
+    assert float(statistics.p_value(alone)) < 0.05 < float(statistics.p_value(noisy))
+    assert limits(noisy)[0] < limits(alone)[0]
+
+
+def test_one_message_and_several_seeds():
+    """With one message its part and the seeds' cannot be told apart: all is the seeds'."""
+    right = np.array([[[True], [False], [True]], [[True], [True], [True]]])
+    with np.errstate(all="raise"):
+        paired = statistics.pair(*right, statistics.run_noise(right))
+        low, high = limits(paired)
+        assert low <= 1 / 3 <= high and 0 <= float(statistics.p_value(paired)) <= 1
+        low, high = statistics.mean_accuracy_interval(right[0])
+        assert 0 <= low <= 2 / 3 <= high <= 1
+
+
+# --- one accuracy with several seeds
+
+
+def test_identical_seeds_give_wilsons_interval():
+    right = np.repeat(np.random.default_rng(0).random((1, 300)) < 0.9, 4, axis=0)
+    assert statistics.mean_accuracy_interval(right) == pytest.approx(
+        statistics.wilson(right.mean(), 300)
+    )
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_too_few_seeds_count_messages_only(seeds):
+    right = np.random.default_rng(0).random((seeds, 300)) < 0.9
+    assert statistics.mean_accuracy_interval(right) == pytest.approx(
+        statistics.wilson(right.mean(), 300)
+    )
+
+
+def test_runs_that_differ_widen_a_rows_interval():
+    right = np.ones((3, 300), bool)
+    right[1, :30] = False
+    low, high = statistics.mean_accuracy_interval(right)
+    of_messages = statistics.wilson(right.mean(), 300)
+    assert 0 <= low < of_messages[0] and of_messages[1] < high <= 1
+    quiet = np.ones((3, 300), bool)
+    pooled = statistics.mean_accuracy_interval(quiet, statistics.RunNoise(np.asarray(0.02**2), 16))
+    assert pooled[0] < statistics.mean_accuracy_interval(quiet)[0]
 
 
 # --- how far to trust it: a small part of docs/statistics.md's grid
@@ -247,7 +363,9 @@ def test_several_seeds_cover_and_raise_few_false_alarms(cell):
 def test_simulated_studies_are_what_their_cell_says():
     cell = Cell(share=0.1, difference=0.03, seeds=3, run_sd=0.02)
     population = simulation._population(cell.share, cell.difference, cell.run_sd)
-    right = simulation._draw(population, cell, 2000, np.random.default_rng(0))
+    right = np.concatenate(
+        list(simulation._draws(population, cell, 2000, np.random.default_rng(0)))
+    )
     accuracies = right.mean(-1)  # [repetitions, rows, seeds]
     assert accuracies.mean((0, 2)) == pytest.approx([0.885, 0.915], abs=0.003)
     assert (right[:, 0] != right[:, 1]).mean() == pytest.approx(0.1, abs=0.003)
@@ -257,20 +375,79 @@ def test_simulated_studies_are_what_their_cell_says():
     assert simulate(Cell(0.01, 0.0, seeds=3, run_sd=0.02), 10, np.random.default_rng(0)) is None
 
 
+@pytest.mark.parametrize("effects", simulation.EFFECTS)
+def test_however_runs_differ_rows_without_a_difference_have_none(effects):
+    cell = Cell(0.05, 0.0, seeds=10, run_sd=0.02, effects=effects)
+    population = simulation._population(cell.share, 0.0, cell.run_sd)
+    right = np.concatenate(
+        list(simulation._draws(population, cell, 500, np.random.default_rng(0), rows=4))
+    )
+    runs = right.mean(-1)
+    assert runs.mean((0, 2)) == pytest.approx([0.95] * 4, abs=0.003)
+    # over rows, what the messages do not explain is the cell's standard deviation
+    noise = np.sqrt(statistics.run_noise(right).variance.mean())
+    assert noise == pytest.approx(0.02, rel=0.25)
+
+
+@pytest.mark.parametrize("effects", simulation.EFFECTS)
+def test_few_of_many_comparisons_are_false_alarms(effects):
+    cell = Cell(0.05, 0.0, seeds=3, run_sd=0.02, effects=effects)
+    found = simulation.family(cell, 500, np.random.default_rng(1))
+    assert found.any_alarm <= 0.05 + 0.02
+    if effects == "normal":  # what the pooled noise is for
+        assert found.any_alarm_alone > 0.08
+
+
+def test_the_simulations_holm_is_the_studies():
+    p = np.random.default_rng(0).random((4, 5)) ** 3
+    adjusted = [statistics.holm(list(study)) for study in p]
+    assert simulation.holm(p) == pytest.approx(np.array(adjusted))
+
+
 def test_simulation_agrees_with_enumeration():
     exact = enumerate_one_seed([0.05], [0.02])[0]
     drawn = simulate(Cell(0.05, 0.02), 4000, np.random.default_rng(2))
     assert drawn.coverage == pytest.approx(exact.coverage, abs=0.012)
     assert drawn.rejected == pytest.approx(exact.rejected, abs=0.025)
+    assert drawn.equivalent == pytest.approx(exact.equivalent, abs=0.02)
+
+
+def test_rows_a_margin_apart_are_rarely_called_equivalent():
+    for messages in (300, 1000):
+        for outcome in enumerate_one_seed([0.03, 0.05, 0.1], [0.02], messages):
+            assert outcome.equivalent <= 0.055
 
 
 def test_the_document_keeps_what_is_not_generated(tmp_path):
+    generator = np.random.default_rng(0)
+    null, real = Cell(0.05, 0.0, 3, 0.01), Cell(0.08, 0.05, 3, 0.01)
     outcomes = enumerate_one_seed([0.05], [0.0, 0.02])
-    several = [simulate(Cell(0.05, 0.0, seeds=3), 50, np.random.default_rng(0))]
-    generated = simulation.document(outcomes, outcomes, several, [(Cell(0.05, 0.0, 3), 0.04)], 50)
+    found = simulation.Simulated(
+        one_seed=outcomes,
+        dense=outcomes,
+        several=[simulate(Cell(0.05, 0.0, seeds=3), 50, generator)],
+        nulls=[simulation.family(null, 20, generator)],
+        one_seed_nulls=[simulation.family(Cell(0.05, 0.0), 20, generator)],
+        differences=[simulation.family(real, 20, generator)],
+        equivalence=outcomes,
+        power=[(null, *simulation.power_of_the_smallest_shown(null, 20, generator))],
+        repetitions=50,
+    )
+    generated = simulation.document(found)
+    assert "nan" not in generated
     text = f"before\n{simulation.START}\nold\n{simulation.END}\nafter\n"
     once = simulation.replace_generated(text, generated, tmp_path)
     assert once.startswith("before\n") and once.endswith("\nafter\n") and "old" not in once
     assert simulation.replace_generated(once, generated, tmp_path) == once
     with pytest.raises(UserError, match="expected the lines"):
         simulation.replace_generated("no markers", generated, tmp_path)
+
+
+def test_the_texts_say_what_the_simulation_found():
+    """The one figure that a text for readers repeats from docs/statistics.md."""
+    found = [
+        simulation.family(Cell(0.05, 0.0, run_sd=run_sd), 2000, np.random.default_rng(1)).any_alarm
+        for run_sd in (0.005, 0.01, 0.02)
+    ]
+    said = [float(number) / 100 for number in re.findall(r"\d+", interpretation.ONE_SEED_ALARMS)]
+    assert found == pytest.approx(said, abs=0.03)

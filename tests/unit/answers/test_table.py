@@ -161,7 +161,7 @@ def test_when_every_message_was_seen_nothing_is_left_to_measure(tmp_path):
 
 def test_messages_that_stand_in_the_validation_set_are_counted_apart(tmp_path):
     two_rows(tmp_path, *disagreeing(100, 10, 0), seen=[1])
-    texts = ["message 1, with a comma", "message 2, with a comma", "message 4, with a comma"]
+    texts = [synthetic_runs.text(1), synthetic_runs.text(2), synthetic_runs.text(4)]
     write_split(tmp_path / "data/validation.csv", [0, 1, 0], texts)
     assert "\n- 2 more stand in the validation set." in written(tmp_path)
 
@@ -279,7 +279,7 @@ def test_errors_name_what_each_row_predicted(tmp_path):
     first, second, third = errors_csv(tmp_path)
     assert first == {
         "index": "0",
-        "text": "message 0, with a comma",
+        "text": synthetic_runs.text(0),
         "label": "ham",
         "in_training": "false",
         "rows_wrong": "1",

@@ -1,13 +1,18 @@
 """The numbers and the verdict behind each comparison, for interpretation and figures alike."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import repeat
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ablations.answers import formats, statistics
 from ablations.answers.results import Results, TrainedRow
 from ablations.study.schema import Question
 
-SMALLEST_OF_INTEREST = 0.01  # the difference to plan for where none was observed
+Outcome = Literal["confirmed", "contradicted", "not settled here"]
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,31 @@ class TimeRatio:
 
 
 @dataclass(frozen=True)
+class Estimate:
+    """A difference in test accuracy on so many messages, with its 95% interval."""
+
+    messages: int
+    difference: float
+    low: float
+    high: float
+
+    def holds(self, difference: float) -> bool:
+        """Whether a difference lies in the interval, rounding apart."""
+        return self.low - 1e-9 <= difference <= self.high + 1e-9
+
+
+@dataclass(frozen=True)
+class Equivalence:
+    """Whether two rows are shown to differ by less than a margin; see `statistics.equivalent`."""
+
+    margin: float
+    shown: bool
+    possible: bool  # whether any outcome on so many messages would show it
+    low: float  # of the 90% interval
+    high: float
+
+
+@dataclass(frozen=True)
 class Comparison:
     """One question answered. Differences are variant minus baseline, as fractions."""
 
@@ -53,18 +83,15 @@ class Comparison:
     clean_pairs: tuple[CleanPair, ...]  # where more than one setting differs
     baseline_accuracy: float
     variant_accuracy: float
-    difference: float
-    low: float
-    high: float
-    unseen_difference: float | None  # on messages that do not stand in the training set
+    overall: Estimate
+    distinct: Estimate | None  # without near-duplicates of training messages, where there are any
     lost: float  # messages that only the baseline gets right, mean over seeds
     gained: float
     p: float
     adjusted_p: float
+    equivalence: Equivalence
+    smallest_shown: float | None  # the smallest true difference that this study would show
     time: TimeRatio
-    messages: int
-    messages_needed: int | None  # None: no number would settle it
-    planned_difference: float  # the true difference that messages_needed is for
 
     @property
     def decided(self) -> bool:
@@ -76,17 +103,29 @@ class Comparison:
         """better, worse or no detectable difference: the variant beside the baseline."""
         if not self.decided:
             return formats.NO_DIFFERENCE
-        return "better" if self.difference > 0 else "worse"
+        return "better" if self.overall.difference > 0 else "worse"
 
     @property
-    def agrees(self) -> bool | None:
-        """Whether the verdict is what was published; None where nothing was."""
-        claim = self.question.claim
-        return (
-            None
-            if claim is None
-            else {"similar": formats.NO_DIFFERENCE}.get(claim, claim) == self.verdict
-        )
+    def outcome(self) -> Outcome | None:
+        """What becomes of the published claim; None where nothing was claimed.
+
+        A claim of a difference is confirmed by the same verdict, one of "similar" by equivalence.
+        Either is contradicted where the interval leaves out the published difference, the first
+        also by a difference the other way, the second by an interval outside the margin.
+        """
+        claim, margin = self.question.claim, self.equivalence.margin
+        if claim is None:
+            return None
+        if self.equivalence.shown if claim == "similar" else self.verdict == claim:
+            return "confirmed"
+        published = self.published_difference
+        if claim == "similar":
+            contrary = self.overall.low >= margin or self.overall.high <= -margin
+        else:
+            contrary = self.decided
+        if contrary or (published is not None and not self.overall.holds(published)):
+            return "contradicted"
+        return "not settled here"
 
     @property
     def confounded(self) -> bool:
@@ -102,55 +141,73 @@ class Comparison:
 
 def compare_all(results: Results) -> list[Comparison]:
     """Every comparison of the study, p-values adjusted for their number."""
-    pairs = [
-        statistics.pair(
-            results.right(results.row(question.baseline)),
-            results.right(results.row(question.variant)),
-        )
-        for question in results.questions
-    ]
+    pairs = _pairs(results, np.ones(len(results.test), bool))
     p_values = [float(statistics.p_value(pair)) for pair in pairs]
     adjusted = statistics.holm(p_values)
+    distinct = ~results.test.near_train
+    distinct_pairs: Sequence[statistics.Paired | None] = [None] * len(pairs)
+    if 0 < distinct.sum() < len(distinct):
+        distinct_pairs = _pairs(results, distinct)
+    return list(
+        map(_compare, repeat(results), results.questions, pairs, distinct_pairs, p_values, adjusted)
+    )
+
+
+def run_noise(results: Results) -> statistics.RunNoise | None:
+    """How much runs of a row differ on the test messages, over all rows of the study."""
+    return statistics.run_noise(np.stack([results.right(row) for row in results.rows]))
+
+
+def _pairs(results: Results, messages: NDArray[np.bool_]) -> list[statistics.Paired]:
+    """Each question's two rows, compared on some of the test messages."""
+    right = {row.id: results.right(row)[:, messages] for row in results.rows}
+    noise = statistics.run_noise(np.stack(list(right.values())))
     return [
-        _compare(results, question, pair, p, adjusted_p)
-        for question, pair, p, adjusted_p in zip(
-            results.questions, pairs, p_values, adjusted, strict=True
-        )
+        statistics.pair(right[question.baseline], right[question.variant], noise)
+        for question in results.questions
     ]
 
 
 def _compare(
-    results: Results, question: Question, pair: statistics.Paired, p: float, adjusted_p: float
+    results: Results,
+    question: Question,
+    pair: statistics.Paired,
+    distinct: statistics.Paired | None,
+    p: float,
+    adjusted_p: float,
 ) -> Comparison:
     baseline, variant = results.row(question.baseline), results.row(question.variant)
     settings = differing(baseline, variant)
-    low, high = statistics.interval(pair)
-    right = results.right(baseline), results.right(variant)
-    unseen = ~results.test.in_train
-    planned = float(pair.difference) or SMALLEST_OF_INTEREST
+    low, high = statistics.interval(pair, statistics.EQUIVALENCE_CONFIDENCE)
     return Comparison(
         question=question,
         baseline=baseline,
         variant=variant,
         settings=settings,
         clean_pairs=_clean_pairs(results, baseline, variant) if len(settings) > 1 else (),
-        baseline_accuracy=float(right[0].mean()),
-        variant_accuracy=float(right[1].mean()),
-        difference=float(pair.difference),
-        low=float(low),
-        high=float(high),
-        unseen_difference=(
-            float(right[1][:, unseen].mean() - right[0][:, unseen].mean()) if unseen.any() else None
-        ),
+        baseline_accuracy=float(results.right(baseline).mean()),
+        variant_accuracy=float(results.right(variant).mean()),
+        overall=_estimate(pair),
+        distinct=_estimate(distinct) if distinct else None,
         lost=float(pair.lost) * pair.messages,
         gained=float(pair.gained) * pair.messages,
         p=p,
         adjusted_p=adjusted_p,
+        equivalence=Equivalence(
+            margin=results.margin,
+            shown=bool(statistics.equivalent(pair, results.margin)),
+            possible=statistics.can_show_equivalence(pair.messages, results.margin),
+            low=float(low),
+            high=float(high),
+        ),
+        smallest_shown=statistics.smallest_shown(pair, len(results.questions)),
         time=_times(baseline, variant),
-        messages=pair.messages,
-        messages_needed=statistics.messages_needed(pair, planned, len(results.questions)),
-        planned_difference=planned,
     )
+
+
+def _estimate(pair: statistics.Paired) -> Estimate:
+    low, high = statistics.interval(pair)
+    return Estimate(pair.messages, float(pair.difference), float(low), float(high))
 
 
 def differing(baseline: TrainedRow, variant: TrainedRow) -> tuple[Setting, ...]:

@@ -240,10 +240,12 @@ def differences(results: Results, comparisons: Sequence[Comparison]) -> Figure:
         return figure
     axes.axvline(0, color="black", linewidth=0.9)
     for position, comparison in enumerate(comparisons):
-        limits = [100 * comparison.low, 100 * comparison.high]
+        limits = [100 * comparison.overall.low, 100 * comparison.overall.high]
         axes.plot(limits, [position] * 2, color=MEASURED)
         face = MEASURED if comparison.decided else "white"
-        axes.plot(100 * comparison.difference, position, "o", color=MEASURED, markerfacecolor=face)
+        axes.plot(
+            100 * comparison.overall.difference, position, "o", color=MEASURED, markerfacecolor=face
+        )
         if comparison.published_difference is not None:
             published = 100 * comparison.published_difference
             _mark_published(axes, published, position + 0.24)
@@ -274,9 +276,9 @@ def _rows_compared(results: Results, comparison: Comparison) -> str:
 
 
 def _in_numbers(comparison: Comparison, adjusted: str) -> str:
-    low, high = formats.points(comparison.low), formats.points(comparison.high)
+    low, high = formats.points(comparison.overall.low), formats.points(comparison.overall.high)
     return (
-        f"{formats.points(comparison.difference)} ({low} to {high})\n"
+        f"{formats.points(comparison.overall.difference)} ({low} to {high})\n"
         f"{adjusted}{formats.p_value(comparison.adjusted_p)}"
     )
 

@@ -1,9 +1,10 @@
 """What the study shows: results/interpretation.md, and comparisons.csv with the numbers behind it.
 
-Says no more than the test of each comparison does, and how far that reaches.
+Says no more than the test of each comparison does, and what that holds for.
 """
 
 import argparse
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,20 +13,32 @@ from tabulate import tabulate
 
 from ablations import cli
 from ablations.answers import formats, statistics
-from ablations.answers.comparisons import CleanPair, Comparison, Setting, compare_all
+from ablations.answers.comparisons import (
+    CleanPair,
+    Comparison,
+    Estimate,
+    Setting,
+    compare_all,
+    run_noise,
+)
 from ablations.answers.results import Results, TrainedRow, add_arguments, load
 from ablations.data.split import SPLITS
 from ablations.files import write_text
 
-SEEDS_FOR_CERTAINTY = 5  # with fewer, docs/statistics.md finds too many false alarms
+# False alarms among eight comparisons, where runs of a row have a standard deviation of 0.5, 1 and
+# 2 points and each row is trained once: docs/statistics.md.
+ONE_SEED_ALARMS = "4, 19 and 68%"
+
 COMPARATIVE = {"better": "more accurate than", "worse": "less accurate than"}
 
 CSV_HEADINGS = (
     *("id", "question", "baseline", "variant", "settings", "confounded"),
     *("baseline_accuracy", "variant_accuracy", "difference", "difference_low", "difference_high"),
-    *("unseen_difference", "only_baseline_right", "only_variant_right", "messages", "seeds"),
-    *("p", "adjusted_p", "verdict", "claim", "agrees", "published_difference"),
-    *("baseline_time_seconds", "variant_time_seconds", "time_ratio", "messages_needed"),
+    *("distinct_messages", "distinct_difference", "distinct_low", "distinct_high"),
+    *("only_baseline_right", "only_variant_right", "messages", "seeds", "p", "adjusted_p"),
+    *("verdict", "margin", "equivalent", "equivalence_low", "equivalence_high"),
+    *("smallest_difference_shown", "claim", "published_difference", "outcome"),
+    *("baseline_time_seconds", "variant_time_seconds", "time_ratio"),
 )
 
 
@@ -34,131 +47,223 @@ def markdown(results: Results, comparisons: Sequence[Comparison]) -> str:
     parts = [f"# Interpretation: {formats.text(results.title)}"]
     parts += [f"> **{formats.text(note)}**" for note in results.notes]
     if comparisons:
-        parts += [_how_to_read(results, comparisons), "## In short", _summary(comparisons)]
+        parts += ["## In short", summary(comparisons)]
+        parts += ["## How to read this", how_to_read(results, comparisons)]
         for number, comparison in enumerate(comparisons, start=1):
             parts.append(f"## {number}. {formats.text(comparison.question.question)}")
-            parts += _answer(comparison, results)
+            parts += answer(comparison, results)
     else:
         parts.append("The configuration states no comparisons, so there is nothing to interpret.")
     parts += _measured_beside_published(results)
     return "\n\n".join(parts) + "\n"
 
 
-def _how_to_read(results: Results, comparisons: Sequence[Comparison]) -> str:
-    seeds = len(results.seeds)
-    many = len(comparisons) > 1
-    adjusted = f", adjusted for {len(comparisons)} comparisons by Holm's method," if many else ""
-    if seeds == 1:
-        test = "the exact McNemar test"
-        scope = (
-            "Every row was trained once, so each verdict is about two trained models; how much"
-            " another seed would change them was not measured."
-        )
-    elif seeds < statistics.SEEDS_FOR_NOISE:
-        test = "an exact sign-flip test over messages (McNemar's, for two seeds)"
-        scope = (
-            f"Every row was trained with {seeds} seeds, too few to measure the noise of training:"
-            " each verdict is about the trained models as they are, averaged over both seeds."
-        )
-    else:
-        test = "a score test that counts the noise of messages and of training"
-        scope = (
-            f"Every row was trained with {seeds} seeds; intervals and tests count both the choice"
-            " of messages and the noise of training."
-        )
-        if seeds < SEEDS_FOR_CERTAINTY:
-            scope += (
-                " So few seeds measure that noise only roughly: where a row's seeds differ by"
-                " several points, false alarms are more frequent than they should be."
-            )
-    return (
-        f"Rows are compared on the same {formats.count(len(results.test), 'test message')}."
-        f" A row is called better or worse only where {test}{adjusted} gives p below"
-        f" {statistics.ALPHA}. The 95% intervals show the size of a difference in percentage"
-        f" points{', each by itself, not adjusted' if many else ''}. {scope}"
-    )
-
-
-def _summary(comparisons: Sequence[Comparison]) -> str:
+def summary(comparisons: Sequence[Comparison]) -> str:
+    """A Markdown table with a line for each comparison."""
     claims = any(comparison.question.claim for comparison in comparisons)
     lines = [
         [
             str(number),
             f"`{comparison.variant.id}` against `{comparison.baseline.id}`",
-            f"{formats.points(comparison.difference)} ({_interval(comparison)})",
+            _estimated(comparison.overall),
             formats.p_value(comparison.adjusted_p),
-            comparison.verdict + (", confounded" if comparison.confounded else ""),
+            verdict(comparison) + (", confounded" if comparison.confounded else ""),
         ]
-        + (
-            [
-                comparison.question.claim or "–",
-                {True: "yes", False: "no", None: "–"}[comparison.agrees],
-            ]
-            if claims
-            else []
-        )
+        + ([comparison.question.claim or "–", comparison.outcome or "–"] if claims else [])
         for number, comparison in enumerate(comparisons, start=1)
     ]
     headings = ["#", "Rows", "Difference in test accuracy, points (95% interval)"]
     headings += ["Adjusted p" if len(comparisons) > 1 else "p", "Verdict"]
-    headings += ["Published", "Agree"] if claims else []
+    headings += ["Published", "Published claim is"] if claims else []
     return tabulate(lines, headings, tablefmt="github", disable_numparse=True)
 
 
-def _answer(comparison: Comparison, results: Results) -> list[str]:
-    """The paragraphs below a question: verdict first, then what it rests on."""
-    evidence = [_settings(comparison), _accuracies(comparison, results)]
+def verdict(comparison: Comparison) -> str:
+    """`better`, `no detectable difference, equivalent within ±2 points`."""
+    if not comparison.equivalence.shown:
+        return comparison.verdict
+    return f"{comparison.verdict}, equivalent within {_margin(comparison.equivalence.margin)}"
+
+
+def _margin(margin: float) -> str:
+    return f"±{100 * margin:g} points"
+
+
+def how_to_read(results: Results, comparisons: Sequence[Comparison]) -> str:
+    """What holds for every answer, said once: a Markdown list."""
+    return "\n".join(f"- {line}" for line in _how_to_read(results, comparisons))
+
+
+def _how_to_read(results: Results, comparisons: Sequence[Comparison]) -> Iterator[str]:
+    messages, many = len(results.test), len(comparisons) > 1
+    adjusted = f", adjusted for {len(comparisons)} comparisons by Holm's method" if many else ""
+    yield (
+        f"**Verdict.** Two rows answer the same {formats.count(messages, 'test message')} and are"
+        f" compared message by message. A row is called better or worse only if"
+        f" {_test(len(results.seeds))} gives p below {statistics.ALPHA}{adjusted}."
+    )
+    yield (
+        "**Interval.** It shows which true differences, in percentage points, fit the data (95%)."
+        + (" Each interval stands for its own comparison and is not adjusted." if many else "")
+    )
+    yield _equivalence(results, comparisons)
+    yield from _seeds(results, comparisons)
+    yield (
+        "**What the verdicts hold for.** This split of the data, which is the same for every seed;"
+        " these models; and these training settings, which were not tuned for any row."
+    )
+    if any(comparison.distinct for comparison in comparisons):
+        yield (
+            f"**Near-copies.** {int(results.test.near_train.sum())} of the test messages are equal"
+            " or nearly equal to a training message. Each answer gives the difference without them"
+            " too."
+        )
+    if any(run.metrics.trunk_time_seconds for row in results.rows for run in row.runs):
+        yield (
+            "**Time.** The output of frozen layers is computed once and reused. A loop that"
+            " computes it again in every epoch has other ratios."
+        )
+    if any(comparison.question.claim for comparison in comparisons):
+        yield (
+            "**Published claims.** *Confirmed*: the verdict here is the claim. *Contradicted*: the"
+            " difference here goes the other way, or the published difference lies outside the"
+            " interval. *Not settled here*: neither. A claim of “similar” is confirmed only by"
+            " equivalence. The published numbers come from one run of each row. With the published"
+            " split and seed, agreement means that the published run was repeated. It is not an"
+            " independent replication."
+        )
+
+
+def _test(seeds: int) -> str:
+    if seeds == 1:
+        return "the exact McNemar test"
+    if seeds < statistics.SEEDS_FOR_NOISE:
+        return "an exact sign-flip test over messages (McNemar's, for two seeds)"
+    return "a score test that counts both messages and training runs"
+
+
+def _equivalence(results: Results, comparisons: Sequence[Comparison]) -> str:
+    margin = _margin(results.margin)
+    said = (
+        "**No detectable difference** does not mean that two rows are the same. They count as"
+        f" equivalent only if the 90% interval of their difference lies within {margin} (`margin`"
+        " in the configuration)."
+    )
+    if all(comparison.equivalence.possible for comparison in comparisons):
+        return said
+    return f"{said} {formats.count(len(results.test), 'test message')} cannot show that at all."
+
+
+def _seeds(results: Results, comparisons: Sequence[Comparison]) -> Iterator[str]:
+    seeds = len(results.seeds)
+    if seeds == 1:
+        yield (
+            "**One seed.** Every row was trained once, so a verdict is about two trained models."
+            " Another seed trains another model, and how much that changes was not measured. In"
+            " simulated studies of eight comparisons without any real difference, to read such"
+            f" verdicts as being about the settings gave a false alarm in {ONE_SEED_ALARMS} of the"
+            " studies, where runs of a row had a standard deviation of 0.5, 1 and 2 points"
+            f" (docs/statistics.md). At least {statistics.SEEDS_FOR_NOISE} seeds are needed to"
+            " measure it."
+        )
+    elif seeds < statistics.SEEDS_FOR_NOISE:
+        yield (
+            f"**{seeds} seeds** are too few to measure the noise of training. A verdict is about"
+            " these trained models, averaged over the seeds."
+        )
+    else:
+        noise = run_noise(results)
+        assert noise is not None
+        spread = 100 * math.sqrt(noise.variance)
+        yield (
+            f"**{seeds} seeds.** Intervals and tests count the choice of messages and the noise of"
+            " training. No comparison counts less noise than the rows of the study have on average:"
+            f" a standard deviation of {spread:.2f} points between the runs of a row."
+        )
+
+
+def answer(comparison: Comparison, results: Results) -> list[str]:
+    """The Markdown paragraphs below a question: verdict first, then what it rests on."""
+    evidence = [_settings(comparison), *_accuracies(comparison, results)]
     if not comparison.decided:
-        evidence += [*_why_not(comparison, results), _how_many(comparison, results)]
+        evidence += _why_not(comparison, results)
+    evidence += [*_how_close(comparison), *_distinct(comparison)]
     evidence += [_time(comparison), *_published(comparison)]
     return [f"**{_verdict(comparison, results)}**", "\n".join(f"- {line}" for line in evidence)]
 
 
 def _verdict(comparison: Comparison, results: Results) -> str:
     baseline, variant = f"`{comparison.baseline.id}`", f"`{comparison.variant.id}`"
-    seeds = len(results.seeds)
-    scope = {1: "these two trained models", 2: "these trained models (two seeds each)"}.get(seeds)
+    models = len(results.seeds) < statistics.SEEDS_FOR_NOISE
     if comparison.decided:
-        subject = f"Of {scope}, {variant}" if scope else variant
-        said = f"{subject} is {COMPARATIVE[comparison.verdict]} {baseline}"
-        confounded = "which of the settings is responsible cannot be told"
+        said = f"{variant} is {COMPARATIVE[comparison.verdict]} {baseline}"
+        said = f"Of these trained models, {said}" if models else said
+        confounded = " Which of the changed settings is the reason cannot be told."
     else:
-        pair = f"{scope}, {baseline} and {variant}," if scope else f"{baseline} and {variant}"
-        said = f"No detectable difference between {pair} at this sample size"
-        confounded = "effects of the settings may have cancelled out"
-    if not scope:
-        said += f", over {seeds} seeds"
-    caveats = ["training noise was not measured"] if scope else []
-    caveats += [confounded] if comparison.confounded else []
-    return f"{'; '.join([said, *caveats])}."
+        of = "the trained models of " if models else ""
+        said = f"No detectable difference between {of}{baseline} and {variant}"
+        confounded = " The effects of the changed settings may cancel out."
+    if comparison.equivalence.shown:
+        said += f"; they are equivalent within {_margin(comparison.equivalence.margin)}"
+    return f"{said}.{confounded if comparison.confounded else ''}"
 
 
 def _why_not(comparison: Comparison, results: Results) -> Iterator[str]:
     """Where an interval that leaves out zero seems to say something else than the verdict."""
     if comparison.p < statistics.ALPHA:
         yield (
-            "Alone, this comparison would count as a difference; as one of"
-            f" {len(results.questions)}, which give chance as many occasions, it does not."
+            "As a single comparison this would count as a difference. Among"
+            f" {len(results.questions)} comparisons it does not: with so many, small p-values are"
+            " more often due to chance."
         )
-    elif comparison.low > 0 or comparison.high < 0:
-        yield "The interval just leaves out zero, but the verdict is the exact test's."
+    elif comparison.overall.low > 0 or comparison.overall.high < 0:
+        yield "The interval leaves out zero by little. The verdict follows the exact test."
+
+
+def _how_close(comparison: Comparison) -> Iterator[str]:
+    """How small a difference this study excludes, and how large a one it would have shown."""
+    found = comparison.equivalence
+    limits = f"90% interval {formats.points(found.low)} to {formats.points(found.high)}"
+    if found.shown and comparison.decided:
+        yield f"The difference is small: the {limits} lies within {_margin(found.margin)}."
+    elif found.shown:
+        yield f"Equivalent: the {limits} lies within {_margin(found.margin)}."
+    elif not comparison.decided:
+        if found.possible:
+            beyond = f"reaches beyond {_margin(found.margin)}"
+            yield f"Not shown to be equivalent: the {limits} {beyond}."
+        yield _smallest(comparison)
+
+
+def _smallest(comparison: Comparison) -> str:
+    if comparison.smallest_shown is None:
+        return "This study is too small, or its runs differ too much, to show any difference here."
+    return (
+        f"A true difference of {100 * comparison.smallest_shown:.1f} points is the smallest that"
+        " this study would show in four of five cases."
+    )
+
+
+def _distinct(comparison: Comparison) -> Iterator[str]:
+    if comparison.distinct:
+        yield (
+            f"Without near-copies of training messages ({comparison.distinct.messages:,} messages):"
+            f" {_estimated(comparison.distinct, 'points')}."
+        )
 
 
 def _settings(comparison: Comparison) -> str:
     settings = comparison.settings
     if not settings:
-        return (
-            "The two rows have the same settings, so a difference between them can only be noise."
-        )
+        return "The two rows have the same settings. A difference between them can only be noise."
     listed = "; ".join(
         f"{setting.name} ({_value(setting.baseline)} → {_value(setting.variant)})"
         for setting in settings
     )
-    rows = f"`{comparison.baseline.id}` → `{comparison.variant.id}`"
     if len(settings) == 1:
-        return f"{rows} changes one setting: {listed}."
+        return f"Changed: {listed}."
     clean = " ".join(_clean(pair, comparison) for pair in comparison.clean_pairs)
-    return f"**Confounded:** {rows} changes {len(settings)} settings at once: {listed}. {clean}"
+    return f"**Confounded:** {len(settings)} settings change at once: {listed}. {clean}"
 
 
 def _value(value: Any) -> str:
@@ -168,45 +273,31 @@ def _value(value: Any) -> str:
 def _clean(pair: CleanPair, comparison: Comparison) -> str:
     name = pair.setting.name
     if pair.baseline and pair.variant:
-        return f"For {name} alone compare `{pair.baseline}` with `{pair.variant}`."
+        return f"For {name} alone, compare `{pair.baseline}` with `{pair.variant}`."
     return (
-        f"For {name} alone the study lacks a row: one like `{comparison.variant.id}` with {name}"
+        f"For {name} alone, the study lacks a row: one like `{comparison.variant.id}` with {name}"
         f" {_value(pair.setting.baseline)}."
     )
 
 
-def _accuracies(comparison: Comparison, results: Results) -> str:
-    accuracies = [
-        formats.percents(results.right(row).mean(1).tolist())
+def _accuracies(comparison: Comparison, results: Results) -> Iterator[str]:
+    said = [
+        f"{formats.percents(results.right(row).mean(1).tolist())} (`{row.id}`)"
         for row in (comparison.baseline, comparison.variant)
     ]
-    head = f"Test accuracy {accuracies[0]} → {accuracies[1]}"
+    yield (
+        f"Test accuracy: {said[0]}, {said[1]}. Difference:"
+        f" {_estimated(comparison.overall, 'points')}."
+    )
     if not comparison.lost and not comparison.gained:
-        same = "every test message alike" + (" with every seed" if len(results.seeds) > 1 else "")
-        return (
-            f"{head}: both rows classify {same}. A difference within {_interval(comparison)} points"
-            " is not excluded (95% interval)."
-        )
-    average = "on average " if len(results.seeds) > 1 else ""
-    parts = [
-        f"{head}: {_size(comparison)} (95% interval {_interval(comparison)})",
-        f"{average}{_messages(comparison.lost)} only `{comparison.baseline.id}` gets right,"
-        f" {_messages(comparison.gained)} only `{comparison.variant.id}`",
-        _p_values(comparison, results),
-    ]
-    if comparison.unseen_difference is not None and results.test.in_train.any():
-        unseen = len(results.test) - int(results.test.in_train.sum())
-        parts.append(
-            f"on the {formats.count(unseen, 'message')} not seen in training"
-            f" {formats.points(comparison.unseen_difference)}"
-        )
-    return "; ".join(parts) + "."
-
-
-def _size(comparison: Comparison) -> str:
-    if comparison.difference == 0:
-        return "a tie, 0.00 points"
-    return f"{formats.points(comparison.difference)} points"
+        yield "Both rows get the same test messages right."
+        return
+    several = len(results.seeds) > 1
+    yield (
+        f"{'On average, only' if several else 'Only'} `{comparison.baseline.id}` is right on"
+        f" {_messages(comparison.lost)}, only `{comparison.variant.id}` on"
+        f" {_messages(comparison.gained)}: {_p_values(comparison, results)}."
+    )
 
 
 def _messages(number: float) -> str:
@@ -221,35 +312,11 @@ def _p_values(comparison: Comparison, results: Results) -> str:
     return f"{unadjusted}, adjusted {formats.p_value(comparison.adjusted_p)}"
 
 
-def _interval(comparison: Comparison) -> str:
-    return f"{formats.points(comparison.low)} to {formats.points(comparison.high)}"
-
-
-def _how_many(comparison: Comparison, results: Results) -> str:
-    observed = comparison.difference != 0
-    size = (
-        f"a true difference as large as the one measured ({_size(comparison)})"
-        if observed
-        else f"a true difference of {100 * comparison.planned_difference:g} point"
-    )
-    if comparison.messages_needed is None:
-        return (
-            f"No number of test messages would show {size}: training noise is too large for"
-            f" {formats.count(len(results.seeds), 'seed')}; more seeds would help."
-        )
-    hardest = (
-        f", at the strictest level that Holm's method asks of {len(results.questions)} comparisons"
-        if len(results.questions) > 1
-        else ""
-    )
-    return (
-        f"It would take about {_two_digits(comparison.messages_needed):,} test messages instead of"
-        f" {comparison.messages:,} to show {size} four times in five{hardest}."
-    )
-
-
-def _two_digits(number: int) -> int:
-    return int(float(f"{number:.1e}"))
+def _estimated(estimate: Estimate, unit: str = "") -> str:
+    interval = f"{formats.points(estimate.low)} to {formats.points(estimate.high)}"
+    if not unit:
+        return f"{formats.points(estimate.difference)} ({interval})"
+    return f"{formats.points(estimate.difference)} {unit} (95% interval {interval})"
 
 
 def _time(comparison: Comparison) -> str:
@@ -257,15 +324,9 @@ def _time(comparison: Comparison) -> str:
     if time.ratio is None:
         return f"Training times are not compared: {time.obstacle}."
     ratio = f"{time.ratio:.2f}" if time.ratio < 10 else f"{time.ratio:.0f}"
-    said = (
-        f"Training time {formats.times([time.baseline])} → {formats.times([time.variant])},"
-        f" {ratio} times as long"
-    )
-    rows = (comparison.baseline, comparison.variant)
-    if not any(run.metrics.trunk_time_seconds for row in rows for run in row.runs):
-        return f"{said}."
     return (
-        f"{said}, with the output of frozen layers computed once and reused"
+        f"Training time: {formats.times([time.baseline])} (`{comparison.baseline.id}`),"
+        f" {formats.times([time.variant])} (`{comparison.variant.id}`), ratio {ratio}"
         f"{_published_ratio(comparison)}."
     )
 
@@ -277,29 +338,42 @@ def _published_ratio(comparison: Comparison) -> str:
     if one.device != other.device:
         return ""
     ratio = other.training_time_min / one.training_time_min
-    return f"; the published ratio, of loops that recompute everything, is {ratio:.2f}"
+    return f" (published: {ratio:.2f}, with everything computed again in every epoch)"
 
 
 def _published(comparison: Comparison) -> Iterator[str]:
-    """What was published, where anything was."""
+    """What was published, where anything was, and what becomes of it."""
     claim, difference = comparison.question.claim, comparison.published_difference
     one, other = comparison.baseline.published, comparison.variant.published
     numbers = ""
     if one and other and difference is not None:
         numbers = (
-            f" ({formats.percent(one.test)} → {formats.percent(other.test)},"
+            f" ({formats.percent(one.test)} and {formats.percent(other.test)}:"
             f" {formats.points(difference)} points)"
         )
     if claim is None:
         if numbers:
-            yield f"Published without a claim about this pair{numbers}."
-    elif comparison.agrees:
-        yield f"Published: {claim}{numbers}. The two agree."
-    else:
-        said = f"Published: {claim}{numbers}. The two do not agree: here, {comparison.verdict}"
-        if difference is not None and comparison.low <= difference <= comparison.high:
-            said += ", though the published difference lies within our interval"
-        yield f"{said}."
+            yield f"Published, without a claim about this pair{numbers}."
+        return
+    outcome = f"**{str(comparison.outcome).capitalize()}**{_why(comparison)}"
+    yield f"Published: {claim}{numbers}. {outcome}."
+
+
+def _why(comparison: Comparison) -> str:
+    published, claim = comparison.published_difference, comparison.question.claim
+    outside = published is not None and not comparison.overall.holds(published)
+    if comparison.outcome == "confirmed":
+        return ", but the published difference lies outside the interval" if outside else ""
+    if comparison.outcome == "contradicted":
+        if outside:
+            return ": the published difference lies outside the interval"
+        if claim == "similar":
+            return ": the interval lies outside the margin"
+        return ": the difference here goes the other way"
+    if published is None:
+        return ""
+    zero = " and zero" if comparison.overall.holds(0) else ""
+    return f": the interval holds the published difference{zero}"
 
 
 def _measured_beside_published(results: Results) -> Iterator[str]:
@@ -307,11 +381,6 @@ def _measured_beside_published(results: Results) -> Iterator[str]:
     if not any(row.published for row in results.rows):
         return
     yield "## Measured beside published"
-    if results.notes:
-        yield (
-            "The published numbers are for GPT-2 on the SMS Spam Collection; with the stand-ins"
-            " named above they are no yardstick."
-        )
     headings = ["#", "Row"]
     what = {"train": "Training", "validation": "Validation", "test": "Test"}
     headings += [f"{what[split]} acc, published (difference)" for split in SPLITS]
@@ -352,31 +421,50 @@ def comma_separated(comparisons: Sequence[Comparison]) -> str:
             "baseline": comparison.baseline.id,
             "variant": comparison.variant.id,
             "settings": "; ".join(_changed(setting) for setting in comparison.settings),
-            "confounded": str(comparison.confounded).lower(),
+            "confounded": _yes(comparison.confounded),
             "baseline_accuracy": comparison.baseline_accuracy,
             "variant_accuracy": comparison.variant_accuracy,
-            "difference": comparison.difference,
-            "difference_low": comparison.low,
-            "difference_high": comparison.high,
-            "unseen_difference": comparison.unseen_difference,
+            "difference": comparison.overall.difference,
+            "difference_low": comparison.overall.low,
+            "difference_high": comparison.overall.high,
             "only_baseline_right": comparison.lost,
             "only_variant_right": comparison.gained,
-            "messages": comparison.messages,
+            "messages": comparison.overall.messages,
             "seeds": len(comparison.baseline.runs),
             "p": comparison.p,
             "adjusted_p": comparison.adjusted_p,
             "verdict": comparison.verdict,
+            "margin": comparison.equivalence.margin,
+            "equivalent": _yes(comparison.equivalence.shown),
+            "equivalence_low": comparison.equivalence.low,
+            "equivalence_high": comparison.equivalence.high,
+            "smallest_difference_shown": comparison.smallest_shown,
             "claim": comparison.question.claim,
-            "agrees": {True: "true", False: "false", None: None}[comparison.agrees],
             "published_difference": comparison.published_difference,
+            "outcome": comparison.outcome,
             "baseline_time_seconds": comparison.time.baseline,
             "variant_time_seconds": comparison.time.variant,
             "time_ratio": comparison.time.ratio,
-            "messages_needed": None if comparison.decided else comparison.messages_needed,
         }
+        | _distinct_numbers(comparison.distinct)
         for comparison in comparisons
     ]
     return formats.comma_separated(lines, CSV_HEADINGS)
+
+
+def _distinct_numbers(distinct: Estimate | None) -> dict[str, Any]:
+    if distinct is None:
+        return {}
+    return {
+        "distinct_messages": distinct.messages,
+        "distinct_difference": distinct.difference,
+        "distinct_low": distinct.low,
+        "distinct_high": distinct.high,
+    }
+
+
+def _yes(value: bool) -> str:
+    return str(value).lower()
 
 
 def _changed(setting: Setting) -> str:

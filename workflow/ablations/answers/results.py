@@ -10,10 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from msgspec import structs
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from ablations.answers import selection
+from ablations.answers.near_duplicates import near_duplicates
 from ablations.data.split import SPLITS, read_split
 from ablations.data.tokens import read_about
 from ablations.errors import UserError
@@ -56,6 +58,7 @@ class TestMessages:
     labels: NDArray[np.int_]  # [messages]
     in_train: NDArray[np.bool_]  # [messages]
     in_validation: NDArray[np.bool_]  # [messages]
+    near_train: NDArray[np.bool_]  # verbatim or nearly so (see near_duplicates), [messages]
 
     def __len__(self) -> int:
         """The number of messages."""
@@ -79,6 +82,7 @@ class Results:
     rows: tuple[TrainedRow, ...]
     grids: tuple[Grid, ...]
     questions: tuple[Question, ...]
+    margin: float  # of equivalence, as a fraction
     test: TestMessages
     sizes: dict[str, int]  # messages in each split
 
@@ -116,6 +120,8 @@ def load(folder: Path) -> Results:
     Raises UserError, naming the file, where one is missing, damaged or belongs to something else.
     """
     outline = read_json(folder / "study.json", Outline)
+    if outline.notes:  # nothing published is shown beside stand-ins
+        outline = _without_published(outline)
     data = folder / "data"
     labels, texts = {}, {}
     for split in SPLITS:
@@ -128,6 +134,7 @@ def load(folder: Path) -> Results:
         labels=np.array(labels["test"]),
         in_train=np.isin(texts["test"], texts["train"]),
         in_validation=np.isin(texts["test"], texts["validation"]),
+        near_train=near_duplicates(texts["test"], texts["train"]),
     )
     rows = []
     for line in outline.rows:
@@ -153,9 +160,16 @@ def load(folder: Path) -> Results:
         ),
         grids=outline.grids,
         questions=tuple(ask(outline.questions, outline.grids, chosen)),
+        margin=outline.margin / 100,
         test=test,
         sizes={split: len(found) for split, found in texts.items()},
     )
+
+
+def _without_published(outline: Outline) -> Outline:
+    rows = (structs.replace(line, published=None) for line in outline.rows)
+    questions = (structs.replace(question, claim=None) for question in outline.questions)
+    return structs.replace(outline, rows=tuple(rows), questions=tuple(questions))
 
 
 def _run(folder: Path, row: Settings, seed: int, test: TestMessages) -> Run:

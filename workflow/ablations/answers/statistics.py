@@ -19,10 +19,35 @@ from statsmodels.stats.proportion import proportion_confint
 
 CONFIDENCE = 0.95
 ALPHA = 0.05
+EQUIVALENCE_CONFIDENCE = 0.90  # two one-sided tests at 5% each
 POWER = 0.8
 SEEDS_FOR_NOISE = 3  # with fewer, the spread between seeds says nothing useful
 
 Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class RunNoise:
+    """How much a run's accuracy varies between seeds, pooled over the rows of a study.
+
+    From three seeds a variance is known badly, and Holm's method asks for small p-values, where
+    that counts most. Pooled over rows it is known well: no comparison may count less than this.
+    """
+
+    variance: Floats  # of one run's accuracy, beyond what the messages explain, [...]
+    freedom: int  # degrees of freedom: rows × (seeds − 1)
+
+
+@dataclass(frozen=True)
+class Spread:
+    """What makes a mean over seeds and messages uncertain. Fields have the shape [...]."""
+
+    # Variance of a message's value averaged over seeds, as a multiple of one seed's: 1/seeds
+    # where seeds err on different messages, 1 where they err on the same ones.
+    averaging: Floats
+    seed_variance: Floats  # between seeds, beyond what the messages explain
+    seed_mean_square: Floats  # between seeds, what the messages explain within
+    seed_freedom: Floats  # degrees of freedom of these two
 
 
 @dataclass(frozen=True)
@@ -37,11 +62,7 @@ class Paired:
     lost: Floats  # share of answers that only the baseline has right, mean over seeds
     gained: Floats  # share that only the variant has right
     exact_p: Floats | None  # of the sign-flip test over messages, where the noise is not measured
-    # Variance of a message's difference averaged over seeds, as a multiple of one seed's: 1/seeds
-    # where seeds err on different messages, 1 where they err on the same ones.
-    averaging: Floats
-    seed_variance: Floats  # of the difference between seeds, beyond what the messages explain
-    seed_mean_square: Floats  # variance of the seeds' differences, what the messages explain within
+    spread: Spread
 
     @property
     def difference(self) -> Floats:
@@ -65,15 +86,54 @@ def wilson(accuracy: ArrayLike, messages: int) -> tuple[Floats, Floats]:
     return low, high
 
 
-def pair(baseline: NDArray[np.bool_], variant: NDArray[np.bool_]) -> Paired:
-    """Compares two rows' right answers, bool [..., seeds, messages], paired on both."""
+def mean_accuracy_interval(
+    right: NDArray[np.bool_], noise: RunNoise | None = None
+) -> tuple[Floats, Floats]:
+    """A 95% interval of a row's accuracy, from its right answers [..., seeds, messages].
+
+    From three seeds on it counts messages and training: Wilson's, with the variance and the
+    degrees of freedom of `interval`. With fewer it is Wilson's own, and counts messages only.
+    """
+    seeds, messages = right.shape[-2:]
+    accuracy = right.mean((-2, -1))
+    if seeds < SEEDS_FOR_NOISE:
+        return wilson(accuracy, messages)
+    spread = _spread(right.astype(np.int8), noise, rows=1)
+    of_seeds = spread.seed_variance / seeds
+    total = spread.averaging * accuracy * (1 - accuracy) / messages + of_seeds
+    squared = stats.t.ppf((1 + CONFIDENCE) / 2, _freedom(total, spread, seeds)) ** 2
+    # The ends p solve (accuracy − p)² = t² (f p (1 − p) / n + s² / S).
+    shrink = squared * spread.averaging / messages
+    middle = (accuracy + shrink / 2) / (1 + shrink)
+    constant = (accuracy**2 - squared * of_seeds) / (1 + shrink)
+    half = np.sqrt(np.maximum(middle**2 - constant, 0))
+    return np.maximum(middle - half, 0), np.minimum(middle + half, 1)
+
+
+def run_noise(right: NDArray[np.bool_]) -> RunNoise | None:
+    """The noise of training in a study's right answers, bool [..., rows, seeds, messages].
+
+    None where there are too few seeds to measure it.
+    """
+    rows, seeds, messages = right.shape[-3:]
+    if seeds < SEEDS_FOR_NOISE:
+        return None
+    between_seeds, _, rest = _mean_squares(right.astype(np.int8))
+    of_rows = (between_seeds - rest) / messages
+    return RunNoise(np.maximum(of_rows.mean(-1), 0), rows * (seeds - 1))
+
+
+def pair(
+    baseline: NDArray[np.bool_], variant: NDArray[np.bool_], noise: RunNoise | None = None
+) -> Paired:
+    """Compares two rows' right answers, bool [..., seeds, messages], paired on both.
+
+    The variance between runs is the larger of these two rows' own and that of the study.
+    """
     difference = variant.astype(np.int8) - baseline.astype(np.int8)
     seeds, messages = difference.shape[-2:]
     if seeds == 1:
         return one_seed((difference < 0).sum((-2, -1)), (difference > 0).sum((-2, -1)), messages)
-    between_seeds, between_messages, rest = _mean_squares(difference)
-    of_message, rest = np.maximum(between_messages - rest, 0) / seeds, np.maximum(rest, 0)
-    total = of_message + rest
     noisy = seeds >= SEEDS_FOR_NOISE
     return Paired(
         messages=messages,
@@ -81,47 +141,69 @@ def pair(baseline: NDArray[np.bool_], variant: NDArray[np.bool_]) -> Paired:
         lost=(difference < 0).mean((-2, -1)),
         gained=(difference > 0).mean((-2, -1)),
         exact_p=None if noisy else sign_flip_p(difference.sum(-2)),
-        averaging=np.divide(
-            of_message + rest / seeds, total, out=np.ones_like(total), where=total > 0
-        ),
-        seed_variance=np.maximum(between_seeds - rest, 0) / messages * noisy,
-        seed_mean_square=between_seeds / messages * noisy,
+        spread=_spread(difference, noise, rows=2),
     )
 
 
 def one_seed(lost: NDArray[np.int_], gained: NDArray[np.int_], messages: int) -> Paired:
     """The same from counts of messages, [...], that only one of two trained models gets right."""
     p = 2 * stats.binom.cdf(np.minimum(lost, gained), lost + gained, 0.5)
+    none = np.zeros(np.shape(lost))
     return Paired(
         messages=messages,
         seeds=1,
         lost=lost / messages,
         gained=gained / messages,
         exact_p=np.asarray(np.minimum(1, p)),  # McNemar's
-        averaging=np.ones(np.shape(lost)),
-        seed_variance=np.zeros(np.shape(lost)),
-        seed_mean_square=np.zeros(np.shape(lost)),
+        spread=Spread(none + 1, none, none, none),
     )
 
 
-def _mean_squares(difference: NDArray[np.int8]) -> tuple[Floats, Floats, Floats]:
-    """Two-way analysis of variance of [..., seeds, messages]: seeds, messages, what is left."""
-    seeds, messages = difference.shape[-2:]
-    mean = difference.mean((-2, -1))
-    of_seeds = messages * ((difference.mean(-1) - mean[..., None]) ** 2).sum(-1)
-    of_messages = seeds * ((difference.mean(-2) - mean[..., None]) ** 2).sum(-1)
-    total = (difference != 0).sum((-2, -1)) - seeds * messages * mean**2
-    rest = (total - of_seeds - of_messages) / ((seeds - 1) * (messages - 1))
-    return of_seeds / (seeds - 1), of_messages / (messages - 1), rest
+def _spread(values: NDArray[np.int8], noise: RunNoise | None, rows: int) -> Spread:
+    """Of values −1, 0 or 1, [..., seeds, messages], in which so many rows have a part."""
+    seeds, messages = values.shape[-2:]
+    between_seeds, between_messages, rest = _mean_squares(values)
+    of_message, rest = np.maximum(between_messages - rest, 0) / seeds, np.maximum(rest, 0)
+    total = of_message + rest
+    averaging = np.divide(
+        of_message + rest / seeds, total, out=np.ones_like(total), where=total > 0
+    )
+    if seeds < SEEDS_FOR_NOISE:
+        none = np.zeros_like(total)
+        return Spread(averaging, none, none, none)
+    own = np.maximum(between_seeds - rest, 0) / messages
+    floor = np.zeros_like(own) if noise is None else rows * noise.variance
+    freedom = seeds - 1 if noise is None else noise.freedom
+    return Spread(
+        averaging=averaging,
+        seed_variance=np.maximum(own, floor),
+        seed_mean_square=np.where(own < floor, floor + rest / messages, between_seeds / messages),
+        seed_freedom=np.where(own < floor, freedom, seeds - 1.0),
+    )
 
 
-def interval(paired: Paired) -> tuple[Floats, Floats]:
-    """A 95% interval of the difference: Tango's score interval for paired proportions.
+def _mean_squares(values: NDArray[np.int8]) -> tuple[Floats, Floats, Floats]:
+    """Two-way analysis of variance of [..., seeds, messages]: seeds, messages, what is left.
+
+    Of one message nothing is left to tell its part from the seeds': all is the seeds'.
+    """
+    seeds, messages = values.shape[-2:]
+    mean = values.mean((-2, -1))
+    of_seeds = messages * ((values.mean(-1) - mean[..., None]) ** 2).sum(-1)
+    of_messages = seeds * ((values.mean(-2) - mean[..., None]) ** 2).sum(-1)
+    total = (values != 0).sum((-2, -1)) - seeds * messages * mean**2
+    others = max(messages - 1, 1)
+    rest = (total - of_seeds - of_messages) / ((seeds - 1) * others)
+    return of_seeds / (seeds - 1), of_messages / others, rest
+
+
+def interval(paired: Paired, confidence: float = CONFIDENCE) -> tuple[Floats, Floats]:
+    """An interval of the difference: Tango's score interval for paired proportions.
 
     With several seeds the variance gains the spread between seeds, and the normal quantile becomes
     Student's with Satterthwaite's degrees of freedom. Not adjusted for other comparisons.
     """
-    quantile = stats.t.ppf((1 + CONFIDENCE) / 2, _degrees_of_freedom(paired))
+    quantile = stats.t.ppf((1 + confidence) / 2, _degrees_of_freedom(paired))
 
     def limit(end: float) -> Floats:
         inside, outside = paired.difference, np.full_like(paired.difference, end)
@@ -182,48 +264,85 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return [float(p) for p in multipletests(p_values, method="holm")[1]] if p_values else []
 
 
-def messages_needed(paired: Paired, difference: float, comparisons: int) -> int | None:
-    """How many test messages would show a true difference of this size, with the same seeds.
+def equivalent(paired: Paired, margin: float) -> NDArray[np.bool_]:
+    """Whether the two are shown to differ by less than `margin`, whichever is better.
 
-    Four times in five, at Holm's strictest level among so many comparisons (Connor's sample size,
-    with the noise of training added). None if no number would, because that noise is too large.
-    `paired` holds one repetition.
+    Two one-sided tests at 5%: the 90% interval lies inside the margin.
     """
-    size = abs(difference)
-    discordant = max(float(paired.lost + paired.gained), size)
-    noise = float(paired.seed_variance) / paired.seeds
-    averaging = float(paired.averaging)
-    level, power = 1 - ALPHA / comparisons / 2, stats.norm.ppf(POWER)
-    # The exact tests reject nothing where fewer messages than this are discordant.
-    fewest = 0 if paired.measures_noise else math.log2(2 * comparisons / ALPHA)
+    low, high = interval(paired, EQUIVALENCE_CONFIDENCE)
+    return np.asarray((-margin < low) & (high < margin))
 
-    def shown(messages: float) -> bool:
-        if messages * discordant < fewest:
-            return False
-        under_null = averaging * discordant / messages + noise
-        under_size = averaging * (discordant - size**2) / messages + noise
-        freedom = math.inf
-        if paired.measures_noise and noise > 0:
-            explained = averaging * discordant / messages / paired.seeds
-            freedom = (paired.seeds - 1) * (under_null / (noise + explained)) ** 2
-        needed = stats.t.ppf(level, freedom) * math.sqrt(under_null) + power * math.sqrt(under_size)
-        return bool(needed <= size)
 
-    if size == 0 or not shown(1e9):
+def can_show_equivalence(messages: int, margin: float) -> bool:
+    """Whether any outcome on so many messages would: two rows that always agree do, or none."""
+    none = np.zeros((), int)
+    return bool(equivalent(one_seed(none, none, messages), margin))
+
+
+def smallest_shown(paired: Paired, comparisons: int) -> float | None:
+    """The smallest true difference that this study would show four times in five.
+
+    At the discordance seen, the noise of training seen, and the strictest level that Holm's method
+    asks of so many comparisons. None where even the largest would not be. `paired` holds one
+    repetition.
+
+    With one seed this is the power of the exact McNemar test, summed over every outcome; with more
+    it is Connor's normal approximation (1987) with the noise of training added.
+    """
+    level = ALPHA / comparisons
+    shown = _one_seed_power if paired.seeds == 1 else _approximate_power
+    if shown(paired, 1.0, level) < POWER:
         return None
-    low, high = 0, 1
-    while not shown(high):
-        low, high = high, 2 * high
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if shown(middle) else (middle, high)
+    low, high = 0.0, 1.0
+    while high - low > 1e-6:
+        middle = (low + high) / 2
+        low, high = (low, middle) if shown(paired, middle, level) >= POWER else (middle, high)
     return high
+
+
+def _discordance(paired: Paired, size: float) -> float:
+    """The share seen; a difference of this size needs at least as much."""
+    return max(float(paired.lost + paired.gained), size)
+
+
+def _one_seed_power(paired: Paired, size: float, level: float) -> float:
+    """How often McNemar's exact test gives p < level where the true difference is `size`."""
+    share = _discordance(paired, size)
+    # Numbers of discordant messages; those outside have a chance below 1e-9 together.
+    least, most = stats.binom.ppf([5e-10, 1 - 5e-10], paired.messages, share)
+    discordant = np.arange(int(least), int(most) + 1)
+    chance = stats.binom.pmf(discordant, paired.messages, share)
+    few = stats.binom.ppf(level / 2, discordant, 0.5) - 1  # at most so many of them are rejected
+    gains = (share + size) / (2 * share)
+    rejects = stats.binom.cdf(few, discordant, gains) + stats.binom.cdf(few, discordant, 1 - gains)
+    return float((chance * rejects).sum())
+
+
+def _approximate_power(paired: Paired, size: float, level: float) -> float:
+    share, spread = _discordance(paired, size), paired.spread
+    # The exact test of two seeds rejects nothing where fewer messages than this are discordant.
+    if paired.exact_p is not None and paired.messages * share < 1 - math.log2(level):
+        return 0.0
+    noise = float(spread.seed_variance) / paired.seeds
+    of_message = float(spread.averaging) / paired.messages
+    under_null = of_message * share + noise
+    under_size = of_message * (share - size**2) + noise
+    freedom = math.inf
+    if paired.measures_noise and noise > 0:
+        explained = float(spread.seed_mean_square - spread.seed_variance) / paired.seeds
+        freedom = float(spread.seed_freedom) * max(under_null / (noise + explained), 1) ** 2
+    quantile = stats.t.ppf(1 - level / 2, freedom)
+    beyond = size - quantile * math.sqrt(under_null)
+    if under_size <= 0:  # a difference of 1: nothing is left to vary
+        return float(beyond >= 0)
+    return float(stats.norm.cdf(beyond / math.sqrt(under_size)))
 
 
 def _variance(paired: Paired, difference: Floats) -> Floats:
     """Variance of the measured difference if the true one were `difference`."""
     of_message = _tango_variance(paired.lost, paired.gained, difference)
-    return paired.averaging * of_message / paired.messages + paired.seed_variance / paired.seeds
+    spread = paired.spread
+    return spread.averaging * of_message / paired.messages + spread.seed_variance / paired.seeds
 
 
 def _tango_variance(lost: Floats, gained: Floats, difference: Floats) -> Floats:
@@ -238,10 +357,14 @@ def _tango_variance(lost: Floats, gained: Floats, difference: Floats) -> Floats:
 
 
 def _degrees_of_freedom(paired: Paired) -> Floats:
-    """Satterthwaite's, as Hillis (2007) has them for two crossed random factors."""
-    if not paired.measures_noise:
-        return np.full_like(paired.difference, np.inf)
     total = _variance(paired, paired.difference)
-    of_seeds = paired.seed_mean_square / paired.seeds
+    if not paired.measures_noise:
+        return np.full_like(total, np.inf)
+    return _freedom(total, paired.spread, paired.seeds)
+
+
+def _freedom(total: Floats, spread: Spread, seeds: int) -> Floats:
+    """Satterthwaite's, as Hillis (2007) has them for two crossed random factors."""
+    of_seeds = spread.seed_mean_square / seeds
     ratio = np.divide(total, of_seeds, out=np.full_like(total, np.inf), where=of_seeds > 0)
-    return np.asarray(np.maximum(ratio**2, 1) * (paired.seeds - 1))
+    return np.asarray(np.maximum(ratio**2, 1) * spread.seed_freedom)

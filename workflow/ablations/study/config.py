@@ -64,6 +64,7 @@ class Study(Struct, frozen=True):
     rows: tuple[Row, ...]
     grids: tuple[Grid, ...]
     questions: tuple[Question, ...]
+    margin: float  # of equivalence, in percentage points
 
     def row(self, id: str) -> Row:
         """The row with this id."""
@@ -80,6 +81,7 @@ class Study(Struct, frozen=True):
             rows=tuple(Line(row.id, row.published) for row in self.rows),
             grids=self.grids,
             questions=self.questions,
+            margin=self.margin,
         )
 
 
@@ -144,6 +146,7 @@ def parse(found: object) -> Study:
         rows=tuple(rows.values()),
         grids=tuple(grids),
         questions=config.comparisons,
+        margin=config.margin,
     )
 
 

@@ -24,6 +24,7 @@ class Outline(Struct, frozen=True, forbid_unknown_fields=True):
     data: str
     notes: tuple[str, ...]
     seeds: tuple[int, ...]
+    margin: float  # of equivalence, in percentage points
     rows: tuple[Line, ...]
     grids: tuple[Grid, ...]
     questions: tuple[Question, ...]  # as they were asked: about rows, and about grids

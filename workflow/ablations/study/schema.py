@@ -89,6 +89,7 @@ class Config(Entry, frozen=True, kw_only=True):
     models: Annotated[dict[str, Any], Meta(min_length=1)]
     rows: Annotated[tuple[Any, ...], Meta(min_length=1)]
     comparisons: tuple[Question, ...] = ()
+    margin: Annotated[float, Meta(gt=0, le=100)] = 2
 
 
 ROW_KEYS = names(Choices)
