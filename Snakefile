@@ -22,6 +22,7 @@ rule all:
     default_target: True
     input:
         run_files("metrics.json"),
+        KEPT,
         RESULTS,
         list(map(code_file, CODE)),
     localrule: True

@@ -77,6 +77,11 @@ for target in sys.argv[1:] if CONFIG_FILES else ():
 
 MODELS = {model.slug: model for model in STUDY.models.values()}
 RUNS = [(row, seed) for row in ROWS for seed in STUDY.seeds]
+KEPT = [
+    f"results/models/{row}/seed-{seed}/manifest.json"
+    for row, seed in RUNS
+    if ROWS[row].save_model
+]
 # The trunk of each run that has one, by row and seed as wildcards name them, and each trunk once.
 TRUNK_OF_RUN = {}
 TRUNKS = {}
@@ -122,6 +127,11 @@ def run_files(name):
 # Writes {params.line}. The report draws run times on a log scale, which a single time of zero
 # leaves empty; the pause is longer than a tick of the clock that dates files.
 WRITE_LINE = "sleep 0.02; printf '%s\\n' {params.line:q} > {output} 2> {log}"
+
+
+def rows(which):
+    """The rows for which this holds, as a wildcard's pattern."""
+    return "|".join(row for row in ROWS if which(ROWS[row])) or "(?!)"
 
 
 def slugs(which):

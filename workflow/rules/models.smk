@@ -1,4 +1,5 @@
-# One checkpoint per model: fetched, linked from the user's folder, or pretrained here.
+# One checkpoint per model: fetched, linked from the user's folder, or pretrained here; and the
+# trained model of each run that is kept.
 
 
 rule model:
@@ -56,3 +57,48 @@ rule pretrain:
     shell:
         "python -m ablations.model.pretrain --model {input.model} --tokens {input.tokens}"
         " --threads {threads} --output {output} --log {log}"
+
+
+rule kept_model:
+    input:
+        **VOCABULARY[STUDY.tokenizer],
+        row="results/rows/{row}.json",
+        tokens="results/data/tokens.safetensors",
+        model=lambda wildcards: f"results/checkpoints/{ROWS[wildcards.row].model.slug}.json",
+        checkpoint=checkpoint_of_run,
+        trained="results/runs/{row}/seed-{seed}/trained.safetensors",
+        metrics="results/runs/{row}/seed-{seed}/metrics.json",
+        predictions="results/runs/{row}/seed-{seed}/predictions.csv",
+        code=code("kept.write"),
+    output:
+        expand(
+            "results/models/{{row}}/seed-{{seed}}/{file}",
+            file=[
+                "manifest.json",
+                "config.json",
+                "model.safetensors",
+                "vocab.json",
+                "merges.txt",
+                "tokenizer_config.json",
+                "ablations.json",
+                "README.md",
+            ],
+        ),
+    log:
+        "logs/models/{row}/seed-{seed}.log",
+    conda:
+        "../envs/ablations.yaml"
+    resources:
+        **estimated(needs_of_run),
+    params:
+        vocabulary=lambda wildcards, input: [
+            input[name] for name in ("encoder", "merges") if name in input.keys()
+        ],
+        data=STUDY.dataset.description,
+        notes=lambda wildcards: STUDY.notes_about(ROWS[wildcards.row]),
+    shell:
+        "python -m ablations.kept.write --row {input.row} --seed {wildcards.seed}"
+        " --tokens {input.tokens} --model {input.model} --checkpoint {input.checkpoint}"
+        " --trained {input.trained} --metrics {input.metrics} --predictions {input.predictions}"
+        " --vocabulary {params.vocabulary} --data {params.data:q} --note {params.notes:q}"
+        " --output {output[0]} --log {log}"

@@ -70,6 +70,8 @@ rule train:
         "logs/train/{row}/seed-{seed}.log",
     benchmark:
         "benchmarks/train/{row}/seed-{seed}.tsv"
+    wildcard_constraints:
+        row=rows(lambda row: not row.save_model),
     conda:
         "../envs/ablations.yaml"
     threads: THREADS
@@ -80,8 +82,26 @@ rule train:
         folder=subpath(output.metrics, parent=True),
         # not an output: Snakemake would delete it with a failed job
         state="results/state/{row}/seed-{seed}.safetensors",
+        # of other results, should they be there: never beside the new ones
+        old=[
+            "results/runs/{row}/seed-{seed}/trained.safetensors",
+            "results/models/{row}/seed-{seed}",
+        ],
+        # Snakemake does not compare what takes `output`: a row that is no longer kept stays as it is
+        keep=lambda wildcards, output: "--keep" if "trained" in output.keys() else "",
     shell:
-        "python -m ablations.training.run --row {input.row} --seed {wildcards.seed}"
+        "rm -rf {params.old}; python -m ablations.training.run --row {input.row} --seed {wildcards.seed}"
         " --tokens {input.tokens} --checkpoint {input.checkpoint} --trunk {input.trunk}"
         ' --code {input.code} --cache "$ABLATIONS_CACHE_DIR"'
-        " --threads {threads} --state {params.state} --output-dir {params.folder} --log {log}"
+        " --threads {threads} --state {params.state} {params.keep} --output-dir {params.folder}"
+        " --log {log}"
+
+
+use rule train as train_and_keep with:
+    output:
+        metrics="results/runs/{row}/seed-{seed}/metrics.json",
+        predictions="results/runs/{row}/seed-{seed}/predictions.csv",
+        history="results/runs/{row}/seed-{seed}/history.csv",
+        trained="results/runs/{row}/seed-{seed}/trained.safetensors",
+    wildcard_constraints:
+        row=rows(lambda row: row.save_model),

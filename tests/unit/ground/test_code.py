@@ -13,7 +13,7 @@ from ablations import code
 from commands import environment
 
 GROUND = ("cli", "errors", "files", "code", "download", "hub")
-STAGES = ("study", "data", "machine", "model", "training", "answers")
+STAGES = ("study", "data", "machine", "model", "training", "answers", "kept", "predict")
 
 LIBRARY = code.LIBRARY
 MODULES = sorted(path.relative_to(LIBRARY).as_posix() for path in LIBRARY.rglob("*.py"))

@@ -17,7 +17,7 @@ def test_the_file_for_editors_is_what_the_declarations_give() -> None:
 
 def test_a_row_may_set_every_option_and_the_schema_explains_each() -> None:
     row = schema.schema()["$defs"]["Row"]["properties"]
-    assert row.keys() == {"id", "grid", "choose", "published", *OPTIONS}
+    assert row.keys() == {"id", "grid", "choose", "published", "save_model", *OPTIONS}
     assert all(row[option]["description"].endswith(".") for option in OPTIONS)
     assert row["grid"]["properties"].keys() == set(OPTIONS) - {"micro_batch"}
 

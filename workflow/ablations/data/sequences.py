@@ -10,7 +10,7 @@ them: their content says it all.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -68,9 +68,17 @@ def sequences(tokens: Tokens, input: Input) -> dict[str, Sequences]:
     length = tokens.context_tokens(input.context_length, input.n_positions)
     padding = tokens.about.padding_id
     return {
-        split: _distinct([_sequence(ids, input, length, padding) for ids in messages], input)
+        split: of_messages(messages, input, length, padding)
         for split, messages in tokens.ids.items()
     }
+
+
+def of_messages(messages: Iterable[Ids], input: Input, length: int, padding: int) -> Sequences:
+    """The sequences of these messages, cut to `length` tokens and padded to as many with this id.
+
+    Without padding (`variable`) each needs a token.
+    """
+    return _distinct([_sequence(ids, input, length, padding) for ids in messages], input)
 
 
 def _sequence(message: Ids, input: Input, length: int, padding: int) -> tuple[Ids, int]:

@@ -30,6 +30,8 @@ from ablations.study.schema import (
 )
 from ablations.study.settings import Settings, Training
 
+STAND_IN_DATA = "Stand-in data: the messages are generated, not the SMS Spam Collection."
+OF_ONE_ROW = ("published", "save_model")  # keys of a row that the others do not take from it
 VOCABULARY_SIZE = {"gpt2": 50257, "bytes": 257}
 
 
@@ -43,6 +45,7 @@ class Row(Struct, frozen=True):
     settings: Settings
     model: Model
     published: Published | None
+    save_model: bool
 
     @property
     def id(self) -> str:
@@ -69,6 +72,12 @@ class Study(Struct, frozen=True):
     def row(self, id: str) -> Row:
         """The row with this id."""
         return next(row for row in self.rows if row.id == id)
+
+    def notes_about(self, row: Row) -> list[str]:
+        """A sentence for each thing that stands in for another in this row."""
+        generated = [STAND_IN_DATA] if isinstance(self.dataset, Generated) else []
+        pretrained = [row.model] if row.settings.weights == "pretrained" else []
+        return [*generated, *_model_notes(pretrained)]
 
     @property
     def outline(self) -> Outline:
@@ -112,7 +121,7 @@ def parse(found: object) -> Study:
         for key in required
         if key not in baseline
     )
-    inherited = {key: value for key, value in baseline.items() if key != "published"}
+    inherited = {key: value for key, value in baseline.items() if key not in OF_ONE_ROW}
     shared = settings.defaults() | plain["training"] | inherited
     resolved = [shared | row for entry in plain["rows"] for row in grid.expand(entry)]
     _refuse(
@@ -164,7 +173,7 @@ def typed(value: Any) -> Any:
 def _notes(study: Study) -> Iterator[str]:
     """One sentence for each thing that stands in for the SMS Spam Collection or for GPT-2."""
     if isinstance(study.dataset, Generated):
-        yield "Stand-in data: the messages are generated, not the SMS Spam Collection."
+        yield STAND_IN_DATA
     elif not study.dataset.published and (
         any(row.published for row in study.rows) or any(asked.claim for asked in study.questions)
     ):
@@ -172,7 +181,11 @@ def _notes(study: Study) -> Iterator[str]:
             f"Texts of your own: {study.dataset.description}, not the SMS Spam Collection, so no"
             " published number is about them."
         )
-    models = {row.model.name: row.model for row in study.rows}
+    yield from _model_notes(row.model for row in study.rows)
+
+
+def _model_notes(used: Iterable[Model]) -> Iterator[str]:
+    models = {model.name: model for model in used}
     pretrained = [name for name, model in models.items() if model.pretrain]
     if pretrained:
         yield (
@@ -320,7 +333,7 @@ def _row(row: Mapping[str, Any], models: Mapping[str, Model]) -> Row:
         "training": {key: row[key] for key in settings.names(Training)},
     }
     published = msgspec.convert(row.get("published"), Published | None)
-    return Row(msgspec.convert(own, Settings), model, published)
+    return Row(msgspec.convert(own, Settings), model, published, row.get("save_model", False))
 
 
 def _setting_errors(row: Row) -> Iterable[str]:

@@ -93,6 +93,10 @@ class Config(Entry, frozen=True, kw_only=True):
 
 
 ROW_KEYS = names(Choices)
+SAVE_MODEL = {
+    "type": "boolean",
+    "description": "Whether the trained model is kept; no part of what decides its results.",
+}
 # msgspec sorts the words of a choice; a message lists them as they are declared
 CHOICES = (Weights, TrainableToken, TrainableLayers, get_args(ContextLength)[0], Precision)
 DECLARED = {
@@ -132,6 +136,7 @@ def schema() -> dict[str, Any]:
             "grid": grid,
             "choose": choose,
             "published": published,
+            "save_model": SAVE_MODEL,
         },
         "required": ["id"],
     }

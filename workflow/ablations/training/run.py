@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import save_file
 from torch import Tensor
 
 from ablations import cli, code
@@ -19,7 +20,7 @@ from ablations.data import tokens
 from ablations.data.sequences import sequences
 from ablations.data.tokens import Tokens
 from ablations.errors import UserError
-from ablations.files import read_json, sha256, write_json, write_text
+from ablations.files import read_json, sha256, whole, write_json, write_text
 from ablations.machine import device
 from ablations.machine.device import Device
 from ablations.model import checkpoint
@@ -41,6 +42,8 @@ from ablations.training.metrics import Accuracy, Evaluation, Metrics
 from ablations.training.resume import Identity, Progress, State
 from ablations.training.schedule import Schedule, schedule
 
+TRAINED = "trained.safetensors"
+
 Labels = NDArray[np.int64]
 
 
@@ -50,6 +53,7 @@ class Prepared:
 
     loop: Loop
     plan: Schedule
+    start: int  # the first layer of the tail
     frozen_seconds: float  # what the frozen layers cost within the timed part
     frozen_shared: bool  # whether that was measured beside other jobs
 
@@ -106,7 +110,7 @@ def prepare(
     )
     evaluated = row.training.eval_batches * row.training.batch_size
     in_time = min(1.0, evaluated / len(read.labels["validation"]))
-    return Prepared(loop, plan, seconds["train"] + in_time * seconds["validation"], shared)
+    return Prepared(loop, plan, start, seconds["train"] + in_time * seconds["validation"], shared)
 
 
 def _features(layers: Layers, inputs: Inputs, width: int, machine: Device, split: str) -> Inputs:
@@ -125,6 +129,16 @@ def _tail(row: Settings, seed: int, weights: Path | None, start: int, classes: i
     if row.trainable_layers == "lora":
         add_lora(tail, row.lora_rank, row.lora_alpha)
     return tail
+
+
+def _trained(run: Prepared) -> dict[str, Tensor]:
+    """What was trained, under its names in the whole model's layers."""
+    found = {}
+    for name, each in run.loop.tail.named_parameters():
+        if each.requires_grad:
+            layer, own = name.split(".", 1)
+            found[f"{run.start + int(layer)}.{own}"] = each.detach().cpu().contiguous()
+    return found
 
 
 def main(arguments: argparse.Namespace) -> None:
@@ -160,6 +174,9 @@ def main(arguments: argparse.Namespace) -> None:
     metrics = _metrics(identity, read, run, done, logits)
     write_text(arguments.output_dir / "predictions.csv", _predictions(logits, read.labels))
     write_text(arguments.output_dir / "history.csv", _history(metrics.history))
+    if arguments.keep:
+        with whole(arguments.output_dir / TRAINED) as temporary:
+            save_file(_trained(run), temporary)
     write_json(arguments.output_dir / "metrics.json", metrics)
     state.remove()
 
@@ -236,6 +253,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--cache", type=Path, required=True)
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--state", type=Path, required=True, help="where it stands, if killed")
+    parser.add_argument("--keep", action="store_true", help=f"write {TRAINED} too")
     parser.add_argument("--output-dir", type=Path, required=True)
     return parser
 

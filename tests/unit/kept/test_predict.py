@@ -1,0 +1,154 @@
+"""The program that classifies: what it reads, what it writes, and what it says of bad input."""
+
+import csv
+import io
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import programs
+import runs
+from ablations import files
+from ablations.kept import write
+from ablations.study.models import Model
+from ablations.training import run
+from commands import environment
+
+TEXTS = ["WINNER!! £100, call now", "two\nlines, and a comma", "", "see you at ten"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A kept model that learnt nothing, of padded texts."""
+    return kept(tmp_path_factory.mktemp("padded"))
+
+
+@pytest.fixture(scope="module")
+def unpadded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return kept(tmp_path_factory.mktemp("unpadded"), context_length="variable", batch_size=1)
+
+
+def kept(folder: Path, **options: object) -> Path:
+    row = runs.row(folder, **options)
+    ids = {split: [np.array([1, 2], np.int32)] * 4 for split in ("train", "validation", "test")}
+    labels = {split: np.arange(4, dtype=np.int64) % 2 for split in ids}
+    runs.write_tokens(folder, ids, labels, ("ham", "spam"))
+    arguments = [*map(str, runs.arguments(folder))][:-2]
+    run.main(run.parser().parse_args([*arguments, "--keep"]))
+    files.write_json(folder / "model.json", Model("nano", runs.DIMENSIONS))
+    write.main(
+        write.parser().parse_args(
+            [
+                *("--row", str(row), "--seed", str(runs.SEED), "--data", "texts"),
+                *("--tokens", str(folder / "tokens.safetensors")),
+                *("--model", str(folder / "model.json")),
+                *("--trained", str(folder / "run" / run.TRAINED)),
+                *("--metrics", str(folder / "run/metrics.json")),
+                *("--predictions", str(folder / "run/predictions.csv")),
+                *("--output", str(folder / "model/manifest.json")),
+            ]
+        )
+    )
+    return folder / "model"
+
+
+def predict(*arguments: object, stdin: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [sys.executable, "-m", "ablations.predict", *map(str, arguments)],
+        env=environment(),
+        input=stdin or b"",
+        capture_output=True,
+        timeout=120,
+    )
+
+
+def lines_of(done: subprocess.CompletedProcess[bytes]) -> list[dict[str, str]]:
+    assert done.returncode == 0, done.stderr.decode()
+    return list(csv.DictReader(io.StringIO(done.stdout.decode(), newline="")))
+
+
+def failed(*arguments: object) -> str:
+    done = programs.run("ablations.predict", *map(str, arguments))
+    assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
+    assert done.stdout == ""
+    return done.stderr.partition("error: ")[2]
+
+
+def test_one_text_gives_each_class_and_its_probability(folder):
+    done = programs.run("ablations.predict", folder, TEXTS[0])
+    first, second = (line.rsplit(maxsplit=1) for line in done.stdout.splitlines())
+    assert sorted([first[0], second[0]]) == ["ham", "spam"]
+    shares = [float(each[1].rstrip("%")) for each in (first, second)]
+    assert sum(shares) == pytest.approx(100, abs=0.02) and shares[0] >= shares[1]
+
+
+def test_texts_of_a_csv_file_of_lines_and_of_standard_input_are_the_same(folder, tmp_path):
+    with (tmp_path / "a.csv").open("w", newline="", encoding="utf-8-sig") as file:
+        table = csv.writer(file)
+        table.writerows([["id", "Text"], *enumerate(TEXTS)])
+    lines = "\n".join(each.replace("\n", " ") for each in TEXTS)
+    (tmp_path / "lines.txt").write_text(lines)
+    from_csv = lines_of(predict(folder, "--file", tmp_path / "a.csv"))
+    assert [line["text"] for line in from_csv] == TEXTS
+    assert {line["class"] for line in from_csv} <= {"ham", "spam"}
+    piped = predict(folder, "--column", "text", stdin=(tmp_path / "a.csv").read_bytes())
+    assert lines_of(piped) == from_csv
+    from_lines = lines_of(predict(folder, "--file", tmp_path / "lines.txt"))
+    assert [line["text"] for line in from_lines] == lines.split("\n")
+    assert from_lines[0] == from_csv[0] and from_lines[2:] == from_csv[2:]
+    assert lines_of(predict(folder, stdin=lines.encode())) == from_lines
+    assert lines_of(predict(folder, *TEXTS)) == from_csv
+
+
+def test_more_texts_than_are_held_at_a_time(folder):
+    texts = [f"text {number}" for number in range(1500)]
+    found = lines_of(predict(folder, stdin="\n".join(texts).encode()))
+    assert [line["text"] for line in found] == texts
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(folder):
+    texts = "\n".join(["a text"] * 9000)
+    command = f"{sys.executable} -m ablations.predict {folder} | head -n 2"
+    done = subprocess.run(
+        command, shell=True, env=environment(), input=texts, capture_output=True, text=True
+    )
+    assert done.stdout.startswith("text,class,probability\na text,") and done.stderr == ""
+
+
+def test_bad_input_is_one_message(folder, unpadded, tmp_path):
+    (tmp_path / "a.csv").write_text("id,body\n1,hello\n")
+    (tmp_path / "latin.txt").write_bytes(b"caf\xe9\n")
+    assert "nowhere is no folder; expected the whole folder of" in failed("nowhere", "a")
+    assert f"{tmp_path} has no ablations.json; expected" in failed(tmp_path, "a")
+    assert "a.csv has no column text; found: id, body (--column names" in failed(
+        folder, "--file", tmp_path / "a.csv"
+    )
+    assert "has no column Body2; found: id, body" in failed(
+        folder, "--file", tmp_path / "a.csv", "--column", "Body2"
+    )
+    assert "none.csv cannot be read: No such file" in failed(
+        folder, "--file", tmp_path / "none.csv"
+    )
+    assert "latin.txt is not UTF-8 text" in failed(folder, "--file", tmp_path / "latin.txt")
+    assert "text 1 has 0 tokens; row baseline reads texts without padding, allowed: 1 to 16" in (
+        failed(unpadded, "")
+    )
+    assert "text 2 has 17 tokens" in failed(unpadded, "a", "b" * 17)
+    assert "tf32 needs a CUDA device" in failed(folder, "a", "--precision", "tf32") or (
+        torch.cuda.is_available()
+    )
+
+
+def test_weights_of_another_size_name_the_command_that_writes_them_again(folder, tmp_path):
+
+    shutil.copytree(folder, tmp_path / "model")
+    with (tmp_path / "model/model.safetensors").open("ab") as file:
+        file.write(b"!")
+    message = failed(tmp_path / "model", "a")
+    assert "model.safetensors has" in message
+    assert f"snakemake --cores 1 --force {tmp_path}/model/manifest.json" in message

@@ -1,0 +1,160 @@
+"""The model card of a kept model: how it was made, how well it does, and how to read with it."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import yaml
+
+from ablations.answers.statistics import wilson
+from ablations.model.classifier import Kept
+from ablations.study.models import Model
+from ablations.study.settings import Settings
+from ablations.training.metrics import Metrics
+
+CANNOT = """\
+`transformers` loads this folder but cannot compute what this row does: its predictions would be
+others. Only `ablations.predict` gives the row's.
+"""
+
+RECIPE = """\
+With `transformers`, the same predictions:
+
+```python
+import torch
+from transformers import AutoTokenizer, GPT2ForSequenceClassification
+
+tokenizer = AutoTokenizer.from_pretrained(FOLDER)
+model = GPT2ForSequenceClassification.from_pretrained(FOLDER)
+{line}inputs = tokenizer(texts, padding={padding}, truncation=True, return_tensors="pt")
+with torch.no_grad():
+    probabilities = model(**inputs).logits.softmax(-1)
+```
+
+"""
+
+LAST = """\
+As there, every text must be cut and padded to {longest} tokens, whatever it stands beside, and no
+attention mask be passed: the row reads its padding. `config.json` has no `pad_token_id`, with which
+`transformers` would read another position; without the line that sets it, it takes one text at a
+time, as `pipeline` does with `padding="max_length", truncation=True`.
+"""
+
+BEFORE_PADDING = """\
+`transformers` reads the last token before the padding by itself, however many texts a batch has.
+`truncation=True` cuts as the row does.
+"""
+
+EMPTY = """\
+
+One exception is a text without any token: the row reads the last position of its padding,
+`transformers` the first.
+"""
+
+
+def card(
+    kept: Kept,
+    metrics: Metrics,
+    model: Model,
+    *,
+    data: str,
+    notes: Sequence[str],
+    tested: int,
+    bias: bool,
+) -> str:
+    """README.md of a kept model.
+
+    `data`: where the texts are from; `notes`: what is a stand-in for what; `tested`: texts of the
+    test set; `bias`: whether the head still has one.
+    """
+    row = kept.settings
+    front: dict[str, Any] = {"library_name": "transformers", "pipeline_tag": "text-classification"}
+    if model.hub and row.weights == "pretrained":
+        front["base_model"] = model.hub.repo
+    low, high = wilson(metrics.accuracy.test, tested)
+    chosen = [
+        f"| {name} | {value} |"
+        for name, value in row.compared().items()
+        if value is not None and (row.trainable_layers == "lora" or not name.startswith("lora_"))
+    ]
+    where = "stored as `score.bias`" if bias else "within the final norm's shift (the same logits)"
+    return "\n".join(
+        [
+            f"---\n{yaml.safe_dump(front, sort_keys=False)}---",
+            f"# {row.row}, seed {kept.seed}",
+            "",
+            f"Tells the class of a text: {' / '.join(kept.classes)}. It is row `{row.row}` of a"
+            f" finetuning ablation of GPT-2, trained once, with seed {kept.seed}.",
+            *(f"\n> {note}" for note in notes),
+            "",
+            "## How it was made",
+            "",
+            f"From {_origin(model, row)}, on {data}, with these settings:",
+            "",
+            "| setting | value |",
+            "| --- | --- |",
+            *chosen,
+            "",
+            f"Trained in {metrics.precision}, with PyTorch {metrics.versions['torch']}. The head's"
+            f" bias is {where}.",
+            "",
+            "## How well it does",
+            "",
+            "| texts | classified right |",
+            "| --- | --- |",
+            f"| {tested} of the test set | {metrics.accuracy.test:.2%} (95% interval {low:.2%} to"
+            f" {high:.2%}, Wilson) |",
+            f"| validation set | {metrics.accuracy.validation:.2%} |",
+            f"| training set | {metrics.accuracy.train:.2%} |",
+            "",
+            "The interval is about this one model and texts like these; another seed gives another"
+            " model.",
+            "",
+            "## How to use it",
+            "",
+            '```bash\npython -m ablations.predict FOLDER "a text"\n```',
+            "",
+            f"reads every text as the row does: {_reading(kept)}.",
+            "",
+            "".join(_recipe(kept, bias)),
+        ]
+    )
+
+
+def _origin(model: Model, row: Settings) -> str:
+    if row.weights == "random":
+        return f"random weights, in the shape of {model.name}"
+    if model.hub:
+        where = f"https://huggingface.co/{model.hub.repo}"
+        return f"{model.name}: [{model.hub.repo}]({where}) at revision `{model.hub.revision}`"
+    if model.folder:
+        return f"{model.name}, a checkpoint from a folder of the author's, not GPT-2 as published"
+    return f"{model.name}, a small model that the workflow pretrained itself, not GPT-2"
+
+
+def _reading(kept: Kept) -> str:
+    row, length = kept.settings, kept.context_tokens
+    padded = f"cut to {length} tokens or padded to as many, on the right, with token"
+    padded = f"{padded} {kept.padding_id}"
+    if row.context_length == "variable":
+        padded = f"without padding, so it must have 1 to {length} tokens"
+    read = f"classified by the {row.trainable_token} position"
+    if row.trainable_token == "flexible":
+        read = "classified by the last position before the padding"
+    if row.average_embeddings:
+        read = "classified by the mean over all positions"
+    mask = "" if row.causal_mask else ", every position reading every other"
+    return f"{padded}; {read}{mask}"
+
+
+def _recipe(kept: Kept, bias: bool) -> Iterator[str]:
+    """What a caller of transformers does to get the row's predictions."""
+    if bias or not kept.in_transformers:
+        yield CANNOT
+    elif kept.reads_last:
+        line = "model.config.pad_token_id = -1  # no token's, so that it reads the last position\n"
+        yield RECIPE.format(line=line, padding='"max_length"')
+        yield LAST.format(longest=kept.longest)
+    else:
+        yield RECIPE.format(line="", padding="True")
+        yield BEFORE_PADDING
+        yield "" if kept.settings.context_length == "variable" else EMPTY

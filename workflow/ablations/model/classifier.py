@@ -1,0 +1,125 @@
+"""A trained row in the layout of transformers' GPT2ForSequenceClassification, and read back.
+
+Its head has no bias and LoRA is not of it, so what a row trained is written with weights that come
+to the same: every low-rank update added to its matrix, and the head's bias moved into the shift of
+the norm before it. W (n + s) = W n + b where W s = b, which has a solution as long as the head has
+no more classes than its rank.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from msgspec import Struct
+from safetensors import safe_open
+from torch import Tensor, nn
+
+from ablations import files
+from ablations.model.gpt2 import (
+    FinalNorm,
+    Head,
+    Layers,
+    LoraLinear,
+    checkpoint_tensors,
+    pretrained_layers,
+)
+from ablations.study.dimensions import Dimensions
+from ablations.study.folder import WEIGHTS
+from ablations.study.settings import Settings
+
+ABOUT = "ablations.json"
+PREFIX = "transformer."
+SCORE, BIAS = "score.weight", "score.bias"
+
+# What moving the bias may change of a logit; rounding of the norm's shift to float32 costs less.
+TOLERANCE = 1e-6
+
+
+class Kept(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a kept model's folder says of how it reads texts: the content of ablations.json.
+
+    `context_tokens`: tokens per text after padding, or at most without padding.
+    """
+
+    settings: Settings
+    seed: int
+    classes: tuple[str, ...]
+    context_tokens: int
+    padding_id: int
+    tokenizer: str
+
+    @property
+    def in_transformers(self) -> bool:
+        """Whether transformers can compute what the row does."""
+        return self.settings.causal_mask and not self.settings.average_embeddings
+
+    @property
+    def reads_last(self) -> bool:
+        """Whether the last of all positions is read, padding too; else the last before it."""
+        row = self.settings
+        unpadded = row.context_length == "variable" and row.trainable_token != "first"
+        return not unpadded and row.trainable_token != "flexible"
+
+    @property
+    def longest(self) -> int:
+        """Tokens of a text that a causal row's output depends on, at most."""
+        return 1 if self.settings.trainable_token == "first" else self.context_tokens
+
+
+def merge_lora(layers: Layers) -> None:
+    """Adds every low-rank update to its layer's weight."""
+    for layer in layers:
+        for name, module in list(layer.named_children()):
+            if isinstance(module, LoraLinear):
+                update = module.alpha * (module.a.double() @ module.b.double())  # [in, out]
+                merged = nn.Linear(module.in_features, module.out_features, device="meta")
+                weight = (module.weight.double() + update.T).float()
+                merged.load_state_dict({"weight": weight, "bias": module.bias}, assign=True)
+                setattr(layer, name, merged)
+
+
+@torch.no_grad()
+def fold_bias(norm: FinalNorm, head: Head) -> None:
+    """Moves the head's bias into the norm's shift, by the smallest change that does it.
+
+    Leaves both as they are where none does.
+    """
+    weight, bias = (each.detach().double().numpy() for each in head.linear.parameters())
+    shift, *_ = np.linalg.lstsq(weight, bias)
+    before = norm.bias.double().numpy()
+    after = (before + shift).astype(np.float32)
+    if np.abs(weight @ (after - before) - bias).max() < TOLERANCE:
+        norm.bias.copy_(torch.from_numpy(after))
+        head.linear.bias.zero_()
+
+
+def tensors(layers: Layers, dimensions: Dimensions) -> dict[str, Tensor]:
+    """All layers and the head as transformers names them; the head's bias only where it has one."""
+    *before, head = layers
+    assert isinstance(head, Head)
+    found = checkpoint_tensors(Layers(before), dimensions)
+    found = {f"{PREFIX}{name}": tensor for name, tensor in found.items()}
+    found[SCORE] = head.linear.weight.detach()
+    if head.linear.bias.any():
+        found[BIAS] = head.linear.bias.detach()
+    return found
+
+
+def about(folder: Path) -> Kept:
+    """What a kept model's folder says; raises UserError where it does not."""
+    return files.read_json(folder / ABOUT, Kept)
+
+
+def read(folder: Path, kept: Kept) -> Layers:
+    """A kept model's layers; raises UserError where a tensor is missing or wrong."""
+    settings, dimensions = kept.settings, kept.settings.dimensions
+    stop = dimensions.n_layer + 2
+    layers = pretrained_layers(dimensions, folder, 0, stop, settings.average_embeddings)
+    head = Head(dimensions, len(kept.classes), seed=0)
+    with safe_open(folder / WEIGHTS, framework="pt") as file, torch.no_grad():
+        head.linear.weight.copy_(file.get_tensor(SCORE))
+        head.linear.bias.zero_()
+        if BIAS in file.keys():  # noqa: SIM118 (not a mapping)
+            head.linear.bias.copy_(file.get_tensor(BIAS))
+    layers.append(head)
+    return layers
