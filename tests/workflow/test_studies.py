@@ -1,13 +1,14 @@
-"""Studies that share a cache of hidden states, and studies with grids."""
+"""Studies that share a cache of hidden states, studies with grids, and the one of nineteen rows."""
 
 import json
 import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 import tiny
-from commands import snakemake, table
+from commands import ROOT, snakemake, table
 
 FROZEN = tiny.ROWS[:2]
 
@@ -68,3 +69,30 @@ def test_a_grid_runs_as_its_rows_do(tmp_path: Path) -> None:
     tiny.config(tmp_path, **study)
     planned = snakemake(tmp_path, "--cores", 1, "--configfile", path, "--dry-run").stdout
     assert re.search(r"^train +2$", planned, re.M), planned
+
+
+def test_all_nineteen_rows_run_on_stand_ins(tmp_path: Path) -> None:
+    """The study as it ships, but for its texts, the size of its models and how long it trains."""
+    study = yaml.safe_load((ROOT / "studies/extended/config.yaml").read_text(encoding="utf-8"))
+    kept = {key: study[key] for key in ("title", "rows", "comparisons")}
+    models = {name: tiny.MODEL | {"n_layer": 2 + i} for i, name in enumerate(study["models"])}
+    training = {"epochs": 1, "eval_every": 20}
+    path = tiny.config(tmp_path, **kept, models=models, training=training)
+    snakemake(tmp_path, "--cores", 2, "--resources", "gpu=2", "--configfile", path)
+
+    lines = table(tmp_path / "results/table.csv")
+    assert [line["id"] for line in lines] == [row["id"] for row in study["rows"]]
+    asked = [question["id"] for question in study["comparisons"]]
+    answers = table(tmp_path / "results/comparisons.csv")
+    assert [line["id"] for line in answers] == asked
+    text = (tmp_path / "results/interpretation.md").read_text()
+    assert all(question["question"] in text for question in study["comparisons"])
+    assert list((tmp_path / "results/figures").glob("*.svg"))
+
+    def logits(row: str) -> bytes:
+        return (tmp_path / f"results/runs/{row}/seed-123/predictions.csv").read_bytes()
+
+    assert logits("ignore-index") == logits("baseline")
+    without_effect = {"baseline", "ignore-index"}
+    others = [row["id"] for row in study["rows"] if row["id"] not in without_effect]
+    assert len({logits(row) for row in others}) == len(others) == 17
