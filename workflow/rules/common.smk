@@ -221,11 +221,11 @@ def work():
         ("trunk", (name,)): estimate.of_trunk(settings)
         for name, settings in TRUNKS.items()
     }
-    amounts = {key: needs.operations for key, needs in found.items()}
+    amounts = {key: needs.seconds for key, needs in found.items()}
     for row, seed in RUNS:
         # its trunk, which its needs include, is a job of its own
         trunk = amounts.get(("trunk", (TRUNK_OF_RUN.get((row, str(seed))),)), 0)
-        whole = estimate.of_run(ROWS[row].settings).operations
+        whole = estimate.of_run(ROWS[row].settings).seconds
         amounts["train", (row, str(seed))] = whole - trunk
     return amounts
 

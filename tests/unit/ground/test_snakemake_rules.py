@@ -14,7 +14,7 @@ rule probe:
         "done.txt",
     retries: 2
     resources:
-        **estimated(lambda wildcards: estimate.Needs(memory_mb=1000, minutes=7)),
+        **estimated(lambda wildcards: estimate.Needs(1000, 500, seconds=0)),
     shell:
         "echo {{resources.mem_mb}} {{resources.runtime}} >> asked.txt;"
         " test $(wc -l < asked.txt) = 3; touch {{output}}"
@@ -26,4 +26,4 @@ def test_each_further_attempt_is_given_more_memory_and_time(tmp_path: Path) -> N
     (tmp_path / "Snakefile").write_text(SNAKEFILE.format(root=ROOT))
     study = tiny.config(tmp_path)
     snakemake(tmp_path, "--configfile", study, "--cores", 1, "probe", root=tmp_path)
-    assert (tmp_path / "asked.txt").read_text().split("\n") == ["1000 7", "2000 14", "3000 21", ""]
+    assert (tmp_path / "asked.txt").read_text().split("\n") == ["1000 15", "2000 30", "3000 45", ""]

@@ -9,11 +9,13 @@ from ablations.study import config
 from ablations.study.config import Row
 from ablations.study.dimensions import Dimensions
 from ablations.study.models import Model
+from ablations.training import loop
 from ablations.training import needs as estimate
 from ablations.training.needs import Needs
 from commands import ROOT
 
 STUDY = config.parse(yaml.safe_load((ROOT / "config.yaml").read_text()))
+EXTENDED = config.parse(yaml.safe_load((ROOT / "studies/extended/config.yaml").read_text()))
 BASELINE = STUDY.row("baseline")
 SIZES = list(STUDY.models.values())  # small to xl
 
@@ -84,3 +86,69 @@ def test_a_stand_in_needs_little() -> None:
     needs = estimate.of_pretraining(nano, batch=8, steps=200)
     assert needs.memory_mb < estimate.FIXED_MB + 100
     assert needs.minutes == estimate.FIXED_MINUTES
+
+
+# --- in all, before a study starts
+
+# docs/performance.md: seconds of a run, and the peak memory of its largest job
+MEASURED = {
+    "baseline": (145, 0.85),
+    "first-token": (9.7, 0.72),
+    "last-layer": (130, 0.86),
+    "all-layers": (2145, 2.66),
+    "medium": (504, 1.88),
+    "large": (1123, 3.59),
+    "random-weights": (2106, 2.69),
+    "full-context": (1271, 0.91),
+}
+
+
+@pytest.mark.parametrize("id", MEASURED)
+def test_an_estimate_is_near_what_was_measured(id: str) -> None:
+    """Its trunk reads every message, the run's time counts those that the timed part reads."""
+    seconds, gigabytes = MEASURED[id]
+    needs = of_run(STUDY.row(id))
+    assert seconds < needs.seconds < 1.6 * seconds
+    assert gigabytes * 0.95 < needs.resident_mb / 1000 < 1.7 * gigabytes
+    assert needs.resident_mb < needs.memory_mb
+
+
+def test_what_the_later_rows_spare_is_counted() -> None:
+    seconds = {row.id: of_run(row).seconds for row in EXTENDED.rows}
+    assert seconds["flexible-token"] < seconds["baseline"] / 2.5
+    assert seconds["no-padding-accumulated"] < seconds["no-padding"] < seconds["baseline"]
+    assert seconds["no-causal-mask"] == seconds["ignore-index"] == seconds["baseline"]
+    assert seconds["baseline"] < seconds["last-two-blocks"] < seconds["average-embeddings"]
+    assert seconds["average-embeddings"] < seconds["lora"] < seconds["all-layers"]
+    assert seconds["xl"] > 10 * seconds["baseline"]
+    memory = {row.id: of_run(row).memory_mb for row in EXTENDED.rows}
+    assert memory["lora"] < memory["all-layers"]
+    assert memory["xl-lora"] < memory["xl-all-layers"] / 1.5
+
+
+def test_a_smaller_part_of_a_batch_at_a_time_needs_less_memory_and_as_long() -> None:
+    row = STUDY.row("all-layers")
+    less = of_run(row, training=replace(row.settings.training, micro_batch=2))
+    assert less.memory_mb < of_run(row).memory_mb
+    assert less.seconds == of_run(row).seconds
+
+
+def test_rows_and_seeds_that_share_hidden_states_pay_for_them_once() -> None:
+    def of_study(ids: list[str], seeds: tuple[int, ...] = (123,)) -> estimate.StudyNeeds:
+        rows = tuple(EXTENDED.row(id) for id in ids)
+        return estimate.of_study(replace(EXTENDED, rows=rows, seeds=seeds, questions=()))
+
+    one, shared = of_study(["baseline"]), of_study(["baseline", "last-layer", "ignore-index"])
+    assert one.seconds < shared.seconds < 1.3 * one.seconds
+    assert shared.hidden_states_bytes == one.hidden_states_bytes
+    ten = of_study(["baseline"], tuple(range(10)))
+    assert one.seconds < ten.seconds < 2.5 * one.seconds
+    assert ten.hidden_states_bytes == one.hidden_states_bytes == 4 * 1494 * 120 * 768
+    apart = of_study(["baseline", "no-causal-mask"])
+    assert apart.hidden_states_bytes == 2 * one.hidden_states_bytes
+    assert of_study(["random-weights"]).download_bytes == 0
+    assert one.download_bytes == pytest.approx(548_105_171, rel=0.01)
+
+
+def test_planning_knows_how_many_batches_are_computed_together() -> None:
+    assert estimate.TOGETHER == loop.TOGETHER

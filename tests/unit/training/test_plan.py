@@ -1,5 +1,6 @@
 """What a run will do, said before it starts; a mistake is one message, and nothing is written."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,34 @@ def test_it_says_what_is_downloaded(tmp_path: Path) -> None:
     _, said, _ = plan(ROOT / "config.yaml")
     models = "gpt2-small (124M), gpt2-medium (355M), gpt2-large (774M)"
     assert f"models downloaded unless they are here: {models}\n" in said
+
+
+def test_it_estimates_time_memory_and_disk() -> None:
+    _, said, _ = plan(ROOT / "studies/extended/config.yaml")
+    (line,) = (line for line in said.splitlines() if "estimated" in line)
+    assert re.search(r"about \d+ h on two CPU cores \(a GPU was not measured\)", line)
+    assert re.search(r"\d+ GB of memory at most \(xl-all-layers\)", line)
+    assert "GB of hidden states in ../../results/cache/" in line
+    assert re.search(r"1\d\.\d GB of checkpoints to download", line)
+    assert "cache_gb" not in said
+
+
+def test_it_says_where_the_cache_is_too_small_for_all_rows(tmp_path: Path) -> None:
+    file = tmp_path / "small.yaml"
+    file.write_text("cache_gb: 5\n")
+    _, said, _ = plan(file, "--base", ROOT / "config.yaml")
+    assert "cache_gb: 5 does not hold all hidden states" in said
+
+
+def test_it_says_what_a_grid_makes(tmp_path: Path) -> None:
+    grid = {"learning_rate": [1e-3, 1e-2, 1e-1], "epochs": [1, 2]}
+    question = {"id": "q", "question": "?", "baseline": "baseline", "variant": "sweep"}
+    rows = [tiny.ROWS[0], {"id": "sweep", "grid": grid}]
+    file = tiny.config(tmp_path, rows=rows, comparisons=[question])
+    _, said, _ = plan(file, "--directory", tmp_path)
+    assert "to train: 7 rows × 1 seed = 7 runs; to answer: 6 questions" in said
+    assert "the grid sweep: 6 rows (3 of learning_rate, 2 of epochs)" in said
+    assert "a few minutes on two CPU cores" in said
 
 
 def test_without_rows_it_is_a_change_of_the_base(tmp_path: Path) -> None:

@@ -1,103 +1,213 @@
-"""What a job will need at most, for a cluster's queue: memory of the machine, and time.
+"""What a job will need, estimated before any message is read: of a cluster's queue, and in all.
 
 Rough on purpose: from the model's shape and what the row trains, the largest terms alone. Nothing
 else depends on these numbers, and a job that needs more is given more when it is tried again.
+Memory and a queue's minutes are more than what was seen; seconds are what two CPU cores took
+(docs/performance.md), of which a GPU's were not measured.
 """
 
+import math
 from dataclasses import dataclass
+from typing import Any
 
-from ablations.model.cut import TrunkSettings, first_trained
+from ablations.model.cut import TrunkSettings, first_trained, trunk_settings
+from ablations.study.config import Study
+from ablations.study.dataset import Generated
 from ablations.study.dimensions import Dimensions
 from ablations.study.settings import Input, Settings
 
-# What the queue cannot know before the messages are there: those of the SMS Spam Collection.
+# What cannot be known before the messages are there: those of the SMS Spam Collection, in GPT-2's
+# tokens. Where messages are not padded, the longest decide memory, and the average one time.
 MESSAGES = 1494
+TRAINING_SHARE = 0.7
 LONGEST_TRAINING_EXAMPLE = 120
+AVERAGE_MESSAGE = 31
 
+TOGETHER = 8  # loop.TOGETHER, without torch, which planning does not need
 FLOAT = 4  # bytes
-# Python and PyTorch, with CUDA's libraries and context; Snakemake, three processes in each job.
+# Python and PyTorch; and with CUDA's libraries and context, and Snakemake's three processes.
+PROGRAM_MB = 500
 FIXED_MB = 4000
-# Of a weight that is only read: itself, and the checkpoint's file mapped into memory.
-FLOATS_PER_WEIGHT = 2
-# Of a trained weight: besides those, its gradient and AdamW's two moments. (With a GPU these are
-# there, and here when the state is saved.)
-FLOATS_PER_TRAINED_WEIGHT = FLOATS_PER_WEIGHT + 3
+# Of a trained weight: itself, its gradient and AdamW's two moments. (With a GPU these are there,
+# and here when the state is saved.) The checkpoint's file is mapped into memory besides.
+FLOATS_PER_TRAINED_WEIGHT = 4
 # What the backward pass of a block needs per token, in units of the width: two norms, query, key,
 # value, the attention's output and its projection, the two times four of the MLP, and its output.
 WIDTHS_PER_TOKEN = 16
 
-# Start, and reading a checkpoint from a slow network disk.
+# Two cores of an AMD EPYC, measured: operations of a trunk and of training all layers; a step of
+# the last block at one position, which moves each of its weights ten times; a job's start.
+OPERATIONS_PER_SECOND = 150e9
+SECONDS_PER_WEIGHT = 2.6e-9
+JOB_SECONDS = 3.1
+
+# For a queue: start, and reading a checkpoint from a slow network disk; then twice what a device
+# takes that does seven times as much as those cores. A GPU does as much again, or more.
 FIXED_MINUTES = 15
-# A GPU does ten times as much or more, two CPU cores a tenth.
-FLOATING_POINT_OPERATIONS_PER_MINUTE = 60e12
-# Forward and twice that backward, and as much again as one forward pass for evaluations.
-PASSES_PER_EPOCH = 4
+SECONDS_PER_MINUTE_OF_QUEUE = 60 * 7 / 2
 
 
 @dataclass(frozen=True)
 class Needs:
-    """What to ask of a cluster."""
+    """What to ask of a cluster, and the seconds that two CPU cores compute."""
 
     memory_mb: int
-    minutes: int
-    operations: float = 0.0  # of which the minutes are made, beside the start
+    resident_mb: int  # of which so much was seen on a CPU: no mapped files, no CUDA, no Snakemake
+    seconds: float
+
+    @property
+    def minutes(self) -> int:
+        """For a queue."""
+        return FIXED_MINUTES + round(self.seconds / SECONDS_PER_MINUTE_OF_QUEUE)
 
 
-def of_run(row: Settings) -> Needs:
+@dataclass(frozen=True)
+class StudyNeeds:
+    """What all runs of a study need: two CPU cores' seconds, and bytes."""
+
+    seconds: float
+    memory_mb: int  # of the largest run
+    largest: str  # whose row this is
+    hidden_states_bytes: int
+    download_bytes: int  # of checkpoints
+
+
+def of_run(row: Settings, messages: int = MESSAGES) -> Needs:
     """A training run's. With its trunk's work, since the cache may have lost it."""
-    trained = first_trained(row.trainable_layers, row.dimensions.n_layer)
-    return _needs(
-        row.dimensions,
-        trained,
-        _tokens(row.input),
-        row.training.batch_size,
-        row.training.epochs,
-    )
+    shape, training = row.dimensions, row.training
+    trained = first_trained(row.trainable_layers, shape.n_layer)
+    blocks = max(0, shape.n_layer + 1 - max(trained, 1))
+    lora, mean = row.trainable_layers == "lora", row.average_embeddings
+    weights = 0 if lora else blocks * _block(shape) + (_embeddings(shape) if trained == 0 else 0)
+
+    # of a block at one position, each step costs its weights; of others, what they compute
+    at_once = max(1, min(training.accumulation_steps, TOGETHER // training.batch_size))
+    steps = training.epochs * max(1, int(TRAINING_SHARE * messages) // training.batch_size)
+    passes = math.ceil(steps / at_once)
+    one_position = _block(shape) if blocks and not mean else 0
+    everywhere = blocks if mean else max(0, blocks - 1)
+    evaluations = math.ceil(steps / training.eval_every) + training.epochs
+    read = steps * training.batch_size * (2 if lora else 3)  # forward, and backward twice that
+    read += evaluations * 2 * training.eval_batches * training.batch_size + messages
+    tail = everywhere * read * _operations(row.input, shape)
+    others = passes * SECONDS_PER_WEIGHT * max(0, weights - one_position)
+    seconds = passes * SECONDS_PER_WEIGHT * one_position
+    seconds += max(tail / OPERATIONS_PER_SECOND, others)
+    if trunk := trunk_settings(row, seed=0):
+        seconds += _trunk_seconds(trunk, messages)
+
+    together = training.micro_batch or training.batch_size * at_once
+    activations = WIDTHS_PER_TOKEN * blocks * together * _longest(row.input) * shape.n_embd
+    hidden_states = messages * _average(row.input) * shape.n_embd if trunk else 0
+    return _needs(shape, weights, activations, hidden_states, seconds)
 
 
-def of_trunk(settings: TrunkSettings) -> Needs:
+def of_trunk(settings: TrunkSettings, messages: int = MESSAGES) -> Needs:
     """A trunk's."""
-    nothing = first_trained("last_layer", settings.dimensions.n_layer)
-    return _needs(settings.dimensions, nothing, _tokens(settings.input), batch=0, epochs=0)
+    hidden_states = messages * _average(settings.input) * settings.dimensions.n_embd
+    seconds = _trunk_seconds(settings, messages)
+    return _needs(settings.dimensions, 0, 0, hidden_states, seconds)
 
 
 def of_pretraining(dimensions: Dimensions, batch: int, steps: int) -> Needs:
     """A stand-in's that the workflow pretrains."""
-    return _needs(dimensions, 0, dimensions.n_positions, batch, steps * batch / MESSAGES)
+    tokens, layers = dimensions.n_positions, dimensions.n_layer
+    activations = WIDTHS_PER_TOKEN * layers * batch * tokens * dimensions.n_embd
+    operations = 3 * steps * batch * layers * tokens * _per_token(dimensions, tokens)
+    seconds = operations / OPERATIONS_PER_SECOND
+    return _needs(dimensions, _all_weights(dimensions), activations, 0, seconds)
 
 
-def _needs(
-    dimensions: Dimensions,
-    first_trained: int,
-    tokens: int,
-    batch: int,
-    epochs: float,
-) -> Needs:
-    """For a model whose layers from `first_trained` on are trained, as cut.py counts them."""
-    width = dimensions.n_embd
-    embeddings = (dimensions.vocab_size + dimensions.n_positions) * width
-    block = 12 * width**2
-    trained_blocks = max(0, dimensions.n_layer + 1 - max(first_trained, 1))
-    frozen_blocks = dimensions.n_layer - trained_blocks
-    trained_weights = trained_blocks * block + (embeddings if first_trained == 0 else 0)
-
-    weights = embeddings + dimensions.n_layer * block
-    floats = FLOATS_PER_WEIGHT * (weights - trained_weights)
-    floats += FLOATS_PER_TRAINED_WEIGHT * trained_weights
-    floats += WIDTHS_PER_TOKEN * trained_blocks * batch * tokens * width
-    if first_trained > 0:  # the hidden states, so that the system need not read them twice
-        floats += MESSAGES * tokens * width
-
-    passes = frozen_blocks + PASSES_PER_EPOCH * epochs * trained_blocks
-    operations = passes * MESSAGES * tokens * 2 * block
-    return Needs(
-        memory_mb=FIXED_MB + round(floats * FLOAT / 1e6),
-        minutes=FIXED_MINUTES + round(operations / FLOATING_POINT_OPERATIONS_PER_MINUTE),
-        operations=operations,
+def of_study(study: Study) -> StudyNeeds:
+    """All of a study, from nothing: hidden states once for all rows that share them."""
+    messages = (
+        study.dataset.generated.messages if isinstance(study.dataset, Generated) else MESSAGES
+    )
+    needs = {row.id: of_run(row.settings, messages) for row in study.rows}
+    memory_mb, largest = max((each.resident_mb, row) for row, each in needs.items())
+    used = {row.model.name: row.model for row in study.rows if row.settings.weights == "pretrained"}
+    found = [trunk_settings(row.settings, seed) for row in study.rows for seed in study.seeds]
+    trunks = {_hidden_states(trunk): trunk for trunk in found if trunk}
+    computed = [_trunk_seconds(trunk, messages) for trunk in trunks.values()]
+    again = sum(_trunk_seconds(trunk, messages) for trunk in found if trunk)
+    pretrained = [
+        of_pretraining(model.dimensions, recipe.pretrain.batch_size, recipe.pretrain.steps)
+        for model in used.values()
+        if (recipe := model.pretrain)
+    ]
+    jobs = len(needs) * len(study.seeds) + len(set(filter(None, found))) + len(pretrained)
+    seconds = (
+        sum(each.seconds for each in needs.values()) * len(study.seeds) - again + sum(computed)
+    )
+    seconds += sum(each.seconds for each in pretrained) + jobs * JOB_SECONDS
+    return StudyNeeds(
+        seconds=seconds,
+        memory_mb=memory_mb,
+        largest=largest,
+        hidden_states_bytes=sum(
+            FLOAT * messages * _average(trunk.input) * trunk.dimensions.n_embd
+            for trunk in trunks.values()
+        ),
+        download_bytes=sum(_file_bytes(each.dimensions) for each in used.values() if each.hub),
     )
 
 
-def _tokens(read: Input) -> int:
+def _hidden_states(trunk: TrunkSettings) -> tuple[Any, ...]:
+    """What trunks have in common that share hidden states; see hidden_states.Frozen."""
+    read = trunk.input
+    tokens = (_longest(read), _average(read), read.causal_mask)
+    return trunk.model, trunk.weights, trunk.seed, trunk.depth, trunk.precision, *tokens
+
+
+def _trunk_seconds(trunk: TrunkSettings, messages: int) -> float:
+    """Every message through its blocks."""
+    operations = trunk.depth * messages * _operations(trunk.input, trunk.dimensions)
+    return operations / OPERATIONS_PER_SECOND
+
+
+def _operations(read: Input, shape: Dimensions) -> float:
+    """Floating-point operations of a block's forward pass over an average message."""
+    tokens = _average(read)
+    return tokens * _per_token(shape, tokens)
+
+
+def _per_token(shape: Dimensions, tokens: int) -> float:
+    """Of its matrices, and of attention to the half of the tokens that come before."""
+    return 2 * _block(shape) + 2 * tokens * shape.n_embd
+
+
+def _block(shape: Dimensions) -> int:
+    return 12 * shape.n_embd**2
+
+
+def _embeddings(shape: Dimensions) -> int:
+    return (shape.vocab_size + shape.n_positions) * shape.n_embd
+
+
+def _all_weights(shape: Dimensions) -> int:
+    return _embeddings(shape) + shape.n_layer * _block(shape)
+
+
+def _file_bytes(shape: Dimensions) -> int:
+    """Of a checkpoint, with the masks that GPT-2's hold for every block."""
+    return FLOAT * (_all_weights(shape) + shape.n_layer * shape.n_positions**2)
+
+
+def _needs(
+    shape: Dimensions, trained: int, activations: int, hidden_states: int, seconds: float
+) -> Needs:
+    """Of a model with so many trained weights; floats that the backward pass needs, and mapped."""
+    frozen = _all_weights(shape) - trained
+    mapped = _all_weights(shape) + hidden_states  # so that the system need not read them twice
+    resident = frozen + FLOATS_PER_TRAINED_WEIGHT * trained + activations
+    return Needs(
+        memory_mb=FIXED_MB + round((resident + mapped) * FLOAT / 1e6),
+        resident_mb=PROGRAM_MB + round(resident * FLOAT / 1e6),
+        seconds=seconds,
+    )
+
+
+def _longest(read: Input) -> int:
     """How many tokens of a message the model reads, at most."""
     if read.trainable_token == "first" and read.causal_mask and not read.average_embeddings:
         return 1
@@ -108,3 +218,11 @@ def _tokens(read: Input) -> int:
             return length
         case _:
             return read.n_positions
+
+
+def _average(read: Input) -> int:
+    """How many on average: all of them, unless no padding is read."""
+    flexible = read.trainable_token == "flexible" and read.causal_mask
+    if flexible or read.context_length == "variable":
+        return min(AVERAGE_MESSAGE, _longest(read))
+    return _longest(read)

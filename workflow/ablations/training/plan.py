@@ -9,6 +9,12 @@ from ablations import cli
 from ablations.errors import UserError
 from ablations.study import config, reading
 from ablations.study.config import Study
+from ablations.study.dataset import PUBLISHED_SHA256, Texts
+from ablations.study.grid import ask
+from ablations.training import needs
+from ablations.training.needs import StudyNeeds
+
+GIGABYTE = 10**9
 
 
 def read_study(file: Path, base: Path, directory: Path) -> Study:
@@ -32,11 +38,15 @@ def read_study(file: Path, base: Path, directory: Path) -> Study:
 def outlined(study: Study, directory: Path) -> Iterator[str]:
     """Lines that say what a run will do."""
     rows, seeds = len(study.rows), len(study.seeds)
+    questions = sum(1 for _ in ask(study.questions, study.grids, {}))
     yield study.title.strip()
     yield (
         f"  to train: {_count(rows, 'row')} × {_count(seeds, 'seed')}"
-        f" = {_count(rows * seeds, 'run')}; to answer: {_count(len(study.questions), 'question')}"
+        f" = {_count(rows * seeds, 'run')}; to answer: {_count(questions, 'question')}"
     )
+    for grid in study.grids:
+        varying = ", ".join(f"{len(values)} of {key}" for key, values in grid.values.items())
+        yield f"  the grid {grid.id}: {_count(len(grid), 'row')} ({varying})"
     models = {
         row.model.name: row.model for row in study.rows if row.settings.weights == "pretrained"
     }
@@ -49,7 +59,34 @@ def outlined(study: Study, directory: Path) -> Iterator[str]:
         if names:
             yield f"  models {what}: {', '.join(names)}"
     yield f"  texts: {study.dataset.description}"
+    yield from _estimated(needs.of_study(study), study)
     yield f"  results go to {directory / 'results'}/"
+
+
+def _estimated(found: StudyNeeds, study: Study) -> Iterator[str]:
+    """What it takes where nothing is there yet."""
+    minutes = found.seconds / 60
+    time = f"about {minutes / 60:.0f} h" if minutes > 90 else f"about {minutes:.0f} minutes"
+    parts = [
+        f"{'a few minutes' if minutes < 10 else time} on two CPU cores (a GPU was not measured)",
+        f"{found.memory_mb / 1000:.0f} GB of memory at most ({found.largest})",
+        f"{_gigabytes(found.hidden_states_bytes)} of hidden states in {study.cache_dir}/",
+    ]
+    if found.download_bytes:
+        parts.append(f"{_gigabytes(found.download_bytes)} of checkpoints to download")
+    dataset, of_texts = study.dataset, ""
+    if isinstance(dataset, Texts) and dataset.sha256 != PUBLISHED_SHA256:
+        of_texts = ", for texts as many and as long as the SMS Spam Collection's"
+    yield f"  estimated, from nothing{of_texts}: {'; '.join(parts)}"
+    if 0 < study.cache_gb < found.hidden_states_bytes / GIGABYTE:
+        yield (
+            f"  cache_gb: {study.cache_gb:g} does not hold all hidden states: some are deleted"
+            " for others, and computed again for a row that changes"
+        )
+
+
+def _gigabytes(size: int) -> str:
+    return f"{size / GIGABYTE:.1f} GB"
 
 
 def _count(number: int, noun: str) -> str:
