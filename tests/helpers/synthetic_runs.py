@@ -12,7 +12,7 @@ import programs
 import runs
 from ablations import files
 from ablations.answers import results
-from ablations.data.split import write_split
+from ablations.data.split import SPLITS, read_split, write_split
 from ablations.study import config
 from ablations.study.settings import Settings, names
 from ablations.training.metrics import Accuracy, EpochAccuracy, Evaluation, Metrics
@@ -88,7 +88,7 @@ def write(folder, study, right, seen=(), per_row=None, notes=(), classes=CLASSES
         files.write_json(folder / f"rows/{row.id}.json", row.settings)
         own = metrics | (per_row or {}).get(row.id, {})
         for seed, answers in zip(study.seeds, right[row.id], strict=True):
-            write_run(folder, row.settings, seed, labels["test"], answers, classes, **own)
+            write_run(folder, row.settings, seed, answers, classes, **own)
 
 
 def text(index):
@@ -97,8 +97,10 @@ def text(index):
     return f"message {index}, with a comma {word}{word}"
 
 
-def write_run(folder, row, seed, labels, answers, classes=CLASSES, **metrics):
-    """Writes a run; where `answers` are wrong, it predicted the class after the label's."""
+def write_run(folder, row, seed, answers, classes=CLASSES, **metrics):
+    """Writes a run on the texts in data/; where `answers` to the test messages are wrong, it
+    predicted the class after the label's. Of the other splits the first messages are right.
+    """
     run = folder / "runs" / row.row / f"seed-{seed}"
     test = float(np.mean(answers))
     tokens = {"longest_training_example": 120, "model_context_length": 1024}
@@ -128,17 +130,23 @@ def write_run(folder, row, seed, labels, answers, classes=CLASSES, **metrics):
     } | metrics
     own = {name: getattr(row, name) for name in names(Settings)}
     files.write_json(run / "metrics.json", Metrics(**own, **made))
-    predicted = np.where(answers, labels, (labels + 1) % len(classes))
     logits = [f"logit_{label}" for label in range(len(classes))]
-    values = ",".join("0.1" for _ in classes)
-    lines = [f"test,{i},{labels[i]},{predicted[i]},{values}" for i in range(len(labels))]
-    lines = [",".join(["split,index,label,predicted", *logits]), f"train,0,0,0,{values}", *lines]
+    lines = [",".join(["split,index,label,predicted", *logits])]
+    for split in SPLITS:
+        labels = np.array(read_split(folder / f"data/{split}.csv")[0])
+        right = np.arange(len(labels)) < round(getattr(made["accuracy"], split) * len(labels))
+        predicted = np.where(
+            answers if split == "test" else right, labels, (labels + 1) % len(classes)
+        )
+        for index, (label, found) in enumerate(zip(labels, predicted, strict=True)):
+            values = ",".join("2.0" if found == name else "0.0" for name in range(len(classes)))
+            lines.append(f"{split},{index},{label},{found},{values}")
     files.write_text(run / "predictions.csv", "\n".join(lines) + "\n")
 
 
-def load(folder):
+def load(folder, so_far=False):
     """The study, as every program reads it."""
-    return results.load(folder)
+    return results.load(folder, so_far)
 
 
 def program(folder, module, *outputs):

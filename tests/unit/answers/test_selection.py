@@ -1,5 +1,6 @@
 """Of a grid with choose: validation one row is in the table, and no test accuracy chooses it."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +40,10 @@ def study(
 
 
 def validation_logits(folder: Path, id: str, seed: int, confidence: float) -> None:
-    """Appends two validation messages, both right, with so much between their logits."""
-    with (folder / f"runs/{id}/seed-{seed}/predictions.csv").open("a") as file:
-        file.write(f"validation,0,0,0,{confidence},0.0\nvalidation,1,1,1,0.0,{confidence}\n")
+    """So much between the logits of the validation messages that are right."""
+    path = folder / f"runs/{id}/seed-{seed}/predictions.csv"
+    right = re.compile(r"^(validation,\d+,(\d),\2,.*)2\.0", re.MULTILINE)
+    path.write_text(right.sub(rf"\g<1>{confidence}", path.read_text()))
 
 
 def rows(results: Results) -> list[str]:
@@ -99,3 +101,19 @@ def test_every_program_takes_a_grid(tmp_path: Path, choose: dict[str, str]) -> N
             assert IDS[1] in file.read_text() and lost not in file.read_text()
     assert program(tmp_path, "misclassified", "--output", csv).returncode == 0
     assert program(tmp_path, "figures", "--output", tmp_path / "figures").returncode == 0
+
+
+def test_so_far_nothing_is_chosen_of_a_grid_that_is_not_finished(tmp_path: Path) -> None:
+    study(tmp_path, [[0.9], [0.95], [0.8]], (0.99, 0.9, 0.97), choose="validation")
+    (tmp_path / f"runs/{IDS[2]}/seed-0/metrics.json").unlink()
+    results = load(tmp_path, so_far=True)
+    assert rows(results) == ["baseline"] and results.questions == ()
+    assert [(run.number, run.row) for run in results.unfinished] == [(2, IDS[2])]
+
+
+@pytest.mark.parametrize(("choose", "numbers"), [("validation", [1, 2]), (None, [1, 2, 3, 4])])
+def test_a_grid_of_which_one_is_chosen_is_one_line(
+    tmp_path: Path, choose: str | None, numbers: list[int]
+) -> None:
+    study(tmp_path, [[0.9], [0.95], [0.8]], (0.99,) * 3, **({"choose": choose} if choose else {}))
+    assert [row.number for row in load(tmp_path).rows] == numbers

@@ -38,6 +38,12 @@ def written_rows(folder):
     return [settings.read(path) for path in sorted(folder.glob("rows/*.json"))]
 
 
+def write_runs(folder, answers):
+    """Writes the runs of two_rows again, after a change of the texts."""
+    for row in written_rows(folder):
+        synthetic_runs.write_run(folder, row, 100, answers)
+
+
 # --- the published columns and format
 
 
@@ -139,9 +145,7 @@ def test_leakage_in_the_real_collection(tmp_path, shared):
     splits = {"train": frame[:1045], "validation": frame[1045:1194], "test": frame[1194:]}
     for split, part in splits.items():
         write_split(tmp_path / f"data/{split}.csv", part["Label"].tolist(), part["Text"].tolist())
-    labels = splits["test"]["Label"].to_numpy()
-    for row in written_rows(tmp_path):
-        synthetic_runs.write_run(tmp_path, row, 100, labels, np.ones(300, bool))
+    write_runs(tmp_path, np.ones(300, bool))
     assert "36 of the 300 test messages (29 of them spam) stand verbatim" in written(tmp_path)
     assert "3 more stand in the validation set." in written(tmp_path)
     assert "always answering spam would be right on 53" in written(tmp_path)
@@ -163,6 +167,7 @@ def test_messages_that_stand_in_the_validation_set_are_counted_apart(tmp_path):
     two_rows(tmp_path, *disagreeing(100, 10, 0), seen=[1])
     texts = [synthetic_runs.text(1), synthetic_runs.text(2), synthetic_runs.text(4)]
     write_split(tmp_path / "data/validation.csv", [0, 1, 0], texts)
+    write_runs(tmp_path, np.ones(100, bool))
     assert "\n- 2 more stand in the validation set." in written(tmp_path)
 
 
@@ -177,8 +182,7 @@ def test_the_majority_class(tmp_path):
     assert "always answering spam would be right on 50.00%" in written(tmp_path)
     labels = 1 * (np.arange(100) % 4 == 0)
     write_split(tmp_path / "data/test.csv", labels.tolist(), list(map(str, range(100))))
-    for row in written_rows(tmp_path):
-        synthetic_runs.write_run(tmp_path, row, 100, labels, np.ones(100, bool))
+    write_runs(tmp_path, np.ones(100, bool))
     assert "always answering ham would be right on 75.00%" in written(tmp_path)
 
 
@@ -369,12 +373,24 @@ def edit_predictions(folder, old, new):
             lambda f: edit_metrics(f, accuracy={"train": 1, "validation": 1, "test": 0.5}),
             "accuracy: test is 0.5, but predictions.csv beside it gives 0.900000",
         ),
-        (lambda f: edit_predictions(f, "test,3,", "train,3,"), "has 9 test messages; expected"),
+        (lambda f: edit_predictions(f, "test,3,", "others,3,"), "has 9 test messages; expected"),
         (lambda f: edit_predictions(f, "test,3,", "test,4,"), "each index from 0 to 9"),
         (lambda f: edit_predictions(f, "test,3,1", "test,3,0"), "labels of the test messages"),
         (lambda f: edit_predictions(f, "predicted", "guess"), "predictions.csv is not what"),
         (lambda f: edit_predictions(f, "test,3,1,1", "test,3,1,2"), "allowed: 0 to 1"),
         (lambda f: edit_predictions(f, "test,3,1,1", "test,3,1,-1"), "allowed: 0 to 1"),
+        (lambda f: edit_predictions(f, "test,3,1,1,0.0", "test,3,1,1,inf"), "is no finite number"),
+        (lambda f: edit_predictions(f, "\ntrain,7,", "\ntrain,8,"), "has 1045 train messages"),
+        (lambda f: edit_metrics(f, classes=["ham", "eggs"]), r"another dataset \(classes ham, "),
+        (lambda f: edit_metrics(f, dataset_sha256="1" * 64), "another dataset .*; sha256 111111"),
+        (
+            lambda f: write_split(f / "data/validation.csv", [0, 2], ["a", "b"]),
+            "validation.csv: a label is no class of tokens.safetensors; allowed: 0 to 1",
+        ),
+        (
+            lambda f: (f / "runs/variant/seed-100/metrics.json").unlink(),
+            "seed-100/metrics.json does not exist; run the workflow",
+        ),
         (lambda f: (f / "rows/variant.json").unlink(), "rows/variant.json cannot be read"),
         (lambda f: (f / "data/tokens.safetensors").unlink(), "tokens.safetensors is no file of"),
     ],

@@ -297,7 +297,7 @@ def _figure(results: Results, width: float, height: float, title: str) -> Figure
 
 
 def _numbered(results: Results, row: TrainedRow) -> str:
-    return f"{results.rows.index(row) + 1}  {row.id}"
+    return f"{row.number}  {row.id}"
 
 
 def _wrapped(label: str) -> str:
@@ -348,7 +348,7 @@ def save(figure: Figure, path: Path) -> None:
 
 def main(arguments: argparse.Namespace) -> None:
     """Writes every figure into the folder."""
-    results = load(arguments.results)
+    results = load(arguments.results, arguments.so_far)
     with matplotlib.rc_context(STYLE):
         for name, figure in draw(results):
             save(figure, arguments.output / f"{name}.{arguments.format}")

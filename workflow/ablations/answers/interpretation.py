@@ -386,8 +386,8 @@ def _measured_beside_published(results: Results) -> Iterator[str]:
     headings += [f"{what[split]} acc, published (difference)" for split in SPLITS]
     headings += ["Training time, published"]
     lines = [
-        [str(number), row.id, *(_beside(row, split) for split in SPLITS), _times_beside(row)]
-        for number, row in enumerate(results.rows, start=1)
+        [str(row.number), row.id, *(_beside(row, split) for split in SPLITS), _times_beside(row)]
+        for row in results.rows
     ]
     yield tabulate(lines, headings, tablefmt="github", disable_numparse=True)
 
@@ -473,7 +473,7 @@ def _changed(setting: Setting) -> str:
 
 def main(arguments: argparse.Namespace) -> None:
     """Writes both files."""
-    results = load(arguments.results)
+    results = load(arguments.results, arguments.so_far)
     comparisons = compare_all(results)
     write_text(arguments.csv, comma_separated(comparisons))
     write_text(arguments.markdown, markdown(results, comparisons))

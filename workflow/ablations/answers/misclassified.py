@@ -46,7 +46,7 @@ def _prediction(name: str, share: float) -> str:
 
 def main(arguments: argparse.Namespace) -> None:
     """Writes errors.csv."""
-    results = load(arguments.results)
+    results = load(arguments.results, arguments.so_far)
     write_text(arguments.output, comma_separated(results))
 
 

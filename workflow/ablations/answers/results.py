@@ -4,7 +4,6 @@ Table, interpretation, figures and the list of errors all start from here. Knows
 """
 
 import argparse
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,12 +11,12 @@ import numpy as np
 import pandas as pd
 from msgspec import structs
 from numpy.typing import NDArray
-from scipy.special import logsumexp
+from scipy.special import log_softmax
 
 from ablations.answers import selection
 from ablations.answers.near_duplicates import near_duplicates
 from ablations.data.split import SPLITS, read_split
-from ablations.data.tokens import read_about
+from ablations.data.tokens import About, read_about
 from ablations.errors import UserError
 from ablations.files import read_json
 from ablations.study import settings
@@ -27,19 +26,24 @@ from ablations.study.schema import Published, Question
 from ablations.study.settings import Settings
 from ablations.training.metrics import Metrics
 
+Labels = NDArray[np.int_]
+
 
 @dataclass(frozen=True)
 class Run:
     """One row trained with one seed."""
 
     metrics: Metrics
-    predicted: NDArray[np.int_]  # label of each test message, [messages]
+    predicted: Labels  # of each test message, [messages]
+    # Mean cross-entropy (nats) of each split over all its messages, after the last step.
+    log_loss: dict[str, float]
 
 
 @dataclass(frozen=True)
 class TrainedRow:
     """One line of the table with its runs, one for each seed."""
 
+    number: int  # its line in the table of the whole study, from 1
     id: str
     settings: Settings
     published: Published | None
@@ -48,16 +52,26 @@ class TrainedRow:
 
 
 @dataclass(frozen=True)
+class Unfinished:
+    """A run that a table of what is finished lacks."""
+
+    number: int  # its row's line in the table of the whole study, from 1
+    row: str
+    seed: int
+    reason: str  # "not finished", or whose its files are
+
+
+@dataclass(frozen=True)
 class TestMessages:
-    """The test set, and which of its texts stand verbatim in the other two."""
+    """The test set, and which of its texts are in the other two."""
 
     __test__ = False  # not a test, whatever pytest thinks of the name
 
     classes: tuple[str, ...]  # in the order of their labels
     texts: tuple[str, ...]
-    labels: NDArray[np.int_]  # [messages]
-    in_train: NDArray[np.bool_]  # [messages]
-    in_validation: NDArray[np.bool_]  # [messages]
+    labels: Labels  # [messages]
+    in_train: NDArray[np.bool_]  # verbatim, [messages]
+    in_validation: NDArray[np.bool_]  # verbatim, [messages]
     near_train: NDArray[np.bool_]  # verbatim or nearly so (see near_duplicates), [messages]
 
     def __len__(self) -> int:
@@ -72,19 +86,21 @@ class TestMessages:
 
 @dataclass(frozen=True)
 class Results:
-    """A finished study."""
+    """A finished study, or what is finished of it."""
 
     title: str
     notes: tuple[str, ...]
     data: str  # where the texts come from
     remarks: tuple[str, ...]  # what is to be known of the texts, such as a class that a split lacks
     seeds: tuple[int, ...]
-    rows: tuple[TrainedRow, ...]
+    rows: tuple[TrainedRow, ...]  # those whose runs are all finished
     grids: tuple[Grid, ...]
-    questions: tuple[Question, ...]
+    questions: tuple[Question, ...]  # those whose two rows are among them
     margin: float  # of equivalence, as a fraction
     test: TestMessages
     sizes: dict[str, int]  # messages in each split
+    baseline: Settings | None  # of the row `baseline`; None where nothing of it is there yet
+    unfinished: tuple[Unfinished, ...] = ()
 
     def row(self, id: str) -> TrainedRow:
         """The row with this id."""
@@ -101,8 +117,50 @@ class Results:
         """Which test messages each of a row's runs gets right, [seeds, messages]."""
         return np.stack([run.predicted == self.test.labels for run in row.runs])
 
+    def confusion(self, row: TrainedRow) -> Labels:
+        """How many test messages of a class each run takes for which, [seeds, class, predicted]."""
+        size = len(self.test.classes)
+        cells = [self.test.labels * size + run.predicted for run in row.runs]
+        counts = [np.bincount(cell, minlength=size * size) for cell in cells]
+        return np.stack(counts).reshape(len(cells), size, size)
 
-def most_frequent(labels: NDArray[np.int_], classes: tuple[str, ...]) -> tuple[str, float]:
+    def recall(self, row: TrainedRow) -> NDArray[np.float64]:
+        """Share of each class's test messages that a run finds, [seeds, classes].
+
+        NaN for a class that no test message has.
+        """
+        counts = self.confusion(row)
+        return _ratio(np.diagonal(counts, axis1=1, axis2=2), counts.sum(2))
+
+    def precision(self, row: TrainedRow) -> NDArray[np.float64]:
+        """Share of the test messages taken for a class that are of it, [seeds, classes].
+
+        NaN for a class that a run never predicts.
+        """
+        counts = self.confusion(row)
+        return _ratio(np.diagonal(counts, axis1=1, axis2=2), counts.sum(1))
+
+    def f1(self, row: TrainedRow) -> NDArray[np.float64]:
+        """The harmonic mean of precision and recall of each class, [seeds, classes].
+
+        0 for a class of which a run finds no message; NaN where the test set has none of it.
+        """
+        counts = self.confusion(row)
+        both = 2 * np.diagonal(counts, axis1=1, axis2=2)
+        f1 = _ratio(both, counts.sum(1) + counts.sum(2))
+        return np.where(counts.sum(2) > 0, f1, np.nan)
+
+    def macro_f1(self, row: TrainedRow) -> NDArray[np.float64]:
+        """The mean of F1 over the classes that the test set has, [seeds]."""
+        return np.asarray(np.nanmean(self.f1(row), axis=1))
+
+
+def _ratio(part: Labels, whole: Labels) -> NDArray[np.float64]:
+    nothing = np.full(whole.shape, np.nan)
+    return np.asarray(np.divide(part, whole, out=nothing, where=whole > 0))
+
+
+def most_frequent(labels: Labels, classes: tuple[str, ...]) -> tuple[str, float]:
     """The class that most of these labels name, the last of several, and its share."""
     counts = np.bincount(labels, minlength=len(classes))
     label = int(np.flatnonzero(counts == counts.max())[-1])
@@ -110,59 +168,93 @@ def most_frequent(labels: NDArray[np.int_], classes: tuple[str, ...]) -> tuple[s
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The option by which a program is told where a finished study lies; see `load`."""
+    """The options by which a program is told what to read; see `load`."""
     parser.add_argument("--results", type=Path, required=True, help="the study's results folder")
+    parser.add_argument(
+        "--so-far",
+        action="store_true",
+        help="read the rows that are finished, and say which are missing",
+    )
 
 
-def load(folder: Path) -> Results:
+class _Missing(UserError):
+    """A run that is not there, or is of what the study was before; `reason` says which."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+def load(folder: Path, so_far: bool = False) -> Results:
     """Reads study.json, rows/, runs/ and data/ of a results folder.
 
-    Raises UserError, naming the file, where one is missing, damaged or belongs to something else.
+    Of a grid with `choose` one row is in the table. With `so_far`, a row is left out where a run of
+    it has no metrics.json yet, or one of other settings or of another dataset than the study has
+    now, and a grid to choose from where any of its rows is; `Results.unfinished` names those runs.
+    Raises UserError, naming the file, where one is missing, damaged or belongs to something else,
+    and where no row is finished.
     """
     outline = read_json(folder / "study.json", Outline)
     if outline.notes:  # nothing published is shown beside stand-ins
         outline = _without_published(outline)
+    if so_far and not any(folder.glob("runs/*/*/metrics.json")):
+        raise _none_finished(folder)
     data = folder / "data"
+    about = read_about(data / "tokens.safetensors")
     labels, texts = {}, {}
     for split in SPLITS:
-        labels[split], texts[split] = read_split(data / f"{split}.csv")
-        if not texts[split]:
+        numbers, texts[split] = read_split(data / f"{split}.csv")
+        if not numbers:
             raise UserError(f"{data / split}.csv holds no messages; expected at least one")
-    test = TestMessages(
-        classes=read_about(data / "tokens.safetensors").classes,
-        texts=tuple(texts["test"]),
-        labels=np.array(labels["test"]),
-        in_train=np.isin(texts["test"], texts["train"]),
-        in_validation=np.isin(texts["test"], texts["validation"]),
-        near_train=near_duplicates(texts["test"], texts["train"]),
-    )
-    rows = []
+        labels[split] = np.array(numbers)
+        if not np.isin(labels[split], range(len(about.classes))).all():
+            raise UserError(
+                f"{data / split}.csv: a label is no class of tokens.safetensors; allowed: 0 to"
+                f" {len(about.classes) - 1}"
+            )
+    line_numbers = _line_numbers(outline)
+    found, unfinished = {}, []
     for line in outline.rows:
-        row = settings.read(folder / "rows" / f"{line.id}.json")
-        runs = folder / "runs" / line.id
-        found = tuple(_run(runs / f"seed-{seed}", row, seed, test) for seed in outline.seeds)
-        rows.append(TrainedRow(line.id, row, line.published, found))
-    chosen = selection.choose(
-        outline.grids,
-        {row.id: [run.metrics for run in row.runs] for row in rows},
-        lambda id: _validation_loss([folder / "runs" / id / f"seed-{s}" for s in outline.seeds]),
-    )
-    number = {chosen[grid.id]: len(grid) for grid in outline.grids if grid.choose}
-    beaten = {row for grid in outline.grids if grid.choose for row in grid.rows} - number.keys()
+        number, row = line_numbers[line.id], _settings(folder, line.id, so_far)
+        runs = []
+        for seed in outline.seeds:
+            try:
+                runs.append(_run(folder, line.id, row, seed, about, labels))
+            except _Missing as missing:
+                if not so_far:
+                    raise
+                unfinished.append(Unfinished(number, line.id, seed, missing.reason))
+        if row and len(runs) == len(outline.seeds):
+            found[line.id] = TrainedRow(number, line.id, row, line.published, tuple(runs))
+    rows, chosen = _choose(outline.grids, found)
+    if not rows:
+        raise _none_finished(folder)
+    finished = {row.id for row in rows}
     return Results(
         title=outline.title,
         notes=outline.notes,
         data=outline.data,
         remarks=read_json(data / "notes.json", tuple[str, ...]),
         seeds=outline.seeds,
-        rows=tuple(
-            replace(row, chosen_from=number.get(row.id)) for row in rows if row.id not in beaten
-        ),
+        rows=rows,
         grids=outline.grids,
-        questions=tuple(ask(outline.questions, outline.grids, chosen)),
+        questions=tuple(
+            question
+            for question in ask(outline.questions, outline.grids, chosen)
+            if {question.baseline, question.variant} <= finished
+        ),
         margin=outline.margin / 100,
-        test=test,
+        test=TestMessages(
+            classes=about.classes,
+            texts=tuple(texts["test"]),
+            labels=labels["test"],
+            in_train=np.isin(texts["test"], texts["train"]),
+            in_validation=np.isin(texts["test"], texts["validation"]),
+            near_train=near_duplicates(texts["test"], texts["train"]),
+        ),
         sizes={split: len(found) for split, found in texts.items()},
+        baseline=_settings(folder, "baseline", so_far),
+        unfinished=tuple(unfinished),
     )
 
 
@@ -172,59 +264,108 @@ def _without_published(outline: Outline) -> Outline:
     return structs.replace(outline, rows=tuple(rows), questions=tuple(questions))
 
 
-def _run(folder: Path, row: Settings, seed: int, test: TestMessages) -> Run:
-    path = folder / "metrics.json"
+def _line_numbers(outline: Outline) -> dict[str, int]:
+    """Each row's line in the table of the whole study; rows of which one is chosen share it."""
+    line_of = {row: grid.id for grid in outline.grids if grid.choose for row in grid.rows}
+    lines = list(dict.fromkeys(line_of.get(row.id, row.id) for row in outline.rows))
+    return {row.id: lines.index(line_of.get(row.id, row.id)) + 1 for row in outline.rows}
+
+
+def _choose(
+    grids: tuple[Grid, ...], found: dict[str, TrainedRow]
+) -> tuple[tuple[TrainedRow, ...], dict[str, str]]:
+    """The rows of the table, and which row was chosen of each grid with `choose`."""
+    choosing = [grid for grid in grids if grid.choose]
+    whole = [grid for grid in choosing if grid.rows.keys() <= found.keys()]
+    chosen = selection.choose(
+        whole,
+        {row.id: [run.metrics for run in row.runs] for row in found.values()},
+        lambda id: float(np.mean([run.log_loss["validation"] for run in found[id].runs])),
+    )
+    number = {chosen[grid.id]: len(grid) for grid in whole}
+    beaten = {row for grid in choosing for row in grid.rows} - number.keys()
+    rows = (replace(row, chosen_from=number.get(row.id)) for row in found.values())
+    return tuple(row for row in rows if row.id not in beaten), chosen
+
+
+def _none_finished(folder: Path) -> UserError:
+    return UserError(
+        f"{folder}: no row is finished yet; a table so far needs one row with all its seeds"
+    )
+
+
+def _settings(folder: Path, id: str, so_far: bool) -> Settings | None:
+    """A row's settings; None where its file is not there yet and need not be."""
+    path = folder / "rows" / f"{id}.json"
+    return None if so_far and not path.exists() else settings.read(path)
+
+
+def _run(
+    folder: Path, id: str, row: Settings | None, seed: int, about: About, labels: dict[str, Labels]
+) -> Run:
+    """A run's files; raises _Missing where they are not there, or not of this row as it is now."""
+    run = folder / "runs" / id / f"seed-{seed}"
+    path = run / "metrics.json"
+    if row is None or not path.exists():
+        raise _Missing("not finished", f"{path} does not exist; run the workflow to make it")
     metrics = read_json(path, Metrics)
-    if (metrics.row, metrics.seed) != (row.row, seed):
+    if (metrics.row, metrics.seed) != (id, seed):
         raise UserError(
-            f"{path} is of row {metrics.row}, seed {metrics.seed};"
-            f" expected row {row.row}, seed {seed}"
+            f"{path} is of row {metrics.row}, seed {metrics.seed}; expected row {id}, seed {seed}"
         )
     if metrics.settings != row:
-        raise UserError(
-            f"{path} is of other settings than rows/{row.row}.json; run the workflow again"
+        raise _Missing(
+            "of other settings",
+            f"{path} is of other settings than rows/{id}.json; run the workflow again",
         )
-    predicted = _predictions(folder / "predictions.csv", test)
-    measured = float((predicted == test.labels).mean())
+    if (metrics.dataset_sha256, metrics.classes) != (about.dataset_sha256, about.classes):
+        raise _Missing(
+            "of another dataset",
+            f"{path} is of another dataset (classes {', '.join(metrics.classes)}; sha256"
+            f" {metrics.dataset_sha256[:12]}…) than data/tokens.safetensors (classes"
+            f" {', '.join(about.classes)}; sha256 {about.dataset_sha256[:12]}…); run the workflow"
+            " again",
+        )
+    predicted, log_loss = _predictions(run / "predictions.csv", labels, len(about.classes))
+    measured = float((predicted == labels["test"]).mean())
     if abs(measured - metrics.accuracy.test) > 1e-4:
         raise UserError(
             f"{path}: accuracy: test is {metrics.accuracy.test}, but predictions.csv beside it"
             f" gives {measured:.6f}; both must come from the same run"
         )
-    return Run(metrics, predicted)
+    return Run(metrics, predicted, log_loss)
 
 
-def _validation_loss(runs: Iterable[Path]) -> float:
-    """The mean log-loss on the validation messages, over all of them and over the runs."""
-    losses = []
-    for run in runs:
-        frame = pd.read_csv(run / "predictions.csv")
-        frame = frame[frame["split"] == "validation"]
-        logits = frame.filter(regex=r"^logit_\d+$").to_numpy()
-        own = logits[np.arange(len(frame)), frame["label"]]
-        losses.append((logsumexp(logits, axis=1) - own).mean())
-    return float(np.mean(losses))
-
-
-def _predictions(path: Path, test: TestMessages) -> NDArray[np.int_]:
-    """The predicted label of each test message, in the order of test.csv."""
+def _predictions(
+    path: Path, labels: dict[str, Labels], classes: int
+) -> tuple[Labels, dict[str, float]]:
+    """The predicted label of each test message, in the order of test.csv; each split's log-loss."""
+    logits = [f"logit_{label}" for label in range(classes)]
+    columns = ["split", "index", "label", "predicted", *logits]
+    numbers = dict.fromkeys(columns[1:4], "int64") | dict.fromkeys(logits, "float64")
     try:
-        frame = pd.read_csv(path, usecols=["split", "index", "label", "predicted"])
-        frame = frame[frame["split"] == "test"].sort_values("index")
-        predicted = frame["predicted"].to_numpy(int)
+        frame = pd.read_csv(path, usecols=columns, dtype={"split": "str", **numbers})
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror or error}") from None
     except (ValueError, TypeError) as error:
         raise UserError(f"{path} is not what it should be: {error}") from None
-    if list(frame["index"]) != list(range(len(test))):
-        raise UserError(
-            f"{path} has {len(frame)} test messages; expected each index from 0 to"
-            f" {len(test) - 1} of test.csv once"
-        )
-    if not np.array_equal(frame["label"], test.labels):
-        raise UserError(f"{path}: the labels of the test messages are not those of test.csv")
-    if not np.isin(predicted, range(len(test.classes))).all():
-        raise UserError(
-            f"{path}: a predicted label is no class; allowed: 0 to {len(test.classes) - 1}"
-        )
-    return predicted
+    log_loss = {}
+    for split, expected in labels.items():
+        part = frame[frame["split"] == split].sort_values("index")
+        if not np.array_equal(part["index"], np.arange(len(expected))):
+            raise UserError(
+                f"{path} has {len(part)} {split} messages; expected each index from 0 to"
+                f" {len(expected) - 1} of {split}.csv once"
+            )
+        if not np.array_equal(part["label"], expected):
+            raise UserError(
+                f"{path}: the labels of the {split} messages are not those of {split}.csv"
+            )
+        if not part["predicted"].between(0, classes - 1).all():
+            raise UserError(f"{path}: a predicted label is no class; allowed: 0 to {classes - 1}")
+        values = part[logits].to_numpy()
+        if not np.isfinite(values).all():
+            raise UserError(f"{path}: a logit of the {split} messages is no finite number")
+        correct = log_softmax(values, axis=1)[np.arange(len(expected)), expected]
+        log_loss[split] = float(-correct.mean())
+    return part["predicted"].to_numpy(), log_loss

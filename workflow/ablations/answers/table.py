@@ -31,10 +31,10 @@ def markdown(results: Results) -> str:
     if results.test.in_train.any() and unseen.any():
         headings.append(f"Test acc on the {unseen.sum()} unseen")
     lines = []
-    for number, row in enumerate(results.rows, start=1):
+    for row in results.rows:
         chosen = row.settings
         length = formats.context(chosen.context_length, row.runs[0].metrics.context_tokens)
-        line = [str(number), row.id, formats.text(chosen.model), chosen.weights]
+        line = [str(row.number), row.id, formats.text(chosen.model), chosen.weights]
         line += [chosen.trainable_token, chosen.trainable_layers, length]
         line += [_number(chosen.compared()[key]) for key in extra]
         line.append(formats.times([run.metrics.training_time_seconds for run in row.runs]))
@@ -174,9 +174,9 @@ def comma_separated(results: Results) -> str:
     """table.csv: one line per row; accuracies are fractions, missing values are empty."""
     unseen = ~results.test.in_train
     lines = []
-    for number, row in enumerate(results.rows, start=1):
+    for row in results.rows:
         right, runs = results.right(row), row.runs
-        line: dict[str, Any] = {"row": number, "id": row.id, **_stated(row, results.rows)}
+        line: dict[str, Any] = {"row": row.number, "id": row.id, **_stated(row, results.rows)}
         line |= {"context_tokens": runs[0].metrics.context_tokens, "seeds": len(runs)}
         for split in SPLITS:
             name = f"{split}_accuracy"
@@ -225,7 +225,7 @@ def _mean_and_sd(name: str, values: Sequence[float]) -> dict[str, float | None]:
 
 def main(arguments: argparse.Namespace) -> None:
     """Writes both files."""
-    results = load(arguments.results)
+    results = load(arguments.results, arguments.so_far)
     write_text(arguments.csv, comma_separated(results))
     write_text(arguments.markdown, markdown(results))
     cli.log.info("%s", formats.count(len(results.rows), "row"))

@@ -1,0 +1,129 @@
+"""Runs read back: losses, recall, and a study of which a part is finished."""
+
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from ablations.data.split import SPLITS
+from ablations.errors import UserError
+from ablations.study import config
+from synthetic_runs import configuration, disagreeing, eight_rows, load, program, two_rows, write
+
+# --- what the logits say
+
+
+def test_log_loss_is_the_cross_entropy_over_every_message_of_a_split(tmp_path):
+    two_rows(tmp_path, *disagreeing(20, 3, 0))
+    path = tmp_path / "runs/variant/seed-100/predictions.csv"
+    frame = pd.read_csv(path)
+    draw = np.random.default_rng(0)
+    frame[["logit_0", "logit_1"]] = draw.normal(0, 30, (len(frame), 2))  # exp() would overflow
+    frame.sample(frac=1, random_state=0).to_csv(path, index=False)
+    (run,) = load(tmp_path).row("variant").runs
+    for split in SPLITS:
+        part = frame[frame["split"] == split]
+        logits = torch.tensor(part[["logit_0", "logit_1"]].to_numpy())
+        labels = torch.tensor(part["label"].to_numpy())
+        expected = torch.nn.functional.cross_entropy(logits, labels).item()
+        assert run.log_loss[split] == pytest.approx(expected, rel=1e-9)
+
+
+def test_recall_precision_and_f1_of_each_class(tmp_path):
+    rows = [configuration()["rows"][0]]
+    made = configuration(seeds=[1, 2], rows=rows, comparisons=[])
+    right = np.ones((2, 9), bool)
+    right[0, [0, 3, 1]] = False  # two of the class 0 taken for 1, one of the class 1 for 2
+    write(tmp_path, config.parse(made), {"baseline": right}, classes=("a", "b", "c"))
+    read = load(tmp_path)
+    (row,) = read.rows
+    assert read.confusion(row)[0].tolist() == [[1, 2, 0], [0, 2, 1], [0, 0, 3]]
+    assert read.recall(row) == pytest.approx(np.array([[1 / 3, 2 / 3, 1], [1, 1, 1]]))
+    assert read.precision(row) == pytest.approx(np.array([[1, 2 / 4, 3 / 4], [1, 1, 1]]))
+    first = [2 / 4, 4 / 7, 6 / 7]
+    assert read.f1(row) == pytest.approx(np.array([first, [1, 1, 1]]))
+    assert read.macro_f1(row) == pytest.approx([np.mean(first), 1])
+
+
+def test_a_class_that_the_test_set_lacks_has_no_recall_and_does_not_count(tmp_path):
+    rows = [configuration()["rows"][0]]
+    made = config.parse(configuration(seeds=[1], rows=rows, comparisons=[]))
+    write(tmp_path, made, {"baseline": np.array([[True, False]])}, classes=("a", "b", "c"))
+    read = load(tmp_path)
+    (row,) = read.rows
+    assert read.recall(row)[0] == pytest.approx([1, 0, np.nan], nan_ok=True)
+    assert read.precision(row)[0] == pytest.approx([1, np.nan, 0], nan_ok=True)
+    assert read.f1(row)[0] == pytest.approx([1, 0, np.nan], nan_ok=True)
+    assert read.macro_f1(row) == pytest.approx([0.5])
+
+
+# --- what is finished so far
+
+
+@pytest.fixture
+def partly(tmp_path):
+    """Eight rows, two seeds; `first-token` lacks one run, `large` both and its row file."""
+    eight_rows(tmp_path, seeds=(1, 2), messages=20)
+    (tmp_path / "runs/first-token/seed-2/metrics.json").unlink()
+    shutil.rmtree(tmp_path / "runs/large")
+    (tmp_path / "rows/large.json").unlink()
+    return tmp_path
+
+
+def missing(results):
+    return [(run.number, run.row, run.seed, run.reason) for run in results.unfinished]
+
+
+def test_what_is_finished_so_far(partly):
+    with pytest.raises(UserError, match=r"first-token/seed-2/metrics\.json does not exist"):
+        load(partly)
+    read = load(partly, so_far=True)
+    assert [row.number for row in read.rows] == [1, 3, 4, 5, 7, 8]
+    assert missing(read) == [
+        (2, "first-token", 2, "not finished"),
+        (6, "large", 1, "not finished"),
+        (6, "large", 2, "not finished"),
+    ]
+    named = {row for question in read.questions for row in (question.baseline, question.variant)}
+    assert len(read.questions) == 6 and not named & {"first-token", "large"}
+    assert read.baseline == read.row("baseline").settings
+
+
+def test_a_finished_study_lacks_nothing_so_far(tmp_path):
+    two_rows(tmp_path, *disagreeing(20, 1, 0))
+    assert load(tmp_path, so_far=True).unfinished == ()
+
+
+def change(path, **changes):
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def test_runs_of_what_the_study_was_before_are_not_finished(partly):
+    change(partly / "runs/medium/seed-1/metrics.json", weights="random")
+    change(partly / "runs/last-layer/seed-2/metrics.json", dataset_sha256="1" * 64)
+    read = load(partly, so_far=True)
+    assert (5, "medium", 1, "of other settings") in missing(read)
+    assert (3, "last-layer", 2, "of another dataset") in missing(read)
+    assert [row.id for row in read.rows][1:3] == ["all-layers", "random-weights"]
+
+
+def test_a_damaged_file_is_an_error_also_so_far(partly):
+    (partly / "runs/medium/seed-1/metrics.json").write_text("{")
+    with pytest.raises(UserError, match=r"metrics\.json is not what it should be"):
+        load(partly, so_far=True)
+
+
+def test_without_a_finished_row_there_is_one_message(tmp_path):
+    two_rows(tmp_path, *disagreeing(20, 1, 0, seeds=2))
+    for row in ("baseline", "variant"):
+        (tmp_path / f"runs/{row}/seed-101/metrics.json").unlink()
+    with pytest.raises(UserError, match="no row is finished yet"):
+        load(tmp_path, so_far=True)
+    shutil.rmtree(tmp_path / "runs")
+    (tmp_path / "data/tokens.safetensors").unlink()
+    done = program(tmp_path, "misclassified", "--so-far", "--output", tmp_path / "errors.csv")
+    assert done.returncode == 1 and "no row is finished yet" in done.stderr
+    assert "Traceback" not in done.stderr and not (tmp_path / "errors.csv").exists()
