@@ -58,6 +58,7 @@ class HubServer:
         self.faults: list[Fault] = []
         self.requests: list[Request] = []
         self._repos: dict[str, dict[str, dict[str, bytes]]] = {}
+        self._branches: dict[tuple[str, str], str] = {}
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
@@ -73,6 +74,9 @@ class HubServer:
 
     def add_repo(self, repo: str, revision: str, files: dict[str, bytes]) -> None:
         self._repos.setdefault(repo, {})[revision] = files
+
+    def add_branch(self, repo: str, branch: str, revision: str) -> None:
+        self._branches[repo, branch] = revision
 
     def asked_for(self, file: str, method: str = "GET") -> list[Request]:
         """The requests so far for paths that end so."""
@@ -140,6 +144,7 @@ def _handler(server: HubServer) -> type[BaseHTTPRequestHandler]:
                 self._send(404, {}, b"")
 
         def _resolve(self, repo: str, revision: str, name: str) -> None:
+            revision = server._branches.get((repo, revision), revision)
             if repo not in server._repos:
                 self._send(404, {"X-Error-Code": "RepoNotFound"}, b"")
             elif revision not in server._repos[repo]:

@@ -54,6 +54,28 @@ def fetch(
     return download.first_good(f"{repo}/{name}", [*mirror, hub], sha256)
 
 
+def look_up(
+    repo: str, revision: str, name: str, why_missing: Callable[[], str] = str
+) -> tuple[str, str | None]:
+    """The commit that a model's revision is, and its checksum of a file: sha256 of a large one.
+
+    Asks the hub alone, and downloads nothing. Raises UserError as `fetch` does.
+    """
+    from huggingface_hub import errors, get_hf_file_metadata, hf_hub_url
+
+    try:
+        found = get_hf_file_metadata(hf_hub_url(repo, name, revision=revision))
+    except ValueError as error:
+        raise UserError(f"{repo!r} cannot be a repository of the hub: {error}") from None
+    except Exception as error:  # its own, its HTTP library's and the system's, by version
+        there = not isinstance(error, errors.EntryNotFoundError)
+        fault = UserError if there else download.NotThereError
+        raise fault(_reason(error, repo, revision, name, why_missing)) from None
+    if found.commit_hash is None:
+        raise UserError(f"the hub does not say which commit of {repo} {revision} is")
+    return found.commit_hash, found.etag
+
+
 def _from_hub(
     repo: str,
     revision: str,

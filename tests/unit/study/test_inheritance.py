@@ -53,3 +53,13 @@ def test_a_row_takes_lora_s_options_from_the_baseline_too() -> None:
     baseline = {"trainable_layers": "lora", "lora_rank": 3, "lora_alpha": 5}
     inherited = found({}, baseline, {})
     assert (inherited.lora_rank, inherited.lora_alpha) == (3, 5)
+
+
+def test_a_row_does_not_take_from_the_baseline_whether_its_model_is_kept() -> None:
+    """And whether it is decides nothing else."""
+    made = configuration(comparisons=[])
+    made["rows"] = [made["rows"][0] | {"save_model": True}, {"id": "other"}]
+    study = config.parse(made)
+    assert [row.save_model for row in study.rows] == [True, False]
+    del made["rows"][0]["save_model"]
+    assert config.parse(made).row("baseline").settings == study.row("baseline").settings

@@ -48,7 +48,7 @@ def fetch_from_hub(
         dimensions = from_config_json(config.path, f"{repo}/{CONFIG}", expected)
         index, bulk = None, []
         try:
-            pickle = partial(_pickle_hint, repo, revision)
+            pickle = partial(pickle_hint, repo, revision)
             bulk = [get(WEIGHTS, sha256, folder, why_missing=pickle)]
         except download.NotThereError:
             with suppress(download.NotThereError):
@@ -94,7 +94,8 @@ def path_sha256(folder: Path, cache: Path) -> str:
     return files.contents_sha256([folder / CONFIG, *weight_files(folder)], cache)
 
 
-def _pickle_hint(repo: str, revision: str) -> str:
+def pickle_hint(repo: str, revision: str) -> str:
+    """What to say of a repository without safetensors that has a pickle; nothing if it has none."""
     from huggingface_hub import file_exists
 
     with suppress(Exception):  # only a hint: the reason for asking stands without it

@@ -279,14 +279,16 @@ def _model(name: str, entry: Mapping[str, Any], config: Config) -> Model:
         source = msgspec.convert(entry, Pretrain)
     else:
         source = msgspec.convert(entry, Hub)
+    stated = source.vocab_size if isinstance(source, Hub) else None
     dimensions = Dimensions(
         n_layer=source.n_layer,
         n_head=source.n_head,
         n_embd=source.n_embd,
         n_positions=source.n_positions,
-        vocab_size=vocabulary,
+        vocab_size=stated or vocabulary,
     )
     _refuse(f"models: {name}: {error}" for error in width_errors(dimensions))
+    _refuse(_vocabulary_errors(f"models: {name}", dimensions, config.tokenizer))
     if isinstance(source, Pretrain):
         return Model(name, dimensions, pretrain=source)
     return Model(name, dimensions, hub=source)
@@ -301,12 +303,17 @@ def _folder_dimensions(name: str, folder: Folder, tokenizer: str) -> Dimensions:
         dimensions = from_config_json(Path(folder.path) / CONFIG, where)
     except UserError as error:
         raise ConfigError(str(error)) from None
+    _refuse(_vocabulary_errors(where, dimensions, tokenizer))
+    return dimensions
+
+
+def _vocabulary_errors(where: str, dimensions: Dimensions, tokenizer: str) -> Iterator[str]:
+    """A model may have more tokens than the tokenizer: words that were added, or padding."""
     if dimensions.vocab_size < VOCABULARY_SIZE[tokenizer]:
-        raise ConfigError(
+        yield (
             f"{where}: vocab_size: {dimensions.vocab_size} does not fit the tokenizer {tokenizer},"
             f" which has {VOCABULARY_SIZE[tokenizer]} tokens"
         )
-    return dimensions
 
 
 def _model_name_errors(models: Mapping[str, Model]) -> Iterable[str]:

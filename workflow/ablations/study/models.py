@@ -55,6 +55,7 @@ class Hub(Shape, frozen=True, kw_only=True):
     revision: Revision
     sha256: Sha256 | None = None
     n_positions: Positive = 1024
+    vocab_size: Positive | None = None  # None: the tokenizer's
 
 
 class Folder(Entry, frozen=True, kw_only=True):
