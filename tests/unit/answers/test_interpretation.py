@@ -252,6 +252,14 @@ def test_confounded_rows_name_the_rows_that_would_make_it_clean(tmp_path):
     assert verdict(tmp_path).endswith("The effects of the changed settings may cancel out.")
 
 
+def test_lora_s_own_options_are_no_further_difference_from_other_layers(tmp_path):
+    lora = {"trainable_layers": "lora", "lora_rank": 16, "lora_alpha": 16}
+    two_rows(tmp_path, *disagreeing(300, 9, 0), changed=lora)
+    (comparison,) = compare_all(load(tmp_path))
+    assert [setting.name for setting in comparison.settings] == ["trainable_layers"]
+    assert not comparison.confounded
+
+
 def test_the_published_random_weights_claim_is_confounded_and_has_a_clean_pair(tmp_path):
     eight_rows(tmp_path)
     assert (

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from ablations.answers import formats, statistics
 from ablations.answers.results import Results, TrainedRow
 from ablations.study.schema import Question
+from ablations.study.settings import deciding
 
 Outcome = Literal["confirmed", "contradicted", "not settled here"]
 
@@ -212,11 +213,11 @@ def _estimate(pair: statistics.Paired) -> Estimate:
 
 def differing(baseline: TrainedRow, variant: TrainedRow) -> tuple[Setting, ...]:
     """The settings in which two rows differ, in the table's order."""
-    other = variant.settings.compared()
+    one, other = (deciding(row.settings.compared()) for row in (baseline, variant))
     return tuple(
         Setting(name, value, other[name])
-        for name, value in baseline.settings.compared().items()
-        if value != other[name]
+        for name, value in one.items()
+        if name in other and value != other[name]
     )
 
 
@@ -236,7 +237,9 @@ def _clean_pairs(
 
 
 def _row_with(results: Results, settings: dict[str, Any]) -> str | None:
-    return next((row.id for row in results.rows if row.settings.compared() == settings), None)
+    wanted = deciding(settings)
+    found = (row.id for row in results.rows if deciding(row.settings.compared()) == wanted)
+    return next(found, None)
 
 
 def _times(baseline: TrainedRow, variant: TrainedRow) -> TimeRatio:

@@ -332,8 +332,8 @@ def _model_name_errors(models: Mapping[str, Model]) -> Iterable[str]:
 def _row(row: Mapping[str, Any], models: Mapping[str, Model]) -> Row:
     model = models[row["model"]]
     own = {key: row[key] for key in ROW_KEYS}
-    if row["trainable_layers"] != "lora":  # these decide nothing there
-        own |= {key: settings.defaults()[key] for key in ("lora_rank", "lora_alpha")}
+    # what decides nothing is as if it were left out
+    own |= {key: settings.defaults()[key] for key in own.keys() - settings.deciding(own).keys()}
     own |= {
         "row": row["id"],
         "dimensions": msgspec.to_builtins(model.dimensions),

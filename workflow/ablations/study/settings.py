@@ -6,6 +6,7 @@ seed. It is made at the door (config.py) and read by the jobs; the schema of con
 here. A default is left out of the files, so that a new option leaves old row files as they are.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -22,6 +23,9 @@ ContextLength = (
     | Annotated[int, Meta(ge=1)]
 )
 Precision = Literal["auto", "float32", "tf32", "bfloat16"]
+
+
+OF_LORA = ("lora_rank", "lora_alpha")
 
 
 def _says(description: str, allowed: str | None = None, **bounds: Any) -> Meta:
@@ -121,6 +125,12 @@ class Settings(Choices, frozen=True, kw_only=True, forbid_unknown_fields=True, o
 def names(of: type[Struct]) -> tuple[str, ...]:
     """The names of a declaration's options, in its order."""
     return tuple(field.name for field in structs.fields(of))
+
+
+def deciding(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of a row's settings that decide something: LoRA's do so with LoRA alone."""
+    lora = settings["trainable_layers"] == "lora"
+    return {name: settings[name] for name in settings if lora or name not in OF_LORA}
 
 
 def defaults() -> dict[str, Any]:
