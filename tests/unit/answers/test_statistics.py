@@ -299,6 +299,46 @@ def test_one_message_and_several_seeds():
         assert 0 <= low <= 2 / 3 <= high <= 1
 
 
+# --- the effect of a setting, averaged over pairs of rows
+
+
+@given(COUNTS, COUNTS)
+def test_the_effect_over_one_pair_is_bonett_and_prices(lost, gained):
+    baseline, variant = disagreeing(100, lost, gained)
+    found = statistics.average_effect(baseline[None], variant[None])
+    won, missed = (gained + 1) / 102, (lost + 1) / 102
+    half = 1.959964 * math.sqrt((won + missed - (won - missed) ** 2) / 102)
+    assert (float(found.low), float(found.high)) == pytest.approx(
+        (won - missed - half, won - missed + half), abs=1e-6
+    )
+    assert float(found.difference) == pytest.approx((gained - lost) / 100)
+    assert (float(found.p) < 0.05) == (found.low > 0 or found.high < 0)
+
+
+def test_more_pairs_tell_an_effect_more_exactly():
+    generator = np.random.default_rng(0)
+    for seeds in (1, 3):
+        right = generator.random((2, 6, seeds, 300)) < 0.9
+        widths = [
+            float(found.high - found.low)
+            for pairs in (1, 6)
+            for found in [statistics.average_effect(right[0, :pairs], right[1, :pairs])]
+        ]
+        assert widths[1] < 0.6 * widths[0]
+
+
+@pytest.mark.parametrize(
+    "cell",
+    [Cell(0.05, 0.0), Cell(0.05, 0.02), Cell(0.05, 0.0, 3, 0.01), Cell(0.05, 0.02, 5, 0.02)],
+    ids=str,
+)
+def test_the_interval_of_an_average_effect_covers(cell):
+    found = simulation.average_effect(cell, 1000, np.random.default_rng(1))
+    assert 0.93 - 0.02 <= found.coverage <= 1
+    if cell.difference == 0:
+        assert found.rejected <= 0.05 + 0.02
+
+
 # --- one accuracy with several seeds
 
 
@@ -430,6 +470,7 @@ def test_the_document_keeps_what_is_not_generated(tmp_path):
         one_seed_nulls=[simulation.family(Cell(0.05, 0.0), 20, generator)],
         differences=[simulation.family(real, 20, generator)],
         equivalence=outcomes,
+        grids=[simulation.average_effect(null, 20, generator)],
         power=[(null, *simulation.power_of_the_smallest_shown(null, 20, generator))],
         repetitions=50,
     )

@@ -21,6 +21,7 @@ from ablations.answers.comparisons import (
     compare_all,
     run_noise,
 )
+from ablations.answers.effects import averaged_effects
 from ablations.answers.results import Results, TrainedRow, add_arguments, load
 from ablations.data.split import SPLITS
 from ablations.files import write_text
@@ -52,6 +53,7 @@ def markdown(results: Results, comparisons: Sequence[Comparison]) -> str:
         for number, comparison in enumerate(comparisons, start=1):
             parts.append(f"## {number}. {formats.text(comparison.question.question)}")
             parts += answer(comparison, results)
+        parts += grids(results)
     else:
         parts.append("The configuration states no comparisons, so there is nothing to interpret.")
     parts += _measured_beside_published(results)
@@ -374,6 +376,37 @@ def _why(comparison: Comparison) -> str:
         return ""
     zero = " and zero" if comparison.overall.holds(0) else ""
     return f": the interval holds the published difference{zero}"
+
+
+def grids(results: Results) -> Iterator[str]:
+    """Markdown paragraphs about what each setting of a grid does on average, where one has two."""
+    effects = averaged_effects(results)
+    for grid in dict.fromkeys(effect.grid for effect in effects):
+        of_grid = [effect for effect in effects if effect.grid == grid]
+        yield f"## What each setting of the grid `{grid}` does on average"
+        models = " of these trained models" if len(results.seeds) < 3 else ""
+        yield (
+            f"Each line is the mean difference in test accuracy{models} over all pairs of the"
+            " grid's rows that differ in this setting alone, with its 95% interval. P-values are"
+            f" adjusted for {formats.count(len(of_grid), 'effect')} by Holm's method. A mean can"
+            " hide that a setting helps some rows and harms others: the rows themselves are in the"
+            " table."
+        )
+        headings = ["Setting", "Change", "Pairs", "Mean difference, points (95% interval)"]
+        headings += ["Adjusted p" if len(of_grid) > 1 else "p", "Verdict"]
+        lines = [
+            [
+                effect.setting,
+                f"{_value(effect.first)} → {_value(effect.value)}",
+                str(effect.pairs),
+                f"{formats.points(effect.difference)} ({formats.points(effect.low)} to"
+                f" {formats.points(effect.high)})",
+                formats.p_value(effect.adjusted_p),
+                effect.verdict,
+            ]
+            for effect in of_grid
+        ]
+        yield tabulate(lines, headings, tablefmt="github", disable_numparse=True)
 
 
 def _measured_beside_published(results: Results) -> Iterator[str]:

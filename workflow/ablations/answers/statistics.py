@@ -10,6 +10,7 @@ what makes the simulation fast. Accuracies and differences are fractions, not pe
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -98,7 +99,7 @@ def mean_accuracy_interval(
     accuracy = right.mean((-2, -1))
     if seeds < SEEDS_FOR_NOISE:
         return wilson(accuracy, messages)
-    spread = _spread(right.astype(np.int8), noise, rows=1)
+    spread = _spread(right.astype(np.int8), noise, weight=1)
     of_seeds = spread.seed_variance / seeds
     total = spread.averaging * accuracy * (1 - accuracy) / messages + of_seeds
     squared = stats.t.ppf((1 + CONFIDENCE) / 2, _freedom(total, spread, seeds)) ** 2
@@ -141,7 +142,7 @@ def pair(
         lost=(difference < 0).mean((-2, -1)),
         gained=(difference > 0).mean((-2, -1)),
         exact_p=None if noisy else sign_flip_p(difference.sum(-2)),
-        spread=_spread(difference, noise, rows=2),
+        spread=_spread(difference, noise, weight=2),
     )
 
 
@@ -159,8 +160,11 @@ def one_seed(lost: NDArray[np.int_], gained: NDArray[np.int_], messages: int) ->
     )
 
 
-def _spread(values: NDArray[np.int8], noise: RunNoise | None, rows: int) -> Spread:
-    """Of values −1, 0 or 1, [..., seeds, messages], in which so many rows have a part."""
+def _spread(values: NDArray[Any], noise: RunNoise | None, weight: float) -> Spread:
+    """Of values between −1 and 1, [..., seeds, messages], sums over rows.
+
+    `weight` is the sum of the squares of the rows' coefficients: 1 for one row, 2 for a difference.
+    """
     seeds, messages = values.shape[-2:]
     between_seeds, between_messages, rest = _mean_squares(values)
     of_message, rest = np.maximum(between_messages - rest, 0) / seeds, np.maximum(rest, 0)
@@ -172,7 +176,7 @@ def _spread(values: NDArray[np.int8], noise: RunNoise | None, rows: int) -> Spre
         none = np.zeros_like(total)
         return Spread(averaging, none, none, none)
     own = np.maximum(between_seeds - rest, 0) / messages
-    floor = np.zeros_like(own) if noise is None else rows * noise.variance
+    floor = np.zeros_like(own) if noise is None else weight * noise.variance
     freedom = seeds - 1 if noise is None else noise.freedom
     return Spread(
         averaging=averaging,
@@ -182,7 +186,7 @@ def _spread(values: NDArray[np.int8], noise: RunNoise | None, rows: int) -> Spre
     )
 
 
-def _mean_squares(values: NDArray[np.int8]) -> tuple[Floats, Floats, Floats]:
+def _mean_squares(values: NDArray[Any]) -> tuple[Floats, Floats, Floats]:
     """Two-way analysis of variance of [..., seeds, messages]: seeds, messages, what is left.
 
     Of one message nothing is left to tell its part from the seeds': all is the seeds'.
@@ -191,7 +195,7 @@ def _mean_squares(values: NDArray[np.int8]) -> tuple[Floats, Floats, Floats]:
     mean = values.mean((-2, -1))
     of_seeds = messages * ((values.mean(-1) - mean[..., None]) ** 2).sum(-1)
     of_messages = seeds * ((values.mean(-2) - mean[..., None]) ** 2).sum(-1)
-    total = (values != 0).sum((-2, -1)) - seeds * messages * mean**2
+    total = (values * values).sum((-2, -1), dtype=float) - seeds * messages * mean**2
     others = max(messages - 1, 1)
     rest = (total - of_seeds - of_messages) / ((seeds - 1) * others)
     return of_seeds / (seeds - 1), of_messages / others, rest
@@ -262,6 +266,50 @@ def _flip_tail(counts: NDArray[np.int_], total: int) -> float:
 def holm(p_values: Sequence[float]) -> list[float]:
     """P-values adjusted for their number by Holm's method."""
     return [float(p) for p in multipletests(p_values, method="holm")[1]] if p_values else []
+
+
+@dataclass(frozen=True)
+class Effect:
+    """A difference in accuracy averaged over pairs of rows, its 95% interval, and p of none."""
+
+    difference: Floats
+    low: Floats
+    high: Floats
+    p: Floats
+
+
+def average_effect(
+    without: NDArray[np.bool_], changed: NDArray[np.bool_], noise: RunNoise | None = None
+) -> Effect:
+    """What a change does on average over pairs of rows.
+
+    Right answers are bool [..., pairs, seeds, messages].
+
+    A message's value is its mean gain over pairs and seeds. The interval is Bonett and Price's for
+    paired proportions (2012), which adds one message that is won and one that is lost, with these
+    means in place of −1, 0 and 1, and from three seeds on with the noise of training, as in
+    `interval`. Test and interval belong together.
+    """
+    values = changed.mean(-3) - without.mean(-3)
+    pairs, (seeds, messages) = without.shape[-3], values.shape[-2:]
+    of_message = values.mean(-2)
+    difference = of_message.mean(-1)
+    middle = difference * messages / (messages + 2)
+    variance = ((of_message**2).sum(-1) + 2) / (messages + 2) - middle**2
+    total = variance / (messages + 2)
+    freedom = np.full_like(total, np.inf)
+    if seeds >= SEEDS_FOR_NOISE:
+        spread = _spread(values, noise, weight=2 / pairs)
+        total = total + spread.seed_variance / seeds
+        freedom = _freedom(total, spread, seeds)
+    error = np.sqrt(total)
+    half = stats.t.ppf((1 + CONFIDENCE) / 2, freedom) * error
+    return Effect(
+        difference=difference,
+        low=np.maximum(middle - half, -1),
+        high=np.minimum(middle + half, 1),
+        p=2 * stats.t.sf(np.abs(middle) / error, freedom),
+    )
 
 
 def equivalent(paired: Paired, margin: float) -> NDArray[np.bool_]:

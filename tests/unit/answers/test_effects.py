@@ -1,0 +1,81 @@
+import numpy as np
+import pytest
+
+from ablations.answers import interpretation
+from ablations.answers.comparisons import compare_all
+from ablations.answers.effects import averaged_effects
+from ablations.study import config
+from synthetic_runs import configuration, load, write
+
+GRID = {"learning_rate": [5.0e-5, 1.0e-4, 1.0e-3], "epochs": [5, 10]}
+
+
+def study(folder, effect, grid=GRID, seeds=(1,), **row):
+    """A grid whose rows miss 40 of 400 messages; `effect` changes that, by the row's values."""
+    made = configuration(
+        seeds=list(seeds),
+        rows=[configuration()["rows"][0], {"id": "sweep", "grid": grid, **row}],
+        comparisons=[{"id": "q", "question": "?", "baseline": "baseline", "variant": "sweep"}],
+    )
+    made["rows"][0].pop("published")
+    parsed = config.parse(made)
+    order = np.random.default_rng(0).permutation(400)
+    right = {}
+    for each in parsed.rows:
+        right[each.id] = np.ones((len(seeds), 400), bool)
+        right[each.id][:, order[: 40 - effect(each.settings.training)]] = False
+    write(folder, parsed, right)
+    return load(folder)
+
+
+def test_an_effect_is_the_mean_over_rows_that_differ_in_nothing_else(tmp_path):
+    read = study(tmp_path, lambda training: 8 * (training.epochs == 10) + 2 * _rate(training))
+    found = {(each.setting, each.value): each for each in averaged_effects(read)}
+    assert set(found) == {("learning_rate", 1e-4), ("learning_rate", 1e-3), ("epochs", 10)}
+    assert found["epochs", 10].difference == pytest.approx(8 / 400)
+    assert found["epochs", 10].pairs == 3 and found["epochs", 10].first == 5
+    assert found["learning_rate", 1e-4].difference == pytest.approx(2 / 400)
+    assert found["learning_rate", 1e-3].difference == pytest.approx(4 / 400)
+    assert found["learning_rate", 1e-4].pairs == 2
+    for each in found.values():
+        assert each.low < each.difference < each.high and each.p <= each.adjusted_p
+    assert found["epochs", 10].verdict == "better"
+    assert found["learning_rate", 1e-4].verdict == "no detectable difference"
+
+
+def _rate(training):
+    return GRID["learning_rate"].index(training.learning_rate)
+
+
+def test_effects_that_cancel_out_are_none_on_average(tmp_path):
+    grid = {"learning_rate": [5.0e-5, 1.0e-4], "epochs": [5, 10]}
+    read = study(
+        tmp_path, lambda t: 20 * ((t.epochs == 10) != (t.learning_rate == 1e-4)), grid, (1, 2, 3)
+    )
+    for each in averaged_effects(read):
+        assert each.difference == 0 and each.low < 0 < each.high
+        assert each.verdict == "no detectable difference"
+
+
+def test_the_interpretation_has_a_section_for_a_grid_of_two_settings(tmp_path):
+    read = study(tmp_path, lambda training: 12 * (training.epochs == 10))
+    text = interpretation.markdown(read, compare_all(read))
+    section = text.partition("## What each setting of the grid `sweep` does on average")[2]
+    assert "adjusted for 3 effects by Holm's method" in section
+    assert "| epochs" in section and "5 → 10" in section and "| better" in section
+    assert "of these trained models" in section
+    assert text.count("\n## ") == 1 + 1 + 6 + 1
+
+
+@pytest.mark.parametrize(
+    ("grid", "row"),
+    [
+        ({"epochs": [5, 10]}, {}),
+        ({"epochs": [5], "batch_size": [8, 4]}, {}),
+        (GRID, {"choose": "validation"}),
+    ],
+)
+def test_one_setting_or_a_chosen_row_has_no_averaged_effects(tmp_path, grid, row):
+    read = study(tmp_path, lambda training: 0, grid, **row)
+    assert averaged_effects(read) == []
+    assert "on average" not in interpretation.markdown(read, compare_all(read))

@@ -1,0 +1,85 @@
+"""What each setting of a grid does on average over the grid's other settings."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ablations.answers import formats, statistics
+from ablations.answers.comparisons import run_noise
+from ablations.answers.results import Results
+from ablations.study.grid import Grid
+
+
+@dataclass(frozen=True)
+class AveragedEffect:
+    """Of one value of a setting beside the first that the grid lists; fractions of accuracy."""
+
+    grid: str
+    setting: str
+    first: Any
+    value: Any
+    pairs: int  # of rows that differ in this setting alone
+    difference: float
+    low: float
+    high: float
+    p: float
+    adjusted_p: float  # for the number of effects of the grid
+
+    @property
+    def verdict(self) -> str:
+        """better, worse or no detectable difference, on average."""
+        if self.adjusted_p >= statistics.ALPHA:
+            return formats.NO_DIFFERENCE
+        return "better" if self.difference > 0 else "worse"
+
+
+def averaged_effects(results: Results) -> list[AveragedEffect]:
+    """The effects of every grid in which two settings or more vary and no row is chosen."""
+    found = []
+    for grid in results.grids:
+        varying = [setting for setting, values in grid.values.items() if len(values) > 1]
+        if len(varying) > 1 and not grid.choose:
+            found += _of_grid(results, grid, varying)
+    return found
+
+
+def _of_grid(results: Results, grid: Grid, varying: list[str]) -> list[AveragedEffect]:
+    noise = run_noise(results)
+    changes, effects = [], []
+    for setting in varying:
+        first, *others = grid.values[setting]
+        for value in others:
+            pairs = list(_pairs(results, grid, setting, first, value))
+            if pairs:
+                without, changed = map(np.stack, zip(*pairs, strict=True))
+                changes.append((setting, first, value, len(pairs)))
+                effects.append(statistics.average_effect(without, changed, noise))
+    adjusted = statistics.holm([float(effect.p) for effect in effects])
+    return [
+        AveragedEffect(
+            grid.id,
+            *change,
+            float(effect.difference),
+            float(effect.low),
+            float(effect.high),
+            float(effect.p),
+            p,
+        )
+        for change, effect, p in zip(changes, effects, adjusted, strict=True)
+    ]
+
+
+def _pairs(results: Results, grid: Grid, setting: str, first: Any, value: Any) -> Iterator[Any]:
+    """Right answers of each two finished rows that differ in this setting alone."""
+    finished = {row.id: row for row in results.rows}
+    ids = {_key(values): id for id, values in grid.rows.items() if id in finished}
+    for id, values in grid.rows.items():
+        other = ids.get(_key(values | {setting: value}))
+        if values[setting] == first and id in finished and other:
+            yield results.right(finished[id]), results.right(finished[other])
+
+
+def _key(values: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
+    return tuple(sorted(values.items()))
