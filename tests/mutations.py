@@ -202,14 +202,28 @@ So does that of the figure of times.
 == ablations/study/config.py | study/test_inheritance.py
 | study/test_config.py::test_rows_inherit_from_the_baseline_wherever_it_stands
 What stands under training overrides a row.
-- plain["training"] | inherited | row for
-+ inherited | row | plain["training"] for
+- [shared | row for
++ [shared | row | plain["training"] for
 Rows inherit the baseline's published numbers.
-- if key != "published"
+- if key not in OF_ONE_ROW
 + if key
 Defaults override the baseline.
-- settings.defaults() | plain["training"] | inherited | row for
-+ plain["training"] | inherited | settings.defaults() | row for
+- settings.defaults() | plain["training"] | inherited
++ plain["training"] | inherited | settings.defaults()
+== ablations/study/grid.py | study/test_grid.py
+A grid's rows are in the order of the file that tells of them.
+- keys = [key for key in OPTIONS if key in self.values]
++ keys = list(self.values)
+A question about a grid with a chosen row is asked about the grid.
+- chosen.get(row, row)
++ row
+== ablations/answers/selection.py | answers/test_selection.py
+The worst row of a grid is chosen.
+- max(accuracy.values())
++ min(accuracy.values())
+The first of equally accurate rows is chosen, whatever its loss.
+- min(best, key=loss)
++ best[0]
 == ablations/files.py | ground/test_whole_files.py
 What a failed write left gets the file's name.
 -         temporary.replace(path)

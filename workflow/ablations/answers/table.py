@@ -12,7 +12,7 @@ import numpy as np
 from tabulate import tabulate
 
 from ablations import cli
-from ablations.answers import formats, statistics
+from ablations.answers import formats, grids, statistics
 from ablations.answers.results import Results, TrainedRow, add_arguments, load
 from ablations.data.split import SPLITS
 from ablations.files import write_text
@@ -90,6 +90,7 @@ def _notes(results: Results) -> Iterator[str]:
         f"The intervals are Wilson's for {formats.count(len(test), 'test message')}: what another"
         " draw of messages could give, not another training."
     )
+    yield from grids.notes(results)
     yield from _leakage(results)
     yield _majority(results)
     yield from _devices(results.rows)

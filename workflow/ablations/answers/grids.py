@@ -1,0 +1,33 @@
+"""What is to be known of rows that come from a grid: what varies, and what picking one means."""
+
+from collections.abc import Iterator
+
+from ablations.answers import formats
+from ablations.answers.results import Results
+from ablations.study.grid import Grid
+
+
+def notes(results: Results) -> Iterator[str]:
+    """A sentence or two about each grid, for below the table."""
+    rows = {row.id: row for row in results.rows}
+    for grid in results.grids:
+        there = [rows[id] for id in grid.rows if id in rows]
+        if grid.choose and there:
+            (row,) = there
+            accuracy = formats.percents([run.metrics.accuracy.validation for run in row.runs])
+            yield (
+                f"{row.id} was chosen of the {len(grid)} rows of the grid {grid.id} (values of"
+                f" {_varying(grid)}) by its validation accuracy, {accuracy}: being the best of"
+                f" {len(grid)}, that one is optimistic. No test accuracy was looked at for the"
+                " choice, so its own is not."
+            )
+        elif len(there) > 1:
+            yield (
+                f"The {len(there)} rows of the grid {grid.id} differ in {_varying(grid)}. Picking"
+                " the best of them by its test accuracy is optimistic: it is partly the luckiest."
+                " `choose: validation` picks by the validation accuracy instead."
+            )
+
+
+def _varying(grid: Grid) -> str:
+    return formats.names([key for key, values in grid.values.items() if len(values) > 1])
