@@ -192,13 +192,18 @@ The table's interval takes every seed's messages for new ones.
 So does that of table.csv.
 - results.evaluated(row, split)
 + results.evaluated(row, split) * len(runs)
-== ablations/answers/figures.py | answers/test_intervals.py::test_in_the_figures
-So does that of the figure of accuracies.
+== ablations/answers/figures.py |
+| answers/test_figures.py::test_intervals_count_training_from_three_seeds_on_and_two_seeds_have_none
+| answers/test_figures.py::test_a_time_that_does_not_compare_is_marked_at_its_row
+The figure's training interval counts the batch that an epoch drops.
 - results.evaluated(row, split)
-+ results.evaluated(row, split) * len(row.runs)
-So does that of the figure of times.
-- statistics.wilson(value / 100, len(results.test))
-+ statistics.wilson(value / 100, results.right(row).size)
++ results.sizes[split]
+Two seeds have an interval that counts messages only.
+- 1 < len(row.runs) < statistics.SEEDS_FOR_NOISE
++ False
+A time with another number of threads passes for comparable.
+- run.metrics.threads != usual.metrics.threads
++ False
 == ablations/study/config.py | study/test_inheritance.py
 | study/test_config.py::test_rows_inherit_from_the_baseline_wherever_it_stands
 What stands under training overrides a row.

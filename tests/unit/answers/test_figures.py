@@ -1,14 +1,17 @@
 import itertools
+import json
 from typing import get_args
 
 import matplotlib
+import msgspec
 import numpy as np
 import pytest
 
-from ablations.answers import figures
-from ablations.answers.comparisons import compare_all
+from ablations.answers import figures, statistics
+from ablations.answers.comparisons import compare_all, run_noise
 from ablations.study import config
 from ablations.study.settings import TrainableLayers
+from ablations.training.metrics import Evaluation
 from synthetic_runs import configuration, disagreeing, load, program, two_rows, write
 
 NAMES = ["accuracies", "accuracy_and_time", "differences", "learning_curves"]
@@ -48,6 +51,14 @@ def drawn(read):
             yield name, figure
 
 
+def draw_one(read, name):
+    others = [compare_all(read)] if name == "differences" else []
+    with matplotlib.rc_context(figures.STYLE):
+        figure = getattr(figures, name)(read, *others)
+        figure.draw_without_rendering()
+    return figure
+
+
 def visible_texts(figure):
     texts = figure.findobj(lambda artist: isinstance(artist, matplotlib.text.Text))
     undrawn = []  # labels of ticks outside an axis's limits
@@ -84,15 +95,45 @@ def test_row_labels_do_not_run_into_each_other(tmp_path):
         assert upper.y0 >= lower.y1
 
 
-def test_numbers_beside_points_do_not_overlap(tmp_path):
+def names_beside_points(read):
     with matplotlib.rc_context(figures.STYLE):
-        figure = figures.accuracy_and_time(many_rows(tmp_path, 30, 1))
+        figure = figures.accuracy_and_time(read)
         figure.draw_without_rendering()
-    numbers = [text for text in figure.axes[0].texts if text.get_text().isdigit()]
-    boxes = [text.get_window_extent() for text in numbers]
-    assert len(boxes) == 30
+    return figure, [text for text in figure.axes[0].texts if text.get_text()]
+
+
+@pytest.mark.parametrize(("rows", "prefix"), [(8, LONG), (19, "row"), (24, "some-row")])
+def test_every_rows_name_is_beside_its_point_and_overlaps_nothing(tmp_path, rows, prefix):
+    read = many_rows(tmp_path, rows, 1, prefix)
+    figure, names = names_beside_points(read)
+    assert {name.get_text() for name in names} == {figures._shortened(row.id) for row in read.rows}
+    boxes = [name.get_window_extent() for name in names]
+    markers = [line for line in figure.axes[0].lines if len(line.get_xdata()) == 1]
+    assert len(markers) == rows
+    points = figure.axes[0].transData.transform([line.get_xydata()[0] for line in markers])
+    inside = figure.axes[0].get_window_extent()
     for index, box in enumerate(boxes):
         assert not any(box.overlaps(other) for other in boxes[index + 1 :])
+        assert not any(box.contains(*point) for point in points)
+        assert inside.contains(box.x0, box.y0) and inside.contains(box.x1, box.y1)
+
+
+def test_of_a_hundred_rows_the_front_is_named_and_the_figure_says_so(tmp_path):
+    read = many_rows(tmp_path, 100, 1)
+    figure, names = names_beside_points(read)
+    time = {row.id: row.runs[0].metrics.training_time_seconds for row in read.rows}
+    accuracy = {row.id: read.right(row).mean() for row in read.rows}
+    front = {
+        id
+        for id in time
+        if not any(
+            (time[other] < time[id] and accuracy[other] >= accuracy[id])
+            or (time[other] == time[id] and accuracy[other] > accuracy[id])
+            for other in time
+        )
+    }
+    assert {name.get_text() for name in names} == front | {"baseline"}
+    assert any("Named: the baseline" in text.get_text() for text in visible_texts(figure))
 
 
 def test_every_choice_of_trainable_layers_has_a_marker_of_its_own():
@@ -100,10 +141,12 @@ def test_every_choice_of_trainable_layers_has_a_marker_of_its_own():
     assert len(set(figures.LAYER_MARKERS.values())) == len(figures.LAYER_MARKERS)
 
 
-def test_standins_stand_on_the_face_of_every_figure(tmp_path):
-    two_rows(tmp_path, *disagreeing(20, 1, 0), notes=["Stand-in data."])
+def test_standins_are_named_in_one_line_of_every_figure(tmp_path):
+    notes = ["Stand-in data: the messages are generated.", f"Stand-in models: {NOTE}"]
+    two_rows(tmp_path, *disagreeing(20, 1, 0), notes=notes)
     for _, figure in drawn(load(tmp_path)):
-        assert any("Stand-in data." in text.get_text() for text in visible_texts(figure))
+        heading = figure.get_suptitle().splitlines()
+        assert heading[1:] == ["Stand-in data and stand-in models: not the published study."]
 
 
 def test_published_values_are_marked_where_there_are_any(tmp_path):
@@ -120,6 +163,16 @@ def test_published_values_are_marked_where_there_are_any(tmp_path):
     assert "published" not in legend(figure["accuracies"]) + legend(figure["differences"])
 
 
+def test_nothing_published_is_shown_beside_standins(tmp_path):
+    keys = {"train": 1.0, "validation": 1.0, "device": "V100"}
+    both = {"published": [{"test": 0.9, **keys}, {"test": 0.8, **keys}]}
+    two_rows(tmp_path, *disagreeing(20, 1, 0), comparison=both, notes=["Stand-in data."])
+    figure = dict(drawn(load(tmp_path)))
+    for name in ("accuracies", "differences"):
+        assert "published" not in legend(figure[name])
+        assert all(line.get_marker() != "D" for axes in figure[name].axes for line in axes.lines)
+
+
 def legend(figure):
     return [text.get_text() for text in figure.legends[0].get_texts()]
 
@@ -128,7 +181,7 @@ def test_the_forest_plot_shows_what_was_computed(tmp_path):
     two_rows(tmp_path, *disagreeing(300, 20, 2))
     read = load(tmp_path)
     (comparison,) = compare_all(read)
-    axes = dict(drawn(read))["differences"].axes[0]
+    axes = draw_one(read, "differences").axes[0]
     intervals = [line.get_xdata() for line in axes.lines if len(line.get_xdata()) == 2]
     assert [100 * comparison.overall.low, 100 * comparison.overall.high] in [
         list(each) for each in intervals
@@ -138,24 +191,92 @@ def test_the_forest_plot_shows_what_was_computed(tmp_path):
     two_rows(tmp_path, *disagreeing(300, 5, 6))
     (point,) = [
         line
-        for line in dict(drawn(load(tmp_path)))["differences"].axes[0].lines
+        for line in draw_one(load(tmp_path), "differences").axes[0].lines
         if line.get_marker() == "o"
     ]
     assert point.get_markerfacecolor() == "white"  # not decided
 
 
-def test_times_that_do_not_compare_are_said_so(tmp_path):
-    two_rows(tmp_path, *disagreeing(20, 1, 0), per_row={"variant": {"device": "a CPU"}})
-    axes = dict(drawn(load(tmp_path)))["accuracy_and_time"].axes[0]
-    assert axes.get_xlabel() == "training time (devices differ: not comparable)"
-    two_rows(tmp_path, *disagreeing(20, 1, 0), shared_device=True)
-    axes = dict(drawn(load(tmp_path)))["accuracy_and_time"].axes[0]
-    assert "shared with other jobs: not comparable" in axes.get_xlabel()
+def hollow_points(figure):
+    points = [line for line in figure.axes[0].lines if len(line.get_xdata()) == 1]
+    return [point.get_markerfacecolor() == "white" for point in points]
+
+
+@pytest.mark.parametrize(
+    ("differing", "why"),
+    [
+        ({"device": "a CPU"}, "another device"),
+        ({"threads": 2}, "another number of threads"),
+        ({"shared_device": True}, "device shared with other jobs"),
+    ],
+)
+def test_a_time_that_does_not_compare_is_marked_at_its_row(tmp_path, differing, why):
+    read = many_rows(tmp_path, 4, 1)
+    figure = draw_one(read, "accuracy_and_time")
+    assert hollow_points(figure) == [False] * 4
+    assert not any("not comparable" in entry for entry in legend(figure))
+    path = tmp_path / "runs/row-2/seed-0/metrics.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | differing))
+    figure = draw_one(load(tmp_path), "accuracy_and_time")
+    assert hollow_points(figure) == [False, False, True, False]
+    assert f"time not comparable: {why}" in legend(figure)
+
+
+def test_curves_end_with_the_loss_over_all_messages(tmp_path):
+    two_rows(tmp_path, *disagreeing(20, 1, 0))
+    read = load(tmp_path)
+    figure = draw_one(read, "learning_curves")
+    for row, panel in zip(read.rows, figure.axes, strict=True):
+        ends = {
+            line.get_marker(): line.get_xydata()[0].tolist()
+            for line in panel.lines
+            if len(line.get_xdata()) == 1
+        }
+        (run,) = row.runs
+        last = 5 * 130 - 1  # five epochs of 130 batches, counted from 0
+        assert ends["o"] == [last, run.log_loss["train"]]
+        assert ends["s"] == [last, run.log_loss["validation"]]
+    assert "all training messages, after the last step" in legend(figure)
+
+
+@pytest.mark.parametrize("seeds", [1, 2, 3])
+def test_intervals_count_training_from_three_seeds_on_and_two_seeds_have_none(tmp_path, seeds):
+    read = many_rows(tmp_path, 2, seeds)
+    figure = dict(drawn(read))
+    panels = [figure["accuracies"].axes[split] for split in range(3)]
+    drawn_in = [[line for line in panel.lines if line.get_linestyle() == "-"] for panel in panels]
+    assert list(map(len, drawn_in)) == {1: [2, 2, 2], 2: [0, 0, 0], 3: [0, 0, 2]}[seeds]
+    axes = figure["accuracy_and_time"].axes[0]
+    upright = [line for line in axes.lines if line.get_color() == figures.FAINT]
+    assert len(upright) == (0 if seeds == 2 else 2)
+    for row, across, up in zip(read.rows, drawn_in[2], upright, strict=False):
+        right = read.right(row)
+        expected = statistics.mean_accuracy_interval(right, run_noise(read))
+        assert across.get_xdata() == pytest.approx([100 * float(end) for end in expected])
+        assert up.get_ydata() == pytest.approx(across.get_xdata())
+        if seeds == 1:
+            across = drawn_in[0][read.rows.index(row)]
+            (run,) = row.runs
+            expected = statistics.wilson(run.metrics.accuracy.train, 1040)  # whole batches
+            assert across.get_xdata() == pytest.approx([100 * float(end) for end in expected])
+
+
+def test_long_curves_of_many_runs_are_thinned(tmp_path):
+    history = [
+        {"epoch": 1, "step": step, "train_loss": 1.0, "validation_loss": 1.0}
+        for step in range(figures.CURVE_POINTS)
+    ]
+    history = msgspec.convert(history, tuple[Evaluation, ...])
+    two_rows(tmp_path, *disagreeing(20, 1, 0), history=history)
+    figure = draw_one(load(tmp_path), "learning_curves")
+    lines = [line for panel in figure.axes for line in panel.lines if len(line.get_xdata()) > 1]
+    assert sum(len(line.get_xdata()) for line in lines) <= figures.CURVE_POINTS
+    assert all(line.get_xdata()[-1] == history[-1].step for line in lines)
 
 
 def test_a_study_without_comparisons_or_losses_can_be_drawn(tmp_path):
     read = many_rows(tmp_path, 1, 1)
-    shown = [text.get_text() for text in visible_texts(dict(drawn(read))["differences"])]
+    shown = [text.get_text() for text in visible_texts(draw_one(read, "differences"))]
     assert "No comparisons are configured." in shown
     two_rows(tmp_path, *disagreeing(20, 20, 0), history=(), training_time_seconds=0.0)
     assert [name for name, _ in drawn(load(tmp_path))]

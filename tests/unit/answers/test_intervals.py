@@ -3,11 +3,9 @@
 import csv
 import math
 
-import matplotlib
-import numpy as np
 import pytest
 
-from ablations.answers import figures, table
+from ablations.answers import table
 from synthetic_runs import disagreeing, load, two_rows
 
 MESSAGES, SEEDS = 100, 3
@@ -38,16 +36,3 @@ def test_in_the_table_to_compute_with(study):
         accuracy = float(line[f"{split}_accuracy"])
         found = [float(line[f"{split}_accuracy_{end}"]) for end in ("low", "high")]
         assert found == pytest.approx(wilson(accuracy, size), abs=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("name", "axis"), [("accuracies", "get_xdata"), ("accuracy_and_time", "get_ydata")]
-)
-def test_in_the_figures(study, name, axis):
-    with matplotlib.rc_context(figures.STYLE):
-        panel = dict(figures.draw(study))[name].axes[-1]
-    drawn = [getattr(line, axis)() for line in panel.lines]
-    intervals = [sorted(map(float, ends)) for ends in drawn if len(ends) == 2]
-    for accuracy in (1, 0.9):
-        expected = 100 * np.array(wilson(accuracy, MESSAGES))
-        assert any(np.allclose(ends, expected, atol=1e-4) for ends in intervals)

@@ -1,13 +1,17 @@
 """The figures: accuracies, accuracy against time, learning curves, paired differences.
 
-One visual language: blue is measured, open and orange is published, a line through a point is its
-95% interval. Shapes and line styles carry every distinction that colours do.
+One visual language in all of them. Blue is measured, orange is published; a line through a point is
+its 95% interval; a hollow point settles nothing: no difference was detected, or its time cannot be
+compared. Rows have the table's order and names. All are as wide as each other, so that their
+letters have one size on a page. Shapes and line styles carry every distinction that colours do.
 """
 
 import argparse
 import itertools
+import math
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +20,18 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+from matplotlib.transforms import Bbox
 
 from ablations import cli
 from ablations.answers import formats, statistics
-from ablations.answers.comparisons import Comparison, compare_all
-from ablations.answers.results import Results, TrainedRow, add_arguments, load
+from ablations.answers.comparisons import Comparison, compare_all, run_noise
+from ablations.answers.results import Results, Run, TrainedRow, add_arguments, load
 from ablations.data.split import SPLITS
 from ablations.files import whole
 
 MEASURED, PUBLISHED, QUIET = "#0072B2", "#D55E00", "#767676"  # Okabe and Ito's blue and vermilion
+FAINT = "#99C7E0"  # an interval behind points
 VALIDATION = "black"  # where training is blue
 SPLIT_TITLES = {"train": "Training", "validation": "Validation", "test": "Test"}
 LAYER_MARKERS = {
@@ -42,7 +47,10 @@ DURATIONS = (
     *(3600 * hours for hours in (1, 2, 5, 10, 20, 50, 100, 200)),
 )
 LOSSES = tuple(digit * 10.0**power for power in range(-8, 4) for digit in (1, 3))
+WIDTH = 9.5  # inches
 LABEL_WIDTH, LABEL_LINES = 28, 2  # characters, lines
+NAMED_POINTS = 24  # with more rows, names beside all points would hide them
+CURVE_POINTS = 40_000  # in one figure; a browser still draws them at once
 STYLE: dict[Any, Any] = {
     "svg.hashsalt": "ablations",  # the same figure, the same bytes
     "font.size": 9,
@@ -62,89 +70,161 @@ STYLE: dict[Any, Any] = {
 def accuracies(results: Results) -> Figure:
     """A line per row and a panel per split: accuracy with its interval, and the published one."""
     rows = results.rows
-    figure = _figure(results, 10, 1.7 + 0.36 * len(rows), "Accuracy of each row")
+    figure = _figure(results, 1.7 + 0.36 * len(rows), "Accuracy of each row")
     panels = figure.subplots(1, 3, sharex=True, sharey=True)
+    noise = run_noise(results)
     for panel, split in zip(panels, SPLITS, strict=True):
         for position, row in enumerate(rows):
-            _accuracy(panel, results, row, split, position)
-        panel.set_title(SPLIT_TITLES[split])
+            _accuracy(panel, results, row, split, position, noise)
+        panel.set_title(f"{SPLIT_TITLES[split]}, {results.sizes[split]:,} messages")
         panel.set_xlabel("accuracy, %")
         panel.tick_params(axis="y", length=0)
         panel.grid(axis="y", visible=False)
         panel.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     panels[-1].axvline(100 * results.test.majority[1], color=QUIET, linestyle=":")
-    _row_labels(panels[0], [_wrapped(_numbered(results, row)) for row in rows])
+    _row_labels(panels[0], [_wrapped(row.id) for row in rows])
     panels[0].set_xlim(right=101.5)
-    several = len(results.seeds) > 1
-    measured = (
-        "mean of seeds, 95% Wilson interval of messages"
-        if several
-        else "measured, 95% Wilson interval"
-    )
-    entries = [_key("o", MEASURED, measured, line=True)]
-    if several:
-        entries.append(_key("|", QUIET, "each seed"))
-    if any(row.published for row in rows):
-        entries.append(_key("D", PUBLISHED, "published", hollow=True))
-    entries.append(Line2D([], [], color=QUIET, linestyle=":", label="majority class"))
-    figure.legend(handles=entries, loc="outside lower center", ncols=len(entries))
+    _legend(figure, _accuracy_entries(results))
     return figure
 
 
-def _accuracy(panel: Axes, results: Results, row: TrainedRow, split: str, position: int) -> None:
+def _accuracy_entries(results: Results) -> Iterator[Line2D]:
+    seeds = len(results.seeds)
+    if seeds == 1:
+        yield _key("o", MEASURED, "measured, 95% interval", line=True)
+    else:
+        yield _key("o", MEASURED, "mean of seeds")
+        yield _key("|", QUIET, "each seed")
+    if seeds >= statistics.SEEDS_FOR_NOISE:
+        yield Line2D([], [], color=MEASURED, label="95% interval (test)")
+    if any(row.published for row in results.rows):
+        yield _key("D", PUBLISHED, "published")
+    yield Line2D([], [], color=QUIET, linestyle=":", label="majority class")
+
+
+def _accuracy(
+    panel: Axes,
+    results: Results,
+    row: TrainedRow,
+    split: str,
+    position: int,
+    noise: statistics.RunNoise | None,
+) -> None:
     values = [100 * getattr(run.metrics.accuracy, split) for run in row.runs]
     mean = float(np.mean(values))
-    low, high = statistics.wilson(mean / 100, results.evaluated(row, split))
     if len(values) > 1:
         panel.plot(values, [position] * len(values), "|", color=QUIET, markersize=9)
-    panel.plot([100 * float(low), 100 * float(high)], [position] * 2, color=MEASURED)
+    interval = _test_interval(results, row, noise) if split == "test" else None
+    if len(values) == 1:
+        interval = statistics.wilson(mean / 100, results.evaluated(row, split))
+    if interval:
+        panel.plot([100 * float(end) for end in interval], [position] * 2, color=MEASURED)
     panel.plot(mean, position, "o", color=MEASURED, markersize=5)
     if row.published:
-        published = 100 * getattr(row.published, split)
-        _mark_published(panel, published, position + 0.24)
+        _mark_published(panel, 100 * getattr(row.published, split), position + 0.24)
+
+
+def _test_interval(
+    results: Results, row: TrainedRow, noise: statistics.RunNoise | None
+) -> tuple[Any, Any] | None:
+    """The interval of a row's test accuracy; none of two seeds, whose noise is not measured."""
+    if 1 < len(row.runs) < statistics.SEEDS_FOR_NOISE:
+        return None
+    return statistics.mean_accuracy_interval(results.right(row), noise)
 
 
 def accuracy_and_time(results: Results) -> Figure:
-    """Test accuracy against training time, rows by number; the key to the numbers beside it."""
+    """Test accuracy against training time, each row's name beside its point."""
     rows = results.rows
     figure = _figure(
-        results, 9, max(4.6, 1.5 + 0.19 * len(rows)), "What a row costs, and what it gives"
+        results,
+        5.2 if len(rows) <= 12 else 7.0,
+        "What a row costs, and what it gives",
+        _named(results),
     )
     axes = figure.subplots()
     means = [np.mean([run.metrics.training_time_seconds for run in row.runs]) for row in rows]
     times = [max(float(mean), DURATIONS[0]) for mean in means]  # a log axis has no place for 0
     values = [100 * float(results.right(row).mean()) for row in rows]
+    obstacles, noise = incomparable_times(results), run_noise(results)
     for row, time, value in zip(rows, times, values, strict=True):
-        low, high = statistics.wilson(value / 100, len(results.test))
-        axes.plot([time, time], [100 * float(low), 100 * float(high)], color=MEASURED, alpha=0.5)
+        interval = _test_interval(results, row, noise)
+        if interval:
+            axes.plot([time] * 2, [100 * float(end) for end in interval], color=FAINT, zorder=1.9)
+        face = "white" if row.id in obstacles else MEASURED
         marker = LAYER_MARKERS[row.settings.trainable_layers]
-        axes.plot(time, value, marker, color=MEASURED, markersize=6)
+        axes.plot(time, value, marker, color=MEASURED, markerfacecolor=face, markersize=6)
     axes.set_xscale("log")
     _label_durations(axes, times)
-    axes.set_xlabel(f"training time ({_time_caveat(results)})")
+    axes.set_xlabel(f"training time ({_measured_on(results)})")
     axes.set_ylabel(f"accuracy on {len(results.test):,} test messages, %")
-    _number_points(figure, axes, list(zip(times, values, strict=True)))
-    key = "\n".join(_shortened(_numbered(results, row)) for row in rows)
-    axes.annotate(key, (1.02, 1), xycoords="axes fraction", va="top", fontsize=8, linespacing=1.35)
     used = [
         layers
         for layers in LAYER_MARKERS
         if any(row.settings.trainable_layers == layers for row in rows)
     ]
     entries = [_key(LAYER_MARKERS[layers], MEASURED, f"trains {layers}") for layers in used]
-    entries.append(Line2D([], [], color=MEASURED, alpha=0.5, label="95% Wilson interval"))
-    columns = min(len(entries), 5)  # six do not fit beside each other
-    figure.legend(handles=entries, loc="outside lower center", ncols=columns)
+    if len(results.seeds) == 1 or noise:
+        entries.append(Line2D([], [], color=FAINT, label="95% interval"))
+    if obstacles:
+        why = ", ".join(dict.fromkeys(obstacles.values()))
+        entries.append(_key("o", MEASURED, f"time not comparable: {why}", hollow=True))
+    _legend(figure, entries)
+    points = list(zip(times, values, strict=True))
+    comparable = [index for index, row in enumerate(rows) if row.id not in obstacles]
+    front = _front(points, comparable)
+    order = [*front, *(index for index in range(len(rows)) if index not in front)]
+    if len(rows) > NAMED_POINTS:
+        order = [index for index in order if index in front or rows[index].id == "baseline"]
+    _name_points(figure, axes, points, {index: _shortened(rows[index].id) for index in order})
     return figure
 
 
-def _time_caveat(results: Results) -> str:
+def _named(results: Results) -> str | None:
+    """Which points have their row's name beside them, where not all do."""
+    if len(results.rows) <= NAMED_POINTS:
+        return None
+    return "Named: the baseline, and rows that no other row beats in both time and accuracy."
+
+
+def incomparable_times(results: Results) -> dict[str, str]:
+    """Why a row's time cannot be compared with the others', by row id; others are left out.
+
+    The times that compare are those on the device that most runs had to themselves.
+    """
     runs = [run for row in results.rows for run in row.runs]
-    devices = list(dict.fromkeys(run.metrics.device for run in runs))
-    device = devices[0] if len(devices) == 1 else "devices differ: not comparable"
-    if any(run.metrics.shared_device for run in runs):
-        device += "; shared with other jobs: not comparable"
-    return textwrap.shorten(device, 70, placeholder="…")
+    usual = _usual(runs)
+    found = {}
+    for row in results.rows:
+        if any(run.metrics.shared_device for run in row.runs):
+            found[row.id] = "device shared with other jobs"
+        elif any(run.metrics.device != usual.metrics.device for run in row.runs):
+            found[row.id] = "another device"
+        elif any(run.metrics.threads != usual.metrics.threads for run in row.runs):
+            found[row.id] = "another number of threads"
+    return found
+
+
+def _usual(runs: Sequence[Run]) -> Run:
+    """A run on the device, with the threads, that most runs had to themselves."""
+    alone = [run for run in runs if not run.metrics.shared_device] or list(runs)
+    counts = Counter((run.metrics.device, run.metrics.threads) for run in alone)
+    return max(alone, key=lambda run: counts[run.metrics.device, run.metrics.threads])
+
+
+def _measured_on(results: Results) -> str:
+    found = _usual([run for row in results.rows for run in row.runs]).metrics
+    threads = formats.count(found.threads, "thread")
+    return textwrap.shorten(f"{found.device}, {threads}", 70, placeholder="…")
+
+
+def _front(points: Sequence[tuple[float, float]], among: Iterable[int]) -> list[int]:
+    """The points that no other is both left of and above, from left to right: Pareto's front."""
+    front: list[int] = []
+    for index in sorted(among, key=lambda index: (points[index][0], -points[index][1])):
+        if not front or points[index][1] > points[front[-1]][1]:
+            front.append(index)
+    return front
 
 
 def _label_durations(axes: Axes, times: Sequence[float]) -> None:
@@ -163,57 +243,91 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 60:g} min" if seconds < 3600 else f"{seconds / 3600:g} h"
 
 
-def _number_points(figure: Figure, axes: Axes, points: Sequence[tuple[float, float]]) -> None:
-    """Writes each point's number beside it, at the nearest place that nothing else occupies."""
+def _name_points(
+    figure: Figure, axes: Axes, points: Sequence[tuple[float, float]], names: dict[int, str]
+) -> None:
+    """Writes names beside points (by their index), each at the nearest place that is free."""
     figure.draw_without_rendering()  # the layout decides where points lie
     pixels = axes.transData.transform(points)
     per_point = figure.dpi / 72
-    # Angles from the right, left and diagonals first; a number fits a circle 13 points across.
-    angles = np.deg2rad([0, 180, 45, 135, 225, 315, 90, 270, 20, 160, 200, 340])
-    taken = [*pixels]
-    for number, (point, pixel) in enumerate(zip(points, pixels, strict=True), start=1):
-        places = [
-            pixel + radius * per_point * np.array([np.cos(angle), np.sin(angle)])
-            for radius, angle in itertools.product(range(11, 60, 7), angles)
-        ]
-        apart = [min(float(np.hypot(*(place - other))) for other in taken) for place in places]
-        free = (place for place, gap in zip(places, apart, strict=True) if gap >= 10.5 * per_point)
-        place = next(free, places[int(np.argmax(apart))])
-        taken.append(place)
-        far = float(np.hypot(*(place - pixel))) > 12 * per_point
-        axes.annotate(
-            str(number),
-            point,
-            (place - pixel) / per_point,
+    around = 4.5 * per_point  # half of a marker's size
+    taken = [Bbox.from_extents(x - around, y - around, x + around, y + around) for x, y in pixels]
+    inside = axes.get_window_extent()
+    # To the right first, then to the left, above and below, and further out in all directions.
+    angles = np.deg2rad([0, 180, 30, 150, 330, 210, 60, 120, 300, 240, 90, 270, 15, 165, 345, 195])
+    for index, name in names.items():
+        text = axes.annotate(
+            name,
+            points[index],
+            (0, 0),
             textcoords="offset points",
             ha="center",
             va="center",
             fontsize=8,
-            path_effects=[withStroke(linewidth=2, foreground="white")],  # above other rows' lines
-            arrowprops={"arrowstyle": "-", "color": QUIET, "linewidth": 0.6} if far else None,
+            # above the lines of other rows
+            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 0.5},
         )
+        size = text.get_window_extent()
+        width, height = size.width + 2 * per_point, size.height
+        best, least = None, math.inf
+        for radius, angle in itertools.product(range(7, 160, 6), angles):
+            # The nearest edge of the name, not its middle, is this far from the point.
+            across, up = math.cos(angle), math.sin(angle)
+            x = (
+                pixels[index][0]
+                + radius * per_point * across
+                + width / 2 * np.sign(round(across, 2))
+            )
+            y = pixels[index][1] + radius * per_point * up + height / 2 * up
+            box = Bbox.from_bounds(x - width / 2, y - height / 2, width, height)
+            outside = not (inside.x0 < box.x0 and box.x1 < inside.x1 and inside.y0 < box.y0)
+            overlap = _overlap(box, taken) + (1e9 if outside or box.y1 > inside.y1 else 0)
+            if overlap < least:
+                best, least = (radius, x, y, box), overlap
+            if not overlap:
+                break
+        assert best is not None
+        radius, x, y, box = best
+        taken.append(box)
+        text.set_position(tuple((np.array([x, y]) - pixels[index]) / per_point))
+        if radius > 12:
+            axes.annotate(
+                "",
+                points[index],
+                ((box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2),
+                textcoords="figure pixels",
+                arrowprops={"arrowstyle": "-", "color": QUIET, "linewidth": 0.5, "shrinkA": 6},
+                zorder=1,
+            )
+
+
+def _overlap(box: Bbox, others: Iterable[Bbox]) -> float:
+    """The area that a box shares with others, in square pixels."""
+    shared = (Bbox.intersection(box, other) for other in others)
+    return float(sum(found.width * found.height for found in shared if found))
 
 
 def learning_curves(results: Results) -> Figure:
-    """A panel per row: training and validation loss against steps, a line per seed."""
+    """A panel per row: loss against steps, a line per seed, ending with that over all messages."""
     rows = results.rows
-    columns = min(4, len(rows))
+    columns = min(4 if len(rows) <= 24 else 5, len(rows))
     lines = -(-len(rows) // columns)
-    figure = _figure(results, max(2.6 * columns, 6), 1.5 + 1.75 * lines, "Loss while training")
+    figure = _figure(
+        results, 1.6 + (1.75 if len(rows) <= 24 else 1.3) * lines, "Loss while training"
+    )
     panels = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False).ravel()
     panels[0].set_yscale("log")  # and with it the others, which share the axis
-    panels[0].yaxis.set_major_locator(FixedLocator(LOSSES))
     panels[0].yaxis.set_minor_locator(NullLocator())
     panels[0].yaxis.set_major_formatter(FuncFormatter(lambda loss, _: f"{loss:g}"))
+    most = max(2, CURVE_POINTS // (2 * len(rows) * len(results.seeds)))
     for panel, row in zip(panels, rows, strict=False):
         for run in row.runs:
-            steps = [entry.step for entry in run.metrics.history]
-            train = [entry.train_loss for entry in run.metrics.history]
-            validation = [entry.validation_loss for entry in run.metrics.history]
-            width = 1.4 if len(row.runs) == 1 else 0.8
-            panel.plot(steps, train, color=MEASURED, linewidth=width)
-            panel.plot(steps, validation, "--", color=VALIDATION, linewidth=width)
-        panel.set_title(_wrapped(_numbered(results, row)), loc="left", fontsize=8)
+            _curves(panel, results, row, run, most)
+        panel.set_title(_wrapped(row.id), loc="left", fontsize=8)
+    low, high = panels[0].get_ylim()
+    panels[0].yaxis.set_major_locator(
+        FixedLocator([loss for loss in LOSSES if low <= loss <= high])
+    )
     for panel in panels[len(rows) :]:
         panel.remove()
     for panel in panels[max(0, len(rows) - columns) : len(rows)]:
@@ -221,24 +335,42 @@ def learning_curves(results: Results) -> Figure:
         panel.set_xlabel("training step")
     figure.supylabel("mean cross-entropy (log scale)", fontsize=9)
     entries = [
-        Line2D([], [], color=MEASURED, label="training"),
-        Line2D([], [], color=VALIDATION, linestyle="--", label="validation"),
+        Line2D([], [], color=MEASURED, label="training, a few batches"),
+        Line2D([], [], color=VALIDATION, linestyle="--", label="validation, a few batches"),
+        _key("o", MEASURED, "all training messages, after the last step"),
+        _key("s", VALIDATION, "all validation messages, after the last step"),
     ]
-    figure.legend(handles=entries, loc="outside lower center", ncols=2)
+    _legend(figure, entries)
     return figure
+
+
+def _curves(panel: Axes, results: Results, row: TrainedRow, run: Run, most: int) -> None:
+    history = run.metrics.history
+    shown = np.unique(np.linspace(0, len(history) - 1, min(len(history), most)).astype(int))
+    steps = [history[index].step for index in shown]
+    train = [history[index].train_loss for index in shown]
+    validation = [history[index].validation_loss for index in shown]
+    width = 1.4 if len(row.runs) == 1 else 0.8
+    panel.plot(steps, train, color=MEASURED, linewidth=width)
+    panel.plot(steps, validation, "--", color=VALIDATION, linewidth=width)
+    training = row.settings.training
+    last = training.epochs * (results.evaluated(row, "train") // training.batch_size) - 1
+    size = 4 if len(row.runs) == 1 else 3
+    panel.plot(max(last, 0), run.log_loss["train"], "o", color=MEASURED, markersize=size)
+    panel.plot(max(last, 0), run.log_loss["validation"], "s", color=VALIDATION, markersize=size)
 
 
 def differences(results: Results, comparisons: Sequence[Comparison]) -> Figure:
     """A forest plot: each comparison's difference with its interval, and the published one."""
-    figure = _figure(
-        results, 9, 1.8 + 0.5 * max(1, len(comparisons)), "Differences in test accuracy, paired"
-    )
+    height = 1.8 + 0.46 * max(1, len(comparisons))
+    figure = _figure(results, height, "Differences in test accuracy, paired")
     axes = figure.subplots()
     if not comparisons:
         axes.set_axis_off()
         axes.text(0.5, 0.5, "No comparisons are configured.", ha="center", va="center")
         return figure
     axes.axvline(0, color="black", linewidth=0.9)
+    shown = any(comparison.published_difference is not None for comparison in comparisons)
     for position, comparison in enumerate(comparisons):
         limits = [100 * comparison.overall.low, 100 * comparison.overall.high]
         axes.plot(limits, [position] * 2, color=MEASURED)
@@ -246,10 +378,10 @@ def differences(results: Results, comparisons: Sequence[Comparison]) -> Figure:
         axes.plot(
             100 * comparison.overall.difference, position, "o", color=MEASURED, markerfacecolor=face
         )
-        if comparison.published_difference is not None:
-            published = 100 * comparison.published_difference
-            _mark_published(axes, published, position + 0.24)
-    _row_labels(axes, [_rows_compared(results, comparison) for comparison in comparisons])
+        published = comparison.published_difference
+        if published is not None:
+            _mark_published(axes, 100 * published, position + 0.24)
+    _row_labels(axes, [_rows_compared(comparison) for comparison in comparisons])
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="y", visible=False)
     beside = axes.secondary_yaxis("right")
@@ -263,15 +395,14 @@ def differences(results: Results, comparisons: Sequence[Comparison]) -> Figure:
         _key("o", MEASURED, f"{adjusted}p < 0.05", line=True),
         _key("o", MEASURED, "no detectable difference", line=True, hollow=True),
     ]
-    if any(comparison.published_difference is not None for comparison in comparisons):
-        entries.append(_key("D", PUBLISHED, "published", hollow=True))
-    figure.legend(handles=entries, loc="outside lower center", ncols=len(entries))
+    if shown:
+        entries.append(_key("D", PUBLISHED, "published"))
+    _legend(figure, entries)
     return figure
 
 
-def _rows_compared(results: Results, comparison: Comparison) -> str:
-    rows = (comparison.variant, comparison.baseline)
-    variant, baseline = (_shortened(_numbered(results, row)) for row in rows)
+def _rows_compared(comparison: Comparison) -> str:
+    variant, baseline = (_shortened(row.id) for row in (comparison.variant, comparison.baseline))
     return f"{variant}{' (confounded)' if comparison.confounded else ''}\nagainst {baseline}"
 
 
@@ -286,18 +417,25 @@ def _in_numbers(comparison: Comparison, adjusted: str) -> str:
 # --- what the figures share
 
 
-def _figure(results: Results, width: float, height: float, title: str) -> Figure:
-    """An empty figure, sizes in inches, with its title and the stand-ins on its face."""
+def _figure(results: Results, height: float, title: str, remark: str | None = None) -> Figure:
+    """An empty figure, its height in inches, with its title and the stand-ins on its face."""
     heading = [f"{title} ({formats.count(len(results.seeds), 'seed')})"]
-    for note in results.notes:
-        heading += textwrap.wrap(note, int(11.5 * width))
-    figure = Figure((width, height + 0.16 * (len(heading) - 1)), layout="constrained")
+    if results.notes:
+        kinds = [note.partition(":")[0].rstrip(".") for note in results.notes]
+        named = formats.names([kinds[0], *(kind[:1].lower() + kind[1:] for kind in kinds[1:])])
+        heading.append(f"{textwrap.shorten(named, 100, placeholder='…')}: not the published study.")
+    heading += [remark] if remark else []
+    figure = Figure((WIDTH, height + 0.16 * (len(heading) - 1)), layout="constrained")
     figure.suptitle("\n".join(heading), fontsize=10, x=0.01, ha="left")
     return figure
 
 
-def _numbered(results: Results, row: TrainedRow) -> str:
-    return f"{row.number}  {row.id}"
+def _legend(figure: Figure, found: Iterable[Line2D]) -> None:
+    """Below everything; its longest entry decides how many fit beside each other."""
+    entries = list(found)
+    longest = max(len(str(entry.get_label())) for entry in entries)
+    columns = max(1, min(len(entries), int(13 * WIDTH / (longest + 8))))
+    figure.legend(handles=entries, loc="outside lower center", ncols=columns)
 
 
 def _wrapped(label: str) -> str:
@@ -316,7 +454,7 @@ def _row_labels(axes: Axes, labels: Sequence[str]) -> None:
 
 
 def _mark_published(axes: Axes, x: float, y: float) -> None:
-    axes.plot(x, y, "D", color=PUBLISHED, markerfacecolor="none", markersize=6)
+    axes.plot(x, y, "D", color=PUBLISHED, markersize=4.5)
 
 
 def _key(marker: str, color: str, label: str, line: bool = False, hollow: bool = False) -> Line2D:
