@@ -54,6 +54,13 @@ def fetch(
     return download.first_good(f"{repo}/{name}", [*mirror, hub], sha256)
 
 
+def in_cache(path: Path) -> bool:
+    """Whether a file is of the user's hub cache, and not a mirror's."""
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    return path.is_relative_to(HF_HUB_CACHE)
+
+
 def look_up(
     repo: str, revision: str, name: str, why_missing: Callable[[], str] = str
 ) -> tuple[str, str | None]:

@@ -28,6 +28,7 @@ from ablations.data.sequences import of_messages
 from ablations.errors import UserError
 from ablations.machine import device
 from ablations.model import checkpoint, classifier
+from ablations.study.folder import IDS, MERGES
 from ablations.training.hidden_states import forward, freeze, token_ids
 from ablations.training.inputs import batches
 
@@ -42,7 +43,7 @@ class Classifier:
         self.kept = _about(folder)
         settings = self.kept.settings
         self.machine = device.current(precision or settings.training.precision, threads)
-        words = vocabulary.read(folder / vocabulary.IDS, folder / vocabulary.MERGES)
+        words = vocabulary.read(folder / IDS, folder / MERGES)
         self._encoding = words.encoding(self.kept.tokenizer)
         with device.out_of_memory(device.TOO_SMALL):
             self._layers = freeze(classifier.read(folder, self.kept), self.machine)

@@ -20,6 +20,7 @@ from ablations.model.fetch import path_sha256
 from ablations.study import config as configuration
 from ablations.study import messages, reading
 from ablations.study.dataset import Generated
+from ablations.study.folder import tokenizer_files
 from ablations.training import needs as estimate
 
 # Inside lists and mappings of --config, Snakemake leaves numbers as text: seeds=[1,2].
@@ -68,6 +69,7 @@ if internals.is_main(workflow):
     os.environ.update(ABLATIONS_THREADS=str(max(1, cores // gpus)))
 THREADS = int(os.environ.get("ABLATIONS_THREADS", 1))
 
+TOKENIZER = STUDY.tokenizer if isinstance(STUDY.tokenizer, str) else "own"
 ROWS = {row.id: row for row in STUDY.rows}
 SEEDS = list(map(str, STUDY.seeds))
 # Of a file that no rule makes, Snakemake says just that; it knows only later what is asked for.
@@ -77,9 +79,21 @@ for target in sys.argv[1:] if CONFIG_FILES else ():
 
 MODELS = {model.slug: model for model in STUDY.models.values()}
 RUNS = [(row, seed) for row in ROWS for seed in STUDY.seeds]
+# Of a kept model. The manifest is what is written last.
+MODEL_FILES = [
+    "manifest.json",
+    "config.json",
+    "model.safetensors",
+    "vocab.json",
+    "merges.txt",
+    "tokenizer_config.json",
+    "ablations.json",
+    "README.md",
+]
 KEPT = [
-    f"results/models/{row}/seed-{seed}/manifest.json"
+    f"results/models/{row}/seed-{seed}/{file}"
     for row, seed in RUNS
+    for file in MODEL_FILES
     if ROWS[row].save_model
 ]
 # The trunk of each run that has one, by row and seed as wildcards name them, and each trunk once.
@@ -157,6 +171,17 @@ def texts_identity(wildcards):
         as_json(STUDY.dataset.identity),
         contents_sha256(own, REMEMBERED) if own else "",
     ]
+
+
+def tokenizer_identity(folder):
+    """The same of a tokenizer in a folder."""
+    found = tokenizer_files(Path(folder.path))
+    return contents_sha256(found, REMEMBERED)
+
+
+def vocabulary_files(wildcards, input):
+    """The tokenizer's ids and merges; none where a token is a byte."""
+    return [input[name] for name in ("encoder", "merges") if name in input.keys()]
 
 
 def checkpoint(model, weights):

@@ -41,21 +41,44 @@ else:
             " --output {output}"
 
 
-rule vocabulary:
-    input:
-        code=code("data.fetch"),
-    output:
-        "results/tokenizer/vocab.bpe",
-        "results/tokenizer/encoder.json",
-    log:
-        "logs/data/vocabulary.log",
-    localrule: True
-    conda:
-        "../envs/ablations.yaml"
-    params:
-        folder=subpath(output[0], parent=True),
-    shell:
-        "python -m ablations.data.fetch --log {log} vocabulary --output-dir {params.folder}"
+if isinstance(STUDY.tokenizer, str):
+
+    rule vocabulary:
+        input:
+            code=code("data.fetch"),
+        output:
+            "results/tokenizer/vocab.bpe",
+            "results/tokenizer/encoder.json",
+        log:
+            "logs/data/vocabulary.log",
+        localrule: True
+        conda:
+            "../envs/ablations.yaml"
+        params:
+            folder=subpath(output[0], parent=True),
+        shell:
+            "python -m ablations.data.fetch --log {log} vocabulary --output-dir {params.folder}"
+
+else:
+
+    rule vocabulary:
+        input:
+            code=code("data.vocabulary"),
+        output:
+            "results/tokenizer/merges.txt",
+            "results/tokenizer/vocab.json",
+        log:
+            "logs/data/vocabulary.log",
+        localrule: True
+        conda:
+            "../envs/ablations.yaml"
+        params:
+            source=STUDY.tokenizer.path,
+            identity=tokenizer_identity(STUDY.tokenizer),
+            folder=subpath(output[0], parent=True),
+        shell:
+            "python -m ablations.data.vocabulary --source {params.source:q}"
+            " --output-dir {params.folder} --log {log}"
 
 
 rule split:
@@ -91,12 +114,16 @@ VOCABULARY = {
         "encoder": ancient("results/tokenizer/encoder.json"),
     },
     "bytes": {},
-}
+    "own": {
+        "merges": "results/tokenizer/merges.txt",
+        "encoder": "results/tokenizer/vocab.json",
+    },
+}[TOKENIZER]
 
 
 rule tokens:
     input:
-        **VOCABULARY[STUDY.tokenizer],
+        **VOCABULARY,
         collection="results/data/collection.json",
         splits=rules.split.output,
         code=code("data.encode"),
@@ -108,7 +135,7 @@ rule tokens:
     conda:
         "../envs/ablations.yaml"
     params:
-        tokenizer=STUDY.tokenizer,
+        tokenizer=TOKENIZER,
         folder=subpath(output[0], parent=True),
     shell:
         "python -m ablations.data.encode --tokenizer {params.tokenizer}"

@@ -18,6 +18,7 @@ rule model:
 
 rule checkpoint:
     input:
+        **VOCABULARY,
         model="results/checkpoints/{model}.json",
         code=code("model.fetch"),
     output:
@@ -31,8 +32,10 @@ rule checkpoint:
         "../envs/ablations.yaml"
     params:
         identity=folder_identity,
+        vocabulary=vocabulary_files,
     shell:
-        "python -m ablations.model.fetch --model {input.model} --output {output} --log {log}"
+        "python -m ablations.model.fetch --model {input.model} --vocabulary {params.vocabulary}"
+        " --output {output} --log {log}"
 
 
 rule pretrain:
@@ -61,7 +64,7 @@ rule pretrain:
 
 rule kept_model:
     input:
-        **VOCABULARY[STUDY.tokenizer],
+        **VOCABULARY,
         row="results/rows/{row}.json",
         tokens="results/data/tokens.safetensors",
         model=lambda wildcards: f"results/checkpoints/{ROWS[wildcards.row].model.slug}.json",
@@ -71,19 +74,7 @@ rule kept_model:
         predictions="results/runs/{row}/seed-{seed}/predictions.csv",
         code=code("kept.write"),
     output:
-        expand(
-            "results/models/{{row}}/seed-{{seed}}/{file}",
-            file=[
-                "manifest.json",
-                "config.json",
-                "model.safetensors",
-                "vocab.json",
-                "merges.txt",
-                "tokenizer_config.json",
-                "ablations.json",
-                "README.md",
-            ],
-        ),
+        expand("results/models/{{row}}/seed-{{seed}}/{file}", file=MODEL_FILES),
     log:
         "logs/models/{row}/seed-{seed}.log",
     conda:
@@ -91,9 +82,7 @@ rule kept_model:
     resources:
         **estimated(needs_of_run),
     params:
-        vocabulary=lambda wildcards, input: [
-            input[name] for name in ("encoder", "merges") if name in input.keys()
-        ],
+        vocabulary=vocabulary_files,
         data=STUDY.dataset.description,
         notes=lambda wildcards: STUDY.notes_about(ROWS[wildcards.row]),
     shell:

@@ -23,6 +23,7 @@ from msgspec import structs
 from safetensors.torch import load, save
 
 import programs
+from ablations.data import vocabulary
 from ablations.errors import UserError
 from ablations.files import write_json
 from ablations.model import checkpoint, fetch
@@ -717,6 +718,66 @@ def test_several_files_that_are_not_whole(tmp_path, output, change, reason):
     with pytest.raises(UserError, match=re.escape(reason)):
         take(tmp_path / "mine", output)
     assert not output.exists()
+
+
+# --- the tokenizer that a model brings
+
+
+def other_words() -> dict[str, bytes]:
+    """The two files of a tokenizer that has a merge more than bytes."""
+    ids = vocabulary.of_bytes().ids | {"th": 257}
+    merges = b"#version: 0.2\nt h\n"
+    return {"vocab.json": json.dumps(ids).encode(), "merges.txt": merges}
+
+
+WORDS = vocabulary.of_bytes()
+
+
+def test_folder_with_this_study_s_tokenizer_or_none_is_taken_and_with_another_refused(
+    folder, output
+):
+    fetch.take_folder(folder, DIMENSIONS, output, WORDS)
+    vocabulary.write(WORDS, folder)
+    fetch.take_folder(folder, DIMENSIONS, output, WORDS)
+    output.unlink()
+    for name, content in other_words().items():
+        (folder / name).write_bytes(content)
+    with pytest.raises(UserError, match="mine brings a tokenizer of its own, whose tokens are not"):
+        fetch.take_folder(folder, DIMENSIONS, output, WORDS)
+    own = vocabulary.read(folder / "vocab.json", folder / "merges.txt")
+    fetch.take_folder(folder, DIMENSIONS, output, own)
+    (folder / "vocab.json").unlink()
+    (folder / "vocab.txt").write_text("[UNK]")
+    with pytest.raises(UserError, match=r"vocab\.txt is of a WordPiece tokenizer"):
+        fetch.take_folder(folder, DIMENSIONS, output, own)
+
+
+def test_hub_model_with_another_tokenizer_is_refused_before_its_weights_come(hub, server, tmp_path):
+    held = {"config.json": CONFIG, "model.safetensors": WEIGHTS}
+    server.add_repo(REPO, REVISION, held | other_words())
+    done = hub.run(UNPINNED, "--vocabulary")
+    assert done.returncode == 1 and f"{REPO} brings a tokenizer of its own" in done.stderr
+    assert not server.asked_for("model.safetensors")
+    for name, content in other_words().items():
+        (tmp_path / name).write_bytes(content)
+    hub.succeed(UNPINNED, "--vocabulary", *(str(tmp_path / name) for name in other_words()))
+
+    server.add_repo(REPO, "b" * 40, held | {"spiece.model": b"x"})
+    done = hub.run({"revision": "b" * 40}, "--vocabulary")
+    assert f"{REPO}/spiece.model is of a SentencePiece tokenizer" in done.stderr
+    server.add_repo(REPO, "c" * 40, held)
+    log = hub.succeed({"revision": "c" * 40}, "--vocabulary")
+    assert "brings no tokenizer" in log
+
+
+def test_a_mirror_s_model_needs_no_network_for_its_tokenizer(hub, tmp_path):
+    mirror = write(tmp_path / "mirror" / REPO, CONFIG, WEIGHTS)
+    nowhere = {"ABLATIONS_MIRROR": str(tmp_path / "mirror"), "HF_ENDPOINT": "http://127.0.0.1:9"}
+    hub.succeed(UNPINNED, "--vocabulary", **nowhere)
+    for name, content in other_words().items():
+        (mirror / name).write_bytes(content)
+    done = hub.run(UNPINNED, "--vocabulary", **nowhere)
+    assert f"{REPO} brings a tokenizer of its own" in done.stderr
 
 
 # --- the identity of a user's folder

@@ -620,3 +620,26 @@ def test_any_unknown_key_is_named(where: Path_, key: str) -> None:
     text = message(changed((*where, key), 1))
     assert f"unknown key {key!r}" in text
     assert all(str(part) in text for part in where if part != 0)
+
+
+def test_a_tokenizer_of_the_user_s_own_gives_the_models_their_number_of_tokens(tmp_path):
+    (tmp_path / "merges.txt").write_text("#version: 0.2\n")
+    (tmp_path / "vocab.json").write_text(json.dumps({"a": 0, "<|endoftext|>": 299}))
+    study = parse(changed(("tokenizer",), {"path": str(tmp_path)}))
+    assert study.tokenizer == Folder(path=str(tmp_path))
+    assert {model.dimensions.vocab_size for model in study.models.values()} == {300}
+    said = f"Tokenizer of your own: that of {tmp_path}, not GPT-2's."
+    assert said in study.outline.notes
+
+    small = changed(("tokenizer",), {"path": str(tmp_path)})
+    small["models"][SMALL]["vocab_size"] = 299
+    expected = f"vocab_size: 299 does not fit the tokenizer of {tmp_path}, which has 300 tokens"
+    assert message(small) == f"models: {SMALL}: {expected}"
+    (tmp_path / "vocab.json").write_text("[]")
+    assert "vocab.json is no tokenizer of GPT-2's kind" in message(
+        changed(("tokenizer",), {"path": str(tmp_path)})
+    )
+    assert "holds no tokenizer; expected tokenizer.json, or vocab.json and merges.txt" in message(
+        changed(("tokenizer",), {"path": str(tmp_path / "none")})
+    )
+    assert "tokenizer: unknown key 'pth'" in message(changed(("tokenizer",), {"pth": "x"}))

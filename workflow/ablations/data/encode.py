@@ -1,7 +1,7 @@
 """Encodes the three splits with a tiktoken encoding, from files and without network.
 
 `gpt2` is GPT-2's byte-pair encoding, built from its two vocabulary files; `bytes` has a token for
-each of the 256 bytes and <|endoftext|>, and needs no file.
+each of the 256 bytes and <|endoftext|>, and needs no file; `own` is the user's (vocabulary.py).
 """
 
 import argparse
@@ -16,11 +16,12 @@ from tiktoken.load import data_gym_to_mergeable_bpe_ranks
 from tiktoken_ext.openai_public import r50k_pat_str  # type: ignore[import-untyped]
 
 from ablations import cli
-from ablations.data import collection, tokens
+from ablations.data import collection, tokens, vocabulary
 from ablations.data.split import read_split_in_parts
 from ablations.errors import UserError
 from ablations.files import read_json
 from ablations.study.dataset import SPLITS
+from ablations.study.folder import IDS, MERGES
 
 Ids = npt.NDArray[np.int32]
 
@@ -71,10 +72,14 @@ def main(arguments: argparse.Namespace) -> None:
     """Reads the splits, writes their tokens."""
     if arguments.tokenizer == "bytes":
         encoding = byte_encoding()
-    elif arguments.vocabulary_dir:
+    elif not arguments.vocabulary_dir:
+        raise UserError("--tokenizer gpt2 needs --vocabulary-dir, with vocab.bpe and encoder.json")
+    elif arguments.tokenizer == "gpt2":
         encoding = gpt2_encoding(arguments.vocabulary_dir)
     else:
-        raise UserError("--tokenizer gpt2 needs --vocabulary-dir, with vocab.bpe and encoder.json")
+        folder = arguments.vocabulary_dir
+        words = vocabulary.read(folder / IDS, folder / MERGES)
+        encoding = words.encoding("own")
     ids: dict[str, list[Ids]] = {}
     labels = {}
     for split in SPLITS:
@@ -99,8 +104,8 @@ def main(arguments: argparse.Namespace) -> None:
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = cli.parser(__doc__)
-    parser.add_argument("--tokenizer", choices=["gpt2", "bytes"], required=True)
-    parser.add_argument("--vocabulary-dir", type=Path, help="holds vocab.bpe and encoder.json")
+    parser.add_argument("--tokenizer", choices=["gpt2", "bytes", "own"], required=True)
+    parser.add_argument("--vocabulary-dir", type=Path, help="holds the tokenizer's two files")
     parser.add_argument(
         "--data-dir", type=Path, required=True, help="holds the three CSV files and classes.json"
     )

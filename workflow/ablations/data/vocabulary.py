@@ -1,24 +1,49 @@
 """A vocabulary of GPT-2's kind, byte-level byte-pair encoding, as transformers' files hold it.
 
+    python -m ablations.data.vocabulary --source some/folder --output-dir results/tokenizer
+
 vocab.json gives each token's id and merges.txt the pairs that become one token, the first first.
-Both spell a byte that cannot be seen as another character.
+Both spell a byte that cannot be seen as another character. tokenizer.json holds the same, and what
+a tokenizer does besides, which must be what GPT-2's does.
 """
 
+import argparse
 import hashlib
+import itertools
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tiktoken import Encoding
 from tiktoken_ext.openai_public import r50k_pat_str  # type: ignore[import-untyped]
 
+from ablations import cli
 from ablations.errors import UserError
 from ablations.files import as_json, write_text
+from ablations.study.folder import IDS, MERGES, TOKENIZER, tokenizer_files
 
 END_OF_TEXT = "<|endoftext|>"
-IDS, MERGES = "vocab.json", "merges.txt"
 VERSION = "#version: 0.2\n"
+SETTINGS = "tokenizer_config.json"
+# Files of tokenizers of other kinds, and these kinds.
+OTHERS = {
+    "vocab.txt": "WordPiece",
+    "spiece.model": "SentencePiece",
+    "tokenizer.model": "SentencePiece",
+    "sentencepiece.bpe.model": "SentencePiece",
+}
+CLASSES = ("GPT2Tokenizer", "GPT2TokenizerFast", "PreTrainedTokenizerFast", "TokenizersBackend")
+# What tokenizer.json may say of the parts that change ids; absent is fine too.
+PLAIN: dict[str, tuple[object, ...]] = {
+    "type": ("BPE",),
+    "dropout": (None, 0, 0.0),
+    "continuing_subword_prefix": (None, ""),
+    "end_of_word_suffix": (None, ""),
+    "byte_fallback": (False,),
+    "ignore_merges": (False,),
+}
 
 
 def _spelling() -> dict[str, int]:
@@ -122,8 +147,129 @@ def checked(ids: dict[str, int], merges: Iterable[str], where: str, pairs: str) 
     return Vocabulary(ids, merges)
 
 
+def brought(folder: Path) -> Vocabulary | None:
+    """The vocabulary that lies in a folder, such as a model's; None where there is none.
+
+    Raises UserError, with the reason, for a tokenizer of another kind than GPT-2's.
+    """
+    others = [name for name in OTHERS if (folder / name).is_file()]
+    found = tokenizer_files(folder)
+    if others and not found:
+        raise UserError(
+            f"{folder / others[0]} is of a {OTHERS[others[0]]} tokenizer; expected one of GPT-2's"
+            " kind, byte-level byte-pair encoding"
+        )
+    if not found:
+        return None
+    _check_settings(folder / SETTINGS)
+    if found[0].name == IDS:
+        return read(*found)
+    return _of_tokenizer(found[0])
+
+
+def _check_settings(path: Path) -> None:
+    settings = _json(path) if path.is_file() else {}
+    kind = settings.get("tokenizer_class", CLASSES[0])
+    if kind not in CLASSES:
+        raise UserError(f"{path}: tokenizer_class is {kind!r:.80}, expected {CLASSES[0]}")
+    for key in ("add_prefix_space", "do_lower_case"):
+        if settings.get(key):
+            raise UserError(f"{path}: {key} is {settings[key]!r:.80}, expected false, as GPT-2 has")
+
+
+def _of_tokenizer(path: Path) -> Vocabulary:
+    """The vocabulary of a tokenizer.json that does nothing but what GPT-2's does."""
+    found = _json(path)
+    if wrong := next(_differences(found), None):
+        raise UserError(f"{path} is not of GPT-2's kind, byte-level byte-pair encoding: {wrong}")
+    merges = [
+        merge if isinstance(merge, str) else " ".join(map(str, merge))
+        for merge in found["model"]["merges"]
+    ]
+    added = {
+        token["content"]: token["id"]
+        for token in found.get("added_tokens") or ()
+        if token.get("content") == END_OF_TEXT
+    }
+    return checked(found["model"]["vocab"] | added, merges, str(path), str(path))
+
+
+def _differences(found: Mapping[str, Any]) -> Iterator[str]:
+    model = found.get("model")
+    if not isinstance(model, dict):
+        yield "it has no model"
+        return
+    for key, allowed in PLAIN.items():
+        if key in model and model[key] not in allowed:
+            stated = json.dumps(model[key])
+            yield f"its model's {key} is {stated:.80}, expected {json.dumps(allowed[0])}"
+    if not isinstance(model.get("vocab"), dict) or not isinstance(model.get("merges"), list):
+        yield "its model has no vocab and merges"
+    if found.get("normalizer") is not None:
+        yield "it has a normalizer, which changes texts"
+    before = found.get("pre_tokenizer")
+    if not isinstance(before, dict) or before.get("type") != "ByteLevel":
+        yield f"its pre_tokenizer is {json.dumps(before):.80}, expected ByteLevel"
+    elif before.get("add_prefix_space") or before.get("use_regex") is False:
+        yield "its pre_tokenizer adds a blank before a text, or does not part it by GPT-2's pattern"
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{path} is not readable JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise UserError(f"{path} holds {found!r:.80}; expected keys and their values")
+    return found
+
+
+def check_pairs(vocabulary: Vocabulary, where: str) -> None:
+    """Raises UserError where tiktoken, which knows a merge by its result, would merge otherwise.
+
+    It would not if every token, merged by the merges before its own, ends as its own pair: in a
+    text, no merge crosses the bounds of what becomes that token, so inside them all goes the same.
+    """
+    ranks = {tuple(merge.split(" ")): rank for rank, merge in enumerate(vocabulary.merges)}
+    for pair, own in ranks.items():
+        parts = list("".join(pair))
+        while len(parts) > 2:
+            two = itertools.pairwise(parts)
+            rank, i = min((ranks.get(each, own), i) for i, each in enumerate(two))
+            if rank >= own:
+                break
+            parts[i : i + 2] = [parts[i] + parts[i + 1]]
+        if tuple(parts) != pair:
+            raise UserError(
+                f"{where}: merge {own + 1}, {' '.join(pair)!r:.80}, is not one that the merges"
+                " before it lead to, as byte-pair encoding learns them"
+            )
+
+
 def write(vocabulary: Vocabulary, folder: Path) -> None:
     """Writes vocab.json and merges.txt."""
     ids = dict(sorted(vocabulary.ids.items(), key=lambda item: item[1]))
     write_text(folder / IDS, json.dumps(ids, ensure_ascii=False) + "\n")
     write_text(folder / MERGES, VERSION + "".join(f"{merge}\n" for merge in vocabulary.merges))
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Writes the two files of a tokenizer that lies in a folder, checked."""
+    found = brought(arguments.source)
+    if found is None:
+        raise UserError(f"{arguments.source} holds no {TOKENIZER}, nor {IDS} and {MERGES}")
+    check_pairs(found, str(arguments.source))
+    write(found, arguments.output_dir)
+    cli.log.info("%d tokens, %d merges", len(found.ids), len(found.merges))
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = cli.parser(__doc__)
+    parser.add_argument("--source", type=Path, required=True, help="the folder of a tokenizer")
+    parser.add_argument("--output-dir", type=Path, required=True)
+    return parser
+
+
+if __name__ == "__main__":
+    cli.run(parser(), main)

@@ -20,32 +20,44 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 from ablations import cli, download, files, hub
+from ablations.data import vocabulary
+from ablations.data.vocabulary import Vocabulary
 from ablations.download import Found
 from ablations.errors import UserError
 from ablations.model import checkpoint
 from ablations.study import folder as layout
 from ablations.study.dimensions import Dimensions, from_config_json
-from ablations.study.folder import CONFIG, INDEX, WEIGHTS, weight_files
+from ablations.study.folder import CONFIG, IDS, INDEX, MERGES, TOKENIZER, WEIGHTS, weight_files
 from ablations.study.models import Model
 
 log = logging.getLogger("ablations.model.fetch")
 
+TOKENIZER_FILES = (TOKENIZER, IDS, MERGES, vocabulary.SETTINGS, *vocabulary.OTHERS)
 SHOWN = 8  # of a list of wrong tensors; a wrong size makes all of them wrong
 
 
 def fetch_from_hub(
-    repo: str, revision: str, sha256: str | None, expected: Dimensions, output: Path
+    repo: str,
+    revision: str,
+    sha256: str | None,
+    expected: Dimensions,
+    output: Path,
+    words: Vocabulary | None = None,
 ) -> None:
     """Writes the manifest of a hub checkpoint, after its files.
 
-    `sha256` is that of model.safetensors; without it the hub's own checksum is used. Raises
-    UserError if no source has the files, or they are wrong.
+    `sha256` is that of model.safetensors; without it the hub's own checksum is used. `words`: what
+    the texts are encoded with. Raises UserError if no source has the files, or they are wrong.
     """
     with download.scratch(output) as folder:
         get = partial(hub.fetch, repo, revision)
         config = get(CONFIG, None, folder)
         # checked before hundreds of megabytes are fetched in vain
         dimensions = from_config_json(config.path, f"{repo}/{CONFIG}", expected)
+        if words and not config.path.is_relative_to(folder):
+            if hub.in_cache(config.path):  # else beside the mirror's, which needs no network
+                _fetch_tokenizer(repo, revision, folder)
+            check_tokenizer(config.path.parent, repo, words)
         index, bulk = None, []
         try:
             pickle = partial(pickle_hint, repo, revision)
@@ -70,10 +82,25 @@ def fetch_from_hub(
         _place(config.path, index, bulk, dimensions, output, folder)
 
 
-def take_folder(path: Path, expected: Dimensions, output: Path) -> None:
+def _fetch_tokenizer(repo: str, revision: str, folder: Path) -> None:
+    """Gets what a repository has of a tokenizer into the hub's cache; less without a network."""
+    for name in TOKENIZER_FILES:
+        try:
+            hub.fetch(repo, revision, name, None, folder)
+        except download.NotThereError:
+            pass
+        except UserError as error:
+            log.warning("the tokenizer of %s could not be looked up: %s", repo, error)
+            return
+
+
+def take_folder(
+    path: Path, expected: Dimensions, output: Path, words: Vocabulary | None = None
+) -> None:
     """Writes the manifest of a checkpoint in a user's folder, and links to its bulk.
 
-    A relative `path` gives a relative link, so that folder and results can move together.
+    A relative `path` gives a relative link, so that folder and results can move together. `words`:
+    what the texts are encoded with.
     """
     if wrong := layout.missing(path):
         raise UserError(f"{path} {wrong}")
@@ -83,6 +110,8 @@ def take_folder(path: Path, expected: Dimensions, output: Path) -> None:
             f"{path} is the folder that {output} belongs to; name another as the source"
         )
     dimensions = from_config_json(path / CONFIG, str(path / CONFIG), expected)
+    if words:
+        check_tokenizer(path, str(path), words)
     index = path / INDEX if bulk != [path / WEIGHTS] else None
     check_tensors(bulk, str(index or bulk[0]), dimensions)
     found = [Found(file, files.sha256(file)) for file in bulk]
@@ -105,6 +134,23 @@ def pickle_hint(repo: str, revision: str) -> str:
 
 
 # --- the checks
+
+
+def check_tokenizer(folder: Path, name: str, words: Vocabulary) -> None:
+    """Raises UserError where the model in a folder brings another tokenizer than these words."""
+    try:
+        own = vocabulary.brought(folder)
+    except UserError as error:
+        raise UserError(str(error).replace(str(folder), name)) from None
+    if own and own.sha256 != words.sha256:
+        raise UserError(
+            f"{name} brings a tokenizer of its own, whose tokens are not those of this study's"
+            " tokenizer, so that it would read other words than were written; allowed: a study with"
+            " tokenizer: {path: FOLDER}, where the folder holds this model's vocab.json and"
+            " merges.txt, or tokenizer.json"
+        )
+    if own is None:
+        log.info("%s brings no tokenizer; it is taken for one of this study's tokens", name)
 
 
 def check_tensors(paths: list[Path], name: str, dimensions: Dimensions) -> None:
@@ -212,15 +258,18 @@ def _link(target: Path, link: Path) -> None:
 
 def main(arguments: argparse.Namespace) -> None:
     """Fetches a model's checkpoint from where its settings say."""
-    model = files.read_json(arguments.model, Model)
+    model, words = files.read_json(arguments.model, Model), None
+    if arguments.vocabulary is not None:
+        both = arguments.vocabulary
+        words = vocabulary.read(*both) if both else vocabulary.of_bytes()
     with download.disk_errors(arguments.output):
         if model.hub:
             fetch_from_hub(
                 *(model.hub.repo, model.hub.revision, model.hub.sha256),
-                *(model.dimensions, arguments.output),
+                *(model.dimensions, arguments.output, words),
             )
         elif model.folder:
-            take_folder(Path(model.folder.path), model.dimensions, arguments.output)
+            take_folder(Path(model.folder.path), model.dimensions, arguments.output, words)
         else:
             raise UserError(f"{arguments.model}: {model.name} is not to be fetched")
 
@@ -229,6 +278,9 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = cli.parser(__doc__)
     parser.add_argument("--model", type=Path, required=True, help="its settings, as JSON")
+    parser.add_argument(
+        "--vocabulary", type=Path, nargs="*", help="ids and merges of the study; none for bytes"
+    )
     parser.add_argument("--output", type=Path, required=True, help=f"…/{checkpoint.MANIFEST}")
     return parser
 

@@ -16,7 +16,7 @@ from ablations.errors import UserError
 from ablations.study import dataset, grid, messages, settings
 from ablations.study.dataset import Generated, Texts
 from ablations.study.dimensions import Dimensions, from_config_json, width_errors
-from ablations.study.folder import CONFIG, missing
+from ablations.study.folder import CONFIG, missing, vocab_size
 from ablations.study.grid import Grid
 from ablations.study.messages import unknown
 from ablations.study.models import Folder, Hub, Model, Pretrain
@@ -58,7 +58,7 @@ class Study(Struct, frozen=True):
 
     title: str
     seeds: tuple[int, ...]
-    tokenizer: str
+    tokenizer: str | Folder
     mirror: str | None
     cache_dir: str
     cache_gb: float
@@ -181,6 +181,8 @@ def _notes(study: Study) -> Iterator[str]:
             f"Texts of your own: {study.dataset.description}, not the SMS Spam Collection, so no"
             " published number is about them."
         )
+    if isinstance(study.tokenizer, Folder):
+        yield f"Tokenizer of your own: that of {study.tokenizer.path}, not GPT-2's."
     yield from _model_notes(row.model for row in study.rows)
 
 
@@ -270,7 +272,6 @@ def _equal_row_errors(each: Grid, rows: Mapping[str, Row]) -> Iterable[str]:
 
 
 def _model(name: str, entry: Mapping[str, Any], config: Config) -> Model:
-    vocabulary = VOCABULARY_SIZE[config.tokenizer]
     if "path" in entry:
         folder = msgspec.convert(entry, Folder)
         return Model(name, _folder_dimensions(name, folder, config.tokenizer), folder=folder)
@@ -285,7 +286,7 @@ def _model(name: str, entry: Mapping[str, Any], config: Config) -> Model:
         n_head=source.n_head,
         n_embd=source.n_embd,
         n_positions=source.n_positions,
-        vocab_size=stated or vocabulary,
+        vocab_size=stated or tokens_of(config.tokenizer),
     )
     _refuse(f"models: {name}: {error}" for error in width_errors(dimensions))
     _refuse(_vocabulary_errors(f"models: {name}", dimensions, config.tokenizer))
@@ -294,7 +295,7 @@ def _model(name: str, entry: Mapping[str, Any], config: Config) -> Model:
     return Model(name, dimensions, hub=source)
 
 
-def _folder_dimensions(name: str, folder: Folder, tokenizer: str) -> Dimensions:
+def _folder_dimensions(name: str, folder: Folder, tokenizer: str | Folder) -> Dimensions:
     where = f"models: {name}: path: {folder.path}"
     try:
         if wrong := missing(Path(folder.path)):
@@ -307,13 +308,27 @@ def _folder_dimensions(name: str, folder: Folder, tokenizer: str) -> Dimensions:
     return dimensions
 
 
-def _vocabulary_errors(where: str, dimensions: Dimensions, tokenizer: str) -> Iterator[str]:
+def _vocabulary_errors(
+    where: str, dimensions: Dimensions, tokenizer: str | Folder
+) -> Iterator[str]:
     """A model may have more tokens than the tokenizer: words that were added, or padding."""
-    if dimensions.vocab_size < VOCABULARY_SIZE[tokenizer]:
+    tokens = tokens_of(tokenizer)
+    if dimensions.vocab_size < tokens:
+        name = tokenizer if isinstance(tokenizer, str) else f"of {tokenizer.path}"
         yield (
-            f"{where}: vocab_size: {dimensions.vocab_size} does not fit the tokenizer {tokenizer},"
-            f" which has {VOCABULARY_SIZE[tokenizer]} tokens"
+            f"{where}: vocab_size: {dimensions.vocab_size} does not fit the tokenizer {name}, which"
+            f" has {tokens} tokens"
         )
+
+
+def tokens_of(tokenizer: str | Folder) -> int:
+    """How many tokens a tokenizer has; raises ConfigError for a folder without one."""
+    if isinstance(tokenizer, str):
+        return VOCABULARY_SIZE[tokenizer]
+    try:
+        return vocab_size(Path(tokenizer.path))
+    except UserError as error:
+        raise ConfigError(f"tokenizer: path: {error}") from None
 
 
 def _model_name_errors(models: Mapping[str, Model]) -> Iterable[str]:

@@ -3,6 +3,7 @@
 Judged by names and the index alone; what the files hold is model/fetch.py's to check.
 """
 
+import json
 import re
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from ablations.errors import UserError
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
+TOKENIZER, IDS, MERGES = "tokenizer.json", "vocab.json", "merges.txt"
 PICKLES = ("pytorch_model.bin", "pytorch_model.pt", "model.pt", "model.pth", "model.bin")
 
 
@@ -63,6 +65,35 @@ def missing(folder: Path) -> str | None:
                 f" that it names){hint}"
             )
     return None
+
+
+def tokenizer_files(folder: Path) -> list[Path]:
+    """The files of a folder that say what its tokens are; none where it has no such files."""
+    if _is_file(folder / TOKENIZER):
+        return [folder / TOKENIZER]
+    both = [folder / IDS, folder / MERGES]
+    return both if all(map(_is_file, both)) else []
+
+
+def vocab_size(folder: Path) -> int:
+    """The ids of a folder's own tokenizer: one more than the highest. Raises UserError if none."""
+    found = tokenizer_files(folder)
+    if not found:
+        raise UserError(
+            f"{folder} holds no tokenizer; expected {TOKENIZER}, or {IDS} and {MERGES}, relative to"
+            " the working directory"
+        )
+    try:
+        content = json.loads(found[0].read_text(encoding="utf-8"))
+        if found[0].name == IDS:
+            return int(max(content.values())) + 1
+        added = [token["id"] for token in content.get("added_tokens", ())]
+        return int(max([*content["model"]["vocab"].values(), *added])) + 1
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise UserError(
+            f"{found[0]} is no tokenizer of GPT-2's kind, which gives each token an id"
+            f" ({type(error).__name__}: {error})"
+        ) from None
 
 
 def pickle_hint(name: str, source: str) -> str:

@@ -80,7 +80,7 @@ class Config(Entry, frozen=True, kw_only=True):
 
     title: Text = "Finetuning ablations of GPT-2"
     seeds: Annotated[tuple[Seed, ...], Meta(min_length=1, extra_json_schema={"uniqueItems": True})]
-    tokenizer: Tokenizer
+    tokenizer: Tokenizer | Folder
     mirror: Annotated[str | None, Meta(extra_json_schema={"nullable": True})] = None
     cache_dir: Dir = "results/cache"
     cache_gb: Annotated[float, Meta(ge=0)] = 10

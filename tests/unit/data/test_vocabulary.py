@@ -1,0 +1,166 @@
+"""A tokenizer of the user's own: the same ids as transformers gives, or refused with the reason."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import programs
+from ablations.data import vocabulary
+from ablations.data.encode import byte_encoding, encode, gpt2_encoding
+from ablations.errors import UserError
+
+tokenizers = pytest.importorskip("tokenizers")  # transformers brings it
+
+CORPUS = ["the cat sat on the mat", "theme and thesis", "aaaa aaa aa a", "Grüße, 你好!  \n\n x"]
+CORPUS *= 20
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a tokenizer that the library trained, in both of its forms."""
+    folder = tmp_path_factory.mktemp("trained")
+    made = tokenizers.ByteLevelBPETokenizer(add_prefix_space=False)
+    special = [vocabulary.END_OF_TEXT, "[PAD]"]
+    made.train_from_iterator(CORPUS, vocab_size=330, min_frequency=2, special_tokens=special)
+    made.save_model(str(folder))
+    tokenizer = tokenizers.Tokenizer(
+        tokenizers.models.BPE.from_file(str(folder / "vocab.json"), str(folder / "merges.txt"))
+    )
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.add_special_tokens(special)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    return folder
+
+
+@settings(max_examples=200, deadline=None)
+@given(text=st.text(max_size=40) | st.text("the cats\n aü!", max_size=60))
+def test_ids_are_those_of_the_library_that_made_it(trained: Path, text: str) -> None:
+    found = vocabulary.brought(trained)
+    assert found is not None
+    theirs = tokenizers.Tokenizer.from_file(str(trained / "tokenizer.json"))
+    theirs.encode_special_tokens = True  # text is text
+    expected = theirs.encode(text, add_special_tokens=False).ids
+    assert encode(found.encoding("own"), [text])[0].tolist() == expected
+
+
+def test_both_forms_are_one_vocabulary_and_written_files_are_read_back(trained, tmp_path):
+    whole = vocabulary.brought(trained)
+    (tmp_path / "two").mkdir()
+    for name in ("vocab.json", "merges.txt"):
+        shutil.copy(trained / name, tmp_path / "two")
+    two = vocabulary.brought(tmp_path / "two")
+    assert two is not None and whole is not None
+    assert two.sha256 == whole.sha256 and len(two.merges) > 30
+    done = programs.run(
+        *("ablations.data.vocabulary", "--source", trained, "--output-dir", tmp_path / "out")
+    )
+    assert done.returncode == 0, done.stderr
+    again = vocabulary.read(tmp_path / "out/vocab.json", tmp_path / "out/merges.txt")
+    assert again == whole
+    assert vocabulary.brought(tmp_path) is None
+
+
+def test_another_order_of_merges_or_another_id_is_another_vocabulary(trained):
+    whole = vocabulary.brought(trained)
+    assert whole is not None
+    shorter = vocabulary.Vocabulary(whole.ids, whole.merges[:-1])
+    more = vocabulary.Vocabulary(whole.ids | {"added": 999}, whole.merges)
+    assert shorter.sha256 != whole.sha256 == more.sha256  # a word that no text becomes
+    assert more.encoding("own").n_vocab < 999
+
+
+def test_bytes_and_gpt2_s_own_files_are_such_vocabularies(shared):
+    of_bytes = vocabulary.of_bytes().encoding("bytes")
+    assert of_bytes._mergeable_ranks == byte_encoding()._mergeable_ranks
+    assert of_bytes.eot_token == 256
+    folder = shared / "data/gpt2-bpe"
+    found = vocabulary.read(folder / "encoder.json", folder / "vocab.bpe")
+    vocabulary.check_pairs(found, "GPT-2's")
+    assert found.encoding("gpt2")._mergeable_ranks == gpt2_encoding(folder)._mergeable_ranks
+    assert found.encoding("gpt2").eot_token == 50256
+
+
+def changed(trained: Path, folder: Path, *keys: str, value: Any) -> Path:
+    found = json.loads((trained / "tokenizer.json").read_text())
+    node = found
+    for key in keys[:-1]:
+        node = node[key]
+    node[keys[-1]] = value
+    folder.mkdir()
+    (folder / "tokenizer.json").write_text(json.dumps(found))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("keys", "value", "reason"),
+    [
+        (["model", "type"], "WordPiece", 'its model\'s type is "WordPiece", expected "BPE"'),
+        (["model", "byte_fallback"], True, "byte_fallback is true, expected false"),
+        (["model", "end_of_word_suffix"], "</w>", "end_of_word_suffix"),
+        (["normalizer"], {"type": "Lowercase"}, "it has a normalizer, which changes texts"),
+        (["pre_tokenizer"], {"type": "Whitespace"}, "expected ByteLevel"),
+        (["pre_tokenizer", "add_prefix_space"], True, "adds a blank before a text"),
+        (["model", "vocab"], {"a": 1}, "has no id for '!'; expected a token for each of the 256"),
+        (["model", "merges"], [["z", "q"]], "merge 1, 'z q', is not of two tokens of"),
+        (["model"], None, "it has no model"),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_another_kind_of_tokenizer_is_refused_with_the_reason(
+    trained, tmp_path, keys, value, reason
+):
+    folder = changed(trained, tmp_path / "other", *keys, value=value)
+    with pytest.raises(UserError) as raised:
+        vocabulary.brought(folder)
+    assert str(raised.value).startswith(f"{folder}/tokenizer.json")
+    assert reason in str(raised.value)
+
+
+def test_merges_that_tiktoken_would_apply_otherwise_are_refused(trained):
+    whole = vocabulary.brought(trained)
+    assert whole is not None
+    vocabulary.check_pairs(whole, "it")
+    first, second = whole.merges[:2]
+    ids = whole.ids.copy()
+    a, b = (merge.replace(" ", "") for merge in (first, second))
+    ids[a], ids[b] = ids[b], ids[a]
+    with pytest.raises(UserError, match="do not rise in the order of"):
+        vocabulary.checked(ids, whole.merges, "ids", "merges")
+    # (a, b) merges first, so that abc is never a and bc
+    letters = vocabulary.of_bytes().ids | {"ab": 300, "bc": 301, "abc": 302}
+    led_astray = vocabulary.checked(letters, ["a b", "b c", "a bc"], "ids", "merges")
+    with pytest.raises(UserError, match="merge 3, 'a bc', is not one that the merges before it"):
+        vocabulary.check_pairs(led_astray, "it")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("vocab.txt", "[UNK]\n", "vocab.txt is of a WordPiece tokenizer; expected one of GPT-2's"),
+        ("tokenizer.model", "x", "tokenizer.model is of a SentencePiece tokenizer"),
+        ("tokenizer.json", "{", "tokenizer.json is not readable JSON"),
+        ("tokenizer.json", "[]", "tokenizer.json holds []"),
+    ],
+)
+def test_files_of_other_kinds_are_refused(tmp_path, name, content, reason):
+    (tmp_path / name).write_text(content)
+    with pytest.raises(UserError) as raised:
+        vocabulary.brought(tmp_path)
+    assert reason in str(raised.value)
+
+
+def test_settings_that_change_ids_are_refused(trained, tmp_path):
+    folder = tmp_path / "mine"
+    shutil.copytree(trained, folder)
+    for settings_, reason in (
+        ({"tokenizer_class": "LlamaTokenizer"}, "is 'LlamaTokenizer', expected GPT2Tokenizer"),
+        ({"add_prefix_space": True}, "add_prefix_space is True, expected false"),
+    ):
+        (folder / "tokenizer_config.json").write_text(json.dumps(settings_))
+        with pytest.raises(UserError, match=reason):
+            vocabulary.brought(folder)
