@@ -251,7 +251,8 @@ def work():
         # its trunk, which its needs include, is a job of its own
         trunk = amounts.get(("trunk", (TRUNK_OF_RUN.get((row, str(seed))),)), 0)
         whole = estimate.of_run(ROWS[row].settings).seconds
-        amounts["train", (row, str(seed))] = whole - trunk
+        training = "train_and_keep" if ROWS[row].save_model else "train"
+        amounts[training, (row, str(seed))] = whole - trunk
     return amounts
 
 

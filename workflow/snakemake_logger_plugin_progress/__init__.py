@@ -33,6 +33,8 @@ PHRASES = {
     "pretrain": "pretraining the model {model}",
     "trunk": "computing frozen layers once: {trunk}",
     "train": "training {row}, seed {seed}",
+    "train_and_keep": "training {row}, seed {seed}",
+    "kept_model": "keeping the model of {row}, seed {seed}",
     "table": "writing the table",
     "interpretation": "writing the answers",
     "misclassified": "listing the messages that were classified wrongly",

@@ -82,7 +82,11 @@ def test_without_it_snakemake_says_what_it_always_does(tmp_path: Path) -> None:
 def test_every_rule_has_its_words() -> None:
     files = [ROOT / "Snakefile", *(ROOT / "workflow/rules").glob("*.smk")]
     rules = {
-        rule for file in files for rule in re.findall(r"^ *rule (\w+):", file.read_text(), re.M)
+        rule
+        for file in files
+        for rule in re.findall(
+            r"^ *(?:use rule \w+ as|rule) (\w+)(?: with)?:", file.read_text(), re.M
+        )
     }
     assert PHRASES.keys() == rules
 
