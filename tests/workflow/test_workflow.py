@@ -522,6 +522,53 @@ def test_a_touched_vocabulary_or_another_url_reruns_nothing(tmp_path: Path) -> N
     assert planned(tmp_path, tokens, *overlay, other) == {}
 
 
+# --- what a dry run says and writes
+
+
+def files_of(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if ".snakemake" not in path.parts)
+
+
+def test_a_dry_run_names_the_keys_that_changed_and_writes_nothing(tmp_path: Path) -> None:
+    """Beside what Snakemake keeps for itself in .snakemake/."""
+    file = tmp_path / "config.yaml"
+    file.write_text(yaml.safe_dump(DEMO))
+    targets = ["results/study.json", "results/rows/large.json"]
+    run = [*targets, "--cores", 1, "--configfile", file]
+    snakemake(tmp_path, *run)
+    before = files_of(tmp_path)
+    assert "Nothing to be done" in snakemake(tmp_path, *run, "--dry-run").stdout
+    edited = copy.deepcopy(DEMO)
+    edited["rows"][5].update(epochs=6, trainable_layers="lora", lora_rank=3)  # large
+    edited["comparisons"][0]["question"] = "Really?"
+    file.write_text(yaml.safe_dump(edited))
+    said = snakemake(tmp_path, *run, "--dry-run").stdout
+    reasons = [line for line in said.splitlines() if line.strip().startswith("reason: Params")]
+    study, row = sorted(reasons, key=lambda line: "epochs" in line)
+    assert "'questions: which-token: question: \"Really?\"'" in study and len(study) < 400
+    changed = {"training: epochs: 6", 'trainable_layers: "lora"', "lora_rank: 3"}
+    assert set(re.findall("'(.*?)'", row.partition("now: ")[2])) == changed
+    assert len(row) < 400
+    assert files_of(tmp_path) == before
+
+
+def test_a_first_dry_run_and_one_that_is_refused_write_nothing(tmp_path: Path) -> None:
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own/model.safetensors").touch()
+    shape = {"n_layer": 1, "n_head": 1, "n_embd": 8, "n_positions": 256, "vocab_size": 257}
+    (tmp_path / "own/config.json").write_text(json.dumps({"model_type": "gpt2", **shape}))
+    file = tmp_path / "config.yaml"
+    rows = [{**DEMO["rows"][0], "model": "own", "epochs": 1}]
+    mine = DEMO | {"models": {"own": {"path": "own"}}, "rows": rows, "comparisons": []}
+    file.write_text(yaml.safe_dump(mine))
+    before = files_of(tmp_path)
+    assert planned(tmp_path, "--configfile", file)["train"] == 1
+    assert files_of(tmp_path) == before
+    file.write_text(yaml.safe_dump(mine | {"seeds": []}))
+    assert snakemake(tmp_path, "--cores", 1, "--configfile", file, check=False).returncode == 1
+    assert files_of(tmp_path) == before
+
+
 # --- ways to call it
 
 

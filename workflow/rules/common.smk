@@ -148,6 +148,31 @@ def rows(which):
     return "|".join(row for row in ROWS if which(ROWS[row])) or "(?!)"
 
 
+def lines(values, name=lambda wildcards: ""):
+    """The params of a rule that writes one of these values, by name, as a line.
+
+    The line takes `output`, so Snakemake does not compare it. It compares everything that the value
+    says, as a set, and gives as its reason what of that has changed.
+    """
+    texts = {name: messages.said(value) for name, value in values.items()}
+
+    def text(number):
+        def of(wildcards):
+            found = texts[name(wildcards)]
+            # a value that says less says its first text again, since a set holds it once
+            return found[number if number < len(found) else 0]
+
+        return of
+
+    return {
+        "line": lambda wildcards, output: as_json(values[name(wildcards)]),
+        **{
+            f"text_{n}": text(n)
+            for n in range(max(map(len, texts.values()), default=0))
+        },
+    }
+
+
 def slugs(which):
     """The models for which this holds, as a wildcard's pattern."""
     return "|".join(re.escape(slug) for slug in MODELS if which(MODELS[slug])) or "(?!)"

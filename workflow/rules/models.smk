@@ -11,7 +11,7 @@ rule model:
     conda:
         "../envs/ablations.yaml"
     params:
-        line=lambda wildcards: as_json(MODELS[wildcards.model]),
+        **lines(MODELS, lambda wildcards: wildcards.model),
     shell:
         WRITE_LINE
 

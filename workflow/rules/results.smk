@@ -39,7 +39,7 @@ rule outline:
     conda:
         "../envs/ablations.yaml"
     params:
-        line=lambda wildcards: as_json(STUDY.outline),
+        **lines({"": STUDY.outline}),
     shell:
         WRITE_LINE
 

@@ -12,7 +12,10 @@ rule row:
     conda:
         "../envs/ablations.yaml"
     params:
-        line=lambda wildcards: as_json(ROWS[wildcards.row].settings),
+        **lines(
+            {id: row.settings for id, row in ROWS.items()},
+            lambda wildcards: wildcards.row,
+        ),
     shell:
         WRITE_LINE
 
@@ -26,7 +29,7 @@ rule trunk_settings:
     conda:
         "../envs/ablations.yaml"
     params:
-        line=lambda wildcards: as_json(TRUNKS[wildcards.trunk]),
+        **lines(TRUNKS, lambda wildcards: wildcards.trunk),
     shell:
         WRITE_LINE
 

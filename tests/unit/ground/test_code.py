@@ -239,7 +239,7 @@ def test_modules_that_a_program_does_not_import_change_nothing_for_it(copied, pr
         ("training/loop.py", {"training.run"}, {"training.trunk", "model.pretrain", "data.split"}),
         ("model/gpt2.py", {"training.run", "training.trunk", "model.pretrain"}, {"data.encode"}),
         ("study/settings.py", {"training.run", "training.trunk"}, {"data.split", "data.fetch"}),
-        ("files.py", set(PROGRAMS), set()),
+        ("cli.py", set(PROGRAMS), set()),
     ],
 )
 def test_an_edit_makes_stale_what_it_should_and_nothing_else(copied, path, changes, leaves):

@@ -12,6 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import msgspec
+
+from ablations import files
 
 
 def mistakes(schema: Mapping[str, Any], config: object) -> Iterator[str]:
@@ -118,6 +121,33 @@ def elsewhere(file: Path, directory: Path) -> Iterator[str]:
             f" other studies. To keep them in {folder}/results/, add: --directory"
             f" {shlex.quote(str(folder))}"
         )
+
+
+def said(value: Any) -> list[str]:
+    """Everything that a typed value says, one text for each key: `training: epochs: 5`.
+
+    Two values say the same only where they are equal. The order of a list's entries that have an id
+    is a text of its own, so that one more entry changes no text of the others.
+    """
+    return list(_said(msgspec.to_builtins(value), ""))
+
+
+def _said(node: Any, where: str) -> Iterator[str]:
+    if isinstance(node, Mapping) and node:
+        for key, entry in node.items():
+            yield from _said(entry, f"{where}{key}: ")
+    elif _is_named(node):
+        yield f"{where}{', '.join(entry['id'] for entry in node)}"
+        for entry in node:
+            rest = {key: value for key, value in entry.items() if key != "id"}
+            yield from _said(rest, f"{where}{entry['id']}: ")
+    else:
+        yield f"{where}{files.as_json(node)}"
+
+
+def _is_named(node: Any) -> bool:
+    is_list = isinstance(node, list | tuple) and len(node) > 0
+    return is_list and all(isinstance(entry, Mapping) and "id" in entry for entry in node)
 
 
 def _looks_numeric(found: object) -> bool:
