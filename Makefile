@@ -12,7 +12,13 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 STUDY ?= .
 IN_STUDY := $(if $(filter-out .,$(STUDY)),--directory $(STUDY) --configfile $(STUDY)/config.yaml)
 
-.PHONY: help setup demo table run report test test-slow mutations bench lint schema clean-cache clean
+# The library's programs, and how they are told of a study.
+PROGRAM := PYTHONPATH=$(CURDIR)/workflow $(BIN)/python -m
+OF_STUDY := --configfile $(STUDY)/config.yaml --directory $(STUDY)
+SO_FAR := --so-far --results $(STUDY)/results
+SO_FAR_DIR := $(STUDY)/results/so-far
+
+.PHONY: help setup demo table table-so-far run report test test-slow mutations bench lint schema clean-cache clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -28,13 +34,21 @@ table: $(STAMP) ## the real table: downloads about 5.5 GB the first time
 run: $(STAMP) ## a study of your own, in a folder with a config.yaml: make run STUDY=mine
 	@test -f $(STUDY)/config.yaml || { \
 	  echo "error: $(STUDY)/config.yaml is missing; STUDY names a folder with a config.yaml" >&2; exit 1; }
-	@PYTHONPATH=workflow $(BIN)/python -m ablations.training.plan \
-	  --configfile $(STUDY)/config.yaml --directory $(STUDY)
+	@$(PROGRAM) ablations.training.plan $(OF_STUDY)
 	@PYTHONPATH=$(CURDIR)/workflow $(SNAKEMAKE) --logger progress --keep-going $(IN_STUDY) || { \
 	  echo "Not everything is done. The same command goes on from here. Snakemake's own lines are in"; \
-	  echo "$(STUDY)/.snakemake/log/"; exit 1; } >&2
+	  echo "$(STUDY)/.snakemake/log/. What is finished: make table-so-far STUDY=$(STUDY)"; exit 1; } >&2
 	@echo
-	@PYTHONPATH=workflow $(BIN)/python -m ablations.answers.summary --results $(STUDY)/results
+	@$(PROGRAM) ablations.answers.summary --results $(STUDY)/results
+
+table-so-far: $(STAMP) ## table and answers of the rows that are finished, and how the others are
+	@test -f $(STUDY)/config.yaml || { \
+	  echo "error: $(STUDY)/config.yaml is missing; STUDY names a folder with a config.yaml" >&2; exit 1; }
+	@$(PROGRAM) ablations.training.status $(OF_STUDY)
+	@$(PROGRAM) ablations.answers.table $(SO_FAR) --markdown $(SO_FAR_DIR)/table.md --csv $(SO_FAR_DIR)/table.csv
+	@$(PROGRAM) ablations.answers.interpretation $(SO_FAR) --markdown $(SO_FAR_DIR)/interpretation.md \
+	  --csv $(SO_FAR_DIR)/comparisons.csv
+	@$(PROGRAM) ablations.answers.summary --results $(SO_FAR_DIR)
 
 report: $(STAMP) ## results/report.html, of a finished table (STUDY=mine: of that study)
 	@test -f $(STUDY)/results/table.csv || { \
@@ -64,7 +78,7 @@ lint: $(STAMP) ## style and types
 	$(BIN)/snakemake --lint
 
 schema: $(STAMP) ## write workflow/schemas/ again, from the declarations in the library
-	PYTHONPATH=workflow $(BIN)/python -m ablations.study.schema --output workflow/schemas/config.schema.json
+	$(PROGRAM) ablations.study.schema --output workflow/schemas/config.schema.json
 
 clean-cache: ## delete the hidden states (STUDY=mine: of that study); they are computed when needed
 	@test -f $(STUDY)/config.yaml || { \

@@ -4,6 +4,7 @@ import argparse
 import errno
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ from ablations.errors import UserError
 
 Item = TypeVar("Item")
 
+TIME = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d "  # begins each line of a log but a traceback's
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the disk, the quota, the user's limit
 
 log = logging.getLogger("ablations")
@@ -63,6 +65,28 @@ def run(parser: argparse.ArgumentParser, main: Callable[[argparse.Namespace], No
                 log.makeRecord(log.name, logging.ERROR, "", 0, "failed", (), sys.exc_info())
             )
         raise
+
+
+def last_line(log: Path) -> str | None:
+    """The last line that a stage wrote into its log, without its time; None where there is none."""
+    found = _last_line(log)
+    return found and re.sub(TIME, "", found)
+
+
+def failure(log: Path) -> str | None:
+    """Why a stage failed, as the last line of its log has it; None where it says no such thing."""
+    line = _last_line(log)
+    if line is None or (re.match(TIME, line) and " error: " not in line):
+        return None
+    return re.sub(TIME, "", line).removeprefix("error: ")
+
+
+def _last_line(log: Path) -> str | None:
+    try:
+        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return None
+    return next((line for line in reversed(lines) if line.strip()), None)
 
 
 def progress(items: Iterable[Item], total: int, unit: str) -> Iterator[Item]:

@@ -17,6 +17,8 @@ from typing import Any
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 
+from ablations import cli
+
 # What a job of each rule does; None: it writes a line into a file, and is counted alone.
 PHRASES = {
     "all": None,
@@ -198,7 +200,7 @@ class LogHandler(LogHandlerBase):
         yield f"{'FAILED':>{self._width}}  {what}"
         for log in found["log"]:
             path = Path(log).absolute()
-            if reason := _last_line(path):
+            if reason := cli.failure(path) or cli.last_line(path):
                 yield f"{'':{self._width}}  {reason}"
             yield f"{'':{self._width}}  its log: {os.path.relpath(path, self.called_from)}"
 
@@ -210,16 +212,6 @@ class LogHandler(LogHandlerBase):
     @property
     def _width(self) -> int:
         return len(f"{self.total} of {self.total}")
-
-
-def _last_line(log: Path) -> str | None:
-    """A log's last line, without its time: where a stage fails, the reason."""
-    try:
-        lines = log.read_text(encoding="utf-8", errors="replace").split("\n")
-    except OSError:
-        return None
-    last = next((line for line in reversed(lines) if line.strip()), None)
-    return last.partition("error: ")[2] or last if last else None
 
 
 def _count(number: int, noun: str) -> str:

@@ -99,9 +99,8 @@ def main(arguments: argparse.Namespace) -> None:
     print(*outlined(study, arguments.directory), sep="\n")
 
 
-def parser() -> argparse.ArgumentParser:
-    """The command line."""
-    parser = cli.parser(__doc__)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options that name a study, see `read_study`."""
     parser.add_argument("--configfile", type=Path, required=True, help="the study's config.yaml")
     parser.add_argument(
         "--base",
@@ -112,6 +111,12 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--directory", type=Path, default=Path(), help="the study's folder (here, unless given)"
     )
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = cli.parser(__doc__)
+    add_arguments(parser)
     return parser
 
 

@@ -1,0 +1,75 @@
+"""How the runs of a study are, while it runs or after a failure, from results and logs alone."""
+
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+import synthetic_runs
+from ablations.study import config
+from commands import program
+
+BEGIN = "2026-11-24 21:00:00 "
+
+
+def log(folder: Path, name: str, text: str, age: float = 0) -> Path:
+    path = folder / "logs" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    os.utime(path, (time.time() - age, time.time() - age))
+    return path
+
+
+def status(folder: Path) -> list[str]:
+    done = program("training.status", "--configfile", folder / "config.yaml", "--directory", folder)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def test_each_run_that_is_missing_says_how_it_is_and_where_its_log_is(tmp_path: Path) -> None:
+    made = synthetic_runs.configuration(seeds=[1, 2])
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(made))
+    study = config.parse(made)
+    right = {row.id: np.ones((2, 30), bool) for row in study.rows}
+    synthetic_runs.write(tmp_path / "results", study, right)
+    assert status(tmp_path) == ["16 of 16 runs are finished."]
+
+    for row in ("baseline", "large", "medium", "all-layers"):
+        (tmp_path / f"results/runs/{row}/seed-2/metrics.json").unlink()
+    log(tmp_path, "train/first-token/seed-1.log", f"{BEGIN}trained in 3 s\n")  # finished
+    running = log(tmp_path, "train/baseline/seed-2.log", f"{BEGIN}a\n{BEGIN}epoch 1, step 0\n", 30)
+    failed = log(tmp_path, "train/large/seed-2.log", f"{BEGIN}a\n{BEGIN}error: too large: 9\n")
+    trace = "Traceback (most recent call last):\n  File …\nRuntimeError: CUDA error\n"
+    broken = log(tmp_path, "train/medium/seed-2.log", f"{BEGIN}failed\n{trace}")
+    trunk = log(tmp_path, "trunks/some.log", f"{BEGIN}error: no memory\n")
+    assert status(tmp_path) == [
+        "12 of 16 runs are finished.",
+        "  baseline, seed 2: has started; 30 s ago its log said: epoch 1, step 0;"
+        f" its log: {running}",
+        "  all-layers, seed 2: waits for its turn",
+        f"  medium, seed 2: failed: RuntimeError: CUDA error; its log: {broken}",
+        f"  large, seed 2: failed: too large: 9; its log: {failed}",
+        f"  failed, not a run: no memory; its log: {trunk}",
+    ]
+
+
+def test_a_run_of_another_row_than_it_is_now_is_not_finished(tmp_path: Path) -> None:
+    made = synthetic_runs.configuration()
+    study = config.parse(made)
+    right = {row.id: np.ones((1, 30), bool) for row in study.rows}
+    synthetic_runs.write(tmp_path / "results", study, right)
+    made["rows"][1]["epochs"] = 7  # first-token
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(made))
+    assert status(tmp_path) == [
+        "7 of 8 runs are finished.",
+        "  first-token, seed 123: waits for its turn",
+    ]
+
+
+def test_nothing_is_needed_but_the_configuration(tmp_path: Path) -> None:
+    made = synthetic_runs.configuration()
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(made))
+    assert status(tmp_path)[0] == "0 of 8 runs are finished."
+    assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"]
