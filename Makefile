@@ -45,9 +45,13 @@ table-so-far: $(STAMP) ## table and answers of the rows that are finished, and h
 	@test -f $(STUDY)/config.yaml || { \
 	  echo "error: $(STUDY)/config.yaml is missing; STUDY names a folder with a config.yaml" >&2; exit 1; }
 	@$(PROGRAM) ablations.training.status $(OF_STUDY)
-	@$(PROGRAM) ablations.answers.table $(SO_FAR) --markdown $(SO_FAR_DIR)/table.md --csv $(SO_FAR_DIR)/table.csv
-	@$(PROGRAM) ablations.answers.interpretation $(SO_FAR) --markdown $(SO_FAR_DIR)/interpretation.md \
-	  --csv $(SO_FAR_DIR)/comparisons.csv
+	@$(PROGRAM) ablations.answers.table $(SO_FAR) --log $(STUDY)/logs/so-far/table.log \
+	  --markdown $(SO_FAR_DIR)/table.md --csv $(SO_FAR_DIR)/table.csv
+	@$(PROGRAM) ablations.answers.interpretation $(SO_FAR) --log $(STUDY)/logs/so-far/interpretation.log \
+	  --markdown $(SO_FAR_DIR)/interpretation.md --csv $(SO_FAR_DIR)/comparisons.csv
+	@$(PROGRAM) ablations.answers.figures $(SO_FAR) --log $(STUDY)/logs/so-far/figures.log \
+	  --output $(SO_FAR_DIR)/figures
+	@echo
 	@$(PROGRAM) ablations.answers.summary --results $(SO_FAR_DIR)
 
 report: $(STAMP) ## results/report.html, of a finished table (STUDY=mine: of that study)

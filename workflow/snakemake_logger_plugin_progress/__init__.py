@@ -41,7 +41,7 @@ PHRASES = {
     "interpretation": "writing the answers",
     "misclassified": "listing the messages that were classified wrongly",
     "figures": "drawing the figures",
-    "page": "writing the page {page}",
+    "page": "writing the page for a browser",
 }
 
 # Errors of Snakemake's that repeat a failed job.

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import synthetic_runs
 from commands import program
 
 TABLE = """# A title
@@ -14,10 +15,11 @@ TABLE = """# A title
 
 | further | table |
 """
-HEADINGS = "id,variant,baseline,confounded,difference,difference_low,difference_high,verdict"
+HEADINGS = "variant,baseline,difference,difference_low,difference_high,verdict"
+HEADINGS += ",equivalent,margin,confounded,claim,outcome"
 ANSWERS = f"""{HEADINGS}
-one,first-token,baseline,false,-0.268571,-0.357209,-0.176755,worse
-two,random,baseline,true,0.0114,-0.034,0.059,no detectable difference
+first-token,baseline,-0.268571,-0.357209,-0.176755,worse,false,0.02,false,worse,confirmed
+random,baseline,0.0114,-0.034,0.059,no detectable difference,true,0.02,true,,
 """
 
 
@@ -40,13 +42,28 @@ def test_it_is_the_first_table_a_line_for_each_answer_and_where_to_look(tmp_path
         "|---|-----|",
         "| 1 | baseline |",
         "",
-        "first-token against baseline: −26.86 points (−35.72 to −17.68): worse",
-        "random against baseline: +1.14 points (−3.40 to +5.90): no detectable difference"
-        " (they differ in more than one setting)",
+        "first-token against baseline: −26.86 points (−35.72 to −17.68): worse;"
+        " published as worse: confirmed",
+        "random against baseline: +1.14 points (−3.40 to +5.90): no detectable difference,"
+        " equal within 2 points (they differ in more than one setting)",
         "",
         f"{tmp_path}/index.html: table, answers and figures on one page, for a browser",
         f"{tmp_path}/table.md: the whole table, and what to know before believing it",
     ]
+
+
+def test_it_reads_what_the_interpretation_writes(tmp_path: Path) -> None:
+    synthetic_runs.eight_rows(tmp_path)
+    outputs = ["--markdown", tmp_path / "interpretation.md", "--csv", tmp_path / "comparisons.csv"]
+    done = synthetic_runs.program(tmp_path, "interpretation", *outputs)
+    assert done.returncode == 0, done.stderr
+    said = summary(tmp_path, (tmp_path / "comparisons.csv").read_text())
+    answers = [line for line in said if " against " in line]
+    asked = synthetic_runs.configuration()["comparisons"]
+    assert len(answers) == len(asked)
+    claims = sum("claim" in question for question in asked)
+    assert sum("; published as " in line for line in answers) == claims > 0
+    assert any(line.startswith("random-weights against all-layers: ") for line in answers)
 
 
 def test_without_comparisons_there_are_no_answers(tmp_path: Path) -> None:

@@ -58,11 +58,14 @@ def _answers(path: Path) -> Iterator[str]:
     for _, found in pd.read_csv(path, keep_default_na=False).iterrows():
         ends = ("difference", "difference_low", "difference_high")
         difference, low, high = (formats.points(found[end]) for end in ends)
-        also = " (they differ in more than one setting)" if found["confounded"] else ""
-        yield (
-            f"{found['variant']} against {found['baseline']}: {difference} points"
-            f" ({low} to {high}): {found['verdict']}{also}"
-        )
+        said = f"{difference} points ({low} to {high}): {found['verdict']}"
+        if found["equivalent"]:
+            said += f", equal within {100 * found['margin']:g} points"
+        if found["confounded"]:
+            said += " (they differ in more than one setting)"
+        if found["claim"]:
+            said += f"; published as {found['claim']}: {found['outcome']}"
+        yield f"{found['variant']} against {found['baseline']}: {said}"
 
 
 def main(arguments: argparse.Namespace) -> None:
