@@ -21,6 +21,7 @@ include: "workflow/rules/results.smk"
 rule all:
     default_target: True
     input:
+        "results/rows.checked.json",
         run_files("metrics.json"),
         KEPT,
         RESULTS,

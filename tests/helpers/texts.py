@@ -28,9 +28,16 @@ def run_split(
     folder: Path, *given: Path | File, dataset: dict[str, Any] = SMS
 ) -> CompletedProcess[str]:
     """Splits these files into a folder, as the rule does."""
+    return program("data.split", *split_arguments(folder, *given, dataset=dataset))
+
+
+def split_arguments(
+    folder: Path, *given: Path | File, dataset: dict[str, Any] = SMS
+) -> tuple[str | Path, ...]:
+    """The command line that splits these files into a folder."""
     manifest = folder.parent / f"{folder.name}.collection.json"
     collection.write(manifest, [file(each) if isinstance(each, Path) else each for each in given])
-    return program(
-        *("data.split", "--collection", manifest, "--dataset", files.as_json(dataset)),
+    return (
+        *("--collection", manifest, "--dataset", files.as_json(dataset)),
         *("--output-dir", folder),
     )

@@ -277,9 +277,10 @@ def in_all_floats(node: Any) -> Any:
     return float(node) if isinstance(node, int) else node
 
 
-ROW = {"row": 1, "train": 1}
-EVERY_ROW = {"row": len(ROW_IDS), "train": len(ROW_IDS)}
+ROW = {"row": 1, "check": 1, "train": 1}
+EVERY_ROW = {"row": len(ROW_IDS), "check": 1, "train": len(ROW_IDS)}
 TRUNK = {"trunk_settings": 1, "trunk": 1}
+ALL_RUNS = {"trunk": 5, "train": len(ROW_IDS)}
 
 CONFIG_EDITS: dict[str, tuple[Callable[[Config], object], Stale, set[str]]] = {
     "nothing": (lambda config: None, {}, set()),
@@ -306,7 +307,7 @@ CONFIG_EDITS: dict[str, tuple[Callable[[Config], object], Stale, set[str]]] = {
             rows=[row for row in config["rows"] if row["id"] != "medium"],
             comparisons=[c for c in config["comparisons"] if c["variant"] != "medium"],
         ),
-        {},
+        {"check": 1},
         ANSWERS,
     ),
     "rows in another order": (lambda config: config["rows"].reverse(), {}, ANSWERS),
@@ -337,7 +338,7 @@ CONFIG_EDITS: dict[str, tuple[Callable[[Config], object], Stale, set[str]]] = {
             row(config, "large").update(epochs=config["training"]["epochs"]),
             config["training"].update(epochs=3),
         ),
-        {"row": len(ROW_IDS) - 1, "train": len(ROW_IDS) - 1},
+        {"row": len(ROW_IDS) - 1, "check": 1, "train": len(ROW_IDS) - 1},
         AGGREGATION,
     ),
     "a model's pretraining": (
@@ -357,7 +358,7 @@ CONFIG_EDITS: dict[str, tuple[Callable[[Config], object], Stale, set[str]]] = {
     ),
     "the split": (
         lambda config: config["dataset"]["split"].update(seed=1),
-        {"split": 1, "tokens": 1, "pretrain": 3, "trunk": 5, "train": len(ROW_IDS)},
+        {"split": 1, "tokens": 1, "check": 1, "pretrain": 3, **ALL_RUNS},
         AGGREGATION,
     ),
 }
@@ -379,7 +380,6 @@ def test_an_edit_of_the_configuration_reruns_only_what_it_changes(
 
 # --- only what changed runs again: edits of code
 
-ALL_RUNS = {"trunk": 5, "train": len(ROW_IDS)}
 # module → rules that run again, beside the `code` of the programs that import it
 CODE_EDITS: dict[str, tuple[Stale, set[str]]] = {
     "training/run.py": ({"train": len(ROW_IDS)}, AGGREGATION),
@@ -739,27 +739,3 @@ def test_one_job_that_computes_runs_at_a_time_unless_more_gpus_are_named(
         ALONE=str(tmp_path / "alone"),
     )
     assert (done.returncode == 0) == works, done.stdout
-
-
-MODULE = """
-configfile: "mine.yaml"
-
-module ablations:
-    snakefile: {snakefile!r}
-    config: config
-
-use rule * from ablations
-"""
-
-
-def test_another_workflow_can_use_it_as_a_module(tmp_path: Path) -> None:
-    (tmp_path / "Snakefile").write_text(MODULE.format(snakefile=str(ROOT / "Snakefile")))
-    (tmp_path / "mine.yaml").write_text(MINE)
-    command = [sys.executable, "-m", "snakemake", "--dry-run", "--cores", "1"]
-    done = subprocess.run(
-        command, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=120
-    )
-    output = done.stdout + done.stderr
-    assert done.returncode == 0, output
-    assert re.search(r"^train +1$", output, re.M)
-    assert not re.search(r"^checkpoint ", output, re.M)

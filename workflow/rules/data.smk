@@ -131,6 +131,7 @@ rule tokens:
         "results/data/tokens.safetensors",
     log:
         "logs/data/tokens.log",
+    priority: 1
     localrule: True
     conda:
         "../envs/ablations.yaml"

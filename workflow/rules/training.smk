@@ -20,6 +20,25 @@ rule row:
         WRITE_LINE
 
 
+rule check:
+    input:
+        rows=[f"results/rows/{row}.json" for row in sorted(ROWS)],
+        tokens="results/data/tokens.safetensors",
+        code=code("training.check"),
+    output:
+        "results/rows.checked.json",
+    log:
+        "logs/check.log",
+    # No job reads what it writes, or a further row would make all others stale; it comes first.
+    priority: 1
+    localrule: True
+    conda:
+        "../envs/ablations.yaml"
+    shell:
+        "python -m ablations.training.check --rows {input.rows} --tokens {input.tokens}"
+        ' --cache-gb "$ABLATIONS_CACHE_GB" --output {output} --log {log}'
+
+
 rule trunk_settings:
     output:
         "results/trunks/{trunk}.settings.json",

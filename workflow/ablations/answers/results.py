@@ -248,14 +248,20 @@ def load(folder: Path, so_far: bool = False) -> Results:
             classes=about.classes,
             texts=tuple(texts["test"]),
             labels=labels["test"],
-            in_train=np.isin(texts["test"], texts["train"]),
-            in_validation=np.isin(texts["test"], texts["validation"]),
+            in_train=_among(texts["test"], texts["train"]),
+            in_validation=_among(texts["test"], texts["validation"]),
             near_train=near_duplicates(texts["test"], texts["train"]),
         ),
         sizes={split: len(found) for split, found in texts.items()},
         baseline=_settings(folder, "baseline", so_far),
         unfinished=tuple(unfinished),
     )
+
+
+def _among(texts: list[str], others: list[str]) -> NDArray[np.bool_]:
+    """Which texts are among the others; numpy's isin would make all as long as the longest."""
+    known = set(others)
+    return np.array([text in known for text in texts], bool)
 
 
 def _without_published(outline: Outline) -> Outline:

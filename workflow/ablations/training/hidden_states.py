@@ -31,13 +31,10 @@ from ablations.model.gpt2 import Layers, pretrained_layers, random_layers
 from ablations.study.dimensions import Dimensions
 from ablations.study.settings import Settings
 from ablations.training.inputs import Inputs, Layout, Mapped, batches, by_sequence
-
-GIGABYTE = 10**9
+from ablations.training.limits import GIGABYTE, hidden_states_bytes, refuse_hidden_states
 
 ARRAY = "states.npy"
 RECORD = "times.json"  # beside the array, written last
-
-WAY_OUT = "or set cache_gb: 0 to keep them for the one run that reads them"
 
 
 class Frozen(Struct, frozen=True, kw_only=True):
@@ -134,8 +131,12 @@ class Cache:
         disk cannot hold them.
         """
         entries = {split: self._entry(trunk, found) for split, found in sequences.items()}
-        sizes = {entries[split]: _bytes(trunk, found) for split, found in sequences.items()}
-        self._check_size(sum(sizes.values()))
+        width = trunk.dimensions.n_embd
+        sizes = {
+            entries[split]: hidden_states_bytes(len(found.ids), width)
+            for split, found in sequences.items()
+        }
+        refuse_hidden_states(sum(sizes.values()), self.gigabytes)
         load = functools.cache(lambda depth: freeze(_layers(trunk, checkpoint, depth), machine))
         outputs = {}
         for split, entry in entries.items():
@@ -200,14 +201,6 @@ class Cache:
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
-    def _check_size(self, size: int) -> None:
-        """Refuses what the cache could not hold all at once."""
-        if self.gigabytes and size > self._limit():
-            raise UserError(
-                f"the hidden states of this row take {size / GIGABYTE:.1f} GB, more than"
-                f" cache_gb: {self.gigabytes:g} allows; raise it, {WAY_OUT}"
-            )
-
     def _make_room(self, size: int, keep: Collection[Path]) -> None:
         """Evicts what a new entry needs of the limit; refuses one that does not fit the disk.
 
@@ -261,10 +254,6 @@ def _layers(trunk: Frozen, checkpoint: Path | None, start: int) -> Layers:
     if checkpoint:
         return pretrained_layers(trunk.dimensions, checkpoint, start, trunk.depth)
     return random_layers(trunk.dimensions, trunk.seed or 0, start, trunk.depth)
-
-
-def _bytes(trunk: Frozen, sequences: Sequences) -> int:
-    return 4 * len(sequences.ids) * trunk.dimensions.n_embd
 
 
 def _write_array(

@@ -19,7 +19,6 @@ from ablations import cli, code
 from ablations.data import tokens
 from ablations.data.sequences import sequences
 from ablations.data.tokens import Tokens
-from ablations.errors import UserError
 from ablations.files import read_json, sha256, whole, write_json, write_text
 from ablations.machine import device
 from ablations.machine.device import Device
@@ -37,6 +36,7 @@ from ablations.training.hidden_states import (
     token_ids,
 )
 from ablations.training.inputs import Inputs, batches
+from ablations.training.limits import refuse_ignored_class
 from ablations.training.loop import Loop, Split
 from ablations.training.metrics import Accuracy, Evaluation, Metrics
 from ablations.training.resume import Identity, Progress, State
@@ -71,12 +71,8 @@ def prepare(
 
     `weights`: the checkpoint's folder, None for random ones; `trunk`: None where nothing is frozen.
     """
-    classes, ignored = read.about.classes, row.training.ignore_index
-    if ignored is not None and ignored in range(len(classes)):
-        raise UserError(
-            f"ignore_index: {ignored} is the class {classes[ignored]!r}; allowed: a number that is"
-            f" no class, such as {read.about.padding_id}"
-        )
+    refuse_ignored_class(row.training, read.about)
+    classes = read.about.classes
     found = sequences(read, row.input)
     plan = schedule(seed, {split: len(read.labels[split]) for split in found}, row.training)
     inputs = {split: token_ids(each, row.causal_mask) for split, each in found.items()}

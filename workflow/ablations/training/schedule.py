@@ -7,8 +7,8 @@ from itertools import islice
 import torch
 from torch.utils.data import DataLoader
 
-from ablations.errors import UserError
 from ablations.study.settings import Training
+from ablations.training.limits import refuse_batches
 
 Batch = list[int]
 
@@ -45,11 +45,7 @@ def schedule(seed: int, sizes: Mapping[str, int], training: Training) -> Schedul
     Raises UserError where the training set does not fill a batch.
     """
     size = training.batch_size
-    if sizes["train"] < size:
-        raise UserError(
-            f"batch_size: {size} is more than the {sizes['train']} training messages; an epoch"
-            " drops its last incomplete batch and would be empty"
-        )
+    refuse_batches(training, sizes["train"])
     losses, accuracies = {}, {}
     steps: list[Batch] = []
     with torch.random.fork_rng(devices=[]):

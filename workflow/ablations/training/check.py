@@ -1,0 +1,63 @@
+"""Checks every row against the texts before anything is computed, once the texts are encoded.
+
+    python -m ablations.training.check --rows results/rows/*.json --tokens … --output …
+
+Each job checks its own row again; this one tells of all at once, and hours earlier.
+"""
+
+import argparse
+import functools
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from ablations import cli
+from ablations.data import tokens
+from ablations.data.sequences import sequences
+from ablations.data.tokens import Tokens
+from ablations.errors import UserError
+from ablations.files import write_json
+from ablations.model.cut import trunk_depth
+from ablations.study import settings
+from ablations.study.settings import Input, Settings
+from ablations.training import limits
+
+
+def mistakes(rows: Sequence[Settings], read: Tokens, gigabytes: float) -> Iterator[str]:
+    """A line for each row that these texts do not allow, as far as its first mistake."""
+
+    @functools.cache
+    def tokens_read(input: Input) -> int:
+        return sum(len(each.ids) for each in sequences(read, input).values())
+
+    for row in rows:
+        try:
+            limits.refuse_ignored_class(row.training, read.about)
+            limits.refuse_batches(row.training, len(read.labels["train"]))
+            size = limits.hidden_states_bytes(tokens_read(row.input), row.dimensions.n_embd)
+            if trunk_depth(row.trainable_layers, row.dimensions.n_layer):
+                limits.refuse_hidden_states(size, gigabytes)
+        except UserError as error:
+            yield f"rows: {row.row}: {error}"
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Refuses what cannot be; writes the ids of the rows that can."""
+    rows = [settings.read(path) for path in arguments.rows]
+    found = list(mistakes(rows, tokens.read(arguments.tokens), arguments.cache_gb))
+    if found:
+        raise UserError("\n".join(["these rows do not fit the texts:", *found]))
+    write_json(arguments.output, [row.row for row in rows])
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = cli.parser(__doc__)
+    parser.add_argument("--rows", type=Path, nargs="+", required=True, help="the row files")
+    parser.add_argument("--tokens", type=Path, required=True)
+    parser.add_argument("--cache-gb", type=float, required=True)
+    parser.add_argument("--output", type=Path, required=True)
+    return parser
+
+
+if __name__ == "__main__":
+    cli.run(parser(), main)
