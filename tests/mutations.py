@@ -140,6 +140,21 @@ The head is not drawn from the seed.
 - super().__init__()
 -         torch.manual_seed(seed)
 + super().__init__()
+== ablations/model/classifier.py | kept/test_kept.py
+LoRA's update is merged without its factor.
+- update = module.alpha * (module.a
++ update = (module.a
+The head's bias is dropped.
+- norm.bias.copy_(torch.from_numpy(after))
++ norm.bias.copy_(torch.from_numpy(before))
+== ablations/predict.py | kept/test_kept.py
+A text is padded to the model's positions and not as its row's were.
+- settings.input, kept.context_tokens, kept.padding_id
++ settings.input, settings.dimensions.n_positions, kept.padding_id
+== ablations/kept/write.py | kept/test_kept.py
+transformers reads the last token before the padding of every row.
+- None if kept.reads_last else kept.padding_id
++ kept.padding_id
 == ablations/model/cut.py | model/test_cut.py
 Runs of several seeds share a trunk of random weights.
 - seed=seed if row.weights == "random" else None

@@ -164,3 +164,24 @@ def test_settings_that_change_ids_are_refused(trained, tmp_path):
         (folder / "tokenizer_config.json").write_text(json.dumps(settings_))
         with pytest.raises(UserError, match=reason):
             vocabulary.brought(folder)
+
+
+def test_transformers_reads_the_written_files_of_gpt2_s_tokenizer(shared, tmp_path):
+    """With the settings that a kept model's folder has."""
+    transformers = pytest.importorskip("transformers")
+    source = shared / "data/gpt2-bpe"
+    vocabulary.write(
+        vocabulary.read(source / "encoder.json", source / "vocab.bpe"), tmp_path / "model"
+    )
+    stated = {"tokenizer_class": "GPT2Tokenizer", "split_special_tokens": True}
+    (tmp_path / "model/tokenizer_config.json").write_text(json.dumps(stated))
+    theirs = transformers.AutoTokenizer.from_pretrained(tmp_path / "model")
+    ours = gpt2_encoding(source)
+
+    @settings(max_examples=150, deadline=None)
+    @given(text=st.text(max_size=60) | st.text("WINER!! £100 now\n\t<|>endoftx'", max_size=60))
+    def same(text: str) -> None:
+        assert theirs(text)["input_ids"] == encode(ours, [text])[0].tolist()
+
+    same()
+    assert theirs("a<|endoftext|>")["input_ids"] == encode(ours, ["a<|endoftext|>"])[0].tolist()
