@@ -657,7 +657,7 @@ def test_a_key_that_stands_twice_is_refused(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text("seeds: [1]\nseeds: [2]\n")
     done = snakemake(tmp_path, "--cores", 1, "--configfile", tmp_path / "mine.yaml", check=False)
     assert done.returncode != 0
-    assert "mine.yaml, line 2, column 1: the key seeds stands a second time" in done.stdout
+    assert "mine.yaml, line 2, column 1: the key seeds appears a second time" in done.stdout
 
 
 @pytest.mark.parametrize("given", [True, False])

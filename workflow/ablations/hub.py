@@ -101,7 +101,7 @@ def _from_hub(
         raise UserError(
             f"{name} was damaged on its way or in the cache: its sha256 is {found}, the hub's"
             f" checksum is {own}; it was removed from the cache, so that the next run downloads"
-            " it anew"
+            " it again"
         )
     if pinned is None and own is None:
         log.info("%s: not verified, as no checksum is known; its sha256 is %s", name, found)

@@ -4,7 +4,7 @@
     python -m ablations.predict results/models/baseline/seed-123 --file messages.csv --column body
     python -m ablations.predict results/models/baseline/seed-123 < one-text-a-line.txt
 
-Each text is cut and padded as the row's were when it was trained, whatever it stands beside, so
+Each text is cut and padded as the row's were when it was trained, in any company, so
 that its prediction does not depend on the others. One text gives its classes' probabilities;
 several, CSV with each text's most probable class.
 """

@@ -30,7 +30,7 @@ for key in internals.command_line_keys(workflow) & config.keys():
     config[key] = configuration.typed(config[key])
 
 try:
-    # Snakemake, which has read them, lets a key that stands twice pass.
+    # Snakemake, which has read them, lets a key that appears twice pass.
     CONFIG_FILES = {
         file: reading.read(file) for file in internals.config_files(workflow)
     }

@@ -117,7 +117,7 @@ def test_the_verdict_is_the_adjusted_tests(tmp_path):
         expected = comparison.adjusted_p < 0.05
         assert comparison.decided == expected == (comparison.verdict in ("better", "worse"))
     assert "adjusted for 8 comparisons by Holm's method" in text(tmp_path)
-    assert "stands for its own comparison and is not adjusted" in text(tmp_path)
+    assert "is for its own comparison and is not adjusted" in text(tmp_path)
 
 
 # --- equivalence, and what would have been shown

@@ -218,7 +218,7 @@ BAD_FILES: dict[str, tuple[str, str | bytes | None, str]] = {
                        " the columns are: 'text', 'stars'"),
     "semicolons": ("a.csv", "review;stars\na;1\n", "the columns are: 'review;stars'"),
     "a column twice": ("a.csv", "review,stars,stars\na,1,2\n",
-                       "the column 'stars' (label) stands more than once"),
+                       "the column 'stars' (label) appears more than once"),
     "too many cells": ("a.csv", "review,stars\na,1\nb,c,2\n",
                        "a.csv: line 3 has 3 columns; allowed: 2, as 'review', 'stars'"),
     "too few cells": ("a.csv", 'review,stars\n"a\nb",1\nc\n', "a.csv: line 4 has 1 columns"),

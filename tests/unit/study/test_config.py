@@ -194,7 +194,7 @@ MISTAKES = {
     "duplicate row id": (
         ("rows", "medium", "id"),
         "large",
-        ["rows: large: the id stands 2 times", "an id of its own"],
+        ["rows: large: the id appears 2 times", "an id of its own"],
     ),
     "malformed row id": (
         ("rows", "medium", "id"),
@@ -315,7 +315,7 @@ MISTAKES = {
     "duplicate comparison id": (
         ("comparisons", "medium-model", "id"),
         "large-model",
-        ["comparisons: large-model: the id stands 2 times", "one of its own"],
+        ["comparisons: large-model: the id appears 2 times", "one of its own"],
     ),
     "question left empty": (
         ("comparisons", "medium-model", "question"),

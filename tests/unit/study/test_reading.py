@@ -36,14 +36,14 @@ MISTAKES = {
     "a list": ("- a\n", "is no mapping; expected keys with values"),
     "a key twice": (
         "a: 1\nrows: []\nb: 2\nrows: [3]\n",
-        "line 4, column 1: the key rows stands a second time, after line 2; keep one",
+        "line 4, column 1: the key rows appears a second time, after line 2; keep one",
     ),
     "a key twice, within": (
         "rows:\n  - id: a\n    epochs: 1\n    epochs: 2\n",
-        "line 4, column 5: the key epochs stands a second time, after line 3; keep one",
+        "line 4, column 5: the key epochs appears a second time, after line 3; keep one",
     ),
-    "a key twice, on a line": ("a: {b: 1, b: 2}\n", "column 11: the key b stands a second time"),
-    "a key twice, in quotes": ("a: 1\n'a': 2\n", "line 2, column 1: the key a stands a second"),
+    "a key twice, on a line": ("a: {b: 1, b: 2}\n", "column 11: the key b appears a second time"),
+    "a key twice, in quotes": ("a: 1\n'a': 2\n", "line 2, column 1: the key a appears a second"),
 }
 
 

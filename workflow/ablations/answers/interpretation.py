@@ -106,7 +106,7 @@ def _how_to_read(results: Results, comparisons: Sequence[Comparison]) -> Iterato
     )
     yield (
         "**Interval.** It shows which true differences, in percentage points, fit the data (95%)."
-        + (" Each interval stands for its own comparison and is not adjusted." if many else "")
+        + (" Each interval is for its own comparison and is not adjusted." if many else "")
     )
     yield _equivalence(results, comparisons)
     yield from _seeds(results, comparisons)

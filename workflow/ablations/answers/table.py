@@ -1,6 +1,6 @@
 """The table: results/table.md to read, results/table.csv to compute with.
 
-Below the table stands what a reader must know before believing it.
+Below the table is what a reader must know before believing it.
 """
 
 import argparse

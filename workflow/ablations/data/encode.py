@@ -59,7 +59,7 @@ def gpt2_encoding(vocabulary: Path) -> Encoding:
     except (OSError, ValueError, KeyError, AttributeError, AssertionError) as error:
         raise UserError(
             f"{merges} and {ids} are not GPT-2's vocabulary ({error!r}); delete them and"
-            " run again to fetch them anew"
+            " run again to fetch them again"
         ) from None
 
 

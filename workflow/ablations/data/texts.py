@@ -133,7 +133,7 @@ def _check_columns(file: File, columns: Sequence[str], reading: Reading) -> None
     """Refuses a file that lacks one of the two columns, or has it twice."""
     for key, column in (("text", reading.text), ("label", reading.label)):
         if columns.count(column) != 1:
-            found = "stands more than once" if column in columns else "is missing"
+            found = "appears more than once" if column in columns else "is missing"
             raise UserError(
                 f"{file.name}: the column {column!r} ({key}) {found}; the columns are:"
                 f" {_listed(columns)}"

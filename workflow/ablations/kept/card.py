@@ -33,7 +33,7 @@ with torch.no_grad():
 """
 
 LAST = """\
-As there, every text must be cut and padded to {longest} tokens, whatever it stands beside, and no
+As there, every text must be cut and padded to {longest} tokens, in any company, and no
 attention mask be passed: the row reads its padding. `config.json` has no `pad_token_id`, with which
 `transformers` would read another position; without the line that sets it, it takes one text at a
 time, as `pipeline` does with `padding="max_length", truncation=True`.

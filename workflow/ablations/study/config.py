@@ -235,7 +235,7 @@ def _cache_errors(config: Config) -> Iterable[str]:
 def _row_id_errors(rows: list[Mapping[str, Any]]) -> Iterable[str]:
     ids = [row["id"] for row in rows]
     for id in sorted({id for id in ids if ids.count(id) > 1}):
-        yield f"rows: {id}: the id stands {ids.count(id)} times; each row needs an id of its own"
+        yield f"rows: {id}: the id appears {ids.count(id)} times; each row needs an id of its own"
     if "baseline" not in ids:
         yield f"rows: no row has the id baseline, which is required; found: {', '.join(ids)}"
 
@@ -404,7 +404,7 @@ def _question_errors(
     """`written`: the ids of rows and grids as config.yaml has them."""
     ids = [question.id for question in questions]
     for id in sorted({id for id in ids if ids.count(id) > 1}):
-        yield f"comparisons: {id}: the id stands {ids.count(id)} times; each needs one of its own"
+        yield f"comparisons: {id}: the id appears {ids.count(id)} times; each needs one of its own"
     of_grid = {row: each for each in grids for row in each.rows}
     several = {each.id for each in grids if not each.choose}
     for question in questions:

@@ -253,7 +253,7 @@ def _file_mistakes(texts: Texts) -> Iterator[str]:
         for file in files:
             name = file_name(file)
             if isinstance(file, Download) and (texts.repo or (texts.urls and texts.files)):
-                yield f"{where}{name}: urls stand beside another place of the files"
+                yield f"{where}{name}: urls are given beside another place of the files"
             if not texts.format_of(file):
                 yield (
                     f"{where}{name}: the name does not tell the format; allowed:"
@@ -278,12 +278,12 @@ def _column_mistakes(texts: Texts) -> Iterator[str]:
         stands = list(texts.columns or ()).count(getattr(texts, key))
         if stands != 1:
             yield (
-                f"dataset: {key}: {getattr(texts, key)!r} stands {stands} times in columns;"
+                f"dataset: {key}: {getattr(texts, key)!r} appears {stands} times in columns;"
                 f" allowed: once ({', '.join(texts.columns or ())})"
             )
     names = class_names(texts)
     for name in sorted({name for name in names if names.count(name) > 1}):
-        yield f"dataset: classes: {name!r} stands {names.count(name)} times; each may stand once"
+        yield f"dataset: classes: {name!r} appears {names.count(name)} times; each may appear once"
 
 
 def _split_mistakes(found: Texts | Generated) -> Iterator[str]:

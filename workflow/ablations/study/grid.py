@@ -111,7 +111,7 @@ def _row_errors(row: Mapping[str, Any]) -> Iterator[str]:
     for key in row["grid"]:
         if key in row:
             yield (
-                f"{where}{key}: stands in the row, {row[key]!r}, and in its grid; allowed: one of"
+                f"{where}{key}: is set in the row, {row[key]!r}, and in its grid; allowed: one of"
                 " the two"
             )
 

@@ -76,7 +76,7 @@ def _describe(error: jsonschema.exceptions.ValidationError, config: Any) -> str:
         case "minimum" | "exclusiveMinimum" | "maximum" | "exclusiveMaximum":
             return f"{where}{found!r} is out of range; {_range(schema)}"
         case "uniqueItems":
-            return f"{where}{found!r} names a value twice; each may stand once"
+            return f"{where}{found!r} names a value twice; each may appear once"
         case "minItems" | "minProperties" | "minLength":
             return f"{where}{found!r} is empty; at least {rule} is needed"
         case "maxLength":

@@ -103,7 +103,7 @@ def _described(path: Path, error: yaml.MarkedYAMLError) -> str:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML's plain types; a key that stands twice in a mapping is a mistake."""
+    """YAML's plain types; a key that appears twice in a mapping is a mistake."""
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node: yaml.MappingNode = super().compose_mapping_node(anchor)
@@ -114,7 +114,7 @@ class _Loader(yaml.SafeLoader):
             name, line = (key.tag, key.value), key.start_mark.line + 1
             if name in first:
                 problem = (
-                    f"the key {key.value} stands a second time, after line {first[name]}; keep one"
+                    f"the key {key.value} appears a second time, after line {first[name]}; keep one"
                 )
                 raise yaml.MarkedYAMLError(problem=problem, problem_mark=key.start_mark)
             first[name] = line
