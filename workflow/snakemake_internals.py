@@ -13,6 +13,12 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+from snakemake.exceptions import WorkflowError
+from snakemake.jobs import GroupJob
+
+# The group of the runs that may share a job.
+SHORT = "short"
+
 
 def is_main(workflow: Any) -> bool:
     """Whether this is the process that the user started, not a job of it."""
@@ -69,6 +75,49 @@ def freeze(workflow: Any, config: dict[str, Any]) -> None:
     workflow.config_settings.configfiles = [file]
 
 
-def _short_sha256(text: str) -> str:
+def grouped(workflow: Any) -> bool:
+    """Whether short runs share jobs of a cluster: `--group-components short=…`.
 
+    Known when jobs are made, not yet when the Snakefile is read. Without a limit, Snakemake would
+    ask for as many GPUs as runs, and the plugin for SLURM still start them one after another.
+    """
+    asked = on_cluster(workflow) and SHORT in workflow.group_settings.group_components
+    if asked and "gpu" not in workflow.global_resources:
+        raise WorkflowError(
+            f"--group-components {SHORT}=…: how many GPUs a job has is not said; give gpu=1 among"
+            " --resources, and --set-resource-scopes gpu=local, as profiles/slurm does"
+        )
+    return asked
+
+
+def fail_one_by_one(workflow: Any) -> None:
+    """Lets a group's job try all its members, and fail with those that failed.
+
+    Snakemake would stop at the first and delete what the others put out.
+    """
+    arguments = workflow.spawned_job_args_factory
+    general = arguments.general_args
+    arguments.general_args = lambda *args, **options: f"{general(*args, **options)} --keep-going"
+    GroupJob.postprocess = _postprocess_each
+
+
+_postprocess = GroupJob.postprocess
+
+
+async def _postprocess_each(group: GroupJob, error: bool = False, **options: Any) -> None:
+    """As Snakemake's own, but if the group failed, each member ends as it did itself.
+
+    A member's outputs are marked incomplete when its group is submitted, older ones too; its own
+    process takes the mark off.
+    """
+    if not error:
+        await _postprocess(group, **options)
+        return
+    for job in group.jobs:
+        there = [await output.exists() for output in job.output]
+        failed = not all(there) or await job.dag.workflow.persistence.incomplete(job)
+        await job.postprocess(error=bool(failed), check_output_mtime=False, **options)
+
+
+def _short_sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:20]

@@ -62,6 +62,7 @@ os.environ.update(
 if internals.is_main(workflow):
     if internals.on_cluster(workflow):
         internals.freeze(workflow, config)
+        internals.fail_one_by_one(workflow)
     # What computes shares all cores that this machine lends, evenly where several jobs run at once:
     # one for each GPU. Where no cores are named, as on a cluster, it is one, and `--set-threads
     # train=8` asks for more.
@@ -234,6 +235,12 @@ def trunk_of_run(wildcards):
 
 def needs_of_run(wildcards):
     return estimate.of_run(ROWS[wildcards.row].settings)
+
+
+def group_of_run(wildcards):
+    """Short runs may share a job of a cluster; none does unless asked for."""
+    short = needs_of_run(wildcards).minutes <= estimate.SHORT_MINUTES
+    return internals.SHORT if short and internals.grouped(workflow) else None
 
 
 def needs_of_trunk(wildcards):

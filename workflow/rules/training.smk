@@ -1,4 +1,4 @@
-# One job per run, and one per trunk that runs share.
+# One job per run, and one per trunk that runs share. Short runs may go to a cluster together.
 
 
 rule row:
@@ -94,6 +94,8 @@ rule train:
         "benchmarks/train/{row}/seed-{seed}.tsv"
     wildcard_constraints:
         row=rows(lambda row: not row.save_model),
+    group:
+        group_of_run
     conda:
         "../envs/ablations.yaml"
     threads: THREADS

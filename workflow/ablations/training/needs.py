@@ -45,6 +45,8 @@ JOB_SECONDS = 3.1
 # takes that does seven times as much as those cores. A GPU does as much again, or more.
 FIXED_MINUTES = 15
 SECONDS_PER_MINUTE_OF_QUEUE = 60 * 7 / 2
+# A run that needs no more is short: five minutes of computing. Many may share a job of a cluster.
+SHORT_MINUTES = FIXED_MINUTES + 5
 
 
 @dataclass(frozen=True)
