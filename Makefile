@@ -46,7 +46,8 @@ table-so-far: $(STAMP) ## table and answers of the rows that are finished, and h
 	  echo "error: $(STUDY)/config.yaml is missing; STUDY names a folder with a config.yaml" >&2; exit 1; }
 	@$(PROGRAM) ablations.training.status $(OF_STUDY)
 	@$(PROGRAM) ablations.answers.table $(SO_FAR) --log $(STUDY)/logs/so-far/table.log \
-	  --markdown $(SO_FAR_DIR)/table.md --csv $(SO_FAR_DIR)/table.csv
+	  --markdown $(SO_FAR_DIR)/table.md --csv $(SO_FAR_DIR)/table.csv \
+	  --tex $(SO_FAR_DIR)/table.tex --classes $(SO_FAR_DIR)/classes.csv
 	@$(PROGRAM) ablations.answers.interpretation $(SO_FAR) --log $(STUDY)/logs/so-far/interpretation.log \
 	  --markdown $(SO_FAR_DIR)/interpretation.md --csv $(SO_FAR_DIR)/comparisons.csv
 	@$(PROGRAM) ablations.answers.figures $(SO_FAR) --log $(STUDY)/logs/so-far/figures.log \

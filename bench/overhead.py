@@ -82,7 +82,10 @@ def aggregation(folder: Path, rows: int, seeds: int) -> dict[str, float]:
     right = {row.id: draw.random((seeds, 300)) < 0.95 for row in study.rows}
     synthetic_runs.write(folder, study, right)
     outputs = {
-        "table": ["--markdown", folder / "table.md", "--csv", folder / "table.csv"],
+        "table": [
+            *("--markdown", folder / "table.md", "--csv", folder / "table.csv"),
+            *("--tex", folder / "table.tex", "--classes", folder / "classes.csv"),
+        ],
         "interpretation": ["--markdown", folder / "answers.md", "--csv", folder / "answers.csv"],
         "misclassified": ["--output", folder / "errors.csv"],
         "figures": ["--output", folder / "figures"],

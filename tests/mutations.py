@@ -179,6 +179,7 @@ There is a degree of freedom too many.
 | answers/test_interpretation.py::test_the_verdict_is_the_adjusted_tests
 | answers/test_interpretation.py::test_confounded_rows_name_the_rows_that_would_make_it_clean
 | answers/test_interpretation.py::test_the_difference_with_its_interval_and_p
+| answers/test_intervals.py::test_in_the_table_to_compute_with
 P-values are not adjusted.
 - statistics.holm(p_values)
 + p_values
@@ -190,6 +191,9 @@ Rows are paired the wrong way round.
 -             results.right(results.row(question.variant)),
 + results.right(results.row(question.variant)),
 +             results.right(results.row(question.baseline)),
+The table's interval takes every seed's messages for new ones.
+- row.id: statistics.mean_accuracy_interval(results.right(row), noise)
++ row.id: statistics.wilson(results.right(row).mean(), results.right(row).size)
 == ablations/answers/results.py |
 | answers/test_table.py::test_a_run_of_other_settings_than_the_row_has_now_is_refused
 | answers/test_table.py::test_the_training_interval_counts_whole_batches
@@ -199,14 +203,14 @@ Runs of other settings than the row's are accepted.
 The training accuracy's interval counts the batch that an epoch drops.
 - self.sizes[split] // batch * batch
 + self.sizes[split]
-== ablations/answers/table.py | answers/test_intervals.py::test_in_the_table_to_compute_with
-| answers/test_table.py::test_several_seeds_give_mean_and_standard_deviation
-The table's interval takes every seed's messages for new ones.
-- low, high = statistics.wilson(results.right(row).mean(), len(results.test))
-+ low, high = statistics.wilson(results.right(row).mean(), results.right(row).size)
-So does that of table.csv.
+== ablations/answers/table_csv.py | answers/test_intervals.py::test_in_the_table_to_compute_with
+So do those of other splits in table.csv.
 - results.evaluated(row, split)
 + results.evaluated(row, split) * len(runs)
+== ablations/answers/near_duplicates.py | answers/test_near_duplicates.py
+Near-duplicates with as few words in common as can be are overlooked.
+- OF * in_both >= SHARED
++ OF * in_both > SHARED
 == ablations/answers/figures.py |
 | answers/test_figures.py::test_intervals_count_training_from_three_seeds_on_and_two_seeds_have_none
 | answers/test_figures.py::test_a_time_that_does_not_compare_is_marked_at_its_row

@@ -103,7 +103,7 @@ def write_run(folder, row, seed, answers, classes=CLASSES, **metrics):
     """
     run = folder / "runs" / row.row / f"seed-{seed}"
     test = float(np.mean(answers))
-    tokens = {"longest_training_example": 120, "model_context_length": 1024}
+    tokens = {"longest_training_example": 120, "model_context_length": 1024, "variable": 120}
     decay = [1.2 / (1 + step / 100) for step in range(0, 650, 50)]
     frozen = row.trainable_layers != "all"
     made = {

@@ -18,6 +18,8 @@ FINISHED = {
 RESULTS = [
     "results/table.md",
     "results/table.csv",
+    "results/table.tex",
+    "results/classes.csv",
     "results/interpretation.md",
     "results/comparisons.csv",
     "results/errors.csv",
@@ -56,14 +58,16 @@ rule table:
             category="Numbers",
             labels={"numbers": "table"},
         ),
+        tex="results/table.tex",
+        classes="results/classes.csv",
     log:
         "logs/table.log",
     localrule: True
     conda:
         "../envs/ablations.yaml"
     shell:
-        "python -m ablations.answers.table --results results"
-        " --markdown {output.markdown} --csv {output.csv} --log {log}"
+        "python -m ablations.answers.table --results results --markdown {output.markdown}"
+        " --csv {output.csv} --tex {output.tex} --classes {output.classes} --log {log}"
 
 
 rule interpretation:

@@ -7,7 +7,7 @@ import matplotlib
 import numpy as np
 import pytest
 
-from ablations.answers import figures, interpretation, misclassified, table
+from ablations.answers import figures, interpretation, misclassified, table, table_csv
 from ablations.answers.comparisons import compare_all
 from ablations.study import config
 from synthetic_runs import configuration, load, write
@@ -41,15 +41,15 @@ def folder(tmp_path):
 def test_the_table_names_the_classes(folder):
     shown = table.markdown(load(folder))
     assert (
-        "6 of the 90 test messages (2 of them neutral, 3 of them positive) stand verbatim in the"
-        " training set; the last column leaves them out."
+        "6 of the 90 test messages (2 of them neutral, 3 of them positive) are in the training"
+        " set verbatim; the column of the 84 unseen leaves them out."
     ) in shown
     assert (
         "Data: reviews.csv; 3 classes (negative, neutral, positive); texts: 1,045 train,"
         " 149 validation, 90 test."
     ) in shown
     assert "always answering positive would be right on 33.33%" in shown
-    lines = table.comma_separated(load(folder))
+    lines = table_csv.rows(load(folder))
     (_, variant) = csv.DictReader(lines.splitlines())
     assert float(variant["test_accuracy"]) == pytest.approx(70 / 90)
     assert not OTHERS.search(shown + lines)

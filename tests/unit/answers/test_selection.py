@@ -109,8 +109,9 @@ def test_every_program_takes_a_grid(tmp_path: Path, choose: dict[str, str]) -> N
     study(tmp_path, [[0.9], [0.95], [0.8]], (0.99, 0.9, 0.97), **choose)
     lost = IDS[0] if choose else "no such row"
     markdown, csv = tmp_path / "out.md", tmp_path / "out.csv"
-    for module in ("table", "interpretation"):
-        done = program(tmp_path, module, "--markdown", markdown, "--csv", csv)
+    more = ["--tex", tmp_path / "table.tex", "--classes", tmp_path / "classes.csv"]
+    for module, further in (("table", more), ("interpretation", [])):
+        done = program(tmp_path, module, "--markdown", markdown, "--csv", csv, *further)
         assert done.returncode == 0, done.stderr
         for file in (markdown, csv):
             assert IDS[1] in file.read_text() and lost not in file.read_text()

@@ -9,7 +9,7 @@ import pytest
 
 import synthetic_runs
 from ablations import files
-from ablations.answers import formats, misclassified, page, table
+from ablations.answers import formats, misclassified, page, table, table_csv
 from ablations.data.split import write_split
 from ablations.errors import UserError
 from ablations.study import config, settings
@@ -23,9 +23,10 @@ def published(tmp_path_factory):
     return folder
 
 
-def cells(markdown):
-    """The table's lines as dictionaries."""
-    lines = [line for line in markdown.splitlines() if line.startswith("|")]
+def cells(markdown, table="Every column"):
+    """The lines of a table as dictionaries, of the first one or of that under a heading."""
+    below = markdown.partition(f"## {table}\n")[2] if table else markdown
+    lines = [line for line in below.partition("\n## ")[0].splitlines() if line.startswith("|")]
     split = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     return [dict(zip(split[0], line, strict=True)) for line in split[2:]]
 
@@ -50,22 +51,21 @@ def write_runs(folder, answers):
 def test_the_published_columns_in_the_published_format(published):
     lines = cells(written(published))
     assert [line["#"] for line in lines] == list("12345678")
-    assert lines[0] == {
-        "#": "1",
-        "Row": "baseline",
-        "Model": "gpt2-small (124M)",
-        "Weights": "pretrained",
-        "Trainable token": "last",
-        "Trainable layers": "last_block",
-        "Context length": "longest train ex. (120)",
-        "Training time": "0.39 min",
-        "Device": "NVIDIA H200",
-        "Training acc": "96.00%",
-        "Validation acc": "95.00%",
-        "Test acc": "95.00%",
-        "95% interval of test acc": "91.92 to 96.95%",
-        "Test acc on the 264 unseen": "95.45%",
-    }
+    assert list(lines[0].items()) == [
+        ("#", "1"),
+        ("Row", "baseline"),
+        ("Training acc (published)", "96.00% (96.63%)"),
+        ("Validation acc (published)", "95.00% (99.33%)"),
+        ("Test acc (published)", "95.00% (95.00%)"),
+        ("95% interval of test acc", "91.92 to 96.95%"),
+        ("Test acc on the 264 unseen", "95.45%"),
+        ("Training time (published)", "0.39 min (0.39 min, V100)"),
+        ("Model", "gpt2-small (124M)"),
+        ("Weights", "pretrained"),
+        ("Trainable token", "last"),
+        ("Trainable layers", "last_block"),
+        ("Context length", "longest train ex. (120)"),
+    ]
     assert lines[7]["Context length"] == "context length (1024)"
     assert [line["Row"] for line in lines] == [row["id"] for row in configuration()["rows"]]
 
@@ -106,8 +106,11 @@ def test_several_seeds_give_mean_and_standard_deviation(tmp_path):
     two_rows(tmp_path, baseline, variant)
     line = cells(written(tmp_path))[1]
     assert line["Test acc"] == "93.33 ± 5.77%"
-    assert line["95% interval of test acc"] == "86.67 to 96.79%"  # n is 100, not 300
-    assert "trained with 3 seeds: mean ± standard deviation" in written(tmp_path)
+    ends = [float(end) for end in line["95% interval of test acc"].strip("%").split(" to ")]
+    assert ends[0] < 86.67 and ends[1] > 96.79  # wider than what 100 messages alone give
+    assert cells(written(tmp_path), None)[1]["Test (95% interval)"].startswith("93.33% (")
+    assert "trained with 3 seeds: the mean, and ± the standard deviation" in written(tmp_path)
+    assert "Each is the mean of 3 seeds." in written(tmp_path)
 
 
 def test_a_training_setting_in_which_rows_differ_gets_a_column(tmp_path):
@@ -123,11 +126,14 @@ def test_a_training_setting_in_which_rows_differ_gets_a_column(tmp_path):
 
 def test_leakage_is_found_by_comparing_texts(published, tmp_path):
     assert (
-        "36 of the 300 test messages (0 of them spam) stand verbatim in the training set; the last"
-        " column leaves them out."
+        "36 of the 300 test messages (0 of them spam) are in the training set verbatim; the column"
+        " of the 264 unseen leaves them out."
     ) in written(published)
     two_rows(tmp_path, *disagreeing(100, 10, 0), seen=[1, 3, 5, 6])
-    assert "4 of the 100 test messages (3 of them spam) stand verbatim" in written(tmp_path)
+    assert (
+        "4 of the 100 test messages (3 of them spam) are in the training set verbatim"
+        in written(tmp_path)
+    )
     # four of the ten messages that the variant misses were seen in training
     assert cells(written(tmp_path))[1]["Test acc on the 96 unseen"] == "93.75%"
 
@@ -146,20 +152,29 @@ def test_leakage_in_the_real_collection(tmp_path, shared):
     for split, part in splits.items():
         write_split(tmp_path / f"data/{split}.csv", part["Label"].tolist(), part["Text"].tolist())
     write_runs(tmp_path, np.ones(300, bool))
-    assert "36 of the 300 test messages (29 of them spam) stand verbatim" in written(tmp_path)
-    assert "3 more stand in the validation set." in written(tmp_path)
+    assert (
+        "36 of the 300 test messages (29 of them spam) are in the training set verbatim; the column"
+        " of the 264 unseen leaves them out."
+    ) in written(tmp_path)
+    assert (
+        "78 of the 300 test messages (71 of them spam) are in the training set verbatim or nearly"
+        " so: at least four in five of the words of the two are in both; the column of the 222"
+        " without near-copies leaves them out."
+    ) in written(tmp_path)
+    assert cells(written(tmp_path))[0]["Test acc on the 222 without near-copies"] == "100.00%"
+    assert "3 more are in the validation set." in written(tmp_path)
     assert "always answering spam would be right on 53" in written(tmp_path)
 
 
 def test_without_leakage_there_is_no_column_for_it(tmp_path):
     two_rows(tmp_path, *disagreeing(100, 10, 0))
-    assert "No test message stands verbatim in the training set." in written(tmp_path)
+    assert "No test message is in the training set verbatim." in written(tmp_path)
     assert not any("unseen" in heading for heading in cells(written(tmp_path))[0])
 
 
 def test_when_every_message_was_seen_nothing_is_left_to_measure(tmp_path):
     two_rows(tmp_path, *disagreeing(20, 2, 0), seen=range(20))
-    assert "no test message is left that training has not seen" in written(tmp_path)
+    assert "verbatim; no test message is left without them." in written(tmp_path)
     assert results_csv(tmp_path)[0]["unseen_test_accuracy"] == ""
 
 
@@ -168,7 +183,7 @@ def test_messages_that_stand_in_the_validation_set_are_counted_apart(tmp_path):
     texts = [synthetic_runs.text(1), synthetic_runs.text(2), synthetic_runs.text(4)]
     write_split(tmp_path / "data/validation.csv", [0, 1, 0], texts)
     write_runs(tmp_path, np.ones(100, bool))
-    assert "\n- 2 more stand in the validation set." in written(tmp_path)
+    assert "\n- 2 more are in the validation set." in written(tmp_path)
 
 
 def test_a_text_that_looks_like_a_missing_value_is_a_text(tmp_path):
@@ -232,7 +247,7 @@ def test_standins_are_named_above_the_table(tmp_path):
 
 
 def results_csv(folder):
-    return list(csv.DictReader(table.comma_separated(load(folder)).splitlines()))
+    return list(csv.DictReader(table_csv.rows(load(folder)).splitlines()))
 
 
 def test_numbers_to_compute_with(published):
@@ -286,6 +301,7 @@ def test_errors_name_what_each_row_predicted(tmp_path):
         "text": synthetic_runs.text(0),
         "label": "ham",
         "in_training": "false",
+        "near_training": "false",
         "rows_wrong": "1",
         "predicted_baseline": "ham",
         "predicted_variant": "spam",
@@ -317,12 +333,20 @@ def test_no_errors_leave_a_heading(tmp_path):
 # --- programs, and what they refuse
 
 
+def outputs(folder):
+    markdown, numbers = folder / "table.md", folder / "table.csv"
+    tex, classes = folder / "table.tex", folder / "classes.csv"
+    return ["--markdown", markdown, "--csv", numbers, "--tex", tex, "--classes", classes]
+
+
 def test_the_programs_write_their_files(published, tmp_path):
-    outputs = tmp_path / "table.md", tmp_path / "table.csv"
-    done = program(published, "table", "--markdown", outputs[0], "--csv", outputs[1])
+    done = program(published, "table", *outputs(tmp_path))
     assert done.returncode == 0, done.stderr
-    assert outputs[0].read_text() == written(published)
-    assert outputs[1].read_text() == table.comma_separated(load(published))
+    results = load(published)
+    assert (tmp_path / "table.md").read_text() == table.markdown(results)
+    assert (tmp_path / "table.csv").read_text() == table_csv.rows(results)
+    assert (tmp_path / "table.tex").read_text() == table.tex(results)
+    assert (tmp_path / "classes.csv").read_text() == table_csv.classes(results)
     done = program(published, "misclassified", "--output", tmp_path / "errors.csv")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "errors.csv").read_text() == misclassified.comma_separated(load(published))
@@ -332,7 +356,7 @@ def test_a_mistake_is_one_message_and_leaves_no_file(tmp_path):
     two_rows(tmp_path, *disagreeing(10, 1, 0))
     (tmp_path / "runs/variant/seed-100/predictions.csv").unlink()
     output = tmp_path / "out"
-    done = program(tmp_path, "table", "--markdown", output / "t.md", "--csv", output / "t.csv")
+    done = program(tmp_path, "table", *outputs(output))
     assert done.returncode == 1 and not output.exists()
     assert "predictions.csv cannot be read: No such file" in done.stderr
     assert "Traceback" not in done.stderr
@@ -453,7 +477,7 @@ def test_study_json_and_rows_survive_the_round_trip(published):
     read = load(published)
     parsed = config.parse(configuration())
     assert [row.settings for row in read.rows] == [row.settings for row in parsed.rows]
-    assert list(read.rows[0].settings.compared())[:5] == list(table.COLUMNS)
+    assert list(read.rows[0].settings.compared())[:5] == list(table.HEADINGS)
     assert read.rows[0].published.validation == 0.9933
     assert [question.claim for question in read.questions][-2:] == [None, "worse"]
 
@@ -465,5 +489,5 @@ def test_a_page_shows_tables_and_runs_no_html(tmp_path):
     two_rows(tmp_path, *disagreeing(10, 1, 0))
     shown = page.page(written(tmp_path) + "\n<script>alert(1)</script>\n")
     assert "<title>Finetuning ablations of GPT-2 on the SMS Spam Collection</title>" in shown
-    assert "<th>Model</th>" in shown and "<td>gpt2-small (124M)</td>" in shown
+    assert "<th>Trainable token</th>" in shown and "<td>first token</td>" in shown
     assert "<script" not in shown and "http" not in shown

@@ -140,6 +140,15 @@ class Comparison:
         return other.test - one.test if one and other else None
 
 
+def accuracy_intervals(results: Results) -> dict[str, tuple[float, float]]:
+    """The 95% interval of each row's test accuracy, by the row's id."""
+    noise = run_noise(results)
+    found = {
+        row.id: statistics.mean_accuracy_interval(results.right(row), noise) for row in results.rows
+    }
+    return {id: (float(low), float(high)) for id, (low, high) in found.items()}
+
+
 def compare_all(results: Results) -> list[Comparison]:
     """Every comparison of the study, p-values adjusted for their number."""
     pairs = _pairs(results, np.ones(len(results.test), bool))

@@ -3,11 +3,29 @@
 import csv
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from statistics import mean, stdev
 from typing import Any
 
+from ablations.study.settings import Settings, deciding
+
+MISSING = "–"
 NO_DIFFERENCE = "no detectable difference"
+LATEX = {character: rf"\{character}" for character in "&%$#_{}"} | {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': "''",
+    "[": "{[}",  # not an option of the \\ before it
+    "±": r"$\pm$",
+    "–": "--",
+    "…": r"\ldots{}",
+    "−": "$-$",
+}
 
 
 def percent(fraction: float) -> str:
@@ -35,11 +53,21 @@ def points(difference: float) -> str:
 
 def times(seconds: Sequence[float]) -> str:
     """`0.39 min`; below 0.1 min in seconds; mean ± standard deviation for several."""
-    scale, unit = (60.0, "min") if mean(seconds) >= 6 else (1.0, "s")
-    digits = 2 if unit == "min" or mean(seconds) < 0.1 else 1
-    scaled = [value / scale for value in seconds]
-    spread = f" ± {stdev(scaled):.{digits}f}" if len(scaled) > 1 else ""
-    return f"{mean(scaled):.{digits}f}{spread} {unit}"
+    return times_column([seconds])[0]
+
+
+def times_column(rows: Sequence[Sequence[float]]) -> list[str]:
+    """Each row's times as `times` writes them, in one unit: minutes if the shortest allows it."""
+    shortest = min(map(mean, rows))
+    scale, unit = (60.0, "min") if shortest >= 6 else (1.0, "s")
+    digits = 2 if unit == "min" or shortest < 0.1 else 1
+    return [f"{with_spread([value / scale for value in row], digits)} {unit}" for row in rows]
+
+
+def with_spread(values: Sequence[float], digits: int) -> str:
+    """`0.127`, `0.127 ± 0.004`: the mean, and of several values the standard deviation."""
+    spread = f" ± {stdev(values):.{digits}f}" if len(values) > 1 else ""
+    return f"{mean(values):.{digits}f}{spread}"
 
 
 def context(length: str | int, tokens: int) -> str:
@@ -51,6 +79,83 @@ def context(length: str | int, tokens: int) -> str:
         "model_context_length": "context length",
     }
     return f"{names[length]} ({tokens})" if isinstance(length, str) else str(length)
+
+
+def setting(name: str, row: Settings, tokens: int) -> str:
+    """A row's setting in its column of the table, in the published study's words.
+
+    `tokens`: the length of the row's padded inputs.
+    """
+    match name, row.compared()[name]:
+        case "context_length", length:
+            return context(length, tokens)
+        case "trainable_token", "flexible":
+            return "flexible (last token before the padding)"
+        case "trainable_layers", "lora":
+            return _lora(row)
+        case "causal_mask", kept:
+            return "causal mask" if kept else "no causal mask"
+        case "average_embeddings", averaged:
+            return "average over all positions" if averaged else "one position"
+        case "accumulation_steps", steps:
+            return f"accumulation over {steps} batches" if steps > 1 else "no accumulation"
+        case "ignore_index", int(index):
+            return f"{index} (no effect: no class has it)"
+        case _, value:
+            return _plain(value)
+
+
+def changes(row: Settings, baseline: Settings, tokens: int) -> list[str]:
+    """What a row sets to something else than the baseline does, in few words each.
+
+    A model without the size in brackets behind its name, where that is enough to tell the two.
+    """
+    own, other = deciding(row.compared()), deciding(baseline.compared())
+    changed = [name for name in own if name not in other or own[name] != other[name]]
+    if row.context_length == "variable" and "context_length" in changed:
+        changed = [name for name in changed if name != "batch_size"]  # 1, as it must be
+    found = list(dict.fromkeys(_change(name, row, tokens) for name in changed))
+    short = row.model.partition(" (")[0]
+    if short != baseline.model.partition(" (")[0]:
+        return [short if change == row.model else change for change in found]
+    return found
+
+
+def _change(name: str, row: Settings, tokens: int) -> str:
+    match name, row.compared()[name]:
+        case "weights", weights:
+            return f"{weights} weights"
+        case "trainable_token", token:
+            flexible = "last token before the padding"
+            return flexible if token == "flexible" else f"{token} token"
+        case "trainable_layers" | "lora_rank" | "lora_alpha", _ if row.trainable_layers == "lora":
+            return _lora(row)
+        case "trainable_layers", layers:
+            return "all layers" if layers == "all" else layers.replace("_", " ")
+        case "context_length", "variable":
+            return "no padding"
+        case "context_length", int(length):
+            return f"context length {length}"
+        case "accumulation_steps", steps if steps > 1:
+            return f"{steps} batches accumulated"
+        case "ignore_index", int(index):
+            return f"ignore_index {index} (no effect)"
+        case (("model" | "context_length" | "causal_mask" | "average_embeddings"), _):
+            return setting(name, row, tokens)
+        case "accumulation_steps", _:
+            return setting(name, row, tokens)
+        case _, value:
+            return f"{name} {_plain(value)}"
+
+
+def _lora(row: Settings) -> str:
+    return f"lora (rank {row.lora_rank}, alpha {row.lora_alpha:g})"
+
+
+def _plain(value: Any) -> str:
+    if value is None:
+        return MISSING
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def p_value(p: float) -> str:
@@ -72,8 +177,50 @@ def names(items: Sequence[str]) -> str:
 
 def text(written: str) -> str:
     """A text of the user's as Markdown that shows it: on one line, and nothing in it is markup."""
-    line = re.sub(r"[\x00-\x1f\x7f-\x9f]", "\ufffd", " ".join(written.split()))
-    return re.sub(r"[\\`*\[\]<>|&#]", r"\\\g<0>", line)
+    return re.sub(r"[\\`*\[\]<>|&#~]|\b_|_\b", r"\\\g<0>", _one_line(written))
+
+
+def _one_line(written: str) -> str:
+    return re.sub(r"[\x00-\x1f\x7f-\x9f]", "\ufffd", " ".join(written.split()))
+
+
+def latex(written: str) -> str:
+    """A text of the user's as LaTeX that shows it."""
+    return "".join(LATEX.get(character, character) for character in _one_line(written))
+
+
+def shortened(written: str, width: int) -> str:
+    """At most so many characters, the last an ellipsis where some are left out."""
+    return written if len(written) <= width else f"{written[: width - 1].rstrip()}…"
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table of plain texts, for every format that it is written in."""
+
+    headings: tuple[str, ...]
+    lines: tuple[tuple[str, ...], ...]
+
+    def markdown(self) -> str:
+        """As GitHub writes tables; nothing in a cell is markup."""
+        cells = [
+            [cell if cell == "#" else text(cell) for cell in line]
+            for line in (self.headings, *self.lines)
+        ]
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        lines = [f"| {' | '.join(map(str.ljust, line, widths))} |" for line in cells]
+        return "\n".join([lines[0], f"|{'|'.join('-' * (w + 2) for w in widths)}|", *lines[1:]])
+
+    def latex(self) -> Iterator[str]:
+        """The lines of a tabular with the rules of the package booktabs."""
+        yield rf"\begin{{tabular}}{{{'l' * len(self.headings)}}}"
+        yield r"\toprule"
+        for number, line in enumerate((self.headings, *self.lines)):
+            yield " & ".join(map(latex, line)) + r" \\"
+            if number == 0:
+                yield r"\midrule"
+        yield r"\bottomrule"
+        yield r"\end{tabular}"
 
 
 def comma_separated(lines: Sequence[Mapping[str, Any]], headings: Sequence[str]) -> str:

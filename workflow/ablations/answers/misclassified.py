@@ -1,13 +1,15 @@
 """The test messages that rows get wrong, so that a reader sees what a difference is made of."""
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ablations import cli
 from ablations.answers import formats
-from ablations.answers.results import Results, add_arguments, load, most_frequent
+from ablations.answers.results import Labels, Results, TrainedRow, add_arguments, load
 from ablations.files import write_text
 
 
@@ -19,29 +21,33 @@ def comma_separated(results: Results) -> str:
     """
     test = results.test
     missed = sum(1 - results.right(row).mean(0) for row in results.rows)  # [messages]
-    predicted = {row.id: np.stack([run.predicted for run in row.runs]) for row in results.rows}
+    order = np.argsort(-missed, kind="stable")
+    listed = order[missed[order] > 1e-9]
     one = len(results.seeds) == 1
-    lines = [
-        {
-            "index": index,
-            "text": test.texts[index],
-            "label": test.classes[test.labels[index]],
-            "in_training": str(bool(test.in_train[index])).lower(),
-            "rows_wrong": f"{missed[index]:g}" if one else f"{missed[index]:.2f}",
-        }
-        | {
-            f"predicted_{id}": _prediction(*most_frequent(labels[:, index], test.classes))
-            for id, labels in predicted.items()
-        }
-        for index in np.argsort(-missed, kind="stable").tolist()
-        if missed[index] > 1e-9
+    columns: dict[str, Sequence[Any]] = {
+        "index": listed.tolist(),
+        "text": [test.texts[index] for index in listed],
+        "label": [test.classes[label] for label in test.labels[listed]],
+        "in_training": [str(found).lower() for found in test.in_train[listed].tolist()],
+        "near_training": [str(found).lower() for found in test.near_train[listed].tolist()],
+        "rows_wrong": [f"{number:g}" if one else f"{number:.2f}" for number in missed[listed]],
+    }
+    for row in results.rows:
+        columns[f"predicted_{row.id}"] = _predictions(row, listed, test.classes)
+    lines = [dict(zip(columns, line, strict=True)) for line in zip(*columns.values(), strict=True)]
+    return formats.comma_separated(lines, list(columns))
+
+
+def _predictions(row: TrainedRow, listed: Labels, classes: tuple[str, ...]) -> list[str]:
+    """The class that most seeds predict for each of these messages, and their share if not all."""
+    predicted = np.stack([run.predicted[listed] for run in row.runs])  # [seeds, listed]
+    counts = np.stack([(predicted == label).sum(0) for label in range(len(classes))])
+    most = len(classes) - 1 - counts[::-1].argmax(0)  # the last of several
+    shares = counts.max(0) / len(predicted)
+    return [
+        classes[label] if share == 1 else f"{classes[label]} {share:.2f}"
+        for label, share in zip(most, shares, strict=True)
     ]
-    headings = ["index", "text", "label", "in_training", "rows_wrong"]
-    return formats.comma_separated(lines, headings + [f"predicted_{id}" for id in predicted])
-
-
-def _prediction(name: str, share: float) -> str:
-    return name if share == 1 else f"{name} {share:.2f}"
 
 
 def main(arguments: argparse.Namespace) -> None:

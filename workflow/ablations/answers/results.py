@@ -50,6 +50,19 @@ class TrainedRow:
     runs: tuple[Run, ...]
     chosen_from: int | None = None  # so many rows of a grid, by their validation accuracy
 
+    @property
+    def context_tokens(self) -> int:
+        """The length of its padded inputs."""
+        return self.runs[0].metrics.context_tokens
+
+    def accuracies(self, split: str) -> list[float]:
+        """Of each run on a split."""
+        return [getattr(run.metrics.accuracy, split) for run in self.runs]
+
+    def times(self) -> list[float]:
+        """Of each run's training, in seconds."""
+        return [run.metrics.training_time_seconds for run in self.runs]
+
 
 @dataclass(frozen=True)
 class Unfinished:
@@ -80,8 +93,10 @@ class TestMessages:
 
     @property
     def majority(self) -> tuple[str, float]:
-        """The most frequent class, and its share."""
-        return most_frequent(self.labels, self.classes)
+        """The most frequent class, the last of several, and its share."""
+        counts = np.bincount(self.labels, minlength=len(self.classes))
+        label = int(np.flatnonzero(counts == counts.max())[-1])
+        return self.classes[label], float(counts[label] / len(self))
 
 
 @dataclass(frozen=True)
@@ -158,13 +173,6 @@ class Results:
 def _ratio(part: Labels, whole: Labels) -> NDArray[np.float64]:
     nothing = np.full(whole.shape, np.nan)
     return np.asarray(np.divide(part, whole, out=nothing, where=whole > 0))
-
-
-def most_frequent(labels: Labels, classes: tuple[str, ...]) -> tuple[str, float]:
-    """The class that most of these labels name, the last of several, and its share."""
-    counts = np.bincount(labels, minlength=len(classes))
-    label = int(np.flatnonzero(counts == counts.max())[-1])
-    return classes[label], float(counts[label] / len(labels))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

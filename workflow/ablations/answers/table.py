@@ -1,233 +1,246 @@
-"""The table: results/table.md to read, results/table.csv to compute with.
+"""The table: results/table.md to read, table.tex for a paper, table.csv to compute with.
 
-Below the table is what a reader must know before believing it.
+First the one that a reader sees whole, then every column, then the classes apart; around them what
+a reader must know before believing it (notes.py).
 """
 
 import argparse
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from tabulate import tabulate
+from numpy.typing import NDArray
 
 from ablations import cli
-from ablations.answers import formats, grids, statistics
+from ablations.answers import formats, table_csv
+from ablations.answers.comparisons import accuracy_intervals
+from ablations.answers.formats import MISSING, Grid
+from ablations.answers.notes import interval_note, notes, provisional, setting, standins, varying
 from ablations.answers.results import Results, TrainedRow, add_arguments, load
-from ablations.data.split import SPLITS
 from ablations.files import write_text
-from ablations.study import settings
 
-COLUMNS = ("model", "weights", "trainable_token", "trainable_layers", "context_length")
-HEADINGS = ("Model", "Weights", "Trainable token", "Trainable layers", "Context length")
+WIDTH = 120  # characters of the first table, which fit a screen
+MOST_CLASSES = 5  # with a column of their own
+HEADINGS = {
+    "model": "Model",
+    "weights": "Weights",
+    "trainable_token": "Trainable token",
+    "trainable_layers": "Trainable layers",
+    "context_length": "Context length",
+}
+ACCURACIES = {"train": "Training acc", "validation": "Validation acc", "test": "Test acc"}
 
 
 def markdown(results: Results) -> str:
-    """table.md: title, stand-ins, the table, and the notes below it."""
-    extra = _varying(results.rows)
-    unseen = ~results.test.in_train
-    headings = ["#", "Row", *HEADINGS, *extra, "Training time", "Device"]
-    headings += ["Training acc", "Validation acc", "Test acc", "95% interval of test acc"]
-    if results.test.in_train.any() and unseen.any():
-        headings.append(f"Test acc on the {unseen.sum()} unseen")
-    lines = []
-    for row in results.rows:
-        chosen = row.settings
-        length = formats.context(chosen.context_length, row.runs[0].metrics.context_tokens)
-        line = [str(row.number), row.id, formats.text(chosen.model), chosen.weights]
-        line += [chosen.trainable_token, chosen.trainable_layers, length]
-        line += [_number(chosen.compared()[key]) for key in extra]
-        line.append(formats.times([run.metrics.training_time_seconds for run in row.runs]))
-        line.append(", ".join(dict.fromkeys(run.metrics.device for run in row.runs)))
-        for split in SPLITS:
-            line.append(
-                formats.percents([getattr(run.metrics.accuracy, split) for run in row.runs])
-            )
-        low, high = statistics.wilson(results.right(row).mean(), len(results.test))
-        line.append(formats.percent_interval(float(low), float(high)))
-        if len(headings) > len(line):
-            line.append(formats.percents(results.right(row)[:, unseen].mean(1).tolist()))
-        lines.append(line)
-    table = tabulate(lines, headings, tablefmt="github", disable_numparse=True)
-    notes = "\n".join(f"- {note}" for note in _notes(results))
-    standins = [f"> **{formats.text(note)}**" for note in results.notes]
-    return "\n\n".join([f"# {formats.text(results.title)}", *standins, table, notes]) + "\n"
+    """table.md."""
+    parts = [f"# {formats.text(title(results))}"]
+    parts += [f"> **{line}**" for line in (standins(results), provisional(results)) if line]
+    parts += [compact(results).markdown(), caption(results)]
+    parts += ["## Every column", full(results).markdown()]
+    parts += ["## Classes and losses", by_class(results).markdown(), about_classes(results)]
+    parts += ["## Before you believe it", "\n".join(f"- {note}" for note in notes(results))]
+    return "\n\n".join(parts) + "\n"
 
 
-def _varying(rows: Sequence[TrainedRow]) -> list[str]:
-    """Further settings in which rows differ; without them two lines could look the same."""
-    settings = [row.settings.compared() for row in rows]
-    return [
-        key
-        for key in settings[0]
-        if key not in COLUMNS and len({found[key] for found in settings}) > 1
-    ]
+def title(results: Results) -> str:
+    """The study's, and how much of it is there."""
+    if not results.unfinished:
+        return results.title
+    whole = len(results.rows) + len({run.number for run in results.unfinished})
+    return f"{results.title} (so far: {len(results.rows)} of {whole} rows)"
 
 
-def _number(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _notes(results: Results) -> Iterator[str]:
-    test = results.test
-    sizes = ", ".join(f"{size:,} {split}" for split, size in results.sizes.items())
-    yield (
-        f"Data: {formats.text(results.data)}; {len(test.classes)} classes"
-        f" ({formats.text(', '.join(test.classes))}); texts: {sizes}."
+def compact(results: Results) -> Grid:
+    """A line for each row, what it changes and what came out, at most WIDTH wide."""
+    grid = _compact(results)
+    widths = [max(map(len, column)) for column in zip(grid.headings, *grid.lines, strict=True)]
+    borders = len("| ") + len(" | ") * (len(widths) - 1) + len(" |")
+    left = WIDTH - borders - sum(widths) + widths[1] + widths[2]  # for the row and its changes
+    row = min(widths[1], max(left - widths[2], 2 * left // 5))
+    lines = (
+        (
+            line[0],
+            formats.shortened(line[1], row),
+            formats.shortened(line[2], left - row),
+            *line[3:],
+        )
+        for line in grid.lines
     )
-    yield from map(formats.text, results.remarks)
+    return Grid(grid.headings, tuple(lines))
+
+
+def _compact(results: Results) -> Grid:
+    times = formats.times_column([[float(np.mean(row.times()))] for row in results.rows])
+    intervals = accuracy_intervals(results)
+    lines = [
+        (row.number, (row.id, _change(results, row), *_accuracies(row, *intervals[row.id]), time))
+        for row, time in zip(results.rows, times, strict=True)
+    ]
+    missing = {run.number: run.row for run in results.unfinished}
+    lines += [(number, (row, *[MISSING] * 5)) for number, row in missing.items()]
+    headings = ("#", "Row", "Change", "Test (95% interval)", "Val.", "Train", "Time")
+    return Grid(headings, tuple((str(number), *line) for number, line in sorted(lines)))
+
+
+def caption(results: Results) -> str:
+    """What the columns of the first table are."""
+    mean = f" Each is the mean of {len(results.seeds)} seeds." if len(results.seeds) > 1 else ""
+    return (
+        "Change: what the row sets otherwise than the baseline. Test, Val. and Train: accuracy on"
+        f" the test, validation and training messages. Time: of training.{mean}"
+    )
+
+
+def _change(results: Results, row: TrainedRow) -> str:
+    if row.id == "baseline":
+        return "(the baseline)"
+    if results.baseline is None:
+        return MISSING
+    found = formats.changes(row.settings, results.baseline, row.context_tokens)
+    chosen = f" (best of {row.chosen_from})" if row.chosen_from else ""
+    return (", ".join(found) or "nothing") + chosen
+
+
+def _accuracies(row: TrainedRow, low: float, high: float) -> Iterator[str]:
+    test, validation, train = (
+        formats.percent(float(np.mean(row.accuracies(split))))
+        for split in ("test", "validation", "train")
+    )
+    yield from (f"{test} ({100 * low:.1f}–{100 * high:.1f})", validation, train)
+
+
+def full(results: Results) -> Grid:
+    """Every column in the published format: accuracies, times, then the settings that vary.
+
+    What was published is beside what was measured, in brackets.
+    """
+    rows, test, intervals = results.rows, results.test, accuracy_intervals(results)
+    published = " (published)" if any(row.published for row in rows) else ""
+    shown: dict[str, Sequence[str]] = {
+        "#": [str(row.number) for row in rows],
+        "Row": [row.id for row in rows],
+    }
+    for split, heading in ACCURACIES.items():
+        shown[heading + published] = [_beside_published(row, split) for row in rows]
+    shown["95% interval of test acc"] = [
+        formats.percent_interval(*intervals[row.id]) for row in rows
+    ]
+    without = {"unseen": ~test.in_train}
+    if test.near_train.sum() > test.in_train.sum():
+        without["without near-copies"] = ~test.near_train
+    for what, left in without.items():
+        if 0 < left.sum() < len(test):
+            shown[f"Test acc on the {left.sum()} {what}"] = [
+                formats.percents(results.right(row)[:, left].mean(1).tolist()) for row in rows
+            ]
+    times = formats.times_column([row.times() for row in rows])
+    shown["Training time" + published] = [
+        time + _published_time(row) for row, time in zip(rows, times, strict=True)
+    ]
+    for name in varying(rows):
+        shown[HEADINGS.get(name, name)] = [setting(name, row) for row in rows]
+    devices = [", ".join(dict.fromkeys(run.metrics.device for run in row.runs)) for row in rows]
+    if len(set(devices)) > 1:
+        shown["Device"] = devices
+    return Grid(tuple(shown), tuple(zip(*shown.values(), strict=True)))
+
+
+def _beside_published(row: TrainedRow, split: str) -> str:
+    measured = formats.percents(row.accuracies(split))
+    if row.published is None:
+        return measured
+    return f"{measured} ({formats.percent(getattr(row.published, split))})"
+
+
+def _published_time(row: TrainedRow) -> str:
+    if row.published is None or row.published.training_time_min is None:
+        return ""
+    device = f", {row.published.device}" if row.published.device else ""
+    return f" ({row.published.training_time_min:.2f} min{device})"
+
+
+def by_class(results: Results) -> Grid:
+    """Each row's recall of each class, its log-loss, and with several seeds the worst one."""
+    rows, classes = results.rows, results.test.classes
+    recall = {row.id: results.recall(row) for row in rows}  # [seeds, classes]
+    shown: dict[str, Sequence[str]] = {
+        "#": [str(row.number) for row in rows],
+        "Row": [row.id for row in rows],
+    }
+    if len(classes) <= MOST_CLASSES:
+        for label, name in enumerate(classes):
+            shown[f"Recall of {name}"] = [_percents(recall[row.id][:, label]) for row in rows]
+    else:
+        shown["Lowest recall"] = [_lowest(recall[row.id], classes) for row in rows]
+    if len(classes) > 2:
+        shown["Macro-F1"] = [_percents(results.macro_f1(row)) for row in rows]
+    shown["Log-loss"] = [
+        formats.with_spread([run.log_loss["test"] for run in row.runs], 3) for row in rows
+    ]
     if len(results.seeds) > 1:
-        yield (
-            f"Each row was trained with {formats.count(len(results.seeds), 'seed')}: mean ±"
-            " standard deviation."
-        )
-    else:
-        yield (
-            f"Each row was trained once (seed {results.seeds[0]}): the noise of training is not"
-            " measured."
-        )
-    yield (
-        f"The intervals are Wilson's for {formats.count(len(test), 'test message')}: what another"
-        " draw of messages could give, not another training."
+        worst = [min(row.runs, key=lambda run: run.metrics.accuracy.test) for row in rows]
+        shown["Worst seed (test acc)"] = [
+            f"{run.metrics.seed} ({formats.percent(run.metrics.accuracy.test)})" for run in worst
+        ]
+    return Grid(tuple(shown), tuple(zip(*shown.values(), strict=True)))
+
+
+def _percents(values: NDArray[np.float64]) -> str:
+    return MISSING if np.isnan(values).any() else formats.percents(values.tolist())
+
+
+def _lowest(recall: NDArray[np.float64], classes: Sequence[str]) -> str:
+    mean = recall.mean(0)
+    label = int(np.nanargmin(mean))
+    return f"{formats.percent(float(mean[label]))} ({classes[label]})"
+
+
+def about_classes(results: Results) -> str:
+    """What the columns of the table by class are."""
+    said = (
+        "Recall: the share of a class's test messages that the row takes for that class. Log-loss:"
+        " the mean cross-entropy of the test messages, in nats; it moves before accuracy does."
     )
-    yield from grids.notes(results)
-    yield from _leakage(results)
-    yield _majority(results)
-    yield from _devices(results.rows)
-    reusing = [
-        row.id for row in results.rows if any(run.metrics.trunk_time_seconds for run in row.runs)
+    if len(results.test.classes) > 2:
+        said += " Macro-F1: the mean over the classes of F1, of precision and recall."
+    return f"{said} Each class's numbers are in classes.csv."
+
+
+def tex(results: Results) -> str:
+    """table.tex: the first table for a paper, nothing shortened, with what was published."""
+    grid = _compact(results)
+    rows = {str(row.number): row for row in results.rows}
+    if any(row.published for row in results.rows):
+        beside = {
+            number: formats.percent(row.published.test)
+            for number, row in rows.items()
+            if row.published
+        }
+        grid = Grid(
+            (*grid.headings, "Published test"),
+            tuple((*line, beside.get(line[0], MISSING)) for line in grid.lines),
+        )
+    said = [title(results), *results.notes, caption(results), interval_note(results)]
+    sentences = " ".join(f"{sentence.rstrip('.')}." for sentence in said)
+    lines = [
+        r"% \usepackage{booktabs}; letters beyond Latin ones need XeLaTeX or LuaLaTeX",
+        r"\begin{table}",
+        r"\centering",
+        r"\small",
+        rf"\caption{{{formats.latex(sentences)}}}",
+        r"\label{tab:ablations}",
+        *grid.latex(),
+        r"\end{table}",
     ]
-    if reusing:
-        times = (
-            "Training time is what a row costs on its own, the output of frozen layers computed"
-            f" once per message and reused by every epoch ({_which(reusing, results.rows)})."
-        )
-        if any(row.published for row in results.rows):
-            times += " Published times recompute it every time, so the two do not compare."
-        yield times
-
-
-def _leakage(results: Results) -> Iterator[str]:
-    test = results.test
-    seen = int(test.in_train.sum())
-    elsewhere = int((test.in_validation & ~test.in_train).sum())
-    if not seen:
-        yield "No test message stands verbatim in the training set."
-    else:
-        counts = np.bincount(test.labels[test.in_train], minlength=len(test.classes)).tolist()
-        named = list(zip(counts, test.classes, strict=True))[1:]  # the rest is the first class
-        of_them = ", ".join(f"{count} of them {formats.text(name)}" for count, name in named)
-        rest = (
-            "the last column leaves them out"
-            if seen < len(test)
-            else "no test message is left that training has not seen"
-        )
-        yield (
-            f"{seen} of the {len(test)} test messages ({of_them}) stand verbatim in the training"
-            f" set; {rest}."
-        )
-    if elsewhere:
-        yield f"{elsewhere} {'more ' if seen else ''}stand in the validation set."
-
-
-def _majority(results: Results) -> str:
-    test = results.test
-    name, share = test.majority
-    always = f"always answering {formats.text(name)} would be right on {formats.percent(share)}"
-    said = f"Majority class: {always}"
-    no_better = [
-        row.id
-        for row in results.rows
-        if float(statistics.wilson(results.right(row).mean(), len(test))[0]) <= share
-    ]
-    below = f" Not clearly above that: {_which(no_better, results.rows)}." if no_better else ""
-    return f"{said}.{below}"
-
-
-def _which(ids: Sequence[str], rows: Sequence[TrainedRow]) -> str:
-    return "all rows" if len(ids) == len(rows) > 1 else formats.names(ids)
-
-
-def _devices(rows: Sequence[TrainedRow]) -> Iterator[str]:
-    users: dict[str, list[str]] = {}
-    for row in rows:
-        for run in row.runs:
-            found = run.metrics
-            threads = formats.count(found.threads, "thread")
-            what = f"{found.device}, {found.precision}, {threads}"
-            members = users.setdefault(what, [])
-            if row.id not in members:
-                members.append(row.id)
-    if len(users) == 1:
-        yield f"Device: {next(iter(users))}."
-    else:
-        listed = "; ".join(f"{what} ({formats.names(ids)})" for what, ids in users.items())
-        yield f"Devices differ, so training times do not compare across them: {listed}."
-    shared = [row.id for row in rows if any(run.metrics.shared_device for run in row.runs)]
-    if shared:
-        yield (
-            f"Other jobs ran on the device while {_which(shared, rows)} trained; read"
-            f" {'its time' if len(shared) == 1 else 'their times'} as upper bounds."
-        )
-
-
-def comma_separated(results: Results) -> str:
-    """table.csv: one line per row; accuracies are fractions, missing values are empty."""
-    unseen = ~results.test.in_train
-    lines = []
-    for row in results.rows:
-        right, runs = results.right(row), row.runs
-        line: dict[str, Any] = {"row": row.number, "id": row.id, **_stated(row, results.rows)}
-        line |= {"context_tokens": runs[0].metrics.context_tokens, "seeds": len(runs)}
-        for split in SPLITS:
-            name = f"{split}_accuracy"
-            line |= _mean_and_sd(name, [getattr(run.metrics.accuracy, split) for run in runs])
-            low, high = statistics.wilson(line[name], results.evaluated(row, split))
-            line |= {f"{name}_low": float(low), f"{name}_high": float(high)}
-        line |= _mean_and_sd(
-            "unseen_test_accuracy", right[:, unseen].mean(1).tolist() if unseen.any() else []
-        )
-        line |= _mean_and_sd(
-            "training_time_seconds", [run.metrics.training_time_seconds for run in runs]
-        )
-        line["trunk_time_seconds"] = float(
-            np.mean([run.metrics.trunk_time_seconds for run in runs])
-        )
-        for key in ("device", "precision", "threads"):
-            line[key] = "; ".join(dict.fromkeys(str(getattr(run.metrics, key)) for run in runs))
-        line["shared_device"] = str(any(run.metrics.shared_device for run in runs)).lower()
-        published = row.published
-        for split in SPLITS:
-            line[f"published_{split}_accuracy"] = published and getattr(published, split)
-        line["published_training_time_min"] = published and published.training_time_min
-        line["published_device"] = published and published.device
-        lines.append(line)
-    return formats.comma_separated(lines, list(lines[0]))
-
-
-def _stated(row: TrainedRow, rows: Sequence[TrainedRow]) -> dict[str, Any]:
-    """A row's settings, without the options that no row sets to anything but their default."""
-    defaults = settings.defaults()
-    used = {
-        key
-        for each in rows
-        for key, value in each.settings.compared().items()
-        if key not in defaults or value != defaults[key]
-    }
-    return {key: value for key, value in row.settings.compared().items() if key in used}
-
-
-def _mean_and_sd(name: str, values: Sequence[float]) -> dict[str, float | None]:
-    return {
-        name: float(np.mean(values)) if values else None,
-        f"{name}_sd": float(np.std(values, ddof=1)) if len(values) > 1 else None,
-    }
+    return "\n".join(lines) + "\n"
 
 
 def main(arguments: argparse.Namespace) -> None:
-    """Writes both files."""
+    """Writes the four files."""
     results = load(arguments.results, arguments.so_far)
-    write_text(arguments.csv, comma_separated(results))
+    write_text(arguments.csv, table_csv.rows(results))
+    write_text(arguments.classes, table_csv.classes(results))
+    write_text(arguments.tex, tex(results))
     write_text(arguments.markdown, markdown(results))
     cli.log.info("%s", formats.count(len(results.rows), "row"))
 
@@ -238,6 +251,8 @@ def parser() -> argparse.ArgumentParser:
     add_arguments(parser)
     parser.add_argument("--markdown", type=Path, required=True, help="table.md to write")
     parser.add_argument("--csv", type=Path, required=True, help="table.csv to write")
+    parser.add_argument("--tex", type=Path, required=True, help="table.tex to write")
+    parser.add_argument("--classes", type=Path, required=True, help="classes.csv to write")
     return parser
 
 

@@ -1,0 +1,337 @@
+"""The table as it is read: how wide, in which words, of how much of the study, as LaTeX."""
+
+import csv
+import io
+import re
+import time
+
+import numpy as np
+import pytest
+import yaml
+
+from ablations.answers import formats, misclassified, table, table_csv
+from ablations.answers.notes import notes
+from ablations.study import config
+from commands import ROOT
+from synthetic_runs import configuration, disagreeing, eight_rows, load, two_rows, write
+
+EXTENDED = ROOT / "studies/extended/config.yaml"
+
+
+def nineteen_rows(folder, seeds):
+    study = config.parse(yaml.safe_load(EXTENDED.read_text()) | {"seeds": list(range(seeds))})
+    draw = np.random.default_rng(0)
+    right = {row.id: draw.random((seeds, 300)) < row.published.test for row in study.rows}
+    write(folder, study, right)
+
+
+def changes(grid):
+    return {line[1]: line[2] for line in grid.lines}
+
+
+def by_heading(grid):
+    return [dict(zip(grid.headings, line, strict=True)) for line in grid.lines]
+
+
+def read_csv(text):
+    return list(csv.DictReader(io.StringIO(text, newline="")))
+
+
+# --- the first table
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+@pytest.mark.parametrize("study", ["eight", "nineteen"])
+def test_the_first_table_fits_a_screen_with_nothing_shortened(tmp_path, study, seeds):
+    if study == "eight":
+        eight_rows(tmp_path, seeds=range(seeds))
+    else:
+        nineteen_rows(tmp_path, seeds)
+    grid = table.compact(load(tmp_path))
+    assert grid.headings == ("#", "Row", "Change", "Test (95% interval)", "Val.", "Train", "Time")
+    assert max(map(len, grid.markdown().splitlines())) <= 120
+    assert not any("…" in cell for line in grid.lines for cell in line)
+    assert re.fullmatch(r"\d\d\.\d\d% \(\d\d\.\d–\d\d\.\d\)", grid.lines[0][3])
+
+
+def test_long_names_are_shortened_and_what_was_measured_is_not(tmp_path):
+    settings = {"trainable_layers": "lora", "context_length": "model_context_length", "epochs": 7}
+    rows = [configuration()["rows"][0], {"id": 100 * "a", "weight_decay": 0.5} | settings]
+    study = config.parse(configuration(rows=rows, comparisons=[]))
+    write(tmp_path, study, {row["id"]: np.ones((1, 30), bool) for row in rows})
+    written = table.compact(load(tmp_path)).markdown().splitlines()
+    assert {len(line) for line in written} <= {119, 120}  # no space is left before an ellipsis
+    assert written[3].count("…") == 2 and "100.00% (88.6–100.0)" in written[3]
+
+
+def test_what_a_row_changes_is_said_in_words(tmp_path):
+    nineteen_rows(tmp_path, 1)
+    assert changes(table.compact(load(tmp_path))) == {
+        "baseline": "(the baseline)",
+        "first-token": "first token",
+        "last-layer": "last layer",
+        "last-two-blocks": "last two blocks",
+        "all-layers": "all layers",
+        "medium": "gpt2-medium",
+        "large": "gpt2-large",
+        "xl": "gpt2-xl",
+        "xl-all-layers": "gpt2-xl, all layers",
+        "random-weights": "random weights, all layers",
+        "lora": "lora (rank 16, alpha 16)",
+        "xl-lora": "gpt2-xl, lora (rank 16, alpha 8)",
+        "full-context": "context length (1024)",
+        "no-padding": "no padding",
+        "no-padding-accumulated": "no padding, 8 batches accumulated",
+        "flexible-token": "last token before the padding",
+        "no-causal-mask": "no causal mask",
+        "ignore-index": "ignore_index 50256 (no effect)",
+        "average-embeddings": "average over all positions",
+    }
+
+
+@pytest.mark.parametrize(
+    ("baseline", "row", "expected"),
+    [
+        ({}, {"learning_rate": 1e-4, "epochs": 10}, "epochs 10, learning_rate 0.0001"),
+        ({}, {"context_length": 64}, "context length 64"),
+        (
+            {"context_length": 64},
+            {"context_length": "longest_training_example"},
+            "longest train ex. (120)",
+        ),
+        ({"trainable_layers": "lora"}, {"lora_rank": 4}, "lora (rank 4, alpha 8)"),
+        ({"trainable_layers": "lora"}, {"trainable_layers": "all"}, "all layers"),
+        ({"causal_mask": False}, {"causal_mask": True}, "causal mask"),
+        ({"accumulation_steps": 2}, {"accumulation_steps": 1}, "no accumulation"),
+        ({"average_embeddings": True}, {"average_embeddings": False}, "one position"),
+        ({"weights": "random"}, {"weights": "pretrained"}, "pretrained weights"),
+        ({}, {}, "nothing"),
+        ({"model": "m (one)"}, {"model": "m (two)"}, "m (two)"),
+    ],
+)
+def test_what_any_row_changes(tmp_path, baseline, row, expected):
+    made = configuration(comparisons=[])
+    model = made["models"]["gpt2-small (124M)"]
+    made["models"] |= {"m (one)": model, "m (two)": model}
+    made["rows"] = [made["rows"][0] | baseline, {"id": "row"} | row]
+    write(tmp_path, config.parse(made), dict.fromkeys(("baseline", "row"), np.ones((1, 9), bool)))
+    assert changes(table.compact(load(tmp_path)))["row"] == expected
+
+
+# --- every column
+
+
+def test_later_options_are_written_as_published(tmp_path):
+    nineteen_rows(tmp_path, 1)
+    lines = {line["Row"]: line for line in by_heading(table.full(load(tmp_path)))}
+    assert lines["no-padding"]["Context length"] == "variable: no padding (batch size 1)"
+    assert lines["no-causal-mask"]["causal_mask"] == "no causal mask"
+    assert lines["lora"]["Trainable layers"] == "lora (rank 16, alpha 16)"
+    accumulated = lines["no-padding-accumulated"]
+    assert accumulated["accumulation_steps"] == "accumulation over 8 batches"
+    assert lines["average-embeddings"]["average_embeddings"] == "average over all positions"
+    assert lines["ignore-index"]["ignore_index"] == "50256 (no effect: no class has it)"
+    flexible = lines["flexible-token"]["Trainable token"]
+    assert flexible == "flexible (last token before the padding)"
+    assert lines["xl"]["Training time (published)"] == "0.39 min (2.83 min, A100)"
+
+
+def test_what_is_the_same_in_every_row_is_said_once(tmp_path):
+    two_rows(tmp_path, *disagreeing(20, 1, 0))
+    results = load(tmp_path)
+    assert table.full(results).headings[-1] == "Trainable token"
+    (same,) = (note for note in notes(results) if note.startswith("The same in every row"))
+    assert "model gpt2-small (124M), weights pretrained, trainable_layers last_block" in same
+    assert "context_length longest train ex. (120), epochs 5, batch_size 8" in same
+    assert "trainable_token" not in same and "lora" not in same
+
+
+def test_a_column_of_times_has_one_unit():
+    assert formats.times_column([[23.4], [3.0]]) == ["23.4 s", "3.0 s"]
+    assert formats.times_column([[23.4], [6000.0]]) == ["0.39 min", "100.00 min"]
+    assert formats.times_column([[0.034], [3.0]]) == ["0.03 s", "3.00 s"]
+
+
+def test_nothing_published_is_beside_stand_ins(tmp_path):
+    eight_rows(tmp_path)
+    assert "ublished" in table.markdown(load(tmp_path))
+    study = config.parse(configuration())
+    right = {row.id: np.ones((1, 20), bool) for row in study.rows}
+    write(tmp_path, study, right, notes=["Stand-in models.", "Stand-in data."])
+    results = load(tmp_path)
+    written = table.markdown(results) + table.tex(results)
+    assert "ublished" not in written and "V100" not in written
+    assert "> **Stand-in models. Stand-in data.**\n" in written
+
+
+# --- classes and losses
+
+
+def classes(folder, names="abc", seeds=(1, 2), messages=90, wrong=()):
+    """One row, every answer right but those to `wrong`, (seed, message)."""
+    rows = [configuration()["rows"][0]]
+    study = config.parse(configuration(seeds=list(seeds), rows=rows, comparisons=[]))
+    right = np.ones((len(seeds), messages), bool)
+    for seed, index in wrong:
+        right[seed, index] = False
+    write(folder, study, {"baseline": right}, classes=names)
+    return load(folder)
+
+
+def only(grid):
+    (line,) = by_heading(grid)
+    return line
+
+
+def test_recall_of_each_class_macro_f1_log_loss_and_the_worst_seed(tmp_path):
+    found = only(table.by_class(classes(tmp_path, wrong=[(1, 0), (1, 3), (1, 6)])))
+    assert found["Recall of a"] == "95.00 ± 7.07%" and found["Recall of c"] == "100.00 ± 0.00%"
+    assert found["Macro-F1"] == "98.33 ± 2.36%"
+    # where right, log(1 + 2 / e²); where wrong, 2 more
+    assert found["Log-loss"] == "0.273 ± 0.047"
+    assert found["Worst seed (test acc)"] == "2 (96.67%)"
+
+
+def test_two_classes_need_no_macro_f1_and_many_are_summed_up(tmp_path):
+    found = only(table.by_class(classes(tmp_path / "two", "ab", seeds=[1])))
+    assert "Macro-F1" not in found and "Worst seed (test acc)" not in found
+    wrong = [(0, 6), (1, 6), (0, 1)]
+    found = only(table.by_class(classes(tmp_path / "eight", "abcdefgh", wrong=wrong)))
+    assert found["Lowest recall"] == "90.91% (g)" and "Recall of a" not in found
+
+
+def test_a_class_that_the_test_set_lacks(tmp_path):
+    results = classes(tmp_path, messages=2)
+    assert only(table.by_class(results))["Recall of c"] == "–"
+    (row,) = read_csv(table_csv.rows(results))
+    assert (row["recall_a"], row["recall_c"], row["macro_f1"]) == ("1.0", "", "1.0")
+
+
+HOSTILE = ('=cmd|"x"', "*bold* <b>", "50% & $x_1$ \\\\ [#], _y_")
+
+
+def test_hostile_class_names_stay_names(tmp_path):
+    results = classes(tmp_path, HOSTILE, wrong=[(0, 1)])
+    rows = read_csv(table_csv.classes(results))
+    assert [row["class"] for row in rows] == [*HOSTILE, *HOSTILE]
+    assert rows[1] == {
+        "row": "1",
+        "id": "baseline",
+        "seed": "1",
+        "class": HOSTILE[1],
+        "messages": "30",
+        "recall": "0.966667",
+        "precision": "1.0",
+        "f1": "0.983051",
+        f"predicted_{HOSTILE[0]}": "0",
+        f"predicted_{HOSTILE[1]}": "29",
+        f"predicted_{HOSTILE[2]}": "1",
+    }
+    assert read_csv(table_csv.rows(results))[0][f"recall_{HOSTILE[1]}"] == "0.983333"
+    written = table.by_class(results).markdown()
+    assert r"Recall of \*bold\* \<b\>" in written
+    assert r"Recall of 50% \& $x_1$ \\\\ \[\#\], \_y\_" in written
+    columns = {len(re.findall(r"(?<!\\)\|", line)) for line in written.splitlines()}
+    assert columns == {1 + len(table.by_class(results).headings)}
+
+
+# --- the notes
+
+
+@pytest.mark.parametrize(("seeds", "said"), [((124,), "seed 124"), ((1, 2), "seed 1, 2")])
+def test_a_row_that_always_answers_the_same_is_named(tmp_path, seeds, said):
+    rows = [configuration()["rows"][0], {"id": "variant", "epochs": 1}]
+    study = config.parse(configuration(seeds=list(seeds), rows=rows, comparisons=[]))
+    right = {row["id"]: np.ones((len(seeds), 20), bool) for row in rows}
+    right["variant"][:, ::2] = False  # the ham, taken for spam
+    write(tmp_path, study, right)
+    assert f"Row variant answers spam for every test message ({said})." in notes(load(tmp_path))
+
+
+def test_a_row_that_once_answers_the_same_is_named_with_its_seed(tmp_path):
+    right = np.ones((3, 20), bool)
+    right[1, 1::2] = False
+    two_rows(tmp_path, np.ones((3, 20), bool), right)
+    assert "Row variant answers ham for every test message (seed 101)." in notes(load(tmp_path))
+
+
+def test_a_test_set_of_one_message(tmp_path):
+    two_rows(tmp_path, np.ones((3, 1), bool), np.zeros((3, 1), bool))
+    results = load(tmp_path)
+    assert "for every test message" not in table.markdown(results)
+    assert len(table_csv.rows(results).splitlines()) == 3
+
+
+# --- so far
+
+
+def test_a_table_of_what_is_finished_says_what_is_missing(tmp_path):
+    eight_rows(tmp_path, seeds=(1, 2), messages=20)
+    assert "Provisional" not in table.markdown(load(tmp_path))
+    for run in ("first-token/seed-2", "large/seed-1", "large/seed-2"):
+        (tmp_path / f"runs/{run}/metrics.json").unlink()
+    results = load(tmp_path, so_far=True)
+    written = table.markdown(results)
+    assert written.startswith(f"# {results.title} (so far: 6 of 8 rows)\n")
+    assert (
+        "> **Provisional: 3 runs are missing. first-token (seed 2: not finished); large (seed 1, 2:"
+        " not finished). A row is here when all its seeds are finished.**"
+    ) in written
+    grid = table.compact(results)
+    assert [line[0] for line in grid.lines] == list("12345678")
+    assert grid.lines[1] == ("2", "first-token", *["–"] * 5)
+    assert [line[0] for line in table.full(results).lines] == list("134578")
+
+
+def test_so_far_without_the_baseline_no_change_is_named(tmp_path):
+    two_rows(tmp_path, *disagreeing(20, 1, 0))
+    (tmp_path / "rows/baseline.json").unlink()
+    grid = table.compact(load(tmp_path, so_far=True))
+    assert [line[:3] for line in grid.lines] == [("1", "baseline", "–"), ("2", "variant", "–")]
+
+
+# --- for a paper
+
+
+def test_latex_is_one_whole_table(tmp_path):
+    eight_rows(tmp_path)
+    lines = table.tex(load(tmp_path)).splitlines()
+    assert [line for line in lines if re.match(r"\\(begin|end|\w+rule)", line)] == [
+        *(r"\begin{table}", r"\begin{tabular}{llllllll}", r"\toprule", r"\midrule"),
+        *(r"\bottomrule", r"\end{tabular}", r"\end{table}"),
+    ]
+    body = lines[lines.index(r"\midrule") + 1 : lines.index(r"\bottomrule")]
+    assert len(body) == 8 and {line.count("&") for line in body} == {7}
+    assert body[0] == (
+        r"1 & baseline & (the baseline) & 95.00\% (91.9--96.9) & 95.00\% & 96.00\% & 0.39 min &"
+        r" 95.00\% \\"
+    )
+    (caption,) = (line for line in lines if line.startswith(r"\caption{"))
+    assert r"The 95\% intervals are Wilson's for 300 test messages." in caption
+    assert caption.count("{") == caption.count("}")
+
+
+def test_latex_names_stand_ins_and_takes_any_text(tmp_path):
+    study = config.parse(configuration(title="50% of $x_1$ & {y}~^#\\ <é>", comparisons=[]))
+    right = {row.id: np.ones((1, 20), bool) for row in study.rows}
+    write(tmp_path, study, right, notes=["Stand-in_data."])
+    assert (
+        r"\caption{50\% of \$x\_1\$ \& \{y\}\textasciitilde{}\textasciicircum{}\#"
+        r"\textbackslash{} \textless{}é\textgreater{}. Stand-in\_data. Change: "
+    ) in table.tex(load(tmp_path))
+
+
+# --- many rows
+
+
+def test_a_hundred_rows_are_written_within_seconds(tmp_path):
+    rows = [configuration()["rows"][0], *({"id": f"row-{i}", "epochs": i} for i in range(1, 100))]
+    made = configuration(seeds=[1], rows=rows, comparisons=[])
+    draw = np.random.default_rng(0)
+    write(tmp_path, config.parse(made), {row["id"]: draw.random((1, 1000)) < 0.9 for row in rows})
+    results = load(tmp_path)
+    begin = time.monotonic()
+    errors, markdown = misclassified.comma_separated(results), table.markdown(results)
+    assert time.monotonic() - begin < 20
+    assert len(errors.splitlines()) == 1001 and "row-99" in markdown
+    assert max(map(len, notes(results))) < 1000
