@@ -291,6 +291,28 @@ A module imported from its package is not followed.
 A job tried again is given no more memory.
 - attempt * needs(wildcards).memory_mb
 + needs(wildcards).memory_mb
+== ablations/study/reading.py | study/test_reading.py
+A key that stands twice is taken as it last stands.
+- if name in first:
++ if name in ():
+A configuration that overlays another replaces whole mappings.
+- value = overlay(before, value)
++ value = dict(value)
+== ablations/study/messages.py | study/test_config.py
+Rows in another order say the same.
+- yield f"{where}{', '.join(entry['id'] for entry in node)}"
++ yield f"{where}{', '.join(sorted(entry['id'] for entry in node))}"
+== ablations/training/status.py | training/test_status.py
+A run of what its row was before counts as finished.
+- read_json(path, Metrics).settings == row.settings
++ read_json(path, Metrics).row == row.id
+== snakemake_logger_plugin_progress/__init__.py | ground/test_progress.py
+What is left counts the work of jobs that have finished.
+- and key not in self.finished
++ and True
+What is left is as long where several jobs run at once.
+- return found / self.at_once
++ return found
 """
 FAULT = re.compile(r"^(.+)\n((?:- .*\n)+)((?:\+ .*\n)+)", re.MULTILINE)
 

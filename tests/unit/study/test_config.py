@@ -162,6 +162,24 @@ MISTAKES = {
         0,
         ["rows: first-token: epochs: 0 is out of range", "allowed: at least 1"],
     ),
+    "a batch larger than the training set": (
+        ("rows", "first-token", "batch_size"),
+        1046,
+        [
+            "rows: first-token: batch_size: 1046 is out of range",
+            "allowed: at most the training messages, which are no more than 1045 (0.7 of 1494)",
+        ],
+    ),
+    "a batch larger than any training set": (
+        ("training", "batch_size"),
+        1_000_001,
+        ["training: batch_size: 1000001 is out of range", "at most 1000000"],
+    ),
+    "a hundred million epochs": (
+        ("rows", "first-token", "epochs"),
+        100_000_000,
+        ["rows: first-token: epochs: 100000000 is out of range", "at most 1000000"],
+    ),
     "truth value for a number": (
         ("training", "batch_size"),
         True,
@@ -645,6 +663,15 @@ def test_a_tokenizer_of_the_user_s_own_gives_the_models_their_number_of_tokens(t
         changed(("tokenizer",), {"path": str(tmp_path / "none")})
     )
     assert "tokenizer: unknown key 'pth'" in message(changed(("tokenizer",), {"pth": "x"}))
+
+
+def test_a_batch_holds_no_more_than_the_generated_training_messages() -> None:
+    demo = yaml.safe_load((ROOT / "demo/config.yaml").read_text())
+    most = int(demo["dataset"]["split"]["train"] * demo["dataset"]["generated"]["messages"])
+    demo["rows"][1]["batch_size"] = most
+    parse(demo)
+    demo["rows"][1]["batch_size"] = most + 1
+    assert f"rows: first-token: batch_size: {most + 1} is out of range" in message(demo)
 
 
 # --- what a value says, for Snakemake's reasons

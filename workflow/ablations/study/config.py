@@ -14,7 +14,7 @@ from msgspec import Struct, structs
 
 from ablations.errors import UserError
 from ablations.study import dataset, grid, messages, settings
-from ablations.study.dataset import Generated, Texts
+from ablations.study.dataset import PUBLISHED_MESSAGES, Generated, Texts
 from ablations.study.dimensions import Dimensions, from_config_json, width_errors
 from ablations.study.folder import CONFIG, missing, vocab_size
 from ablations.study.grid import Grid
@@ -386,16 +386,20 @@ def _setting_errors(row: Row) -> Iterable[str]:
 
 
 def _batch_errors(row: Row, texts: Texts | Generated) -> Iterable[str]:
-    """A batch that generated texts cannot fill; balancing the classes leaves fewer of them yet."""
+    """A batch that the training messages cannot fill, where their number is known or bounded."""
     if isinstance(texts, Generated):
-        share = texts.split.train or 0
-        most = int(share * texts.generated.messages)
-        if row.settings.training.batch_size > most:
-            yield (
-                f"batch_size: {row.settings.training.batch_size} is out of range; allowed: at most"
-                f" the training messages, of which there are fewer than {most}"
-                f" ({share:g} of {texts.generated.messages})"
-            )
+        messages = texts.generated.messages  # fewer, once balanced
+    elif texts.published and texts.balance:
+        messages = PUBLISHED_MESSAGES
+    else:
+        return
+    share = texts.split.train if texts.split and texts.split.train else 1
+    most = int(share * messages)
+    if row.settings.training.batch_size > most:
+        yield (
+            f"batch_size: {row.settings.training.batch_size} is out of range; allowed: at most the"
+            f" training messages, which are no more than {most} ({share:g} of {messages})"
+        )
 
 
 def _question_errors(
