@@ -11,7 +11,7 @@ from html.parser import HTMLParser
 import matplotlib
 import pytest
 
-from ablations.answers import figures, interpretation, misclassified, page, table
+from ablations.answers import figures, interpretation, misclassified, page, table, table_csv
 from ablations.answers.comparisons import compare_all
 from commands import snakemake
 from synthetic_runs import configuration, eight_rows, load
@@ -38,7 +38,7 @@ def report(tmp_path_factory):
         "interpretation": interpretation.markdown(study, comparisons),
     }
     written = {f"report/{name}.html": page.page(text) for name, text in pages.items()} | {
-        "table.csv": table.comma_separated(study),
+        "table.csv": table_csv.rows(study),
         "comparisons.csv": interpretation.comma_separated(comparisons),
         "errors.csv": misclassified.comma_separated(study),
     }

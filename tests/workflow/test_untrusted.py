@@ -16,7 +16,7 @@ import yaml
 import synthetic_runs
 import tiny
 from ablations import files
-from ablations.answers import interpretation, misclassified, page, table
+from ablations.answers import interpretation, misclassified, page, table, table_csv
 from ablations.answers.comparisons import compare_all
 from ablations.data import split as data
 from ablations.errors import UserError
@@ -132,7 +132,10 @@ def test_hostile_texts_go_through_the_whole_workflow_as_texts(tmp_path: Path) ->
     assert "<script>alert" not in report and "<img src=x" not in report
 
 
-def hostile_study(folder: Path) -> None:
+STANDIN = f"Stand-in models: {MODEL} $\\frac{{$."
+
+
+def hostile_study(folder: Path, *notes: str) -> None:
     """A finished study in which every text is hostile."""
     made = synthetic_runs.configuration()
     model = made["models"].pop("gpt2-small (124M)")
@@ -141,7 +144,6 @@ def hostile_study(folder: Path) -> None:
     question = {"id": "q", "question": TITLE, "baseline": "baseline", "variant": "variant"}
     made |= {"title": TITLE, "seeds": [1], "models": {MODEL: model}, "rows": rows}
     parsed = config.parse(made | {"comparisons": [question]})
-    notes = [f"Stand-in models: {MODEL} $\\frac{{$."]
     baseline, variant = synthetic_runs.disagreeing(len(MESSAGES), 3, 5)
     right = {"baseline": baseline, "variant": variant}
     synthetic_runs.write(folder, parsed, right, notes=notes)
@@ -172,9 +174,12 @@ ELEMENTS = {
 }
 
 
+@pytest.mark.parametrize("notes", [(), (STANDIN,)])  # beside one nothing published is shown
 @pytest.mark.parametrize("name", ["table", "interpretation"])
-def test_pages_show_hostile_texts_and_run_none(tmp_path: Path, name: str) -> None:
-    hostile_study(tmp_path)
+def test_pages_show_hostile_texts_and_run_none(
+    tmp_path: Path, name: str, notes: tuple[str, ...]
+) -> None:
+    hostile_study(tmp_path, *notes)
     read = synthetic_runs.load(tmp_path)
     if name == "table":
         markdown = table.markdown(read)
@@ -198,12 +203,12 @@ def test_numbers_and_errors_keep_hostile_texts_as_they_are(tmp_path: Path) -> No
     lines = list(csv.DictReader(io.StringIO(misclassified.comma_separated(read), newline="")))
     assert {line["text"] for line in lines} < set(MESSAGES)
     assert all(line["text"] == MESSAGES[int(line["index"])] for line in lines)
-    lines = list(csv.DictReader(io.StringIO(table.comma_separated(read), newline="")))
+    lines = list(csv.DictReader(io.StringIO(table_csv.rows(read), newline="")))
     assert (lines[0]["model"], lines[0]["published_device"]) == (MODEL, TITLE)
 
 
 def test_figures_take_a_dollar_for_a_dollar(tmp_path: Path) -> None:
-    hostile_study(tmp_path)
+    hostile_study(tmp_path, STANDIN)
     done = synthetic_runs.program(tmp_path, "figures", "--output", tmp_path / "figures")
     assert done.returncode == 0, done.stderr
     assert len(list(tmp_path.glob("figures/*.svg"))) == 4

@@ -166,7 +166,11 @@ def test_the_table_has_a_line_per_row_and_says_that_it_is_the_demo(results: Path
         assert float(line["test_accuracy"]) == pytest.approx(metrics["accuracy"]["test"], abs=1e-5)
     text = (results / "table.md").read_text()
     assert DEMO["title"] in text and "not GPT-2" in text
-    assert len(re.findall(r"^\| *[1-8] ", text, re.M)) == len(ROW_IDS)
+    first = text.partition("\n## ")[0]
+    assert len(re.findall(r"^\| *[1-8] ", first, re.M)) == len(ROW_IDS)
+    assert max(map(len, re.findall(r"^\|.*", first, re.M))) <= 120
+    assert len(table(results / "classes.csv")) == 2 * len(ROW_IDS)
+    assert r"\bottomrule" in (results / "table.tex").read_text()
 
 
 def test_every_question_is_answered(results: Path) -> None:
