@@ -194,7 +194,8 @@ def test_pages_show_hostile_texts_and_run_none(
     assert shown.attributes <= {"lang", "charset"}
     title = " ".join(TITLE.split())
     assert shown.text.count(title) >= 2  # the window's and the page's own
-    assert MODEL in shown.text
+    if notes or name == "table":  # the rows' model is the same, so no answer names it
+        assert MODEL in shown.text
 
 
 def test_numbers_and_errors_keep_hostile_texts_as_they_are(tmp_path: Path) -> None:
