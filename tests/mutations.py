@@ -173,13 +173,27 @@ McNemar's test is one-sided.
 - p = 2 * stats.binom.cdf
 + p = stats.binom.cdf
 There is a degree of freedom too many.
-- * (paired.seeds - 1))
-+ * paired.seeds)
+- np.where(own < floor, freedom, seeds - 1.0)
++ np.where(own < floor, freedom, seeds)
+A comparison counts its own rows' noise only.
+- seed_variance=np.maximum(own, floor)
++ seed_variance=own
+The pooled noise is one row's, not that of a difference.
+- weight=2),
++ weight=1),
+Equivalence is shown by half of the interval.
+- (-margin < low) & (high < margin)
++ (-margin < low) | (high < margin)
+The average effect counts no message won and none lost.
+- (of_message**2).sum(-1) + 2)
++ (of_message**2).sum(-1))
 == ablations/answers/comparisons.py |
 | answers/test_interpretation.py::test_the_verdict_is_the_adjusted_tests
 | answers/test_interpretation.py::test_confounded_rows_name_the_rows_that_would_make_it_clean
 | answers/test_interpretation.py::test_the_difference_with_its_interval_and_p
 | answers/test_intervals.py::test_in_the_table_to_compute_with
+| answers/test_interpretation.py::test_outcomes
+| answers/test_interpretation.py::test_near_copies_of_training_messages_are_left_out_too
 P-values are not adjusted.
 - statistics.holm(p_values)
 + p_values
@@ -187,10 +201,14 @@ Confounded comparisons are not named so.
 - len(self.settings) > 1
 + len(self.settings) > 9
 Rows are paired the wrong way round.
-- results.right(results.row(question.baseline)),
--             results.right(results.row(question.variant)),
-+ results.right(results.row(question.variant)),
-+             results.right(results.row(question.baseline)),
+- right[question.baseline], right[question.variant]
++ right[question.variant], right[question.baseline]
+A claim is confirmed by any difference.
+- self.verdict == claim
++ self.decided
+Near-copies are not left out.
+- ~results.test.near_train
++ ~results.test.in_validation
 The table's interval takes every seed's messages for new ones.
 - row.id: statistics.mean_accuracy_interval(results.right(row), noise)
 + row.id: statistics.wilson(results.right(row).mean(), results.right(row).size)
