@@ -23,9 +23,9 @@ def log(folder: Path, name: str, text: str, age: float = 0) -> Path:
     return path
 
 
-def status(folder: Path) -> list[str]:
+def status(folder: Path, error: str = "") -> list[str]:
     done = program("training.status", "--configfile", folder / "config.yaml", "--directory", folder)
-    assert done.returncode == 0, done.stderr
+    assert done.stderr == error and done.returncode == bool(error)
     return done.stdout.splitlines()
 
 
@@ -71,8 +71,9 @@ def test_a_run_of_another_row_than_it_is_now_is_not_finished(tmp_path: Path) -> 
     ]
 
 
-def test_nothing_is_needed_but_the_configuration(tmp_path: Path) -> None:
+def test_where_nothing_is_finished_it_says_so_and_fails(tmp_path: Path) -> None:
     made = synthetic_runs.configuration()
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(made))
-    assert status(tmp_path)[0] == "0 of 8 runs are finished."
+    error = f"error: no run of {tmp_path} is finished yet, so there is no table so far\n"
+    assert status(tmp_path, error)[0] == "0 of 8 runs are finished."
     assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"]

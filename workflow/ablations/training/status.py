@@ -18,7 +18,10 @@ from ablations.training.metrics import Metrics
 
 
 def lines(study: Study, folder: Path) -> Iterator[str]:
-    """What is finished in a study's folder, and a line for each run that is not."""
+    """What is finished in a study's folder, and a line for each run that is not.
+
+    Raises UserError after them where none is: then there is no table of them either.
+    """
     runs = [(row, seed) for row in study.rows for seed in study.seeds]
     logs = {
         f"{row.id}, seed {seed}": folder / f"logs/train/{row.id}/seed-{seed}.log"
@@ -31,6 +34,8 @@ def lines(study: Study, folder: Path) -> Iterator[str]:
     for log in sorted((folder / "logs").rglob("*.log")):
         if log not in logs.values() and (reason := cli.failure(log)):
             yield f"  failed, not a run: {reason}; its log: {log}"
+    if len(logs) == len(runs):
+        raise UserError(f"no run of {folder} is finished yet, so there is no table so far")
 
 
 def _is_finished(path: Path, row: Row) -> bool:
@@ -56,7 +61,8 @@ def _state(log: Path) -> str:
 def main(arguments: argparse.Namespace) -> None:
     """Prints the state of a study."""
     study = plan.read_study(arguments.configfile, arguments.base, arguments.directory)
-    print(*lines(study, arguments.directory), sep="\n")
+    for line in lines(study, arguments.directory):
+        print(line, flush=True)
 
 
 def parser() -> argparse.ArgumentParser:
