@@ -52,6 +52,8 @@ table-so-far: $(STAMP) ## table and answers of the rows that are finished, and h
 	  --markdown $(SO_FAR_DIR)/interpretation.md --csv $(SO_FAR_DIR)/comparisons.csv
 	@$(PROGRAM) ablations.answers.figures $(SO_FAR) --log $(STUDY)/logs/so-far/figures.log \
 	  --output $(SO_FAR_DIR)/figures
+	@$(PROGRAM) ablations.answers.page $(SO_FAR) --log $(STUDY)/logs/so-far/page.log \
+	  --figures $(SO_FAR_DIR)/figures --output $(SO_FAR_DIR)/index.html
 	@echo
 	@$(PROGRAM) ablations.answers.summary --results $(SO_FAR_DIR)
 

@@ -10,6 +10,7 @@ import zipfile
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
@@ -157,28 +158,52 @@ class Shown(HTMLParser):
         super().__init__()
         self.elements: set[str] = set()
         self.attributes: set[str] = set()
+        self.addresses: list[str] = []
         self.text = ""
         self.feed(html)
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         self.elements.add(tag)
         self.attributes |= {name for name, _ in attributes}
+        self.addresses += [value or "" for name, value in attributes if name in ("href", "src")]
 
     def handle_data(self, data: str) -> None:
         self.text += data
 
 
 ELEMENTS = {
-    *("html", "head", "meta", "title", "style", "body", "h1", "h2", "p", "blockquote", "strong"),
-    *("code", "ul", "li", "table", "thead", "tbody", "tr", "th", "td"),
+    *("html", "head", "meta", "title", "style", "body", "header", "nav", "main", "section"),
+    *("article", "h1", "h2", "h3", "p", "strong", "em", "code", "ul", "ol", "li", "a", "b", "span"),
+    *("div", "table", "thead", "tbody", "tr", "th", "td", "details", "summary", "blockquote"),
+    *("figure", "figcaption", "img", "svg", "rect", "line", "text", "circle", "path"),
+    *("dl", "dt", "dd", "script"),
 }
 
 
 @pytest.mark.parametrize("notes", [(), (STANDIN,)])  # beside one nothing published is shown
+def test_the_page_shows_hostile_texts_and_runs_none(tmp_path: Path, notes: tuple[str, ...]) -> None:
+    hostile_study(tmp_path, *notes)
+    read = synthetic_runs.load(tmp_path)
+    text = page.page(read, compare_all(read), dict.fromkeys(page.FIGURES, b""))
+    shown = Shown(text)
+    assert shown.elements <= ELEMENTS
+    assert not {name for name in shown.attributes if name.startswith("on")}
+    assert text.count("<script>") == 1 and text.count("<style>") == 1
+    assert all(address.startswith(("#", "data:image/svg")) for address in shown.addresses)
+    title = " ".join(TITLE.split())
+    assert shown.text.count(title) >= 3  # the window's, the page's and a question's
+    assert MODEL in shown.text
+    wrong = {int(index) for index in np.flatnonzero(~read.right(read.row("variant")).all(0))}
+    wrong |= set(np.flatnonzero(~read.right(read.row("baseline")).all(0)).tolist())
+    plain = [MESSAGES[index] for index in wrong if len(MESSAGES[index]) < 500]
+    assert len(plain) == 8 and "\0" not in text and "\x1b" not in text
+    for message in plain:
+        assert re.sub(r"[\0\x1b]", "\ufffd", message.strip()) in shown.text
+
+
+@pytest.mark.parametrize("notes", [(), (STANDIN,)])
 @pytest.mark.parametrize("name", ["table", "interpretation"])
-def test_pages_show_hostile_texts_and_run_none(
-    tmp_path: Path, name: str, notes: tuple[str, ...]
-) -> None:
+def test_markdown_shows_hostile_texts(tmp_path: Path, name: str, notes: tuple[str, ...]) -> None:
     hostile_study(tmp_path, *notes)
     read = synthetic_runs.load(tmp_path)
     if name == "table":
@@ -189,13 +214,6 @@ def test_pages_show_hostile_texts_and_run_none(
     for lines in re.findall(r"(?:^\|.*\n)+", markdown, re.M):
         columns = {len(re.findall(r"(?<!\\)\|", line)) for line in lines.splitlines()}
         assert len(columns) == 1
-    shown = Shown(page.page(markdown))
-    assert shown.elements <= ELEMENTS
-    assert shown.attributes <= {"lang", "charset"}
-    title = " ".join(TITLE.split())
-    assert shown.text.count(title) >= 2  # the window's and the page's own
-    if notes or name == "table":  # the rows' model is the same, so no answer names it
-        assert MODEL in shown.text
 
 
 def test_numbers_and_errors_keep_hostile_texts_as_they_are(tmp_path: Path) -> None:

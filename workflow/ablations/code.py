@@ -14,7 +14,7 @@ from pathlib import Path
 from msgspec import Struct
 
 LIBRARY = Path(__file__).parent
-DATA_SUFFIXES = (".toml", ".css", ".js")
+DATA_SUFFIXES = (".toml", ".html", ".css", ".js")
 
 
 class Code(Struct, frozen=True):

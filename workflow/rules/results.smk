@@ -27,8 +27,7 @@ RESULTS = [
     "results/figures/accuracy_and_time.svg",
     "results/figures/differences.svg",
     "results/figures/learning_curves.svg",
-    "results/report/table.html",
-    "results/report/interpretation.html",
+    "results/index.html",
 ]
 
 
@@ -156,21 +155,21 @@ rule figures:
 
 rule page:
     input:
-        markdown="results/{page}.md",
+        **FINISHED,
+        figures=rules.figures.output,
         code=code("answers.page"),
     output:
         report(
-            "results/report/{page}.html",
+            "results/index.html",
             "../report/page.rst",
             category="Answers",
-            labels={"page": "{page}"},
+            labels={"page": "table, answers and figures"},
         ),
     log:
-        "logs/page/{page}.log",
-    wildcard_constraints:
-        page="table|interpretation",
+        "logs/page.log",
     localrule: True
     conda:
         "../envs/ablations.yaml"
     shell:
-        "python -m ablations.answers.page --markdown {input.markdown} --output {output} --log {log}"
+        "python -m ablations.answers.page --results results"
+        " --figures results/figures --output {output} --log {log}"

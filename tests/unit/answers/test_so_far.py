@@ -52,4 +52,6 @@ def test_one_failed_row_leaves_a_table_of_the_others(tmp_path: Path) -> None:
     assert any(line.startswith("first-token against baseline: ") for line in lines)
     assert not any(line.startswith("large against baseline: ") for line in lines)
     assert (tmp_path / "results/so-far/table.csv").is_file()
+    page = (tmp_path / "results/so-far/index.html").read_text()
+    assert "Provisional: 1 run is missing." in page
     assert not (tmp_path / "results/table.md").exists()

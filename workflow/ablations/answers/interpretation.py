@@ -56,7 +56,7 @@ def markdown(results: Results, comparisons: Sequence[Comparison]) -> str:
         parts += grids(results)
     else:
         parts.append("The configuration states no comparisons, so there is nothing to interpret.")
-    parts += _measured_beside_published(results)
+    parts += measured_beside_published(results)
     return "\n\n".join(parts) + "\n"
 
 
@@ -409,7 +409,7 @@ def grids(results: Results) -> Iterator[str]:
         yield tabulate(lines, headings, tablefmt="github", disable_numparse=True)
 
 
-def _measured_beside_published(results: Results) -> Iterator[str]:
+def measured_beside_published(results: Results) -> Iterator[str]:
     """A last section with one line for each row, where anything was published."""
     if not any(row.published for row in results.rows):
         return

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ablations import cli
 from ablations.answers import formats
@@ -20,9 +21,8 @@ def comma_separated(results: Results) -> str:
     predicted, and with which share of its seeds where they differ.
     """
     test = results.test
-    missed = sum(1 - results.right(row).mean(0) for row in results.rows)  # [messages]
-    order = np.argsort(-missed, kind="stable")
-    listed = order[missed[order] > 1e-9]
+    missed = rows_wrong(results)
+    listed = most_often_missed(missed)
     one = len(results.seeds) == 1
     columns: dict[str, Sequence[Any]] = {
         "index": listed.tolist(),
@@ -36,6 +36,17 @@ def comma_separated(results: Results) -> str:
         columns[f"predicted_{row.id}"] = _predictions(row, listed, test.classes)
     lines = [dict(zip(columns, line, strict=True)) for line in zip(*columns.values(), strict=True)]
     return formats.comma_separated(lines, list(columns))
+
+
+def rows_wrong(results: Results) -> NDArray[np.float64]:
+    """How many rows get each test message wrong, a row by its share of seeds, [messages]."""
+    return np.sum([1 - results.right(row).mean(0) for row in results.rows], axis=0)
+
+
+def most_often_missed(missed: NDArray[np.float64]) -> Labels:
+    """The test messages that any run gets wrong, the most often missed first."""
+    order = np.argsort(-missed, kind="stable")
+    return order[missed[order] > 1e-9]
 
 
 def _predictions(row: TrainedRow, listed: Labels, classes: tuple[str, ...]) -> list[str]:

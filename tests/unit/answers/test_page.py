@@ -1,0 +1,327 @@
+"""The page that readers open: what it shows, and that it needs and runs nothing else."""
+
+import base64
+import hashlib
+import html
+import json
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from ablations.answers import page, table
+from ablations.answers.comparisons import compare_all
+from ablations.study import config
+from synthetic_runs import configuration, disagreeing, eight_rows, load, program, two_rows, write
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+FIGURES = dict.fromkeys(page.FIGURES, b"<svg xmlns='http://www.w3.org/2000/svg'/>")
+SECTIONS = ["summary", "table", "answers", "curves", "errors", "made"]
+
+
+class Shown(HTMLParser):
+    """The texts of a page by element, its elements with their attributes, and all its text."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.elements, self.texts, self.open = [], {}, []
+        self.feed(text)
+        self.text = " ".join(
+            " ".join(found)
+            for name, found in self.texts.items()
+            if name not in ("style", "script", "title")
+        )
+
+    def handle_starttag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+        self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        while self.open.pop() != tag:
+            pass
+
+    def handle_data(self, data):
+        if data.strip():
+            self.texts.setdefault(self.open[-1], []).append(" ".join(data.split()))
+
+    def attribute(self, name, tag=None):
+        return [found[name] for of, found in self.elements if name in found and tag in (None, of)]
+
+
+def made(read):
+    return page.page(read, compare_all(read), FIGURES)
+
+
+@pytest.fixture(scope="module")
+def eight(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("study")
+    eight_rows(folder)
+    read = load(folder)
+    text = made(read)
+    return read, text, Shown(text)
+
+
+def test_table_answers_and_what_they_rest_on_are_there_in_this_order(eight):
+    read, text, shown = eight
+    assert shown.attribute("id", "section") == SECTIONS
+    assert shown.texts["h1"] == [read.title]
+    compared = compare_all(read)
+    for number, comparison in enumerate(compared, start=1):
+        assert f"{number}. {comparison.question.question}" in shown.texts["h3"]
+        rows = f"{comparison.variant.id} against {comparison.baseline.id}"
+        assert rows in shown.texts["a"]
+    summary = text.partition('id="table"')[0]
+    for verdict in {comparison.verdict for comparison in compared}:
+        assert summary.count(f"</span> {verdict}</b>") == sum(
+            comparison.verdict == verdict for comparison in compared
+        )
+    outcomes = [comparison.outcome for comparison in compared if comparison.outcome]
+    assert outcomes and all(f"</span> {outcome}</b>" in summary for outcome in outcomes)
+    assert [row.id for row in read.rows] == shown.texts["th"][len(table.compact(read).headings) :][
+        : len(read.rows)
+    ]
+    first = read.rows[0].runs[0].metrics
+    for fact in (first.device, first.dataset_sha256, first.versions["torch"], "123"):
+        assert fact in text.partition('id="made"')[2]
+
+
+def test_it_loads_nothing_and_runs_its_own_script_only(eight):
+    _, text, shown = eight
+    loaded = [
+        value
+        for name in ("src", "srcset", "data", "poster", "action", "href")
+        for value in shown.attribute(name)
+        if not value.startswith(("data:image/svg+xml;base64,", "#"))
+    ]
+    assert loaded == [] and "url(" not in text and "@import" not in text
+    assert not [
+        name
+        for _, found in shown.elements
+        for name in found
+        if name.startswith(("on", "http")) and name != "http-equiv"
+    ]
+    (script,) = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    (policy,) = [found["content"] for _, found in shown.elements if "http-equiv" in found]
+    allowed = dict(part.split(maxsplit=1) for part in policy.split(";"))
+    assert allowed["script-src"] == f"'sha256-{digest}'"
+    assert allowed["default-src"] == "'none'"
+
+
+def test_every_figure_has_words_for_who_does_not_see_it(eight):
+    _, _, shown = eight
+    images = [found for tag, found in shown.elements if tag == "img"]
+    assert len(images) == len(page.FIGURES) and all(len(found["alt"]) > 20 for found in images)
+    drawn = [found for tag, found in shown.elements if found.get("class") == "forest"]
+    assert drawn and all("to" in found["aria-label"] for found in drawn)
+
+
+def test_a_difference_stands_where_the_axis_says(eight):
+    read, text, _ = eight
+    for comparison, drawn in zip(
+        compare_all(read),
+        re.findall(r'<svg class="forest".*?\n</svg>', text, re.DOTALL),
+        strict=True,
+    ):
+        ticks = {
+            float(label.replace("−", "-")): float(at)
+            for at, label in re.findall(r'<text x="(.*?)%" y="57">(.*?)</text>', drawn)
+        }
+        (one, at_one), *_, (other, at_other) = sorted(ticks.items())
+
+        def place(points, one=one, at_one=at_one, other=other, at_other=at_other):
+            return at_one + (points - one) / (other - one) * (at_other - at_one)
+
+        found = [
+            float(re.search(rf'{name}="(.*?)%"', part)[1])
+            for name, part in (
+                ("x1", drawn.partition('"interval"')[2]),
+                ("cx", drawn),
+                ("x2", drawn.partition('"interval"')[2]),
+            )
+        ]
+        overall = comparison.overall
+        expected = [place(100 * end) for end in (overall.low, overall.difference, overall.high)]
+        assert found == pytest.approx(expected, abs=0.1)
+        assert ('class="decided"' in drawn) == comparison.decided
+        published = re.search(r'class="published" x="(.*?)%"', drawn)
+        if comparison.published_difference is not None:
+            expected = place(100 * comparison.published_difference)
+            assert float(published[1]) == pytest.approx(expected, abs=0.1)
+
+
+def test_beside_standins_nothing_published_is_shown(tmp_path):
+    keys = {"train": 1.0, "validation": 1.0, "device": "V100"}
+    both = {"published": [{"test": 0.9, **keys}, {"test": 0.8, **keys}], "claim": "worse"}
+    two_rows(tmp_path / "real", *disagreeing(50, 9, 0), comparison=dict(both))
+    assert "published: worse" in Shown(made(load(tmp_path / "real"))).text
+    notes = ["Stand-in models: nano is not GPT-2."]
+    two_rows(tmp_path / "demo", *disagreeing(50, 9, 0), comparison=dict(both), notes=notes)
+    text = made(load(tmp_path / "demo"))
+    shown = Shown(text)
+    assert notes[0] in shown.texts["p"]
+    assert "published: worse" not in shown.text and 'class="published"' not in text
+
+
+def test_the_messages_most_often_wrong_come_first(tmp_path):
+    parsed = config.parse(configuration(seeds=[1, 2]))
+    right = {row.id: np.ones((2, 40), bool) for row in parsed.rows}
+    for row in parsed.rows:
+        right[row.id][:, 7] = False
+    right["baseline"][0, 4] = False  # with one of two seeds
+    right["large"][:, 5] = False
+    write(tmp_path, parsed, right, seen=(5,))
+    shown = Shown(made(load(tmp_path)))
+    order = [int(text.split(",")[0].split()[1]) for text in shown.texts["blockquote"]]
+    assert order == [7, 5, 4]
+    assert "3 of 40 test messages are wrong in at least one row." in shown.text
+    assert "Labelled spam, taken for ham by 8 of 8 rows." in shown.text
+    assert (
+        "Labelled spam, taken for ham by 1 of 8 rows: large. The same text is in the training set."
+    ) in shown.text
+    assert "Labelled ham, taken for spam by 1 of 8 rows: baseline." in shown.text
+
+
+def test_several_classes_have_a_confusion_matrix_for_each_row(tmp_path):
+    parsed = config.parse(configuration(seeds=[1]))
+    right = {row.id: np.ones((1, 30), bool) for row in parsed.rows}
+    right["baseline"][0, [0, 3, 4]] = False  # two of class 0, one of class 1; taken for the next
+    write(tmp_path, parsed, right, classes=("no", "yes", "maybe"))
+    text = made(load(tmp_path))
+    matrices = re.findall(r'<table class="confusion">.*?</table>', text, re.DOTALL)
+    assert len(matrices) == len(parsed.rows)
+    cells = re.findall(r"<td.*?>(.*?)</td>", matrices[0])
+    assert cells == ["8", "2", "0", "0", "9", "1", "0", "0", "10"]
+
+
+def test_two_classes_need_none(eight):
+    assert "confusion" not in eight[1].partition("<body>")[2]
+
+
+def test_many_comparisons_are_counted_and_folded(tmp_path):
+    made_up = configuration()
+    rows = [{"id": f"row-{n}", "epochs": n} for n in range(1, 31)]
+    made_up["rows"] = [made_up["rows"][0], *rows]
+    made_up["comparisons"] = [
+        {"id": row["id"], "question": "?", "baseline": "baseline", "variant": row["id"]}
+        for row in rows
+    ]
+    parsed = config.parse(made_up)
+    right = {row.id: np.ones((1, 50), bool) for row in parsed.rows}
+    right["row-3"][0, :20] = False
+    write(tmp_path, parsed, right)
+    text = made(load(tmp_path))
+    summary = text.partition('id="summary"')[2].partition('id="table"')[0]
+    assert "30 comparisons: 29 no detectable difference and 1 worse" in summary
+    assert "<details>" in summary
+
+
+def test_a_study_without_comparisons_has_a_page(tmp_path):
+    made_up = configuration(comparisons=[])
+    made_up["rows"] = made_up["rows"][:1]
+    parsed = config.parse(made_up)
+    write(tmp_path, parsed, {"baseline": np.ones((1, 10), bool)})
+    shown = Shown(made(load(tmp_path)))
+    assert "no comparisons" in shown.text
+    assert "Every row is right on every test message." in shown.text
+
+
+def test_a_page_of_what_is_finished_says_what_is_missing(tmp_path):
+    eight_rows(tmp_path, seeds=(1, 2))
+    whole = Shown(made(load(tmp_path)))
+    assert "Provisional" not in whole.text
+    for run in ("large/seed-1", "large/seed-2", "baseline/seed-2"):
+        (tmp_path / "runs" / run / "metrics.json").unlink()
+    shown = Shown(made(load(tmp_path, so_far=True)))
+    assert "Provisional: 3 runs are missing." in shown.text
+    assert "large (seed 1, 2: not finished)" in shown.text
+    assert "is not finished." in shown.text and "6 rows, 2 seeds" in shown.text
+    assert "random-weights against all-layers" in shown.texts["a"]
+    assert "large against baseline" not in shown.texts["a"]
+
+
+def test_the_same_study_gives_the_same_bytes_and_a_missing_figure_is_named(tmp_path):
+    two_rows(tmp_path, *disagreeing(20, 1, 0))
+    figures = tmp_path / "figures"
+    figures.mkdir()
+    for name in page.FIGURES:
+        (figures / f"{name}.svg").write_bytes(FIGURES[name])
+    for name in ("one", "other"):
+        done = program(tmp_path, "page", "--figures", figures, "--output", tmp_path / name)
+        assert done.returncode == 0, done.stderr
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "other").read_bytes()
+    (figures / "differences.svg").unlink()
+    done = program(tmp_path, "page", "--figures", figures, "--output", tmp_path / "third")
+    assert done.returncode == 1 and "differences.svg cannot be read" in done.stderr
+    assert "Traceback" not in done.stderr and not (tmp_path / "third").exists()
+
+
+PROBE = """<iframe src="index.html" style="width: 360px; height: 800px"></iframe>
+<script>
+addEventListener("load", () => {
+  const page = document.querySelector("iframe").contentDocument;
+  const heading = [...page.querySelectorAll("table[data-sortable] th")]
+    .find((found) => found.innerText.startsWith("Test"));
+  const column = [...heading.parentElement.children].indexOf(heading);
+  const cells = () => [...heading.closest("table").tBodies[0].rows]
+    .map((row) => row.cells[column].innerText);
+  const seen = {width: page.documentElement.scrollWidth, before: cells()};
+  for (const order of ["ascending", "descending"]) {
+    heading.querySelector("button").click();
+    seen[order] = cells();
+    seen[order + "-said"] = heading.getAttribute("aria-sort");
+  }
+  seen.images = [...page.querySelectorAll("img")].map((image) => image.naturalWidth);
+  document.title = JSON.stringify(seen);
+});
+</script>"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+def test_in_a_browser_it_sorts_fits_a_phone_and_logs_no_error(tmp_path):
+    eight_rows(tmp_path)
+    done = program(tmp_path, "figures", "--output", tmp_path / "figures")
+    assert done.returncode == 0, done.stderr
+    done = program(
+        tmp_path, "page", "--figures", tmp_path / "figures", "--output", tmp_path / "index.html"
+    )
+    assert done.returncode == 0, done.stderr
+    (tmp_path / "probe.html").write_text(PROBE)
+    command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"]
+    command += ["--disable-background-networking", "--enable-logging=stderr", "--v=0"]
+    command += ["--allow-file-access-from-files", f"--user-data-dir={tmp_path / 'profile'}"]
+    command += ["--virtual-time-budget=5000", "--dump-dom", (tmp_path / "probe.html").as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert "CONSOLE" not in done.stderr
+    seen = json.loads(html.unescape(re.search(r"<title>(.*?)</title>", done.stdout)[1]))
+    assert seen["width"] <= 360
+    assert min(seen["images"]) > 500
+    assert seen["ascending"] == sorted(seen["before"], key=lambda cell: float(cell.split("%")[0]))
+    assert sorted(seen["descending"]) == sorted(seen["before"])
+    assert [cell.split("%")[0] for cell in seen["descending"]] == [
+        cell.split("%")[0] for cell in reversed(seen["ascending"])
+    ]
+    assert seen["ascending-said"] == "ascending" and seen["descending-said"] == "descending"
+
+
+@pytest.mark.slow
+def test_a_hundred_rows_make_a_page_of_a_few_megabytes(tmp_path):
+    made_up = configuration()
+    rows = [{"id": f"row-{n}", "epochs": n} for n in range(1, 100)]
+    made_up["rows"] = [made_up["rows"][0], *rows]
+    made_up["comparisons"] = [
+        {"id": row["id"], "question": "?", "baseline": "baseline", "variant": row["id"]}
+        for row in rows
+    ]
+    parsed = config.parse(made_up)
+    generator = np.random.default_rng(0)
+    write(tmp_path, parsed, {row.id: generator.random((1, 300)) < 0.9 for row in parsed.rows})
+    done = program(tmp_path, "figures", "--output", tmp_path / "figures")
+    assert done.returncode == 0, done.stderr
+    output = tmp_path / "index.html"
+    program(tmp_path, "page", "--figures", tmp_path / "figures", "--output", output)
+    assert output.stat().st_size < 5_000_000
