@@ -10,6 +10,12 @@ from snakemake.logging import logger
 
 WORKFLOW = Path(workflow.current_basedir).parent
 sys.path.insert(0, str(WORKFLOW))
+# The plugin that shows progress has imported the installed library; of another clone's it is not
+# this one's code.
+for name, module in list(sys.modules.items()):
+    if name.partition(".")[0] == "ablations":
+        if WORKFLOW not in Path(getattr(module, "__file__", None) or WORKFLOW).parents:
+            del sys.modules[name]
 
 import snakemake_internals as internals
 from ablations import code as code_of

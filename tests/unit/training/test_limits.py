@@ -182,9 +182,7 @@ def test_a_loss_that_is_no_number_ends_training_at_its_step(study: Path) -> None
     runs.row(study, learning_rate=1e30)
     done = trained(study)
     assert done.returncode == 1
-    assert done.stderr.startswith(
-        f"{done.stderr[:19]} error: the loss is not a finite number at step "
-    )
+    assert done.stderr.startswith("error: the loss is not a finite number at step ")
     assert "learning_rate" in done.stderr and "Traceback" not in done.stderr
     assert not (study / "run").exists()
 
