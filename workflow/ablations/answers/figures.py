@@ -355,9 +355,10 @@ def _curves(panel: Axes, results: Results, row: TrainedRow, run: Run, most: int)
     panel.plot(steps, validation, "--", color=VALIDATION, linewidth=width)
     training = row.settings.training
     last = training.epochs * (results.evaluated(row, "train") // training.batch_size) - 1
-    size = 4 if len(row.runs) == 1 else 3
-    panel.plot(max(last, 0), run.log_loss["train"], "o", color=MEASURED, markersize=size)
+    size = 5.5 if len(row.runs) == 1 else 4
     panel.plot(max(last, 0), run.log_loss["validation"], "s", color=VALIDATION, markersize=size)
+    # on top and smaller, so that both are seen where they are equal
+    panel.plot(max(last, 0), run.log_loss["train"], "o", color=MEASURED, markersize=size - 2)
 
 
 def differences(results: Results, comparisons: Sequence[Comparison]) -> Figure:

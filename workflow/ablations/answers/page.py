@@ -415,8 +415,9 @@ INTERVALS = (
     " docs/statistics.md has the sources, and the simulation of how often they hold the true value."
 )
 MORE = (
-    "table.csv, comparisons.csv and errors.csv beside this page have the numbers; runs/ has each"
-    " run's metrics and predictions. `make report` adds provenance: which rule made which file."
+    "table.csv, classes.csv, comparisons.csv and errors.csv have the numbers behind this page, and"
+    " runs/ each run's metrics and predictions. Snakemake's own report (make report) adds which rule"
+    " made which file."
 )
 
 
