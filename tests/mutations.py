@@ -293,6 +293,26 @@ The larger class gives its first messages, not a sample.
 The sizes of the splits are rounded.
 - (size * share).astype(int)
 + (size * share).round().astype(int)
+== ablations/data/texts.py | data/test_texts.py
+A quote that is never closed passes.
+- if lines.ended:
++ if False:
+A line with more cells than columns is read.
+- len(cells) != len(columns)
++ len(cells) < len(columns)
+A file that a spreadsheet marked as UTF-8 is read with its mark.
+- encoding="utf-8-sig"
++ encoding="utf-8"
+== ablations/data/split.py | data/test_texts.py
+Classes that are whole numbers stand in the order of their characters.
+- sorted(names, key=int) if
++ names if
+A class that training lacks is accepted.
+- lacking["train"][:1]
++ lacking["train"][:0]
+Each class is cut by the shares of all.
+- shuffled["Label"] if stratify else
++ pd.Series(0, index=shuffled.index) if stratify else
 == ablations/data/encode.py | data/test_tokens.py::test_awkward_texts_as_bytes
 <|endoftext|> within a message is special.
 - encoding.encode_ordinary_batch(texts)

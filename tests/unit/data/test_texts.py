@@ -110,6 +110,11 @@ def test_a_file_without_a_line_of_names_has_them_from_the_configuration(tmp_path
     assert found == [("5", "good"), ("1", "bad")]
 
 
+def test_a_mark_of_the_encoding_and_line_ends_of_windows_are_no_text(tmp_path):
+    path = written(tmp_path / "a.csv", "\ufeffreview,stars\r\ngood,1\r\n")
+    assert pairs(path) == [("1", "good")]
+
+
 def test_nul_characters_are_characters(tmp_path):
     assert pairs(written(tmp_path / "a.csv", "review,stars\na\0b,1\n")) == [("1", "a\0b")]
 
