@@ -80,8 +80,7 @@ def test_quotes_and_line_ends_are_read_as_pandas_reads_them(tmp_path_factory, te
     except UserError:
         return  # of what pandas fills up or lets pass, much is refused here
     frame = pd.read_csv(io.StringIO(content, newline=""), dtype=str, na_filter=False)
-    cells = zip(frame["stars"], frame["review"], strict=True)
-    assert found == [(label, text) for label, text in cells if label or text.strip()]
+    assert found == list(zip(frame["stars"], frame["review"], strict=True))
 
 
 def test_a_quote_may_be_a_character_like_others(tmp_path):

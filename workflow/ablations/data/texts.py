@@ -81,7 +81,7 @@ def _separated(file: File, path: Path, reading: Reading) -> Cells:
                         f"{where(file, started)}: a quote is opened and never closed; allowed:"
                         ' texts in ", or quotes: false if a quote is a character like others'
                     )
-                if not "".join(cells).strip() and len(cells) < 2:  # an empty line
+                if len(cells) < 2 and lines.last.isspace():  # an empty line
                     pass
                 elif columns is None:
                     columns = cells
@@ -111,11 +111,11 @@ def _too_long(error: str) -> str:
 
 
 class _Lines:
-    """A text file's lines, none too long to hold; `ended` once all are read."""
+    """A text file's lines, none too long to hold: the `last` one, and whether they have `ended`."""
 
     def __init__(self, file: File, opened: TextIO) -> None:
         self.file, self.opened = file, opened
-        self.ended = False
+        self.last, self.ended = "", False
 
     def __iter__(self) -> Iterator[str]:
         read = partial(self.opened.readline, MAX_CHARACTERS + 1)
@@ -125,6 +125,7 @@ class _Lines:
                     f"{where(self.file, number)} has more than {MAX_CHARACTERS:,} characters; is"
                     " this a file of lines?"
                 )
+            self.last = line
             yield line
         self.ended = True
 
