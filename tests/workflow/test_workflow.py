@@ -391,7 +391,7 @@ CODE_EDITS: dict[str, tuple[Stale, set[str]]] = {
     "training/hidden_states.py": (ALL_RUNS, AGGREGATION),
     "model/gpt2.py": ({"pretrain": 3, **ALL_RUNS}, AGGREGATION),
     "answers/table.py": ({}, {"table", "page"}),
-    "answers/figures.py": ({}, {"figures"}),
+    "answers/figures.py": ({}, {"figures", "page"}),
     "answers/interpretation.py": ({}, {"interpretation", "page"}),
     "study/config.py": ({}, set()),
     "study/messages.py": ({}, set()),
