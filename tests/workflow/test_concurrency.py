@@ -29,7 +29,8 @@ program=$2
 while [ $# -gt 0 ]; do
   case $1 in
     --output) output=$2 ;;
-    --output-dir) output="$2/train.csv $2/validation.csv $2/test.csv $2/classes.json" ;;
+    --output-dir)
+      output="$2/train.csv $2/validation.csv $2/test.csv $2/classes.json $2/notes.json" ;;
   esac
   shift
 done

@@ -10,6 +10,7 @@ rule code:
     wildcard_constraints:
         program="[a-z_.]+",
         sha256="[0-9a-f]{12}",
+    priority: 1  # for the check
     localrule: True
     conda:
         "../envs/ablations.yaml"

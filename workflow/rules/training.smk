@@ -8,6 +8,7 @@ rule row:
         "logs/rows/{row}.log",
     # A job reads its row from this file, never from the config: an edit while jobs are queued
     # reaches none of them.
+    priority: 1  # for the check
     localrule: True
     conda:
         "../envs/ablations.yaml"

@@ -14,7 +14,7 @@ def recipe(study: Path) -> str:
     """What make would run for the target once it is set up; make itself runs nothing here."""
     variables = [f"STUDY={study}", f"BIN={Path(sys.executable).parent}"]
     done = subprocess.run(
-        ["make", "--dry-run", "table-so-far", *variables],
+        ["make", "--no-print-directory", "--dry-run", "table-so-far", *variables],
         cwd=ROOT,
         capture_output=True,
         text=True,

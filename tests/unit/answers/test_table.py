@@ -9,7 +9,7 @@ import pytest
 
 import synthetic_runs
 from ablations import files
-from ablations.answers import formats, misclassified, page, table, table_csv
+from ablations.answers import formats, misclassified, table, table_csv
 from ablations.data.split import write_split
 from ablations.errors import UserError
 from ablations.study import config, settings
@@ -483,11 +483,3 @@ def test_study_json_and_rows_survive_the_round_trip(published):
 
 
 # --- pages for the report
-
-
-def test_a_page_shows_tables_and_runs_no_html(tmp_path):
-    two_rows(tmp_path, *disagreeing(10, 1, 0))
-    shown = page.page(written(tmp_path) + "\n<script>alert(1)</script>\n")
-    assert "<title>Finetuning ablations of GPT-2 on the SMS Spam Collection</title>" in shown
-    assert "<th>Trainable token</th>" in shown and "<td>first token</td>" in shown
-    assert "<script" not in shown and "http" not in shown

@@ -332,9 +332,11 @@ def test_too_few_texts_to_cut(tmp_path):
     refused(tmp_path, "the validation split is empty: 3 texts are too few", path)
 
 
-def test_a_line_and_a_text_have_an_end(tmp_path, monkeypatch):
+def test_a_line_and_a_text_have_an_end(tmp_path, monkeypatch, request):
     """No file is so large that it is read at once: a line is, and a text in quotes."""
     monkeypatch.setattr(reader, "MAX_CHARACTERS", 50)
+    limit = csv.field_size_limit()  # the reader sets it for the whole process
+    request.addfinalizer(lambda: csv.field_size_limit(limit))
     path = written(tmp_path / "a.csv", f"review,stars\na,1\n{LONG}{LONG},2\n")
     with pytest.raises(UserError, match=r"a\.csv: line 3 has more than 50 characters"):
         pairs(path)

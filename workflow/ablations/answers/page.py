@@ -416,8 +416,8 @@ INTERVALS = (
 )
 MORE = (
     "table.csv, classes.csv, comparisons.csv and errors.csv have the numbers behind this page, and"
-    " runs/ each run's metrics and predictions. Snakemake's own report (make report) adds which rule"
-    " made which file."
+    " runs/ each run's metrics and predictions. Snakemake's own report (make report) adds which"
+    " rule made which file."
 )
 
 
