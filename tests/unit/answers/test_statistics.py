@@ -349,6 +349,18 @@ def test_identical_seeds_give_wilsons_interval():
     )
 
 
+@given(st.integers(3, 7), st.integers(0, 60))
+def test_rounding_is_no_noise_between_seeds(seeds, wrong):
+    """Seeds that agree in every row: a variance of 1e-19 would cost the degrees of freedom."""
+    right = np.ones((3, seeds, 301), bool)
+    right[1, :, :wrong], right[2, :, : 2 * wrong] = False, False
+    noise = statistics.run_noise(right)
+    for row in right:
+        assert statistics.mean_accuracy_interval(row, noise) == pytest.approx(
+            statistics.wilson(row.mean(), 301)
+        )
+
+
 @pytest.mark.parametrize("seeds", [1, 2])
 def test_too_few_seeds_count_messages_only(seeds):
     right = np.random.default_rng(0).random((seeds, 300)) < 0.9

@@ -121,7 +121,7 @@ def run_noise(right: NDArray[np.bool_]) -> RunNoise | None:
         return None
     between_seeds, _, rest = _mean_squares(right.astype(np.int8))
     of_rows = (between_seeds - rest) / messages
-    return RunNoise(np.maximum(of_rows.mean(-1), 0), rows * (seeds - 1))
+    return RunNoise(_without_rounding(np.maximum(of_rows.mean(-1), 0)), rows * (seeds - 1))
 
 
 def pair(
@@ -198,7 +198,14 @@ def _mean_squares(values: NDArray[Any]) -> tuple[Floats, Floats, Floats]:
     total = (values * values).sum((-2, -1), dtype=float) - seeds * messages * mean**2
     others = max(messages - 1, 1)
     rest = (total - of_seeds - of_messages) / ((seeds - 1) * others)
-    return of_seeds / (seeds - 1), of_messages / others, rest
+    found = of_seeds / (seeds - 1), of_messages / others, rest
+    between_seeds, between_messages, rest = (_without_rounding(each) for each in found)
+    return between_seeds, between_messages, rest
+
+
+def _without_rounding(variance: Floats) -> Floats:
+    """Zero where a variance is only what rounding leaves, so that it has no degrees of freedom."""
+    return np.where(np.abs(variance) < 1e-12, 0.0, variance)
 
 
 def interval(paired: Paired, confidence: float = CONFIDENCE) -> tuple[Floats, Floats]:
