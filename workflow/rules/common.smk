@@ -88,7 +88,7 @@ MODELS = {model.slug: model for model in STUDY.models.values()}
 RUNS = [(row, seed) for row in ROWS for seed in STUDY.seeds]
 # Of a kept model. The manifest is what is written last.
 MODEL_FILES = [
-    "manifest.json",
+    "manifest.json",  # first, as rule kept_model names it
     "config.json",
     "model.safetensors",
     "vocab.json",

@@ -74,7 +74,8 @@ rule kept_model:
         predictions="results/runs/{row}/seed-{seed}/predictions.csv",
         code=code("kept.write"),
     output:
-        expand("results/models/{{row}}/seed-{{seed}}/{file}", file=MODEL_FILES),
+        expand("results/models/{{row}}/seed-{{seed}}/{file}", file=MODEL_FILES[1:]),
+        manifest="results/models/{row}/seed-{seed}/manifest.json",
     log:
         "logs/models/{row}/seed-{seed}.log",
     conda:
@@ -90,4 +91,4 @@ rule kept_model:
         " --tokens {input.tokens} --model {input.model} --checkpoint {input.checkpoint}"
         " --trained {input.trained} --metrics {input.metrics} --predictions {input.predictions}"
         " --vocabulary {params.vocabulary} --data {params.data:q} --note {params.notes:q}"
-        " --output {output[0]} --log {log}"
+        " --output {output.manifest} --log {log}"
