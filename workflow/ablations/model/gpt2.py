@@ -231,7 +231,9 @@ class LoraLinear(nn.Linear):
 
     def forward(self, x: Tensor) -> Tensor:
         """(…, in) → (…, out)."""
-        return super().forward(x) + self.alpha * (x @ self.a @ self.b)
+        frozen, low = super().forward(x), (x @ self.a).flatten(0, -2)
+        # one pass over the large output, where a product, its multiple and a sum are three
+        return torch.addmm(frozen.flatten(0, -2), low, self.b, alpha=self.alpha).view_as(frozen)
 
 
 def add_lora(layers: Layers, rank: int, alpha: float) -> None:
