@@ -45,7 +45,7 @@ def test_it_is_the_first_table_a_line_for_each_answer_and_where_to_look(tmp_path
         "first-token against baseline: −26.86 points (−35.72 to −17.68): worse;"
         " published as worse: confirmed",
         "random against baseline: +1.14 points (−3.40 to +5.90): no detectable difference,"
-        " equal within 2 points (they differ in more than one setting)",
+        " equivalent within ±2 points (they differ in more than one setting)",
         "",
         f"{tmp_path}/index.html: table, answers and figures on one page, for a browser",
         f"{tmp_path}/table.md: the whole table, and what to know before believing it",
@@ -64,6 +64,15 @@ def test_it_reads_what_the_interpretation_writes(tmp_path: Path) -> None:
     claims = sum("claim" in question for question in asked)
     assert sum("; published as " in line for line in answers) == claims > 0
     assert any(line.startswith("random-weights against all-layers: ") for line in answers)
+
+
+def test_ids_and_titles_are_shown_as_they_are(tmp_path: Path) -> None:
+    numbers = "0.0114,-0.034,0.059,no detectable difference,false,0.02,false,,"
+    said = summary(tmp_path, f"{HEADINGS}\n010,1e5,{numbers}\n")
+    assert any(line.startswith("010 against 1e5: +1.14 points") for line in said)
+    (tmp_path / "table.md").write_text(TABLE.replace("A title", r"R\&D, \*bold\*"))
+    done = program("answers.summary", "--results", tmp_path)
+    assert done.stdout.splitlines()[0] == "R&D, *bold*"
 
 
 def test_without_comparisons_there_are_no_answers(tmp_path: Path) -> None:

@@ -4,11 +4,12 @@ Reads what the table and the interpretation wrote, and says nothing that they do
 """
 
 import argparse
+import csv
+import io
+import re
 from collections.abc import Iterator
 from itertools import takewhile
 from pathlib import Path
-
-import pandas as pd
 
 from ablations import cli
 from ablations.answers import formats
@@ -48,20 +49,20 @@ def _first_table(markdown: str) -> Iterator[str]:
         if line.startswith("|"):
             yield line
             break
-        yield line.removeprefix("# ").removeprefix("> ").strip("*")
+        plain = line.removeprefix("# ").removeprefix("> **").removesuffix("**")
+        yield re.sub(r"\\(.)", r"\1", plain)  # as formats.text was given it
     yield from takewhile(lambda line: line.startswith("|"), found)
 
 
 def _answers(path: Path) -> Iterator[str]:
     """`first-token against baseline: −26.86 points (−35.72 to −17.68): worse`, line by line."""
-    _text(path)
-    for _, found in pd.read_csv(path, keep_default_na=False).iterrows():
+    for found in csv.DictReader(io.StringIO(_text(path), newline="")):
         ends = ("difference", "difference_low", "difference_high")
-        difference, low, high = (formats.points(found[end]) for end in ends)
+        difference, low, high = (formats.points(float(found[end])) for end in ends)
         said = f"{difference} points ({low} to {high}): {found['verdict']}"
-        if found["equivalent"]:
-            said += f", equal within {100 * found['margin']:g} points"
-        if found["confounded"]:
+        if found["equivalent"] == "true":
+            said += f", equivalent within ±{100 * float(found['margin']):g} points"
+        if found["confounded"] == "true":
             said += " (they differ in more than one setting)"
         if found["claim"]:
             said += f"; published as {found['claim']}: {found['outcome']}"
