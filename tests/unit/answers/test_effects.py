@@ -1,7 +1,9 @@
+import json
+
 import numpy as np
 import pytest
 
-from ablations.answers import interpretation
+from ablations.answers import interpretation, page
 from ablations.answers.comparisons import compare_all
 from ablations.answers.effects import averaged_effects
 from ablations.study import config
@@ -65,6 +67,17 @@ def test_the_interpretation_has_a_section_for_a_grid_of_two_settings(tmp_path):
     assert "| epochs" in section and "5 → 10" in section and "| better" in section
     assert "of these trained models" in section
     assert text.count("\n## ") == 1 + 1 + 6 + 1
+
+
+def test_a_grid_has_averaged_effects_where_no_question_is_asked(tmp_path):
+    study(tmp_path, lambda training: 12 * (training.epochs == 10))
+    facts = json.loads((tmp_path / "study.json").read_text()) | {"questions": []}
+    (tmp_path / "study.json").write_text(json.dumps(facts))
+    read = load(tmp_path)
+    figures = dict.fromkeys(page.FIGURES, b"<svg/>")
+    for written in (interpretation.markdown(read, []), page.page(read, [], figures)):
+        assert "states no comparisons" in written
+        assert "What each setting of the grid" in written and "5 → 10" in written
 
 
 @pytest.mark.parametrize(

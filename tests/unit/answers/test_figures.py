@@ -2,6 +2,7 @@ import itertools
 import json
 from typing import get_args
 
+import jinja2
 import matplotlib
 import msgspec
 import numpy as np
@@ -12,6 +13,7 @@ from ablations.answers.comparisons import compare_all, run_noise
 from ablations.study import config
 from ablations.study.settings import TrainableLayers
 from ablations.training.metrics import Evaluation
+from commands import ROOT
 from synthetic_runs import configuration, disagreeing, load, program, two_rows, write
 
 NAMES = ["accuracies", "accuracy_and_time", "differences", "learning_curves"]
@@ -261,6 +263,20 @@ def test_intervals_count_training_from_three_seeds_on_and_two_seeds_have_none(tm
             assert across.get_xdata() == pytest.approx([100 * float(end) for end in expected])
 
 
+@pytest.mark.parametrize(
+    ("seeds", "said"),
+    [
+        (1, "The line through a point is its 95% interval."),
+        (2, "Points are means over seeds, ticks are single seeds."),
+        (3, "The line through a point is the 95% interval of test accuracy; it counts"),
+    ],
+)
+def test_the_reports_caption_says_which_intervals_are_drawn(seeds, said):
+    caption = jinja2.Template((ROOT / "workflow/report/accuracies.rst").read_text())
+    shown = caption.render(snakemake={"config": {"seeds": list(range(seeds))}})
+    assert said in shown and ("interval" in shown) == (seeds != 2)
+
+
 def test_long_curves_of_many_runs_are_thinned(tmp_path):
     history = [
         {"epoch": 1, "step": step, "train_loss": 1.0, "validation_loss": 1.0}
@@ -277,7 +293,7 @@ def test_long_curves_of_many_runs_are_thinned(tmp_path):
 def test_a_study_without_comparisons_or_losses_can_be_drawn(tmp_path):
     read = many_rows(tmp_path, 1, 1)
     shown = [text.get_text() for text in visible_texts(draw_one(read, "differences"))]
-    assert "No comparisons are configured." in shown
+    assert "The configuration states no comparisons." in shown
     two_rows(tmp_path, *disagreeing(20, 20, 0), history=(), training_time_seconds=0.0)
     assert [name for name, _ in drawn(load(tmp_path))]
 

@@ -252,6 +252,35 @@ def test_confounded_rows_name_the_rows_that_would_make_it_clean(tmp_path):
     assert verdict(tmp_path).endswith("The effects of the changed settings may cancel out.")
 
 
+def test_a_row_that_would_make_it_clean_is_one_that_a_study_can_have(tmp_path):
+    """No row without padding has batches of several texts, so none is asked for."""
+    changed = {"context_length": "variable", "batch_size": 1}
+    two_rows(tmp_path, *disagreeing(300, 1, 2), changed=changed)
+    for name, row, value in (
+        ("context_length", "variant", "longest_training_example"),
+        ("batch_size", "baseline", "1"),
+    ):
+        assert (
+            f"For {name} alone, the study lacks a row: one like `{row}` with {name} {value}."
+        ) in answer(tmp_path)
+
+
+def test_a_clean_row_takes_loras_own_options_with_it(tmp_path):
+    lora = {"trainable_layers": "lora", "lora_rank": 16}
+    rows = [
+        configuration()["rows"][0] | {"weights": "random"},
+        {"id": "lora", "weights": "pretrained", **lora},
+        {"id": "random-lora", **lora},
+    ]
+    question = {"id": "q", "question": "?", "baseline": "baseline", "variant": "lora"}
+    parsed = config.parse(configuration(rows=rows, comparisons=[question]))
+    write(tmp_path, parsed, {row.id: np.ones((1, 20), bool) for row in parsed.rows})
+    assert (
+        "For weights alone, compare `random-lora` with `lora`. For trainable_layers alone, compare"
+        " `baseline` with `random-lora`."
+    ) in answer(tmp_path)
+
+
 def test_lora_s_own_options_are_no_further_difference_from_other_layers(tmp_path):
     lora = {"trainable_layers": "lora", "lora_rank": 16, "lora_alpha": 16}
     two_rows(tmp_path, *disagreeing(300, 9, 0), changed=lora)
@@ -422,6 +451,16 @@ def test_nothing_published_is_shown_beside_standins(tmp_path):
     assert "> **Stand-in: nano.**" in text(tmp_path).partition("## In short")[0]
     assert "ublished" not in text(tmp_path)
     assert compare_all(load(tmp_path))[0].outcome is None
+
+
+def test_a_study_without_answers_says_why(tmp_path):
+    two_rows(tmp_path, *disagreeing(20, 1, 0))
+    (tmp_path / "runs/variant/seed-100/metrics.json").unlink()
+    read = load(tmp_path, so_far=True)
+    document = interpretation.markdown(read, compare_all(read))
+    assert "No comparison has both its rows finished." in document
+    assert "> **Provisional: 1 run is missing. variant (seed 100: not finished)." in document
+    assert "states no comparisons" not in document
 
 
 @settings(

@@ -104,6 +104,15 @@ def test_the_table_says_from_how_many_a_row_was_chosen(tmp_path: Path) -> None:
     assert "by its validation accuracy, 95.00%" in text
 
 
+def test_one_row_is_chosen_from_nothing(tmp_path: Path) -> None:
+    rows = [configuration()["rows"][0]]
+    rows += [{"id": "sweep", "grid": {"epochs": [7]}, "choose": "validation"}]
+    parsed = config.parse(configuration(rows=rows, comparisons=[QUESTION]))
+    write(tmp_path, parsed, {row.id: np.ones((1, 20), bool) for row in parsed.rows})
+    text = table.markdown(load(tmp_path))
+    assert "sweep-epochs-7" in text and "chosen" not in text and "best of" not in text
+
+
 @pytest.mark.parametrize("choose", [{}, {"choose": "validation"}])
 def test_every_program_takes_a_grid(tmp_path: Path, choose: dict[str, str]) -> None:
     study(tmp_path, [[0.9], [0.95], [0.8]], (0.99, 0.9, 0.97), **choose)

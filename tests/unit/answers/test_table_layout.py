@@ -207,6 +207,11 @@ def test_a_class_that_the_test_set_lacks(tmp_path):
     assert (row["recall_a"], row["recall_c"], row["macro_f1"]) == ("1.0", "", "1.0")
 
 
+def test_of_many_classes_the_first_are_named(tmp_path):
+    (data, *_) = notes(classes(tmp_path, [f"c{n}" for n in range(12)]))
+    assert "; 12 classes (c0, c1, c2, c3, c4, c5, c6, c7, c8, c9, 2 more); texts: " in data
+
+
 HOSTILE = ('=cmd|"x"', "*bold* <b>", "50% & $x_1$ \\\\ [#], _y_")
 
 
@@ -319,6 +324,10 @@ def test_latex_names_stand_ins_and_takes_any_text(tmp_path):
         r"\caption{50\% of \$x\_1\$ \& \{y\}\textasciitilde{}\textasciicircum{}\#"
         r"\textbackslash{} \textless{}é\textgreater{}. Stand-in\_data. Change: "
     ) in table.tex(load(tmp_path))
+
+
+def test_latex_draws_no_signs_together() -> None:
+    assert formats.latex('a--b---c, "!`') == "a-{}-b-{}-{}-c, ''!{}`"
 
 
 # --- many rows

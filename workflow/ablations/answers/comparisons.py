@@ -6,12 +6,14 @@ from itertools import repeat
 from typing import Any, Literal
 
 import numpy as np
+from msgspec import structs
 from numpy.typing import NDArray
 
 from ablations.answers import formats, statistics
 from ablations.answers.results import Results, TrainedRow
+from ablations.study.combinations import mistakes
 from ablations.study.schema import Question
-from ablations.study.settings import deciding
+from ablations.study.settings import OF_LORA, Settings, Training, deciding, names
 
 Outcome = Literal["confirmed", "contradicted", "not settled here"]
 
@@ -27,7 +29,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class CleanPair:
-    """Two rows that differ in one setting only; None for a row that the study lacks."""
+    """Two rows that differ in this setting only; one is None where the study lacks it."""
 
     setting: Setting
     baseline: str | None
@@ -56,6 +58,10 @@ class Estimate:
     difference: float
     low: float
     high: float
+
+    def __str__(self) -> str:
+        """`−1.67 (−5.09 to +1.58)`, in percentage points."""
+        return formats.estimate(self.difference, self.low, self.high)
 
     def holds(self, difference: float) -> bool:
         """Whether a difference lies in the interval, rounding apart."""
@@ -163,6 +169,13 @@ def compare_all(results: Results) -> list[Comparison]:
     )
 
 
+def why_none(results: Results) -> str:
+    """Why a study has no comparison, to be said in its place."""
+    if results.unfinished:
+        return "No comparison has both its rows finished."
+    return "The configuration states no comparisons."
+
+
 def run_noise(results: Results) -> statistics.RunNoise | None:
     """How much runs of a row differ on the test messages, over all rows of the study."""
     return statistics.run_noise(np.stack([results.right(row) for row in results.rows]))
@@ -236,17 +249,28 @@ def _clean_pairs(
     """For each differing setting two rows that differ in it alone, one of them among the two."""
     pairs = []
     for setting in differing(baseline, variant):
-        like_variant = variant.settings.compared() | {setting.name: setting.baseline}
-        like_baseline = baseline.settings.compared() | {setting.name: setting.variant}
-        found = {"baseline": _row_with(results, like_variant), "variant": variant.id}
-        if found["baseline"] is None and _row_with(results, like_baseline):
-            found = {"baseline": baseline.id, "variant": _row_with(results, like_baseline)}
-        pairs.append(CleanPair(setting, **found))
+        like_variant = _changed(variant.settings, setting.name, baseline.settings)
+        like_baseline = _changed(baseline.settings, setting.name, variant.settings)
+        one, other = _row_with(results, like_variant), _row_with(results, like_baseline)
+        # where the study has neither row, the one of the two that it could have is named
+        if one or (other is None and not any(mistakes(like_variant))):
+            pairs.append(CleanPair(setting, one, variant.id))
+        else:
+            pairs.append(CleanPair(setting, baseline.id, other))
     return tuple(pairs)
 
 
-def _row_with(results: Results, settings: dict[str, Any]) -> str | None:
-    wanted = deciding(settings)
+def _changed(row: Settings, name: str, other: Settings) -> Settings:
+    """A row's settings with one of them, and what belongs to it, taken from another row."""
+    if name in names(Training):
+        value = getattr(other.training, name)
+        return structs.replace(row, training=structs.replace(row.training, **{name: value}))
+    with_it = {"model": ("dimensions",), "trainable_layers": OF_LORA}.get(name, ())
+    return structs.replace(row, **{each: getattr(other, each) for each in (name, *with_it)})
+
+
+def _row_with(results: Results, settings: Settings) -> str | None:
+    wanted = deciding(settings.compared())
     found = (row.id for row in results.rows if deciding(row.settings.compared()) == wanted)
     return next(found, None)
 
@@ -263,8 +287,5 @@ def _times(baseline: TrainedRow, variant: TrainedRow) -> TimeRatio:
         obstacle = "the runs used different numbers of threads"
     elif not all(run.metrics.training_time_seconds for run in runs):
         obstacle = "a training time is zero"
-    return TimeRatio(_mean_time(baseline), _mean_time(variant), obstacle)
-
-
-def _mean_time(row: TrainedRow) -> float:
-    return sum(run.metrics.training_time_seconds for run in row.runs) / len(row.runs)
+    one, other = (float(np.mean(row.times())) for row in (baseline, variant))
+    return TimeRatio(one, other, obstacle)

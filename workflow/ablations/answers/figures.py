@@ -25,15 +25,13 @@ from matplotlib.transforms import Bbox
 
 from ablations import cli
 from ablations.answers import formats, statistics
-from ablations.answers.comparisons import Comparison, compare_all, run_noise
+from ablations.answers.comparisons import Comparison, compare_all, run_noise, why_none
 from ablations.answers.results import Results, Run, TrainedRow, add_arguments, load
-from ablations.data.split import SPLITS
 from ablations.files import whole
 
 MEASURED, PUBLISHED, QUIET = "#0072B2", "#D55E00", "#767676"  # Okabe and Ito's blue and vermilion
 FAINT = "#99C7E0"  # an interval behind points
 VALIDATION = "black"  # where training is blue
-SPLIT_TITLES = {"train": "Training", "validation": "Validation", "test": "Test"}
 LAYER_MARKERS = {
     "last_layer": "^",
     "last_block": "o",
@@ -73,10 +71,10 @@ def accuracies(results: Results) -> Figure:
     figure = _figure(results, 1.7 + 0.36 * len(rows), "Accuracy of each row")
     panels = figure.subplots(1, 3, sharex=True, sharey=True)
     noise = run_noise(results)
-    for panel, split in zip(panels, SPLITS, strict=True):
+    for panel, split in zip(panels, formats.SPLITS, strict=True):
         for position, row in enumerate(rows):
             _accuracy(panel, results, row, split, position, noise)
-        panel.set_title(f"{SPLIT_TITLES[split]}, {results.sizes[split]:,} messages")
+        panel.set_title(f"{formats.SPLITS[split].capitalize()}, {results.sizes[split]:,} messages")
         panel.set_xlabel("accuracy, %")
         panel.tick_params(axis="y", length=0)
         panel.grid(axis="y", visible=False)
@@ -110,7 +108,7 @@ def _accuracy(
     position: int,
     noise: statistics.RunNoise | None,
 ) -> None:
-    values = [100 * getattr(run.metrics.accuracy, split) for run in row.runs]
+    values = [100 * accuracy for accuracy in row.accuracies(split)]
     mean = float(np.mean(values))
     if len(values) > 1:
         panel.plot(values, [position] * len(values), "|", color=QUIET, markersize=9)
@@ -143,8 +141,8 @@ def accuracy_and_time(results: Results) -> Figure:
         _named(results),
     )
     axes = figure.subplots()
-    means = [np.mean([run.metrics.training_time_seconds for run in row.runs]) for row in rows]
-    times = [max(float(mean), DURATIONS[0]) for mean in means]  # a log axis has no place for 0
+    # a log axis has no place for 0
+    times = [max(float(np.mean(row.times())), DURATIONS[0]) for row in rows]
     values = [100 * float(results.right(row).mean()) for row in rows]
     obstacles, noise = incomparable_times(results), run_noise(results)
     for row, time, value in zip(rows, times, values, strict=True):
@@ -368,7 +366,7 @@ def differences(results: Results, comparisons: Sequence[Comparison]) -> Figure:
     axes = figure.subplots()
     if not comparisons:
         axes.set_axis_off()
-        axes.text(0.5, 0.5, "No comparisons are configured.", ha="center", va="center")
+        axes.text(0.5, 0.5, why_none(results), ha="center", va="center")
         return figure
     axes.axvline(0, color="black", linewidth=0.9)
     shown = any(comparison.published_difference is not None for comparison in comparisons)
@@ -408,11 +406,7 @@ def _rows_compared(comparison: Comparison) -> str:
 
 
 def _in_numbers(comparison: Comparison, adjusted: str) -> str:
-    low, high = formats.points(comparison.overall.low), formats.points(comparison.overall.high)
-    return (
-        f"{formats.points(comparison.overall.difference)} ({low} to {high})\n"
-        f"{adjusted}{formats.p_value(comparison.adjusted_p)}"
-    )
+    return f"{comparison.overall}\n{adjusted}{formats.p_value(comparison.adjusted_p)}"
 
 
 # --- what the figures share

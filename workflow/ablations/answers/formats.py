@@ -10,6 +10,8 @@ from typing import Any
 
 from ablations.study.settings import Settings, deciding
 
+# The splits as texts name them, in the order of the table.
+SPLITS = {"train": "training", "validation": "validation", "test": "test"}
 MISSING = "–"
 NO_DIFFERENCE = "no detectable difference"
 LATEX = {character: rf"\{character}" for character in "&%$#_{}"} | {
@@ -49,6 +51,11 @@ def points(difference: float) -> str:
     """`−1.33`: a difference of accuracies in percentage points, signed."""
     written = f"{100 * difference:+.2f}".replace("-", "−")
     return "0.00" if written in ("+0.00", "−0.00") else written
+
+
+def estimate(difference: float, low: float, high: float) -> str:
+    """`−1.67 (−5.09 to +1.58)`: a difference in percentage points, with its interval."""
+    return f"{points(difference)} ({points(low)} to {points(high)})"
 
 
 def times(seconds: Sequence[float]) -> str:
@@ -140,9 +147,14 @@ def _change(name: str, row: Settings, tokens: int) -> str:
             return f"{steps} batches accumulated"
         case "ignore_index", int(index):
             return f"ignore_index {index} (no effect)"
-        case (("model" | "context_length" | "causal_mask" | "average_embeddings"), _):
-            return setting(name, row, tokens)
-        case "accumulation_steps", _:
+        case (
+            "model"
+            | "context_length"
+            | "causal_mask"
+            | "average_embeddings"
+            | "accumulation_steps",
+            _,
+        ):
             return setting(name, row, tokens)
         case _, value:
             return f"{name} {_plain(value)}"
@@ -177,16 +189,19 @@ def names(items: Sequence[str]) -> str:
 
 def text(written: str) -> str:
     """A text of the user's as Markdown that shows it: on one line, and nothing in it is markup."""
-    return re.sub(r"[\\`*\[\]<>|&#~]|\b_|_\b", r"\\\g<0>", _one_line(written))
+    return re.sub(r"[\\`*\[\]<>|&#~]|\b_|_\b", r"\\\g<0>", one_line(written))
 
 
-def _one_line(written: str) -> str:
+def one_line(written: str) -> str:
+    """A text on one line, control characters replaced: they have no place in Markdown or HTML."""
     return re.sub(r"[\x00-\x1f\x7f-\x9f]", "\ufffd", " ".join(written.split()))
 
 
 def latex(written: str) -> str:
     """A text of the user's as LaTeX that shows it."""
-    return "".join(LATEX.get(character, character) for character in _one_line(written))
+    # {} keeps apart what LaTeX would draw as one sign, such as --
+    parts = re.split(r"(?<=[-`'?!])(?=[-`'])", one_line(written))
+    return "{}".join("".join(LATEX.get(letter, letter) for letter in part) for part in parts)
 
 
 def shortened(written: str, width: int) -> str:

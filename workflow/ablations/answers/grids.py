@@ -8,13 +8,15 @@ from ablations.study.grid import Grid
 
 
 def notes(results: Results) -> Iterator[str]:
-    """A sentence or two about each grid, for below the table."""
+    """A sentence or two about each grid of several rows, for below the table."""
     rows = {row.id: row for row in results.rows}
     for grid in results.grids:
         there = [rows[id] for id in grid.rows if id in rows]
+        if len(grid) == 1:
+            continue
         if grid.choose and there:
             (row,) = there
-            accuracy = formats.percents([run.metrics.accuracy.validation for run in row.runs])
+            accuracy = formats.percents(row.accuracies("validation"))
             yield (
                 f"{row.id} was chosen of the {len(grid)} rows of the grid {grid.id} (values of"
                 f" {_varying(grid)}) by its validation accuracy, {accuracy}: being the best of"
@@ -23,7 +25,7 @@ def notes(results: Results) -> Iterator[str]:
             )
         elif len(there) > 1:
             yield (
-                f"The {len(there)} rows of the grid {grid.id} differ in {_varying(grid)}. Picking"
+                f"The {len(grid)} rows of the grid {grid.id} differ in {_varying(grid)}. Picking"
                 " the best of them by its test accuracy is optimistic: it is partly the luckiest."
                 " `choose: validation` picks by the validation accuracy instead."
             )

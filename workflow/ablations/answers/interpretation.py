@@ -6,6 +6,7 @@ Says no more than the test of each comparison does, and what that holds for.
 import argparse
 import math
 from collections.abc import Iterator, Sequence
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,11 @@ from ablations.answers.comparisons import (
     Setting,
     compare_all,
     run_noise,
+    why_none,
 )
 from ablations.answers.effects import averaged_effects
+from ablations.answers.notes import provisional, standins
 from ablations.answers.results import Results, TrainedRow, add_arguments, load
-from ablations.data.split import SPLITS
 from ablations.files import write_text
 
 # False alarms among eight comparisons, where runs of a row have a standard deviation of 0.5, 1 and
@@ -46,16 +48,16 @@ CSV_HEADINGS = (
 def markdown(results: Results, comparisons: Sequence[Comparison]) -> str:
     """interpretation.md."""
     parts = [f"# Interpretation: {formats.text(results.title)}"]
-    parts += [f"> **{formats.text(note)}**" for note in results.notes]
+    parts += [f"> **{line}**" for line in (standins(results), provisional(results)) if line]
     if comparisons:
         parts += ["## In short", summary(comparisons)]
         parts += ["## How to read this", how_to_read(results, comparisons)]
         for number, comparison in enumerate(comparisons, start=1):
             parts.append(f"## {number}. {formats.text(comparison.question.question)}")
             parts += answer(comparison, results)
-        parts += grids(results)
     else:
-        parts.append("The configuration states no comparisons, so there is nothing to interpret.")
+        parts.append(why_none(results))
+    parts += grids(results)
     parts += measured_beside_published(results)
     return "\n\n".join(parts) + "\n"
 
@@ -67,7 +69,7 @@ def summary(comparisons: Sequence[Comparison]) -> str:
         [
             str(number),
             f"`{comparison.variant.id}` against `{comparison.baseline.id}`",
-            _estimated(comparison.overall),
+            str(comparison.overall),
             formats.p_value(comparison.adjusted_p),
             verdict(comparison) + (", confounded" if comparison.confounded else ""),
         ]
@@ -196,7 +198,7 @@ def answer(comparison: Comparison, results: Results) -> list[str]:
 
 def _verdict(comparison: Comparison, results: Results) -> str:
     baseline, variant = f"`{comparison.baseline.id}`", f"`{comparison.variant.id}`"
-    models = len(results.seeds) < statistics.SEEDS_FOR_NOISE
+    models = _of_models(results)
     if comparison.decided:
         said = f"{variant} is {COMPARATIVE[comparison.verdict]} {baseline}"
         said = f"Of these trained models, {said}" if models else said
@@ -208,6 +210,11 @@ def _verdict(comparison: Comparison, results: Results) -> str:
     if comparison.equivalence.shown:
         said += f"; they are equivalent within {_margin(comparison.equivalence.margin)}"
     return f"{said}.{confounded if comparison.confounded else ''}"
+
+
+def _of_models(results: Results) -> bool:
+    """Whether a verdict is about the trained models, the noise of training not being measured."""
+    return len(results.seeds) < statistics.SEEDS_FOR_NOISE
 
 
 def _why_not(comparison: Comparison, results: Results) -> Iterator[str]:
@@ -250,7 +257,7 @@ def _distinct(comparison: Comparison) -> Iterator[str]:
     if comparison.distinct:
         yield (
             f"Without near-copies of training messages ({comparison.distinct.messages:,} messages):"
-            f" {_estimated(comparison.distinct, 'points')}."
+            f" {_estimated(comparison.distinct)}."
         )
 
 
@@ -276,9 +283,11 @@ def _clean(pair: CleanPair, comparison: Comparison) -> str:
     name = pair.setting.name
     if pair.baseline and pair.variant:
         return f"For {name} alone, compare `{pair.baseline}` with `{pair.variant}`."
+    like, value = comparison.variant.id, pair.setting.baseline
+    if pair.baseline:
+        like, value = pair.baseline, pair.setting.variant
     return (
-        f"For {name} alone, the study lacks a row: one like `{comparison.variant.id}` with {name}"
-        f" {_value(pair.setting.baseline)}."
+        f"For {name} alone, the study lacks a row: one like `{like}` with {name} {_value(value)}."
     )
 
 
@@ -287,10 +296,7 @@ def _accuracies(comparison: Comparison, results: Results) -> Iterator[str]:
         f"{formats.percents(results.right(row).mean(1).tolist())} (`{row.id}`)"
         for row in (comparison.baseline, comparison.variant)
     ]
-    yield (
-        f"Test accuracy: {said[0]}, {said[1]}. Difference:"
-        f" {_estimated(comparison.overall, 'points')}."
-    )
+    yield (f"Test accuracy: {said[0]}, {said[1]}. Difference: {_estimated(comparison.overall)}.")
     if not comparison.lost and not comparison.gained:
         yield "Both rows get the same test messages right."
         return
@@ -314,11 +320,9 @@ def _p_values(comparison: Comparison, results: Results) -> str:
     return f"{unadjusted}, adjusted {formats.p_value(comparison.adjusted_p)}"
 
 
-def _estimated(estimate: Estimate, unit: str = "") -> str:
-    interval = f"{formats.points(estimate.low)} to {formats.points(estimate.high)}"
-    if not unit:
-        return f"{formats.points(estimate.difference)} ({interval})"
-    return f"{formats.points(estimate.difference)} {unit} (95% interval {interval})"
+def _estimated(estimate: Estimate) -> str:
+    low, high = formats.points(estimate.low), formats.points(estimate.high)
+    return f"{formats.points(estimate.difference)} points (95% interval {low} to {high})"
 
 
 def _time(comparison: Comparison) -> str:
@@ -384,7 +388,7 @@ def grids(results: Results) -> Iterator[str]:
     for grid in dict.fromkeys(effect.grid for effect in effects):
         of_grid = [effect for effect in effects if effect.grid == grid]
         yield f"## What each setting of the grid `{grid}` does on average"
-        models = " of these trained models" if len(results.seeds) < 3 else ""
+        models = " of these trained models" if _of_models(results) else ""
         yield (
             f"Each line is the mean difference in test accuracy{models} over all pairs of the"
             " grid's rows that differ in this setting alone, with its 95% interval. P-values are"
@@ -399,8 +403,7 @@ def grids(results: Results) -> Iterator[str]:
                 effect.setting,
                 f"{_value(effect.first)} → {_value(effect.value)}",
                 str(effect.pairs),
-                f"{formats.points(effect.difference)} ({formats.points(effect.low)} to"
-                f" {formats.points(effect.high)})",
+                formats.estimate(effect.difference, effect.low, effect.high),
                 formats.p_value(effect.adjusted_p),
                 effect.verdict,
             ]
@@ -415,18 +418,18 @@ def measured_beside_published(results: Results) -> Iterator[str]:
         return
     yield "## Measured beside published"
     headings = ["#", "Row"]
-    what = {"train": "Training", "validation": "Validation", "test": "Test"}
-    headings += [f"{what[split]} acc, published (difference)" for split in SPLITS]
+    names = map(str.capitalize, formats.SPLITS.values())
+    headings += [f"{name} acc, published (difference)" for name in names]
     headings += ["Training time, published"]
     lines = [
-        [str(row.number), row.id, *(_beside(row, split) for split in SPLITS), _times_beside(row)]
+        [str(row.number), row.id, *map(_beside, repeat(row), formats.SPLITS), _times_beside(row)]
         for row in results.rows
     ]
     yield tabulate(lines, headings, tablefmt="github", disable_numparse=True)
 
 
 def _beside(row: TrainedRow, split: str) -> str:
-    accuracies = [getattr(run.metrics.accuracy, split) for run in row.runs]
+    accuracies = row.accuracies(split)
     measured = formats.percents(accuracies)
     if row.published is None:
         return measured
@@ -436,7 +439,7 @@ def _beside(row: TrainedRow, split: str) -> str:
 
 
 def _times_beside(row: TrainedRow) -> str:
-    measured = formats.times([run.metrics.training_time_seconds for run in row.runs])
+    measured = formats.times(row.times())
     devices = formats.names(list(dict.fromkeys(run.metrics.device for run in row.runs)))
     published = row.published
     if published is None or published.training_time_min is None:

@@ -62,7 +62,7 @@ def _data(results: Results) -> str:
     sizes = ", ".join(f"{size:,} {split}" for split, size in results.sizes.items())
     return (
         f"Data: {formats.text(results.data)}; {len(classes)} classes"
-        f" ({formats.text(', '.join(classes))}); texts: {sizes}."
+        f" ({formats.text(', '.join(_first(classes)))}); texts: {sizes}."
     )
 
 
@@ -192,10 +192,8 @@ def _devices(rows: Sequence[TrainedRow]) -> Iterator[str]:
         yield f"Devices differ, so training times do not compare across them: {listed}."
     shared = [row.id for row in rows if any(run.metrics.shared_device for run in row.runs)]
     if shared:
-        yield (
-            f"Other jobs ran on the device while {_which(shared, rows)} trained; read"
-            f" {'its time' if len(shared) == 1 else 'their times'} as upper bounds."
-        )
+        times = "its time is an upper bound" if len(shared) == 1 else "their times are upper bounds"
+        yield f"Other jobs ran on the device while {_which(shared, rows)} trained, so {times}."
 
 
 def _times(rows: Sequence[TrainedRow]) -> Iterator[str]:

@@ -28,7 +28,6 @@ HEADINGS = {
     "trainable_layers": "Trainable layers",
     "context_length": "Context length",
 }
-ACCURACIES = {"train": "Training acc", "validation": "Validation acc", "test": "Test acc"}
 
 
 def markdown(results: Results) -> str:
@@ -97,7 +96,7 @@ def _change(results: Results, row: TrainedRow) -> str:
     if results.baseline is None:
         return MISSING
     found = formats.changes(row.settings, results.baseline, row.context_tokens)
-    chosen = f" (best of {row.chosen_from})" if row.chosen_from else ""
+    chosen = f" (best of {row.chosen_from})" if row.chosen_from not in (None, 1) else ""
     return (", ".join(found) or "nothing") + chosen
 
 
@@ -120,8 +119,9 @@ def full(results: Results) -> Grid:
         "#": [str(row.number) for row in rows],
         "Row": [row.id for row in rows],
     }
-    for split, heading in ACCURACIES.items():
-        shown[heading + published] = [_beside_published(row, split) for row in rows]
+    for split, name in formats.SPLITS.items():
+        heading = f"{name.capitalize()} acc{published}"
+        shown[heading] = [_beside_published(row, split) for row in rows]
     shown["95% interval of test acc"] = [
         formats.percent_interval(*intervals[row.id]) for row in rows
     ]

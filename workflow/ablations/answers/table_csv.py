@@ -36,8 +36,7 @@ def _row(results: Results, row: TrainedRow, low: float, high: float) -> dict[str
     for name, left in (("unseen", ~test.in_train), ("distinct", ~test.near_train)):
         shares = right[:, left].mean(1).tolist() if left.any() else []
         line |= _mean_and_sd(f"{name}_test_accuracy", shares)
-    for label, class_ in enumerate(test.classes):
-        recall = results.recall(row)[:, label]
+    for class_, recall in zip(test.classes, results.recall(row).T, strict=True):
         line |= _mean_and_sd(f"recall_{class_}", [] if np.isnan(recall).any() else recall.tolist())
     if len(test.classes) > 2:
         line |= _mean_and_sd("macro_f1", results.macro_f1(row).tolist())

@@ -13,7 +13,7 @@ import yaml
 from msgspec import Struct, structs
 
 from ablations.errors import UserError
-from ablations.study import dataset, grid, messages, settings
+from ablations.study import combinations, dataset, grid, messages, settings
 from ablations.study.dataset import PUBLISHED_MESSAGES, Generated, Texts
 from ablations.study.dimensions import Dimensions, from_config_json, width_errors
 from ablations.study.folder import CONFIG, missing, vocab_size
@@ -138,7 +138,7 @@ def parse(found: object) -> Study:
     wrong = (
         (id, error)
         for id, row in rows.items()
-        for error in (*_setting_errors(row), *_batch_errors(row, texts))
+        for error in (*combinations.mistakes(row.settings), *_batch_errors(row, texts))
     )
     _refuse(_by_row(wrong, grids))
     _refuse(message for each in grids for message in _equal_row_errors(each, rows))
@@ -356,33 +356,6 @@ def _row(row: Mapping[str, Any], models: Mapping[str, Model]) -> Row:
     }
     published = msgspec.convert(row.get("published"), Published | None)
     return Row(msgspec.convert(own, Settings), model, published, row.get("save_model", False))
-
-
-def _setting_errors(row: Row) -> Iterable[str]:
-    """Settings that are right one by one, but not with this model or with one another."""
-    found, positions, name = row.settings, row.model.dimensions.n_positions, row.model.name
-    length = found.context_length
-    if found.trainable_layers == "last_two_blocks" and found.dimensions.n_layer < 2:
-        yield (
-            "trainable_layers: last_two_blocks needs a model with two blocks, and"
-            f" {name} has one; allowed: last_layer, last_block, all, lora"
-        )
-    if isinstance(length, int) and length > positions:
-        yield (
-            f"context_length: {length} is out of range; allowed: at most {positions}, the"
-            f" positions of {name}"
-        )
-    if length == "variable" and found.training.batch_size != 1:
-        yield (
-            "context_length: variable has no padding to make a batch of, and batch_size is"
-            f" {found.training.batch_size}; allowed: batch_size 1 (accumulation_steps adds up"
-            " several)"
-        )
-    if found.average_embeddings and found.trainable_token == "flexible":
-        yield (
-            "average_embeddings: True reads every position, and trainable_token: flexible"
-            " names one; allowed: one of the two"
-        )
 
 
 def _batch_errors(row: Row, texts: Texts | Generated) -> Iterable[str]:
