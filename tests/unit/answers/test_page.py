@@ -259,21 +259,29 @@ def test_the_same_study_gives_the_same_bytes_and_a_missing_figure_is_named(tmp_p
     assert "Traceback" not in done.stderr and not (tmp_path / "third").exists()
 
 
-PROBE = """<iframe src="index.html" style="width: 360px; height: 800px"></iframe>
+PROBE = """<iframe src="index.html" style="width: 375px; height: 800px; border: 0"></iframe>
 <script>
 addEventListener("load", () => {
   const page = document.querySelector("iframe").contentDocument;
-  const heading = [...page.querySelectorAll("table[data-sortable] th")]
-    .find((found) => found.innerText.startsWith("Test"));
-  const column = [...heading.parentElement.children].indexOf(heading);
-  const cells = () => [...heading.closest("table").tBodies[0].rows]
-    .map((row) => row.cells[column].innerText);
-  const seen = {width: page.documentElement.scrollWidth, before: cells()};
+  const table = page.querySelector("table[data-sortable]");
+  const rows = () => [...table.tBodies[0].rows];
+  const headed = (name) => [...table.tHead.rows[0].cells]
+    .find((found) => found.innerText.startsWith(name));
+  const cells = (heading) => rows().map((row) => row.cells[heading.cellIndex].innerText);
+  const heading = headed("Test");
+  const seen = {width: page.documentElement.scrollWidth, before: cells(heading)};
+  seen.right = Math.max(...["Row", "Test"].flatMap((name) => rows()
+    .map((row) => row.cells[headed(name).cellIndex].getBoundingClientRect().right)));
   for (const order of ["ascending", "descending"]) {
     heading.querySelector("button").click();
-    seen[order] = cells();
+    seen[order] = cells(heading);
     seen[order + "-said"] = heading.getAttribute("aria-sort");
   }
+  const rates = ["0.001", "5e-05", "1e-3", "0.0001", "2e-05", "–", "1", "0.5"];
+  const time = headed("Time");
+  rows().forEach((row, index) => (row.cells[time.cellIndex].textContent = rates[index]));
+  time.querySelector("button").click();
+  seen.rates = cells(time);
   seen.images = [...page.querySelectorAll("img")].map((image) => image.naturalWidth);
   document.title = JSON.stringify(seen);
 });
@@ -298,7 +306,9 @@ def test_in_a_browser_it_sorts_fits_a_phone_and_logs_no_error(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert "CONSOLE" not in done.stderr
     seen = json.loads(html.unescape(re.search(r"<title>(.*?)</title>", done.stdout)[1]))
-    assert seen["width"] <= 360
+    assert seen["width"] <= 375
+    assert seen["right"] <= 375  # names and test accuracies, without scrolling
+    assert seen["rates"] == ["2e-05", "5e-05", "0.0001", "0.001", "1e-3", "0.5", "1", "–"]
     assert min(seen["images"]) > 500
     assert seen["ascending"] == sorted(seen["before"], key=lambda cell: float(cell.split("%")[0]))
     assert sorted(seen["descending"]) == sorted(seen["before"])

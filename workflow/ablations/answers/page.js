@@ -3,15 +3,12 @@
 "use strict";
 
 const numberIn = (text) => {
-  const found = text.replace(/−/g, "-").replace(/,/g, "").match(/^[^\d-]*?(-?\d+(\.\d+)?)/);
+  const found = text.replace(/−/g, "-").replace(/,/g, "").match(/^[^\d-]*?(-?\d+(\.\d+)?(e[-+]?\d+)?)/);
   return found ? Number(found[1]) : NaN;
 };
 
-const compare = (one, other, numeric) => {
-  if (!numeric) return one.localeCompare(other, "en", { numeric: true });
-  const [a, b] = [numberIn(one), numberIn(other)];
-  return a - b;
-};
+const compare = (one, other, numeric) =>
+  numeric ? numberIn(one) - numberIn(other) : one.localeCompare(other, "en", { numeric: true });
 
 for (const table of document.querySelectorAll("table[data-sortable]")) {
   const body = table.tBodies[0];

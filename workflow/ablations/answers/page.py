@@ -23,7 +23,8 @@ from matplotlib.ticker import MaxNLocator
 
 from ablations import cli
 from ablations.answers import formats, interpretation, statistics, table
-from ablations.answers.comparisons import Comparison, accuracy_intervals, compare_all
+from ablations.answers.comparisons import Comparison, accuracy_intervals, compare_all, why_none
+from ablations.answers.formats import Grid
 from ablations.answers.misclassified import most_often_missed, rows_wrong
 from ablations.answers.notes import notes, provisional, standins
 from ablations.answers.results import Results, TrainedRow, add_arguments, load
@@ -89,19 +90,17 @@ def page(results: Results, comparisons: Sequence[Comparison], figures: Mapping[s
     script = _beside("js")
     wrong = most_often_missed(rows_wrong(results))
     return template.render(
-        title=_line(table.title(results)),
+        title=formats.one_line(table.title(results)),
         size=_size(results),
         notices=[_inline(said) for said in (standins(results), provisional(results)) if said],
         best=_inline(_best(results)),
         answers=_answers(results, comparisons),
         verdicts_in_short=_verdicts_in_short(comparisons),
-        no_answers="No comparison has both its rows finished."
-        if results.unfinished
-        else "The configuration states no comparisons, so there is nothing to answer.",
+        no_answers=why_none(results),
         grids=_part(interpretation.grids(results)),
         beside_published=_part(interpretation.measured_beside_published(results)),
         how_to_read=_block(interpretation.how_to_read(results, comparisons)),
-        compact=table.compact(results),
+        compact=_numbers_first(table.compact(results)),
         caption=table.caption(results),
         full=table.full(results),
         by_class=table.by_class(results),
@@ -137,18 +136,14 @@ def _address(svg: bytes) -> str:
     return "data:image/svg+xml;base64," + base64.b64encode(svg).decode()
 
 
-def _plain(text: str) -> str:
-    """A text without control characters, which HTML has no place for."""
-    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "\ufffd", text)
-
-
 def _shown(value: Any) -> Any:
-    """What the template shows of a value; it escapes what is no Markup."""
-    return _plain(value) if type(value) is str else value
+    """What the template shows of a value: no control characters, which HTML has no place for.
 
-
-def _line(text: str) -> str:
-    return _plain(" ".join(text.split()))
+    It escapes what is no Markup.
+    """
+    if type(value) is not str:
+        return value
+    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "\ufffd", value)
 
 
 def _inline(markdown: str) -> Markup:
@@ -167,18 +162,22 @@ def _part(paragraphs: Iterable[str]) -> Markup:
     return _block(re.sub(r"^## ", "### ", "\n\n".join(paragraphs), flags=re.MULTILINE))
 
 
-# --- the summary
+# --- the summary and the table
+
+
+def _numbers_first(compact: Grid) -> Grid:
+    """The first table with Change as its last column: a phone shows the first ones only."""
+    at = compact.headings.index("Change")
+    lines = ((*line[:at], *line[at + 1 :], line[at]) for line in (compact.headings, *compact.lines))
+    return Grid(next(lines), tuple(lines))
 
 
 def _size(results: Results) -> str:
-    sizes = [f"{results.sizes[split]:,} {name}" for split, name in SPLITS.items()]
+    sizes = [f"{results.sizes[split]:,} {name}" for split, name in formats.SPLITS.items()]
     return (
         f"{formats.count(len(results.rows), 'row')}, {formats.count(len(results.seeds), 'seed')};"
         f" {formats.names(sizes)} messages of {len(results.test.classes)} classes."
     )
-
-
-SPLITS = {"train": "training", "validation": "validation", "test": "test"}
 
 
 def _best(results: Results) -> str:
@@ -215,10 +214,10 @@ def _answers(results: Results, comparisons: Sequence[Comparison]) -> list[dict[s
     return [
         {
             "rows": f"{comparison.variant.id} against {comparison.baseline.id}",
-            "question": _line(comparison.question.question),
+            "question": formats.one_line(comparison.question.question),
             "confounded": comparison.confounded,
             "verdict": _badge(comparison.verdict, interpretation.verdict(comparison)),
-            "numbers": _numbers(comparison),
+            "numbers": str(comparison.overall),
             "claim": comparison.question.claim,
             "outcome": comparison.outcome and _badge(comparison.outcome),
             "text": _block("\n\n".join(interpretation.answer(comparison, results))),
@@ -231,12 +230,6 @@ def _answers(results: Results, comparisons: Sequence[Comparison]) -> list[dict[s
 def _badge(known: str, words: str | None = None) -> Badge:
     kind, sign = BADGES[known]
     return Badge(words or known, kind, sign)
-
-
-def _numbers(comparison: Comparison) -> str:
-    overall = comparison.overall
-    low, high = formats.points(overall.low), formats.points(overall.high)
-    return f"{formats.points(overall.difference)} ({low} to {high})"
 
 
 def _scale(
@@ -267,7 +260,7 @@ def _forest(
 ) -> Forest:
     overall, margin = comparison.overall, results.margin
     published = comparison.published_difference
-    words = f"Difference in points: {_numbers(comparison)}, {comparison.verdict}"
+    words = f"Difference in points: {overall}, {comparison.verdict}"
     if published is not None:
         words += f"; published {formats.points(published)}"
     return Forest(
@@ -340,7 +333,7 @@ def _error(results: Results, index: int) -> dict[str, str]:
         said += " The same text is in the training set."
     elif test.near_train[index]:
         said += " Nearly the same text is in the training set."
-    text = _plain(test.texts[index])
+    text = test.texts[index]
     shown = text if len(text) <= ERROR_LENGTH else f"{text[:ERROR_LENGTH]} …"
     return {"text": shown.strip() or "(an empty message)", "said": said}
 
