@@ -58,7 +58,7 @@ START, END = "<!-- simulation -->", "<!-- end of simulation -->"
 
 @dataclass(frozen=True)
 class Cell:
-    """A true state of affairs; shares, differences and standard deviations are fractions."""
+    """What is true in a study; shares, differences and standard deviations are fractions."""
 
     share: float  # of messages that exactly one of the two runs gets right
     difference: float  # in accuracy, variant minus baseline
@@ -71,7 +71,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How often the interval held the truth, p was below 0.05, and equivalence was shown."""
+    """How often the interval contained the truth, p was below 0.05, equivalence was shown."""
 
     cell: Cell
     coverage: float
@@ -89,7 +89,7 @@ class Family:
 
     cell: Cell
     any_alarm: float
-    any_alarm_alone: float  # had each comparison counted its own two rows' noise only
+    any_alarm_alone: float  # if each comparison counted its own two rows' noise only
     detected: float = np.nan
     detected_alone: float = np.nan
 
@@ -342,7 +342,7 @@ def _draw(
 
 
 def cells_with_several_seeds() -> Iterator[Cell]:
-    """The full grid. Two seeds speak of the trained models only, so no spread between runs."""
+    """The full grid. Two seeds are about the trained models only, so no spread between runs."""
     for seeds, consistency in itertools.product(SEEDS, CONSISTENCIES):
         for run_sd in RUN_SDS if seeds >= statistics.SEEDS_FOR_NOISE else (0.0,):
             for share, difference in itertools.product(SHARES, DIFFERENCES):
@@ -351,7 +351,7 @@ def cells_with_several_seeds() -> Iterator[Cell]:
 
 
 def families_of_nulls() -> Iterator[Cell]:
-    """What eight comparisons with one baseline are tried on, none of them real."""
+    """Studies of eight comparisons with one baseline, none of them with a difference."""
     for messages, effects, run_sd, seeds in itertools.product(
         FAMILY_MESSAGES, EFFECTS, FAMILY_RUN_SDS, FAMILY_SEEDS
     ):
@@ -361,13 +361,13 @@ def families_of_nulls() -> Iterator[Cell]:
 
 
 def one_seed_families() -> Iterator[Cell]:
-    """The same with one seed, whose runs differ by more than anybody measured."""
+    """The same with one seed: how much runs differ is not measured."""
     for run_sd in (0.0, 0.005, 0.01, 0.02):
         yield Cell(0.05, 0.0, seeds=1, run_sd=run_sd)
 
 
 def families_with_one_difference() -> Iterator[Cell]:
-    """One difference of eight is real: what the floor costs."""
+    """One difference of eight is real: how much power the floor costs."""
     for run_sd, seeds in itertools.product((0.005, 0.01, 0.02), FAMILY_SEEDS):
         yield Cell(0.08, 0.05, seeds, run_sd)
 
@@ -435,15 +435,15 @@ def document(found: Simulated) -> str:
             "### Eight comparisons with one baseline, none of them real",
             "How often at least one of eight Holm-adjusted p-values is below 0.05 (per cent), by"
             " number of seeds (across), at 5% discordant (7% at a standard deviation of 3 points)."
-            " In brackets: had each comparison counted only the noise of its own two rows.",
+            " In brackets: if each comparison counted only the noise of its own two rows.",
             "How runs of a row differ: "
             + "; ".join(f"*{name}*: {what}" for name, what in EFFECTS.items())
             + ".",
             _family_table(found.nulls),
             f"The highest is {_highest(found.nulls)}.",
             "### One seed, read as if it were about the settings",
-            "The same with every row trained once, by the standard deviation of runs that nobody"
-            " measured:",
+            "The same with every row trained once, by the standard deviation of runs, which such a"
+            " study does not measure:",
             _table(
                 [
                     [_points(each.cell.run_sd), _percent(each.any_alarm)]
@@ -453,7 +453,7 @@ def document(found: Simulated) -> str:
             ),
             "### One difference of eight is real",
             "How often a true difference of 5 points is found (per cent), n = 300, 8% discordant."
-            " In brackets: had each comparison counted only the noise of its own two rows.",
+            " In brackets: if each comparison counted only the noise of its own two rows.",
             _detection_table(found.differences),
             "### Equivalence",
             f"How often two rows are called equivalent within ±{_points(MARGIN)} points (per cent):"
@@ -606,7 +606,7 @@ def _range(coverages: Sequence[float]) -> str:
 
 
 def _extremes(outcomes: Sequence[Outcome]) -> str:
-    """Lowest and highest coverage, and each cell where it is not what it should be."""
+    """Lowest and highest coverage, and each cell where it is outside what is permitted."""
     low, high = PERMITTED
     coverages = [outcome.coverage for outcome in outcomes]
     outside = [outcome for outcome in outcomes if not low <= outcome.coverage <= high]

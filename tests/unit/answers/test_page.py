@@ -119,7 +119,7 @@ def test_every_figure_has_words_for_who_does_not_see_it(eight):
     assert drawn and all("to" in found["aria-label"] for found in drawn)
 
 
-def test_a_difference_stands_where_the_axis_says(eight):
+def test_a_difference_is_where_the_axis_says(eight):
     read, text, _ = eight
     for comparison, drawn in zip(
         compare_all(read),
@@ -178,11 +178,12 @@ def test_the_messages_most_often_wrong_come_first(tmp_path):
     order = [int(text.split(",")[0].split()[1]) for text in shown.texts["blockquote"]]
     assert order == [7, 5, 4]
     assert "3 of 40 test messages are wrong in at least one row." in shown.text
-    assert "Labelled spam, taken for ham by 8 of 8 rows." in shown.text
+    assert "Labelled spam, predicted as ham by 8 of 8 rows." in shown.text
     assert (
-        "Labelled spam, taken for ham by 1 of 8 rows: large. The same text is in the training set."
+        "Labelled spam, predicted as ham by 1 of 8 rows: large. The same text is in the training"
+        " set."
     ) in shown.text
-    assert "Labelled ham, taken for spam by 1 of 8 rows: baseline." in shown.text
+    assert "Labelled ham, predicted as spam by 1 of 8 rows: baseline." in shown.text
 
 
 def test_several_classes_have_a_confusion_matrix_for_each_row(tmp_path):

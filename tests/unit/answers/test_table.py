@@ -121,7 +121,7 @@ def test_a_training_setting_in_which_rows_differ_gets_a_column(tmp_path):
     assert "batch_size" not in lines[0]
 
 
-# --- what stands below the table
+# --- the notes below the table
 
 
 def test_leakage_is_found_by_comparing_texts(published, tmp_path):
@@ -178,7 +178,7 @@ def test_when_every_message_was_seen_nothing_is_left_to_measure(tmp_path):
     assert results_csv(tmp_path)[0]["unseen_test_accuracy"] == ""
 
 
-def test_messages_that_stand_in_the_validation_set_are_counted_apart(tmp_path):
+def test_messages_of_the_validation_set_are_counted_apart(tmp_path):
     two_rows(tmp_path, *disagreeing(100, 10, 0), seen=[1])
     texts = [synthetic_runs.text(1), synthetic_runs.text(2), synthetic_runs.text(4)]
     write_split(tmp_path / "data/validation.csv", [0, 1, 0], texts)
@@ -213,8 +213,8 @@ def test_devices(tmp_path):
     assert "- Device: a CPU, float32, 2 threads." in written(tmp_path)
     two_rows(tmp_path, *disagreeing(20, 1, 0), per_row={"variant": {"device": "a GPU"}})
     assert (
-        "Devices differ, so training times do not compare across them: NVIDIA H200, tf32, 1 thread"
-        " (baseline); a GPU, tf32, 1 thread (variant)."
+        "Runs differ in device, precision or threads, so their training times cannot be compared:"
+        " NVIDIA H200, tf32, 1 thread (baseline); a GPU, tf32, 1 thread (variant)."
     ) in written(tmp_path)
 
 
@@ -222,9 +222,11 @@ def test_a_shared_device(tmp_path):
     two_rows(tmp_path, *disagreeing(20, 1, 0))
     assert "Other jobs" not in written(tmp_path)
     two_rows(tmp_path, *disagreeing(20, 1, 0), per_row={"variant": {"shared_device": True}})
-    assert "Other jobs ran on the device while variant trained; read its time" in written(tmp_path)
+    assert "Other jobs ran on the device while variant trained, so its time is an" in written(
+        tmp_path
+    )
     two_rows(tmp_path, *disagreeing(20, 1, 0), shared_device=True)
-    assert "while all rows trained; read their times" in written(tmp_path)
+    assert "while all rows trained, so their times are upper bounds." in written(tmp_path)
 
 
 def test_whether_times_reuse_frozen_computation(tmp_path):
@@ -232,7 +234,7 @@ def test_whether_times_reuse_frozen_computation(tmp_path):
     assert "reused by every epoch (baseline)" in written(tmp_path)
     two_rows(tmp_path, *disagreeing(20, 1, 0))
     assert "reused by every epoch (all rows)" in written(tmp_path)
-    assert "Published times" not in written(tmp_path)
+    assert "published times" not in written(tmp_path)
     two_rows(tmp_path, *disagreeing(20, 1, 0), trunk_time_seconds=0.0)
     assert "frozen" not in written(tmp_path)
 

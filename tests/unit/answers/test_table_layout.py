@@ -280,7 +280,7 @@ def test_a_table_of_what_is_finished_says_what_is_missing(tmp_path):
     assert written.startswith(f"# {results.title} (so far: 6 of 8 rows)\n")
     assert (
         "> **Provisional: 3 runs are missing. first-token (seed 2: not finished); large (seed 1, 2:"
-        " not finished). A row is here when all its seeds are finished.**"
+        " not finished). A row is in the table when all its seeds are finished.**"
     ) in written
     grid = table.compact(results)
     assert [line[0] for line in grid.lines] == list("12345678")

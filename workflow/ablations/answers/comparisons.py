@@ -1,4 +1,4 @@
-"""The numbers and the verdict behind each comparison, for interpretation and figures alike."""
+"""The numbers and the verdict of each comparison, for the interpretation and the figures."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -52,7 +52,7 @@ class TimeRatio:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A difference in test accuracy on so many messages, with its 95% interval."""
+    """A difference in test accuracy on some of the messages, with its 95% interval."""
 
     messages: int
     difference: float
@@ -63,8 +63,8 @@ class Estimate:
         """`−1.67 (−5.09 to +1.58)`, in percentage points."""
         return formats.estimate(self.difference, self.low, self.high)
 
-    def holds(self, difference: float) -> bool:
-        """Whether a difference lies in the interval, rounding apart."""
+    def contains(self, difference: float) -> bool:
+        """Whether a difference lies in the interval, up to rounding."""
         return self.low - 1e-9 <= difference <= self.high + 1e-9
 
 
@@ -74,7 +74,7 @@ class Equivalence:
 
     margin: float
     shown: bool
-    possible: bool  # whether any outcome on so many messages would show it
+    possible: bool  # whether any outcome on this many messages would show it
     low: float  # of the 90% interval
     high: float
 
@@ -107,18 +107,19 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """better, worse or no detectable difference: the variant beside the baseline."""
+        """better, worse or no detectable difference: the variant against the baseline."""
         if not self.decided:
             return formats.NO_DIFFERENCE
         return "better" if self.overall.difference > 0 else "worse"
 
     @property
     def outcome(self) -> Outcome | None:
-        """What becomes of the published claim; None where nothing was claimed.
+        """Whether the published claim holds here; None where nothing was claimed.
 
         A claim of a difference is confirmed by the same verdict, one of "similar" by equivalence.
-        Either is contradicted where the interval leaves out the published difference, the first
-        also by a difference the other way, the second by an interval outside the margin.
+        Either is contradicted where the interval excludes the published difference. A claim of a
+        difference is also contradicted by a difference the other way, one of "similar" by an
+        interval outside the margin.
         """
         claim, margin = self.question.claim, self.equivalence.margin
         if claim is None:
@@ -130,7 +131,7 @@ class Comparison:
             contrary = self.overall.low >= margin or self.overall.high <= -margin
         else:
             contrary = self.decided
-        if contrary or (published is not None and not self.overall.holds(published)):
+        if contrary or (published is not None and not self.overall.contains(published)):
             return "contradicted"
         return "not settled here"
 
@@ -170,7 +171,7 @@ def compare_all(results: Results) -> list[Comparison]:
 
 
 def why_none(results: Results) -> str:
-    """Why a study has no comparison, to be said in its place."""
+    """Why there is no comparison: a sentence that is shown instead."""
     if results.unfinished:
         return "No comparison has both its rows finished."
     return "The configuration states no comparisons."
@@ -252,7 +253,7 @@ def _clean_pairs(
         like_variant = _changed(variant.settings, setting.name, baseline.settings)
         like_baseline = _changed(baseline.settings, setting.name, variant.settings)
         one, other = _row_with(results, like_variant), _row_with(results, like_baseline)
-        # where the study has neither row, the one of the two that it could have is named
+        # where the study has neither row, name one that it could have
         if one or (other is None and not any(mistakes(like_variant))):
             pairs.append(CleanPair(setting, one, variant.id))
         else:

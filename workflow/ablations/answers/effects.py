@@ -14,7 +14,7 @@ from ablations.study.grid import Grid
 
 @dataclass(frozen=True)
 class AveragedEffect:
-    """Of one value of a setting beside the first that the grid lists; fractions of accuracy."""
+    """What one value of a setting does, against the first that the grid lists; in fractions."""
 
     grid: str
     setting: str

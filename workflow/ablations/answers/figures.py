@@ -1,9 +1,9 @@
 """The figures: accuracies, accuracy against time, learning curves, paired differences.
 
-One visual language in all of them. Blue is measured, orange is published; a line through a point is
-its 95% interval; a hollow point settles nothing: no difference was detected, or its time cannot be
-compared. Rows have the table's order and names. All are as wide as each other, so that their
-letters have one size on a page. Shapes and line styles carry every distinction that colours do.
+All of them use the same signs. Blue is measured, orange is published; a line through a point is its
+95% interval; a hollow point decides nothing: no difference was detected, or its time cannot be
+compared. Rows have the table's order and names. All figures have the same width, so that their
+letters have the same size on a page. What a colour says, a shape or a line style says too.
 """
 
 import argparse
@@ -137,7 +137,7 @@ def accuracy_and_time(results: Results) -> Figure:
     figure = _figure(
         results,
         5.2 if len(rows) <= 12 else 7.0,
-        "What a row costs, and what it gives",
+        "Test accuracy against training time",
         _named(results),
     )
     axes = figure.subplots()
@@ -188,7 +188,7 @@ def _named(results: Results) -> str | None:
 def incomparable_times(results: Results) -> dict[str, str]:
     """Why a row's time cannot be compared with the others', by row id; others are left out.
 
-    The times that compare are those on the device that most runs had to themselves.
+    Times can be compared on the most common device and number of threads.
     """
     runs = [run for row in results.rows for run in row.runs]
     usual = _usual(runs)
@@ -204,7 +204,7 @@ def incomparable_times(results: Results) -> dict[str, str]:
 
 
 def _usual(runs: Sequence[Run]) -> Run:
-    """A run on the device, with the threads, that most runs had to themselves."""
+    """A run with the most common device and number of threads, among those that ran alone."""
     alone = [run for run in runs if not run.metrics.shared_device] or list(runs)
     counts = Counter((run.metrics.device, run.metrics.threads) for run in alone)
     return max(alone, key=lambda run: counts[run.metrics.device, run.metrics.threads])
@@ -413,7 +413,7 @@ def _in_numbers(comparison: Comparison, adjusted: str) -> str:
 
 
 def _figure(results: Results, height: float, title: str, remark: str | None = None) -> Figure:
-    """An empty figure, its height in inches, with its title and the stand-ins on its face."""
+    """An empty figure with its title, and below it the stand-ins; its height is in inches."""
     heading = [f"{title} ({formats.count(len(results.seeds), 'seed')})"]
     if results.notes:
         kinds = [note.partition(":")[0].rstrip(".") for note in results.notes]
@@ -426,7 +426,7 @@ def _figure(results: Results, height: float, title: str, remark: str | None = No
 
 
 def _legend(figure: Figure, found: Iterable[Line2D]) -> None:
-    """Below everything; its longest entry decides how many fit beside each other."""
+    """Below everything; its longest entry decides how many fit in a line."""
     entries = list(found)
     longest = max(len(str(entry.get_label())) for entry in entries)
     columns = max(1, min(len(entries), int(13 * WIDTH / (longest + 8))))

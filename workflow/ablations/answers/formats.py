@@ -1,4 +1,4 @@
-"""How numbers and names are written in table, interpretation and figures: the published way."""
+"""How numbers and names are written in table, interpretation and figures: as published."""
 
 import csv
 import io
@@ -113,9 +113,9 @@ def setting(name: str, row: Settings, tokens: int) -> str:
 
 
 def changes(row: Settings, baseline: Settings, tokens: int) -> list[str]:
-    """What a row sets to something else than the baseline does, in few words each.
+    """What a row sets differently from the baseline, in few words each.
 
-    A model without the size in brackets behind its name, where that is enough to tell the two.
+    A model is named without its size in brackets where that is enough to tell the two apart.
     """
     own, other = deciding(row.compared()), deciding(baseline.compared())
     changed = [name for name in own if name not in other or own[name] != other[name]]
@@ -171,7 +171,7 @@ def _plain(value: Any) -> str:
 
 
 def p_value(p: float) -> str:
-    """`p = 0.031`, never a false zero."""
+    """`p = 0.0312`; a small one is never written as zero."""
     if p < 0.0001:
         return "p < 0.0001"
     return f"p = {p:.4f}" if p < 0.1 else f"p = {p:.2f}"
@@ -188,7 +188,7 @@ def names(items: Sequence[str]) -> str:
 
 
 def text(written: str) -> str:
-    """A text of the user's as Markdown that shows it: on one line, and nothing in it is markup."""
+    """A user's text as Markdown: on one line, and shown as it is."""
     return re.sub(r"[\\`*\[\]<>|&#~]|\b_|_\b", r"\\\g<0>", one_line(written))
 
 
@@ -198,20 +198,20 @@ def one_line(written: str) -> str:
 
 
 def latex(written: str) -> str:
-    """A text of the user's as LaTeX that shows it."""
+    """A user's text as LaTeX: on one line, and shown as it is."""
     # {} keeps apart what LaTeX would draw as one sign, such as --
     parts = re.split(r"(?<=[-`'?!])(?=[-`'])", one_line(written))
     return "{}".join("".join(LATEX.get(letter, letter) for letter in part) for part in parts)
 
 
 def shortened(written: str, width: int) -> str:
-    """At most so many characters, the last an ellipsis where some are left out."""
+    """At most `width` characters; an ellipsis ends a text that is cut."""
     return written if len(written) <= width else f"{written[: width - 1].rstrip()}…"
 
 
 @dataclass(frozen=True)
-class Grid:
-    """A table of plain texts, for every format that it is written in."""
+class Table:
+    """A table of plain texts, to be written as Markdown, LaTeX or HTML."""
 
     headings: tuple[str, ...]
     lines: tuple[tuple[str, ...], ...]

@@ -1,4 +1,4 @@
-"""What is to be known of rows that come from a grid: what varies, and what picking one means."""
+"""Notes about grids: what varies in one, and what choosing one of its rows means."""
 
 from collections.abc import Iterator
 
@@ -18,16 +18,16 @@ def notes(results: Results) -> Iterator[str]:
             (row,) = there
             accuracy = formats.percents(row.accuracies("validation"))
             yield (
-                f"{row.id} was chosen of the {len(grid)} rows of the grid {grid.id} (values of"
-                f" {_varying(grid)}) by its validation accuracy, {accuracy}: being the best of"
-                f" {len(grid)}, that one is optimistic. No test accuracy was looked at for the"
-                " choice, so its own is not."
+                f"{row.id} was chosen from the {len(grid)} rows of the grid {grid.id} (values of"
+                f" {_varying(grid)}) by its validation accuracy, {accuracy}. As the best of"
+                f" {len(grid)}, that accuracy is optimistic. The choice did not use test"
+                " accuracies, so the row's test accuracy is not."
             )
         elif len(there) > 1:
             yield (
-                f"The {len(grid)} rows of the grid {grid.id} differ in {_varying(grid)}. Picking"
-                " the best of them by its test accuracy is optimistic: it is partly the luckiest."
-                " `choose: validation` picks by the validation accuracy instead."
+                f"The {len(grid)} rows of the grid {grid.id} differ in {_varying(grid)}. The"
+                " best of their test accuracies is optimistic: it is partly luck. `choose:"
+                " validation` chooses a row by its validation accuracy instead."
             )
 
 

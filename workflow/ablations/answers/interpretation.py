@@ -1,6 +1,6 @@
 """What the study shows: results/interpretation.md, and comparisons.csv with the numbers behind it.
 
-Says no more than the test of each comparison does, and what that holds for.
+Says no more than the test of each comparison shows, and for what it holds.
 """
 
 import argparse
@@ -155,7 +155,8 @@ def _equivalence(results: Results, comparisons: Sequence[Comparison]) -> str:
     )
     if all(comparison.equivalence.possible for comparison in comparisons):
         return said
-    return f"{said} {formats.count(len(results.test), 'test message')} cannot show that at all."
+    messages = formats.count(len(results.test), "test message")
+    return f"{said} {messages} cannot show that, whatever the rows answer."
 
 
 def _seeds(results: Results, comparisons: Sequence[Comparison]) -> Iterator[str]:
@@ -163,12 +164,12 @@ def _seeds(results: Results, comparisons: Sequence[Comparison]) -> Iterator[str]
     if seeds == 1:
         yield (
             "**One seed.** Every row was trained once, so a verdict is about two trained models."
-            " Another seed trains another model, and how much that changes was not measured. In"
-            " simulated studies of eight comparisons without any real difference, to read such"
-            f" verdicts as being about the settings gave a false alarm in {ONE_SEED_ALARMS} of the"
-            " studies, where runs of a row had a standard deviation of 0.5, 1 and 2 points"
-            f" (docs/statistics.md). At least {statistics.SEEDS_FOR_NOISE} seeds are needed to"
-            " measure it."
+            " Another seed trains another model, and how much that changes was not measured. It is"
+            " an error to read such a verdict as one about the settings: in simulated studies of"
+            " eight comparisons without any real difference, that gave a false alarm in"
+            f" {ONE_SEED_ALARMS} of the studies, where runs of a row had a standard deviation of"
+            " 0.5, 1 and 2 points (docs/statistics.md). At least"
+            f" {statistics.SEEDS_FOR_NOISE} seeds are needed to measure it."
         )
     elif seeds < statistics.SEEDS_FOR_NOISE:
         yield (
@@ -187,7 +188,7 @@ def _seeds(results: Results, comparisons: Sequence[Comparison]) -> Iterator[str]
 
 
 def answer(comparison: Comparison, results: Results) -> list[str]:
-    """The Markdown paragraphs below a question: verdict first, then what it rests on."""
+    """The Markdown paragraphs below a question: the verdict, then the evidence for it."""
     evidence = [_settings(comparison), *_accuracies(comparison, results)]
     if not comparison.decided:
         evidence += _why_not(comparison, results)
@@ -218,7 +219,7 @@ def _of_models(results: Results) -> bool:
 
 
 def _why_not(comparison: Comparison, results: Results) -> Iterator[str]:
-    """Where an interval that leaves out zero seems to say something else than the verdict."""
+    """Why no difference is detected, where the p-value or the interval seems to say otherwise."""
     if comparison.p < statistics.ALPHA:
         yield (
             "As a single comparison this would count as a difference. Among"
@@ -226,7 +227,7 @@ def _why_not(comparison: Comparison, results: Results) -> Iterator[str]:
             " more often due to chance."
         )
     elif comparison.overall.low > 0 or comparison.overall.high < 0:
-        yield "The interval leaves out zero by little. The verdict follows the exact test."
+        yield "The interval excludes zero narrowly. The verdict follows the exact test."
 
 
 def _how_close(comparison: Comparison) -> Iterator[str]:
@@ -348,7 +349,7 @@ def _published_ratio(comparison: Comparison) -> str:
 
 
 def _published(comparison: Comparison) -> Iterator[str]:
-    """What was published, where anything was, and what becomes of it."""
+    """What was published, where anything was, and whether it holds here."""
     claim, difference = comparison.question.claim, comparison.published_difference
     one, other = comparison.baseline.published, comparison.variant.published
     numbers = ""
@@ -367,7 +368,7 @@ def _published(comparison: Comparison) -> Iterator[str]:
 
 def _why(comparison: Comparison) -> str:
     published, claim = comparison.published_difference, comparison.question.claim
-    outside = published is not None and not comparison.overall.holds(published)
+    outside = published is not None and not comparison.overall.contains(published)
     if comparison.outcome == "confirmed":
         return ", but the published difference lies outside the interval" if outside else ""
     if comparison.outcome == "contradicted":
@@ -378,8 +379,8 @@ def _why(comparison: Comparison) -> str:
         return ": the difference here goes the other way"
     if published is None:
         return ""
-    zero = " and zero" if comparison.overall.holds(0) else ""
-    return f": the interval holds the published difference{zero}"
+    zero = " and zero" if comparison.overall.contains(0) else ""
+    return f": the interval contains the published difference{zero}"
 
 
 def grids(results: Results) -> Iterator[str]:

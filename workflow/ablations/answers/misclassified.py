@@ -1,4 +1,4 @@
-"""The test messages that rows get wrong, so that a reader sees what a difference is made of."""
+"""The test messages that rows get wrong: which messages a difference comes from."""
 
 import argparse
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Which texts are nearly the same as one of others, by the words that they share.
+"""Which texts are nearly the same as one of a set of others, by the words that they share.
 
 Two texts are near-duplicates where the Jaccard similarity of the sets of their words is at least
 0.8: of all the words that either has, four in five are in both. A word is a run of letters in lower
@@ -81,7 +81,7 @@ def _in_common(size: Any) -> Any:
 
 
 def _rarest(ranks: NDArray[np.int_]) -> NDArray[np.int_]:
-    """So many of a set's rarest words that it has enough of them in common with a near set's."""
+    """As many of a set's rarest words as are needed to have enough in common with a near set."""
     shared = -(-SHARED * len(ranks) // OF)  # the words that it shares at least with a near set
     return ranks[: len(ranks) - shared + _in_common(len(ranks))]
 

@@ -14,7 +14,7 @@ MOST_NAMED = 10  # in one sentence
 
 
 def notes(results: Results) -> list[str]:
-    """What stands below the table, a sentence or two each."""
+    """The notes below the table, a sentence or two each."""
     found = [_data(results), *map(formats.text, results.remarks), *_same(results.rows)]
     found += [_seeds(results), interval_note(results), *_leakage(results)]
     found += [_majority(results), *_constant_answers(results), *grids.notes(results)]
@@ -22,7 +22,7 @@ def notes(results: Results) -> list[str]:
 
 
 def standins(results: Results) -> str | None:
-    """What is not what the published study used, on one line; None where nothing is."""
+    """What differs from the published study's texts and models, on one line; None if nothing."""
     return " ".join(map(formats.text, results.notes)) or None
 
 
@@ -38,7 +38,7 @@ def provisional(results: Results) -> str | None:
     ]
     return (
         f"Provisional: {_runs(results.unfinished)} missing. {'; '.join(_first(listed))}. A row is"
-        " here when all its seeds are finished."
+        " in the table when all its seeds are finished."
     )
 
 
@@ -99,12 +99,12 @@ def interval_note(results: Results) -> str:
     messages = formats.count(len(results.test), "test message")
     if len(results.seeds) < statistics.SEEDS_FOR_NOISE:
         return (
-            f"The 95% intervals are Wilson's for {messages}. They count messages only: what other"
-            " messages could give, not what another training could."
+            f"The 95% intervals are Wilson's for {messages}. They show what other test"
+            " messages could give, not what another training run could."
         )
     return (
-        f"The 95% intervals are Wilson's for {messages}, widened by the noise of training: what"
-        " other messages and another training could give."
+        f"The 95% intervals are Wilson's for {messages}, widened by the noise of training."
+        " They show what other test messages and another training run could give."
     )
 
 
@@ -120,7 +120,8 @@ def _leakage(results: Results) -> Iterator[str]:
             f" training set verbatim{_without(size - copies, 'unseen')}."
         )
     if elsewhere:
-        yield f"{elsewhere} {'more ' if copies else ''}are in the validation set."
+        more = "more " if copies else ""
+        yield f"{elsewhere} {more}{'is' if elsewhere == 1 else 'are'} in the validation set."
     if near > copies:
         yield (
             f"{near} of the {size} test messages ({_by_class(results, test.near_train)}) are in the"
@@ -189,7 +190,10 @@ def _devices(rows: Sequence[TrainedRow]) -> Iterator[str]:
         listed = "; ".join(
             f"{formats.text(what)} ({formats.names(_first(ids))})" for what, ids in users.items()
         )
-        yield f"Devices differ, so training times do not compare across them: {listed}."
+        yield (
+            "Runs differ in device, precision or threads, so their training times cannot be"
+            f" compared: {listed}."
+        )
     shared = [row.id for row in rows if any(run.metrics.shared_device for run in row.runs)]
     if shared:
         times = "its time is an upper bound" if len(shared) == 1 else "their times are upper bounds"
@@ -200,11 +204,14 @@ def _times(rows: Sequence[TrainedRow]) -> Iterator[str]:
     reusing = [row.id for row in rows if any(run.metrics.trunk_time_seconds for run in row.runs)]
     if reusing:
         times = (
-            "Training time is what a row costs on its own, the output of frozen layers computed"
+            "Training time is what a row costs on its own. The output of frozen layers is computed"
             f" once per message and reused by every epoch ({_which(reusing, rows)})."
         )
         if any(row.published for row in rows):
-            times += " Published times recompute it every time, so the two do not compare."
+            times += (
+                " The published times include computing it again in every epoch, so the two cannot"
+                " be compared."
+            )
         yield times
 
 

@@ -1,4 +1,4 @@
-// A click on a heading sorts its table by that column; another click turns the order round.
+// A click on a heading sorts its table by that column; another click reverses the order.
 // Without this script the page shows everything, in the table's own order.
 "use strict";
 
@@ -33,7 +33,7 @@ for (const table of document.querySelectorAll("table[data-sortable]")) {
   });
 }
 
-// What is folded away on a screen is printed all the same.
+// Closed parts of the page are printed too.
 let folded = [];
 addEventListener("beforeprint", () => {
   folded = [...document.querySelectorAll("details:not([open])")];

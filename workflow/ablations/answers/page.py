@@ -1,8 +1,8 @@
 """results/index.html: table, answers and figures on one page that needs nothing else.
 
-Opened by a double click: style, script and figures are in it, and it loads nothing. Every text from
+Style, script and figures are in it, so it opens without a server and loads nothing. Every text from
 outside is escaped by the template (page.html) or shown as text by the Markdown renderer, and the
-page's own policy lets no script run but page.js.
+page's own policy allows no script but page.js.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from matplotlib.ticker import MaxNLocator
 from ablations import cli
 from ablations.answers import formats, interpretation, statistics, table
 from ablations.answers.comparisons import Comparison, accuracy_intervals, compare_all, why_none
-from ablations.answers.formats import Grid
+from ablations.answers.formats import Table
 from ablations.answers.misclassified import most_often_missed, rows_wrong
 from ablations.answers.notes import notes, provisional, standins
 from ablations.answers.results import Results, TrainedRow, add_arguments, load
@@ -42,7 +42,7 @@ BADGES = {  # verdicts and outcomes: a word, and a sign that is read without col
 }
 ERRORS = 25  # messages listed; errors.csv has all
 ERROR_LENGTH = 600  # characters shown of each
-CLASSES = 15  # with more, a confusion matrix is no longer read at a glance
+CLASSES = 15  # with more, a confusion matrix is too large to read
 
 MARKDOWN = MarkdownIt("commonmark", {"html": False}).enable("table")  # HTML is shown as text
 
@@ -165,11 +165,11 @@ def _part(paragraphs: Iterable[str]) -> Markup:
 # --- the summary and the table
 
 
-def _numbers_first(compact: Grid) -> Grid:
+def _numbers_first(compact: Table) -> Table:
     """The first table with Change as its last column: a phone shows the first ones only."""
     at = compact.headings.index("Change")
     lines = ((*line[:at], *line[at + 1 :], line[at]) for line in (compact.headings, *compact.lines))
-    return Grid(next(lines), tuple(lines))
+    return Table(next(lines), tuple(lines))
 
 
 def _size(results: Results) -> str:
@@ -198,8 +198,8 @@ def _best(results: Results) -> str:
     many = f" and {len(best) - 3} more rows" if len(best) > 4 else ""
     named = ", ".join(best[:3]) + many if many else formats.names(best)
     return (
-        f"{said} The highest test accuracy is {formats.percent(highest)}, of {named}. The highest"
-        f" of {len(accuracies)} is partly luck; the verdicts say which differences were detected."
+        f"{said} The highest test accuracy is {formats.percent(highest)}, of {named}. As the"
+        f" highest of {len(accuracies)}, it is partly luck."
     )
 
 
@@ -295,14 +295,14 @@ def _legends(results: Results) -> dict[str, str]:
     return {
         "accuracies": f"A point is a row's accuracy, {bars}.{orange}"
         " The dotted line is what always answering the most frequent class gives.",
-        "accuracy_and_time": "Rows at the upper left are accurate and quick. The time of a hollow"
+        "accuracy_and_time": "Rows at the upper left are accurate and fast. The time of a hollow"
         " point cannot be compared with the others. The output of frozen layers is computed once"
         " and reused, so times are not those of loops that compute it again.",
         "forest": "Beside each answer: the difference, variant minus baseline, with its 95%"
         " interval, on one axis for all answers. Filled: a difference was detected. Hollow: none"
         f" was. The grey band is ±{margin} points, the margin of equivalence.{orange}",
-        "differences": f"All differences at a glance. Filled: a difference was detected.{orange}",
-        "learning_curves": "Lines: the mean loss over a few batches, as training went on. Points:"
+        "differences": f"All differences in one figure. Filled: a difference was detected.{orange}",
+        "learning_curves": "Lines: the mean loss over a few batches, during training. Points:"
         " the loss over all messages after the last step.",
     }
 
@@ -319,12 +319,12 @@ def _errors_in_short(results: Results, wrong: int) -> str:
 
 
 def _error(results: Results, index: int) -> dict[str, str]:
-    """A test message that runs get wrong: its text, and who takes it for what."""
+    """A test message that runs get wrong: its text, and which rows predict what."""
     test = results.test
     wrong = [row for row in results.rows if not results.right(row)[:, index].all()]
     answers = np.array([run.predicted[index] for row in wrong for run in row.runs])
-    taken = np.bincount(answers[answers != test.labels[index]]).argmax()
-    said = f"Labelled {test.classes[test.labels[index]]}, taken for {test.classes[taken]}"
+    most = np.bincount(answers[answers != test.labels[index]]).argmax()
+    said = f"Labelled {test.classes[test.labels[index]]}, predicted as {test.classes[most]}"
     if len(test.classes) > 2:
         said += " most often"
     said += f" by {len(wrong)} of {formats.count(len(results.rows), 'row')}"
@@ -405,7 +405,8 @@ def _each(facts: Iterator[str]) -> list[str]:
 INTERVALS = (
     "95%. Of an accuracy: Wilson's score interval. Of a difference: Tango's score interval for"
     " paired proportions. From three seeds on both also count the noise of training."
-    " docs/statistics.md has the sources, and the simulation of how often they hold the true value."
+    " docs/statistics.md has the sources, and a simulation of how often they contain the true"
+    " value."
 )
 MORE = (
     "table.csv, classes.csv, comparisons.csv and errors.csv have the numbers behind this page, and"

@@ -48,7 +48,7 @@ class TrainedRow:
     settings: Settings
     published: Published | None
     runs: tuple[Run, ...]
-    chosen_from: int | None = None  # so many rows of a grid, by their validation accuracy
+    chosen_from: int | None = None  # as the best on validation of this many rows of a grid
 
     @property
     def context_tokens(self) -> int:
@@ -78,7 +78,7 @@ class Unfinished:
 class TestMessages:
     """The test set, and which of its texts are in the other two."""
 
-    __test__ = False  # not a test, whatever pytest thinks of the name
+    __test__ = False  # pytest would take it for a test by its name
 
     classes: tuple[str, ...]  # in the order of their labels
     texts: tuple[str, ...]
@@ -133,7 +133,7 @@ class Results:
         return np.stack([run.predicted == self.test.labels for run in row.runs])
 
     def confusion(self, row: TrainedRow) -> Labels:
-        """How many test messages of a class each run takes for which, [seeds, class, predicted]."""
+        """Test messages by class and prediction, for each run: [seeds, class, predicted]."""
         size = len(self.test.classes)
         cells = [self.test.labels * size + run.predicted for run in row.runs]
         counts = [np.bincount(cell, minlength=size * size) for cell in cells]
@@ -148,7 +148,7 @@ class Results:
         return _ratio(np.diagonal(counts, axis1=1, axis2=2), counts.sum(2))
 
     def precision(self, row: TrainedRow) -> NDArray[np.float64]:
-        """Share of the test messages taken for a class that are of it, [seeds, classes].
+        """Share of the test messages predicted as a class that are of it, [seeds, classes].
 
         NaN for a class that a run never predicts.
         """
@@ -176,7 +176,7 @@ def _ratio(part: Labels, whole: Labels) -> NDArray[np.float64]:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options by which a program is told what to read; see `load`."""
+    """The options that say what to read; see `load`."""
     parser.add_argument("--results", type=Path, required=True, help="the study's results folder")
     parser.add_argument(
         "--so-far",
@@ -186,7 +186,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 class _Missing(UserError):
-    """A run that is not there, or is of what the study was before; `reason` says which."""
+    """A run that is not there, or belongs to an older state of the study; `reason` says which."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
@@ -196,9 +196,10 @@ class _Missing(UserError):
 def load(folder: Path, so_far: bool = False) -> Results:
     """Reads study.json, rows/, runs/ and data/ of a results folder.
 
-    Of a grid with `choose` one row is in the table. With `so_far`, a row is left out where a run of
-    it has no metrics.json yet, or one of other settings or of another dataset than the study has
-    now, and a grid to choose from where any of its rows is; `Results.unfinished` names those runs.
+    Of a grid with `choose` one row is in the table. With `so_far`, a row is left out where one of
+    its runs has no metrics.json yet, or one of other settings or of another dataset than the study
+    has now. A grid to choose from is left out where any of its rows is. `Results.unfinished` names
+    those runs.
     Raises UserError, naming the file, where one is missing, damaged or belongs to something else,
     and where no row is finished.
     """

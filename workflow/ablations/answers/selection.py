@@ -1,7 +1,7 @@
-"""Which row of a grid is in the table alone, where `choose` asks for one.
+"""Which row of a grid is in the table, where `choose` asks for one.
 
-The one with the best accuracy on the validation messages, which its test accuracy has no part in:
-picking the best of many by their test accuracy would make it look better than it is.
+The one with the best validation accuracy. Test accuracies have no part in the choice: the best of
+many would look better than it is.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -31,7 +31,7 @@ Floats = NDArray[np.float64]
 class RunNoise:
     """How much a run's accuracy varies between seeds, pooled over the rows of a study.
 
-    From three seeds a variance is known badly, and Holm's method asks for small p-values, where
+    From three seeds a variance is known poorly, and Holm's method asks for small p-values, where
     that counts most. Pooled over rows it is known well: no comparison may count less than this.
     """
 
@@ -248,7 +248,7 @@ def p_value(paired: Paired) -> Floats:
 
 
 def sign_flip_p(net: NDArray[np.int_]) -> Floats:
-    """Exact two-sided p-value, had each message's net gain been as likely a loss.
+    """Exact two-sided p-value, if each message's net gain were as likely a loss.
 
     `net` [..., messages] is the gain summed over seeds; where all are −1, 0 or 1 this is the exact
     McNemar test. Nothing in it concerns seeds, so it speaks of these trained models only.
@@ -329,7 +329,7 @@ def equivalent(paired: Paired, margin: float) -> NDArray[np.bool_]:
 
 
 def can_show_equivalence(messages: int, margin: float) -> bool:
-    """Whether any outcome on so many messages would: two rows that always agree do, or none."""
+    """Whether any outcome on so many messages shows it: if equal answers do not, nothing does."""
     none = np.zeros((), int)
     return bool(equivalent(one_seed(none, none, messages), margin))
 
@@ -338,7 +338,7 @@ def smallest_shown(paired: Paired, comparisons: int) -> float | None:
     """The smallest true difference that this study would show four times in five.
 
     At the discordance seen, the noise of training seen, and the strictest level that Holm's method
-    asks of so many comparisons. None where even the largest would not be. `paired` holds one
+    asks of so many comparisons. None where no difference would be shown. `paired` holds one
     repetition.
 
     With one seed this is the power of the exact McNemar test, summed over every outcome; with more

@@ -1,7 +1,7 @@
 """The table: results/table.md to read, table.tex for a paper, table.csv to compute with.
 
-First the one that a reader sees whole, then every column, then the classes apart; around them what
-a reader must know before believing it (notes.py).
+First a table that fits a screen, then every column, then the classes. Around them is what a reader
+must know before believing it (notes.py).
 """
 
 import argparse
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ablations import cli
 from ablations.answers import formats, table_csv
 from ablations.answers.comparisons import accuracy_intervals
-from ablations.answers.formats import MISSING, Grid
+from ablations.answers.formats import MISSING, Table
 from ablations.answers.notes import interval_note, notes, provisional, setting, standins, varying
 from ablations.answers.results import Results, TrainedRow, add_arguments, load
 from ablations.files import write_text
@@ -42,14 +42,14 @@ def markdown(results: Results) -> str:
 
 
 def title(results: Results) -> str:
-    """The study's, and how much of it is there."""
+    """The study's title, and how many of its rows are finished."""
     if not results.unfinished:
         return results.title
     whole = len(results.rows) + len({run.number for run in results.unfinished})
     return f"{results.title} (so far: {len(results.rows)} of {whole} rows)"
 
 
-def compact(results: Results) -> Grid:
+def compact(results: Results) -> Table:
     """A line for each row, what it changes and what came out, at most WIDTH wide."""
     grid = _compact(results)
     widths = [max(map(len, column)) for column in zip(grid.headings, *grid.lines, strict=True)]
@@ -65,10 +65,10 @@ def compact(results: Results) -> Grid:
         )
         for line in grid.lines
     )
-    return Grid(grid.headings, tuple(lines))
+    return Table(grid.headings, tuple(lines))
 
 
-def _compact(results: Results) -> Grid:
+def _compact(results: Results) -> Table:
     times = formats.times_column([[float(np.mean(row.times()))] for row in results.rows])
     intervals = accuracy_intervals(results)
     lines = [
@@ -78,14 +78,14 @@ def _compact(results: Results) -> Grid:
     missing = {run.number: run.row for run in results.unfinished}
     lines += [(number, (row, *[MISSING] * 5)) for number, row in missing.items()]
     headings = ("#", "Row", "Change", "Test (95% interval)", "Val.", "Train", "Time")
-    return Grid(headings, tuple((str(number), *line) for number, line in sorted(lines)))
+    return Table(headings, tuple((str(number), *line) for number, line in sorted(lines)))
 
 
 def caption(results: Results) -> str:
     """What the columns of the first table are."""
     mean = f" Each is the mean of {len(results.seeds)} seeds." if len(results.seeds) > 1 else ""
     return (
-        "Change: what the row sets otherwise than the baseline. Test, Val. and Train: accuracy on"
+        "Change: what the row sets differently from the baseline. Test, Val. and Train: accuracy on"
         f" the test, validation and training messages. Time: of training.{mean}"
     )
 
@@ -108,7 +108,7 @@ def _accuracies(row: TrainedRow, low: float, high: float) -> Iterator[str]:
     yield from (f"{test} ({100 * low:.1f}–{100 * high:.1f})", validation, train)
 
 
-def full(results: Results) -> Grid:
+def full(results: Results) -> Table:
     """Every column in the published format: accuracies, times, then the settings that vary.
 
     What was published is beside what was measured, in brackets.
@@ -142,7 +142,7 @@ def full(results: Results) -> Grid:
     devices = [", ".join(dict.fromkeys(run.metrics.device for run in row.runs)) for row in rows]
     if len(set(devices)) > 1:
         shown["Device"] = devices
-    return Grid(tuple(shown), tuple(zip(*shown.values(), strict=True)))
+    return Table(tuple(shown), tuple(zip(*shown.values(), strict=True)))
 
 
 def _beside_published(row: TrainedRow, split: str) -> str:
@@ -159,7 +159,7 @@ def _published_time(row: TrainedRow) -> str:
     return f" ({row.published.training_time_min:.2f} min{device})"
 
 
-def by_class(results: Results) -> Grid:
+def by_class(results: Results) -> Table:
     """Each row's recall of each class, its log-loss, and with several seeds the worst one."""
     rows, classes = results.rows, results.test.classes
     recall = {row.id: results.recall(row) for row in rows}  # [seeds, classes]
@@ -182,7 +182,7 @@ def by_class(results: Results) -> Grid:
         shown["Worst seed (test acc)"] = [
             f"{run.metrics.seed} ({formats.percent(run.metrics.accuracy.test)})" for run in worst
         ]
-    return Grid(tuple(shown), tuple(zip(*shown.values(), strict=True)))
+    return Table(tuple(shown), tuple(zip(*shown.values(), strict=True)))
 
 
 def _percents(values: NDArray[np.float64]) -> str:
@@ -198,11 +198,11 @@ def _lowest(recall: NDArray[np.float64], classes: Sequence[str]) -> str:
 def about_classes(results: Results) -> str:
     """What the columns of the table by class are."""
     said = (
-        "Recall: the share of a class's test messages that the row takes for that class. Log-loss:"
-        " the mean cross-entropy of the test messages, in nats; it moves before accuracy does."
+        "Recall: the share of a class's test messages that the row classifies correctly. Log-loss:"
+        " the mean cross-entropy of the test messages, in nats; it changes before accuracy does."
     )
     if len(results.test.classes) > 2:
-        said += " Macro-F1: the mean over the classes of F1, of precision and recall."
+        said += " Macro-F1: the mean of F1 over the classes."
     return f"{said} Each class's numbers are in classes.csv."
 
 
@@ -216,7 +216,7 @@ def tex(results: Results) -> str:
             for number, row in rows.items()
             if row.published
         }
-        grid = Grid(
+        grid = Table(
             (*grid.headings, "Published test"),
             tuple((*line, beside.get(line[0], MISSING)) for line in grid.lines),
         )

@@ -76,7 +76,7 @@ def _mean_and_sd(name: str, values: Sequence[float]) -> dict[str, float | None]:
 
 
 def classes(results: Results) -> str:
-    """classes.csv: for each run and class its test messages, and what they were taken for."""
+    """classes.csv: for each run and class its test messages, and what they were predicted as."""
     names = results.test.classes
     lines = []
     for row in results.rows:
