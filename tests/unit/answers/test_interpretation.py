@@ -340,6 +340,11 @@ def test_times_that_do_not_compare(tmp_path, different, obstacle):
     assert compare_all(load(tmp_path))[0].time.ratio is None
 
 
+def test_devices_are_no_markup(tmp_path):
+    two_rows(tmp_path, *disagreeing(300, 1, 0), per_row={"variant": {"device": "a*b*|c"}})
+    assert r"different devices (NVIDIA H200 and a\*b\*\|c)" in answer(tmp_path)
+
+
 # --- what becomes of a published claim
 
 
@@ -425,7 +430,7 @@ def test_every_question_of_the_default_study_is_answered(tmp_path):
     document = text(tmp_path)
     for number, entry in enumerate(configuration()["comparisons"], start=1):
         assert f"## {number}. {entry['question']}\n" in document
-    beside = document.partition("## Measured beside published")[2]
+    beside = document.partition("## Measured and published")[2]
     assert (
         "| 95.00%, 95.00% (0.00)" in beside and "0.39 min (NVIDIA H200), 0.39 min (V100)" in beside
     )

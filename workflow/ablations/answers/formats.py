@@ -189,7 +189,8 @@ def names(items: Sequence[str]) -> str:
 
 def text(written: str) -> str:
     """A user's text as Markdown: on one line, and shown as it is."""
-    return re.sub(r"[\\`*\[\]<>|&#~]|\b_|_\b", r"\\\g<0>", one_line(written))
+    # an underscore between letters is none of Markdown's signs
+    return re.sub(r"[\\`*\[\]<>|&#~]|(?<![^\W_])_|_(?![^\W_])", r"\\\g<0>", one_line(written))
 
 
 def one_line(written: str) -> str:

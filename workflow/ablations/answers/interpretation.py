@@ -58,7 +58,7 @@ def markdown(results: Results, comparisons: Sequence[Comparison]) -> str:
     else:
         parts.append(why_none(results))
     parts += grids(results)
-    parts += measured_beside_published(results)
+    parts += measured_and_published(results)
     return "\n\n".join(parts) + "\n"
 
 
@@ -329,7 +329,7 @@ def _estimated(estimate: Estimate) -> str:
 def _time(comparison: Comparison) -> str:
     time = comparison.time
     if time.ratio is None:
-        return f"Training times are not compared: {time.obstacle}."
+        return f"Training times are not compared: {formats.text(str(time.obstacle))}."
     ratio = f"{time.ratio:.2f}" if time.ratio < 10 else f"{time.ratio:.0f}"
     return (
         f"Training time: {formats.times([time.baseline])} (`{comparison.baseline.id}`),"
@@ -413,11 +413,11 @@ def grids(results: Results) -> Iterator[str]:
         yield tabulate(lines, headings, tablefmt="github", disable_numparse=True)
 
 
-def measured_beside_published(results: Results) -> Iterator[str]:
+def measured_and_published(results: Results) -> Iterator[str]:
     """A last section with one line for each row, where anything was published."""
     if not any(row.published for row in results.rows):
         return
-    yield "## Measured beside published"
+    yield "## Measured and published"
     headings = ["#", "Row"]
     names = map(str.capitalize, formats.SPLITS.values())
     headings += [f"{name} acc, published (difference)" for name in names]
@@ -442,6 +442,7 @@ def _beside(row: TrainedRow, split: str) -> str:
 def _times_beside(row: TrainedRow) -> str:
     measured = formats.times(row.times())
     devices = formats.names(list(dict.fromkeys(run.metrics.device for run in row.runs)))
+    devices = formats.text(devices)
     published = row.published
     if published is None or published.training_time_min is None:
         return f"{measured} ({devices})"

@@ -98,7 +98,7 @@ def page(results: Results, comparisons: Sequence[Comparison], figures: Mapping[s
         verdicts_in_short=_verdicts_in_short(comparisons),
         no_answers=why_none(results),
         grids=_part(interpretation.grids(results)),
-        beside_published=_part(interpretation.measured_beside_published(results)),
+        measured_and_published=_part(interpretation.measured_and_published(results)),
         how_to_read=_block(interpretation.how_to_read(results, comparisons)),
         compact=_numbers_first(table.compact(results)),
         caption=table.caption(results),
@@ -298,7 +298,7 @@ def _legends(results: Results) -> dict[str, str]:
         "accuracy_and_time": "Rows at the upper left are accurate and fast. The time of a hollow"
         " point cannot be compared with the others. The output of frozen layers is computed once"
         " and reused, so times are not those of loops that compute it again.",
-        "forest": "Beside each answer: the difference, variant minus baseline, with its 95%"
+        "forest": "With each answer: the difference, variant minus baseline, with its 95%"
         " interval, on one axis for all answers. Filled: a difference was detected. Hollow: none"
         f" was. The grey band is ±{margin} points, the margin of equivalence.{orange}",
         "differences": f"All differences in one figure. Filled: a difference was detected.{orange}",

@@ -111,7 +111,7 @@ def _accuracies(row: TrainedRow, low: float, high: float) -> Iterator[str]:
 def full(results: Results) -> Table:
     """Every column in the published format: accuracies, times, then the settings that vary.
 
-    What was published is beside what was measured, in brackets.
+    What was published is in brackets after what was measured.
     """
     rows, test, intervals = results.rows, results.test, accuracy_intervals(results)
     published = " (published)" if any(row.published for row in rows) else ""

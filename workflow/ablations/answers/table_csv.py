@@ -29,7 +29,7 @@ def _row(results: Results, row: TrainedRow, low: float, high: float) -> dict[str
     for split in SPLITS:
         name = f"{split}_accuracy"
         line |= _mean_and_sd(name, row.accuracies(split))
-        # of the messages alone, save for the test set's
+        # these count messages only; those of the test set are replaced below
         ends = map(float, statistics.wilson(line[name], results.evaluated(row, split)))
         line |= dict(zip((f"{name}_low", f"{name}_high"), ends, strict=True))
     line |= {"test_accuracy_low": low, "test_accuracy_high": high}
