@@ -664,10 +664,11 @@ def run(repetitions: int, seed: int) -> Simulated:
         one_seed_nulls=each("one seed", one_seed_families(), family),
         differences=each("one difference", families_with_one_difference(), family),
         equivalence=[outcome for outcome in equivalence if outcome],
-        power=[
-            (cell, *power_of_the_smallest_shown(cell, repetitions, generator))
-            for cell in cli.progress(list(cells_of_power()), 12, "power")
-        ],
+        power=each(
+            "power",
+            cells_of_power(),
+            lambda cell, *more: (cell, *power_of_the_smallest_shown(cell, *more)),
+        ),
         grids=[found for found in each("grids", cells_of_grids(), average_effect) if found],
         repetitions=repetitions,
     )
