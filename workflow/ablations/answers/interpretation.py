@@ -297,7 +297,7 @@ def _accuracies(comparison: Comparison, results: Results) -> Iterator[str]:
         f"{formats.percents(results.right(row).mean(1).tolist())} (`{row.id}`)"
         for row in (comparison.baseline, comparison.variant)
     ]
-    yield (f"Test accuracy: {said[0]}, {said[1]}. Difference: {_estimated(comparison.overall)}.")
+    yield f"Test accuracy: {said[0]}, {said[1]}. Difference: {_estimated(comparison.overall)}."
     if not comparison.lost and not comparison.gained:
         yield "Both rows get the same test messages right."
         return

@@ -139,7 +139,7 @@ def _address(svg: bytes) -> str:
 def _shown(value: Any) -> Any:
     """What the template shows of a value: no control characters, which HTML has no place for.
 
-    It escapes what is no Markup.
+    The template escapes every text that is no Markup.
     """
     if type(value) is not str:
         return value
