@@ -16,8 +16,12 @@ from ablations.errors import UserError
 
 Item = TypeVar("Item")
 
-TIME = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d "  # begins each line of a log but a traceback's
+TIME = r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d "  # begins each entry of a log
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the disk, the quota, the user's limit
+
+# Set in the environment by a program that reads a failed stage's log and prints the reason itself,
+# as `--logger progress` does. The stage then writes the reason to its log alone.
+REASON_IS_SHOWN = "ABLATIONS_REASON_IS_SHOWN"
 
 log = logging.getLogger("ablations")
 
@@ -35,8 +39,8 @@ def parser(description: str | None) -> argparse.ArgumentParser:
 def run(parser: argparse.ArgumentParser, main: Callable[[argparse.Namespace], None]) -> None:
     """Runs a stage; turns a UserError into one message and exit code 1.
 
-    Plain lines go to the log file if there is one, else to stderr; errors go to both. Those in the
-    file tell their time.
+    Plain lines go to the log file if there is one, else to stderr. Errors go to both, unless
+    REASON_IS_SHOWN is set. Lines in the file begin with the time.
     """
     arguments = parser.parse_args()
     stderr = logging.StreamHandler()
@@ -50,43 +54,52 @@ def run(parser: argparse.ArgumentParser, main: Callable[[argparse.Namespace], No
     log.setLevel(logging.INFO)
     try:
         main(arguments)
-    except UserError as error:
-        log.error("error: %s", error)
-        sys.exit(1)
     except KeyboardInterrupt:
         log.error("interrupted")
         sys.exit(130)
     except Exception as error:
-        if any(os.strerror(full) in str(error) for full in DISK_FULL):  # some libraries' own kind
+        in_log_alone = arguments.log and REASON_IS_SHOWN in os.environ
+        if in_log_alone:
+            log.removeHandler(stderr)
+        if isinstance(error, UserError):
+            log.error("error: %s", error)
+        elif any(os.strerror(full) in str(error) for full in DISK_FULL):  # some libraries' own kind
             log.error("error: %s; %s", error, "make room and run again, nothing was half-written")
-            sys.exit(1)
-        if arguments.log:  # stderr gets the traceback from Python itself
-            log.handlers[0].handle(
-                log.makeRecord(log.name, logging.ERROR, "", 0, "failed", (), sys.exc_info())
-            )
-        raise
+        else:
+            if arguments.log:  # stderr gets the traceback from Python itself
+                log.handlers[0].handle(
+                    log.makeRecord(log.name, logging.ERROR, "", 0, "failed", (), sys.exc_info())
+                )
+            if not in_log_alone:
+                raise
+        sys.exit(1)
 
 
 def last_line(log: Path) -> str | None:
     """The last line that a stage wrote into its log, without its time; None where there is none."""
-    found = _last_line(log)
-    return found and re.sub(TIME, "", found)
+    lines = _read(log).splitlines()
+    return re.sub(f"^{TIME}", "", lines[-1]) if lines else None
 
 
 def failure(log: Path) -> str | None:
-    """Why a stage failed, as the last line of its log has it; None where it says no such thing."""
-    line = _last_line(log)
-    if line is None or (re.match(TIME, line) and " error: " not in line):
-        return None
-    return re.sub(TIME, "", line).removeprefix("error: ")
+    """Why a stage failed, from the end of its log; None where the log does not say so.
+
+    The whole message of an error, which may have several lines; of a traceback the last line.
+    """
+    before, *entries = re.split(f"^{TIME}", _read(log), flags=re.MULTILINE)
+    if entries and entries[-1].startswith("error: "):
+        return entries[-1].removeprefix("error: ")
+    # a line without a time is a traceback's, or of a program that writes no times
+    lines = entries[-1].splitlines()[1:] if entries else before.splitlines()
+    return lines[-1] if lines else None
 
 
-def _last_line(log: Path) -> str | None:
+def _read(log: Path) -> str:
+    """The content of a log, without empty lines at its end; empty if it cannot be read."""
     try:
-        lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+        return log.read_text(encoding="utf-8", errors="replace").rstrip()
     except OSError:
-        return None
-    return next((line for line in reversed(lines) if line.strip()), None)
+        return ""
 
 
 def progress(items: Iterable[Item], total: int, unit: str) -> Iterator[Item]:

@@ -64,7 +64,6 @@ class Job:
 
     rule: str
     wildcards: dict[str, str]
-    log: list[str]
     started: float
 
     @property
@@ -116,9 +115,11 @@ class LogHandler(LogHandlerBase):
 
     def __post_init__(self) -> None:
         self.called_from = Path.cwd()  # before Snakemake changes to its --directory
-        self.jobs: dict[int, Job] = {}
+        self.jobs: dict[int, Job] = {}  # those that run
         self.total = self.done = 0
         self.remaining = Remaining()
+        # jobs inherit it: why one failed is printed here
+        os.environ[cli.REASON_IS_SHOWN] = "1"
 
     @property
     def writes_to_stream(self) -> bool:
@@ -164,7 +165,7 @@ class LogHandler(LogHandlerBase):
             case LogEvent.JOB_INFO:
                 yield from self._started(record, found)
             case LogEvent.JOB_FINISHED:
-                yield from self._finished(self.jobs.get(found["job_id"]), record.created)
+                yield from self._finished(self.jobs.pop(found["job_id"], None), record.created)
             case LogEvent.JOB_ERROR:
                 yield from self._job_failed(found)
             case _ if "ablations_work" in found:
@@ -175,11 +176,10 @@ class LogHandler(LogHandlerBase):
                 yield "Nothing to do: everything is there and up to date."
 
     def _started(self, record: LogRecord, found: Mapping[str, Any]) -> Iterator[str]:
-        job = Job(found["rule_name"], dict(found["wildcards"]), list(found["log"]), record.created)
+        job = Job(found["rule_name"], dict(found["wildcards"]), record.created)
         self.jobs[found["jobid"]] = job
-        running = [job for job in self.jobs.values() if job.key in self.remaining.work]
-        waiting = [job for job in running if job.key not in self.remaining.finished]
-        self.remaining.at_once = max(self.remaining.at_once, len(waiting))
+        computing = [job for job in self.jobs.values() if job.key in self.remaining.work]
+        self.remaining.at_once = max(self.remaining.at_once, len(computing))
         if job.phrase and job.key in self.remaining.work:
             yield f"{'':{self._width}}  {job.phrase} …"
 
@@ -196,13 +196,13 @@ class LogHandler(LogHandlerBase):
             yield f"{count}  {job.phrase}: done in {_duration(now - job.started)}{rest}"
 
     def _job_failed(self, found: Mapping[str, Any]) -> Iterator[str]:
-        job = self.jobs.get(found["jobid"])
+        job = self.jobs.pop(found["jobid"], None)
         what = (job and job.phrase) or found["rule_name"]
         yield f"{'FAILED':>{self._width}}  {what}"
         for log in found["log"]:
             path = Path(log).absolute()
-            if reason := cli.failure(path) or cli.last_line(path):
-                yield f"{'':{self._width}}  {reason}"
+            for line in (cli.failure(path) or cli.last_line(path) or "").splitlines():
+                yield f"{'':{self._width}}  {line}"
             yield f"{'':{self._width}}  its log: {os.path.relpath(path, self.called_from)}"
 
     def _said(self, message: str) -> Iterator[str]:

@@ -1,14 +1,18 @@
 """`--logger progress`: what a person reads while Snakemake runs."""
 
+import logging
 import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from snakemake_interface_logger_plugins.common import LogEvent
 
+from ablations import cli
 from commands import ROOT, environment
-from snakemake_logger_plugin_progress import PHRASES, Remaining, _duration
+from snakemake_logger_plugin_progress import PHRASES, LogHandler, Remaining, _duration
 
 SNAKEFILE = """
 from snakemake.logging import logger
@@ -34,9 +38,24 @@ rule train:
 """
 
 
-def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+# The program reads files that are not there; it says so on stderr and in its log.
+FAILS = """
+rule split:
+    output:
+        "a.csv",
+    log:
+        "logs/split.log",
+    shell:
+        "python -m ablations.data.split --collection none.json --dataset '{{}}'"
+        " --output-dir . --log {log}"
+"""
+
+
+def run(
+    folder: Path, *arguments: str, snakefile: str = SNAKEFILE
+) -> subprocess.CompletedProcess[str]:
     (folder / "study").mkdir(exist_ok=True)
-    (folder / "Snakefile").write_text(SNAKEFILE)
+    (folder / "Snakefile").write_text(snakefile)
     command = [sys.executable, "-m", "snakemake", "--cores", "1", "--directory", "study"]
     return subprocess.run(
         [*command, *arguments],
@@ -66,6 +85,17 @@ def test_each_job_has_its_lines_and_a_failure_its_reason_and_its_log(tmp_path: P
     assert len(lines) == 1 + 3 + 3 + 2  # nothing of Snakemake's own
     (log,) = (tmp_path / "study/.snakemake/log").iterdir()
     assert "Error in rule train" in log.read_text()
+
+
+def test_the_reason_of_a_failure_is_printed_once(tmp_path: Path) -> None:
+    done = run(tmp_path, "--logger", "progress", snakefile=FAILS)
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        "1 job to do",
+        "FAILED  splitting the texts",
+        "        --dataset is not what it should be: Object missing required field `text`",
+        "        its log: study/logs/split.log",
+    ]
 
 
 def test_an_error_of_snakemakes_is_shown(tmp_path: Path) -> None:
@@ -128,3 +158,32 @@ def test_jobs_at_once_share_what_is_left() -> None:
 )
 def test_a_duration_has_no_more_digits_than_an_estimate(seconds: float, written: str) -> None:
     assert _duration(seconds) == written
+
+
+def test_a_job_that_failed_does_not_count_as_running(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(cli.REASON_IS_SHOWN, "")  # the handler sets it
+    handler = LogHandler(None, None)
+    handler.remaining.work = {("train", (row, "1")): 1.0 for row in "ab"}
+
+    def told(**found: Any) -> list[str]:
+        record = logging.makeLogRecord(found)
+        return list(handler._lines(record, vars(record)))
+
+    def started(jobid: int, row: str) -> None:
+        job = {"rule_name": "train", "wildcards": {"row": row, "seed": "1"}, "log": []}
+        told(event=LogEvent.JOB_INFO, jobid=jobid, **job)
+
+    started(1, "a")
+    log = tmp_path / "a.log"
+    log.write_text("2026-11-24 21:00:00 error: two are wrong:\none\nother\n")
+    lines = told(event=LogEvent.JOB_ERROR, jobid=1, rule_name="train", log=[str(log)])
+    assert [line.strip() for line in lines[:-1]] == [
+        "FAILED  training a, seed 1",
+        "two are wrong:",
+        "one",
+        "other",
+    ]
+    started(2, "b")
+    assert handler.remaining.at_once == 1

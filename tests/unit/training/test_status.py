@@ -42,7 +42,9 @@ def test_each_run_that_is_missing_says_how_it_is_and_where_its_log_is(tmp_path: 
     log(tmp_path, "train/first-token/seed-1.log", f"{BEGIN}trained in 3 s\n")  # finished
     said = f"{BEGIN}a\n{BEGIN}epoch 1, step 0\n"
     running = log(tmp_path, "train/baseline/seed-2.log", said, age=3600)
-    failed = log(tmp_path, "train/large/seed-2.log", f"{BEGIN}a\n{BEGIN}error: too large: 9\n")
+    failed = log(
+        tmp_path, "train/large/seed-2.log", f"{BEGIN}a\n{BEGIN}error: too large: 9\nand 8\n"
+    )
     trace = "Traceback (most recent call last):\n  File …\nRuntimeError: CUDA error\n"
     broken = log(tmp_path, "train/medium/seed-2.log", f"{BEGIN}failed\n{trace}")
     trunk = log(tmp_path, "trunks/some.log", f"{BEGIN}error: no memory\n")
@@ -53,7 +55,8 @@ def test_each_run_that_is_missing_says_how_it_is_and_where_its_log_is(tmp_path: 
         f" its log: {running}",
         "  all-layers, seed 2: waits for its turn",
         f"  medium, seed 2: failed: RuntimeError: CUDA error; its log: {broken}",
-        f"  large, seed 2: failed: too large: 9; its log: {failed}",
+        "  large, seed 2: failed: too large: 9",
+        f"      and 8; its log: {failed}",
         f"  failed, not a run: no memory; its log: {trunk}",
     ]
 

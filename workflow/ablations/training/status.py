@@ -32,7 +32,7 @@ def lines(study: Study, folder: Path) -> Iterator[str]:
     for name, log in logs.items():
         yield f"  {name}: {_state(log)}"
     for log in sorted((folder / "logs").rglob("*.log")):
-        if log not in logs.values() and (reason := cli.failure(log)):
+        if log not in logs.values() and (reason := _failure(log)):
             yield f"  failed, not a run: {reason}; its log: {log}"
     if len(logs) == len(runs):
         raise UserError(f"no run of {folder} is finished yet, so there is no table so far")
@@ -47,7 +47,7 @@ def _is_finished(path: Path, row: Row) -> bool:
 
 
 def _state(log: Path) -> str:
-    if reason := cli.failure(log):
+    if reason := _failure(log):
         return f"failed: {reason}; its log: {log}"
     try:
         age = time.time() - log.stat().st_mtime
@@ -56,6 +56,12 @@ def _state(log: Path) -> str:
     said = cli.last_line(log)
     ago = f"{age:.0f} s" if age < 120 else f"{age / 60:.0f} min"
     return f"has started; {ago} ago its log said: {said or 'nothing yet'}; its log: {log}"
+
+
+def _failure(log: Path) -> str | None:
+    """Why it failed, further lines indented; None where the log does not say so."""
+    found = cli.failure(log)
+    return found and "\n      ".join(found.splitlines())
 
 
 def main(arguments: argparse.Namespace) -> None:
