@@ -151,7 +151,7 @@ def test_rows_that_do_not_fit_the_texts_are_told_together_before_anything_comput
     for message in (
         "rows: baseline: the hidden states of this row take",
         "rows: all: ignore_index: 2 is the class 'so-so'",
-        "rows: wide: batch_size: 73 is more than the 72 training texts",
+        "rows: wide: batch_size: 73 is out of range; allowed: at most 72, the number of training",
     ):
         assert message in done.stdout
     assert not list(tmp_path.glob("results/checkpoints/*/manifest.json"))

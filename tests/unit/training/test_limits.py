@@ -208,6 +208,14 @@ def test_a_class_cannot_be_ignored(study: Path) -> None:
     assert not (study / "run").exists()
 
 
+def test_a_batch_larger_than_the_training_set_is_refused(study: Path) -> None:
+    runs.row(study, layers="last_block", batch_size=43)
+    done = trained(study)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "batch_size: 43 is out of range; allowed: at most 42, the number of" in done.stderr
+    assert not (study / "cache").exists() and not (study / "run").exists()
+
+
 def test_numbers_that_the_last_step_spoils_are_no_result(study: Path) -> None:
     """Two steps of a size that overflows only in the second, whose loss was still finite."""
     size = {"epochs": 1, "batch_size": 20, "eval_batches": 1, "eval_every": 100}

@@ -31,8 +31,7 @@ def mistakes(rows: Sequence[Settings], read: Tokens, gigabytes: float) -> Iterat
 
     for row in rows:
         try:
-            limits.refuse_ignored_class(row.training, read.about)
-            limits.refuse_batches(row.training, len(read.labels["train"]))
+            limits.refuse_training(row.training, read)
             size = limits.hidden_states_bytes(tokens_read(row.input), row.dimensions.n_embd)
             if trunk_depth(row.trainable_layers, row.dimensions.n_layer):
                 limits.refuse_hidden_states(size, gigabytes)

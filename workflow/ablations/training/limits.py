@@ -1,28 +1,29 @@
 """What a row cannot ask of these texts, known before anything is computed; free of torch."""
 
-from ablations.data.tokens import About
+from ablations.data.tokens import Tokens
 from ablations.errors import UserError
 from ablations.study.settings import Training
 
 GIGABYTE = 10**9
 
 
-def refuse_batches(training: Training, texts: int) -> None:
-    """Raises UserError where so many training texts do not fill a batch."""
+def refuse_training(training: Training, read: Tokens) -> None:
+    """Raises UserError where the training texts cannot be trained on with these settings.
+
+    A batch must not be larger than the training set. The label that the loss leaves out must not be
+    a class.
+    """
+    classes, ignored = read.about.classes, training.ignore_index
+    if ignored is not None and ignored in range(len(classes)):
+        raise UserError(
+            f"ignore_index: {ignored} is the class {classes[ignored]!r}; allowed: a number"
+            f" that is no class, such as {read.about.padding_id}"
+        )
+    texts = len(read.labels["train"])
     if texts < training.batch_size:
         raise UserError(
-            f"batch_size: {training.batch_size} is more than the {texts} training texts; an epoch"
-            " drops its last incomplete batch and would be empty"
-        )
-
-
-def refuse_ignored_class(training: Training, about: About) -> None:
-    """Raises UserError where the label that the loss leaves out is a class."""
-    ignored = training.ignore_index
-    if ignored is not None and ignored in range(len(about.classes)):
-        raise UserError(
-            f"ignore_index: {ignored} is the class {about.classes[ignored]!r}; allowed: a number"
-            f" that is no class, such as {about.padding_id}"
+            f"batch_size: {training.batch_size} is out of range; allowed: at most {texts}, the"
+            " number of training texts, since an epoch leaves out a batch that is not full"
         )
 
 

@@ -36,7 +36,7 @@ from ablations.training.hidden_states import (
     token_ids,
 )
 from ablations.training.inputs import Inputs, batches
-from ablations.training.limits import refuse_ignored_class
+from ablations.training.limits import refuse_training
 from ablations.training.loop import Loop, Split
 from ablations.training.metrics import Accuracy, Evaluation, Metrics
 from ablations.training.resume import Identity, Progress, State
@@ -71,7 +71,6 @@ def prepare(
 
     `weights`: the checkpoint's folder, None for random ones; `trunk`: None where nothing is frozen.
     """
-    refuse_ignored_class(row.training, read.about)
     classes = read.about.classes
     found = sequences(read, row.input)
     plan = schedule(seed, {split: len(read.labels[split]) for split in found}, row.training)
@@ -140,6 +139,7 @@ def _trained(run: Prepared) -> dict[str, Tensor]:
 def main(arguments: argparse.Namespace) -> None:
     """Trains one run and writes its files; metrics.json last."""
     row, read = settings.read(arguments.row), tokens.read(arguments.tokens)
+    refuse_training(row.training, read)  # before it waits for a GPU
     machine = device.choose(row.training.precision, arguments.threads)
     cli.log.info(
         "%s, seed %d, on %s in %s", row.row, arguments.seed, machine.name, machine.precision

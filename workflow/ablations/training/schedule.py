@@ -8,7 +8,6 @@ import torch
 from torch.utils.data import DataLoader
 
 from ablations.study.settings import Training
-from ablations.training.limits import refuse_batches
 
 Batch = list[int]
 
@@ -42,10 +41,9 @@ class Schedule:
 def schedule(seed: int, sizes: Mapping[str, int], training: Training) -> Schedule:
     """The batches that PyTorch's DataLoaders give after manual_seed(seed), pass by pass.
 
-    Raises UserError where the training set does not fill a batch.
+    The training set must fill a batch, see limits.refuse_training.
     """
     size = training.batch_size
-    refuse_batches(training, sizes["train"])
     losses, accuracies = {}, {}
     steps: list[Batch] = []
     with torch.random.fork_rng(devices=[]):
