@@ -91,6 +91,9 @@ clean-cache: ## delete the hidden states (STUDY=mine: of that study); they are c
 	@test -f $(STUDY)/config.yaml || { \
 	  echo "error: $(STUDY)/config.yaml is missing; STUDY names a folder with a config.yaml" >&2; exit 1; }
 	rm -rf $(STUDY)/results/cache
+	@if grep '^cache_dir:' $(STUDY)/config.yaml | grep -v ': *results/cache$$'; then \
+	  echo "This folder, relative to $(STUDY), is not deleted: other studies may use its hidden states."; \
+	  echo "Delete it yourself if none does, or run make clean-cache for the study that it is in."; fi
 
 clean: ## delete the demo's results, the tools' caches and .venv/; results/ stays
 	rm -rf demo/results demo/logs demo/benchmarks demo/.snakemake

@@ -103,3 +103,18 @@ def test_a_missing_python_is_named(checkout: Path) -> None:
     found = make(checkout, "setup", "PYTHON=no-such-python")
     assert found.returncode != 0
     assert "Python 3.11, 3.12 or 3.13 is needed; no-such-python is" in found.stderr
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_cache_that_other_studies_may_use_is_not_deleted(checkout: Path, shared: bool) -> None:
+    own, others = checkout / "mine/results/cache", checkout / "results/cache"
+    for folder in (own, others):
+        folder.mkdir(parents=True)
+    where = "../results/cache" if shared else "results/cache"
+    (checkout / "mine/config.yaml").write_text(f"seeds: [1]\ncache_dir: {where}\n")
+    done = make(checkout, "clean-cache", "STUDY=mine")
+    assert done.returncode == 0, done.stderr
+    assert not own.exists() and others.exists()
+    said = "cache_dir: ../results/cache\nThis folder, relative to mine, is not deleted:"
+    assert (said in done.stdout) == shared
+    assert make(checkout, "clean-cache", "STUDY=none").returncode != 0
