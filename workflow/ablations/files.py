@@ -65,12 +65,12 @@ def contents_sha256(paths: Sequence[Path], cache: Path) -> str:
     for path in paths:
         try:
             state = path.stat()
+            # the change time too: an edit in place may restore the other three
+            identity = [state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino]
+            if known.get(str(path), {}).get("identity") != identity:
+                found[str(path)] = {"identity": identity, "sha256": sha256(path)}
         except OSError as error:
             raise UserError(f"{path} cannot be read: {error.strerror}") from None
-        # the change time too: an edit in place may restore the other three
-        identity = [state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino]
-        if known.get(str(path), {}).get("identity") != identity:
-            found[str(path)] = {"identity": identity, "sha256": sha256(path)}
         checksums.append(found[str(path)]["sha256"])
     if found != known:
         write_text(cache, json.dumps(found, indent=2, sort_keys=True) + "\n")

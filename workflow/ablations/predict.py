@@ -16,7 +16,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import TextIO, get_args
 
 import torch
 from torch import Tensor
@@ -29,6 +29,7 @@ from ablations.errors import UserError
 from ablations.machine import device
 from ablations.model import checkpoint, classifier
 from ablations.study.folder import IDS, MERGES
+from ablations.study.settings import Precision
 from ablations.training.hidden_states import forward, freeze, token_ids
 from ablations.training.inputs import batches
 
@@ -156,6 +157,12 @@ def _read(file: TextIO, name: str, column: str | None, table: bool) -> Iterator[
         raise UserError(f"{name}, line {lines.line_num}: {error}") from None
 
 
+def _threads(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not allowed; allowed: a number from 1 on")
+    return int(text)
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = cli.parser(__doc__)
@@ -164,8 +171,10 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("text", nargs="*", help="none: those of --file or standard input")
     parser.add_argument("--file", type=Path, help="CSV where its name ends so, else lines")
     parser.add_argument("--column", help="of CSV, also on standard input; text unless given")
-    parser.add_argument("--precision", help="auto, float32, tf32 or bfloat16; else the row's own")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument(
+        "--precision", choices=get_args(Precision), help="the row's own unless given"
+    )
+    parser.add_argument("--threads", type=_threads, default=torch.get_num_threads())
     return parser
 
 

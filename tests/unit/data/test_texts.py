@@ -301,6 +301,9 @@ def test_a_parquet_file_s_columns_and_kinds(tmp_path):
     refused(tmp_path, "(text) is b'a'; allowed: a text", path)
     path.write_bytes(path.read_bytes()[:-20])
     refused(tmp_path, "a.parquet cannot be read as Parquet", path)
+    broken = pyarrow.array([b"\xff", b"b"]).cast(pyarrow.binary()).view(pyarrow.string())
+    path = parquet(tmp_path / "a.parquet", review=broken, stars=[1, 2])
+    refused(tmp_path, "a.parquet cannot be read as Parquet: 'utf-8' codec", path)
 
 
 def test_labels_that_are_no_class(tmp_path):

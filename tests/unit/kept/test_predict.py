@@ -152,3 +152,18 @@ def test_weights_of_another_size_name_the_command_that_writes_them_again(folder,
     message = failed(tmp_path / "model", "a")
     assert "model.safetensors has" in message
     assert f"snakemake --cores 1 --force {tmp_path}/model/manifest.json" in message
+
+
+@pytest.mark.parametrize("option", [("--precision", "float16"), ("--threads", "0")])
+def test_an_option_that_is_not_allowed_is_refused(folder, option):
+    done = programs.run("ablations.predict", folder, "a", *option)
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert f"argument {option[0]}: " in done.stderr and repr(option[1]) in done.stderr
+
+
+def test_a_head_of_other_classes_is_refused(folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "model")
+    about = tmp_path / "model/ablations.json"
+    about.write_text(about.read_text().replace('"spam"', '"spam","eggs"'))
+    message = failed(tmp_path / "model", "a")
+    assert "model.safetensors is not the model that" in message and "ablations.json" in message

@@ -25,7 +25,7 @@ from safetensors.torch import load, save
 import programs
 from ablations.data import vocabulary
 from ablations.errors import UserError
-from ablations.files import write_json
+from ablations.files import contents_sha256, write_json
 from ablations.model import checkpoint, fetch
 from ablations.study import schema
 from ablations.study.dimensions import Dimensions
@@ -815,6 +815,9 @@ def test_path_sha256_with_a_broken_cache_or_a_missing_file(folder, tmp_path):
     (folder / "model.safetensors").unlink()
     with pytest.raises(UserError, match=r"model.safetensors cannot be read: No such file"):
         fetch.path_sha256(folder, cache)
+    (folder / "model.safetensors").mkdir()
+    with pytest.raises(UserError, match=r"model.safetensors cannot be read: "):
+        contents_sha256([folder / "model.safetensors"], cache)
 
 
 def test_import_is_cheap():

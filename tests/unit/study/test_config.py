@@ -3,6 +3,7 @@
 import copy
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from msgspec import structs
 
 from ablations.files import as_json
 from ablations.study import messages
-from ablations.study.config import ConfigError, parse
+from ablations.study.config import ConfigError, parse, typed
 from ablations.study.models import Folder, Recipe, slug
 from ablations.study.schema import schema
 
@@ -659,6 +660,10 @@ def test_a_tokenizer_of_the_user_s_own_gives_the_models_their_number_of_tokens(t
     assert "vocab.json is no tokenizer of GPT-2's kind" in message(
         changed(("tokenizer",), {"path": str(tmp_path)})
     )
+    (tmp_path / "vocab.json").write_text("[" * 100_000)
+    assert "vocab.json is no tokenizer of GPT-2's kind" in message(
+        changed(("tokenizer",), {"path": str(tmp_path)})
+    )
     assert "holds no tokenizer; expected tokenizer.json, or vocab.json and merges.txt" in message(
         changed(("tokenizer",), {"path": str(tmp_path / "none")})
     )
@@ -672,6 +677,36 @@ def test_a_batch_holds_no_more_than_the_generated_training_messages() -> None:
     parse(demo)
     demo["rows"][1]["batch_size"] = most + 1
     assert f"rows: first-token: batch_size: {most + 1} is out of range" in message(demo)
+
+
+def test_a_file_of_texts_at_a_url_is_not_taken_for_the_published_archive() -> None:
+    alone = {"urls": ["https://example.org/reviews.csv"], "sha256": "0" * 64}
+    text = message(default() | {"dataset": alone | {"split": DEFAULT["dataset"]["split"]}})
+    assert text == "dataset: missing key text and label"
+
+
+@pytest.mark.parametrize("url", ["http://[/a.csv", "https://example.org/?name=a.csv"])
+def test_a_file_has_a_name_whatever_its_url(url: str) -> None:
+    own = {"urls": [url], "sha256": "0" * 64, "text": "text", "label": "label"}
+    study = parse(default() | {"dataset": own | {"split": DEFAULT["dataset"]["split"]}})
+    assert re.fullmatch(r"[\w.-]+\.csv", study.dataset.description)
+
+
+# --- what the command line gives: texts alone, as Snakemake reads a list or a mapping
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        (["1", "auto", "5.0e-5", "true"], [1, "auto", 5e-5, True]),
+        ({"epochs": "2", "within": ["1"]}, {"epochs": 2, "within": [1]}),
+        ({"question": "Which: a or b?"}, {"question": "Which: a or b?"}),
+        (["[1", "a: b: c", "2024-13-45"], ["[1", "a: b: c", "2024-13-45"]),
+        ("1", "1"),
+    ],
+)
+def test_numbers_within_lists_and_mappings_are_numbers(given: Any, meant: Any) -> None:
+    assert typed(given) == meant
 
 
 # --- what a value says, for Snakemake's reasons

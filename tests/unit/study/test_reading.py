@@ -44,6 +44,10 @@ MISTAKES = {
     ),
     "a key twice, on a line": ("a: {b: 1, b: 2}\n", "column 11: the key b appears a second time"),
     "a key twice, in quotes": ("a: 1\n'a': 2\n", "line 2, column 1: the key a appears a second"),
+    "a key twice, in JSON": (
+        '{"a": 1,\n"a": 2}',
+        "line 2, column 1: the key a appears a second time",
+    ),
 }
 
 

@@ -73,7 +73,9 @@ def main(arguments: argparse.Namespace) -> None:
     if arguments.tokenizer == "bytes":
         encoding = byte_encoding()
     elif not arguments.vocabulary_dir:
-        raise UserError("--tokenizer gpt2 needs --vocabulary-dir, with vocab.bpe and encoder.json")
+        raise UserError(
+            f"--tokenizer {arguments.tokenizer} needs --vocabulary-dir, the folder of its two files"
+        )
     elif arguments.tokenizer == "gpt2":
         encoding = gpt2_encoding(arguments.vocabulary_dir)
     else:

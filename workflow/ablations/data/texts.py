@@ -177,7 +177,7 @@ def _parquet(file: File, path: Path, reading: Reading) -> Cells:
                 labels, texts = (batch.column(column).to_pylist() for column in columns)
                 for label, text in zip(labels, texts, strict=True):
                     yield next(places), label, text
-    except (pyarrow.ArrowException, OSError) as error:
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
         raise UserError(f"{file.name} cannot be read as Parquet: {error}") from None
 
 

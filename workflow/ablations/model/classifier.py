@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from msgspec import Struct
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from ablations import files
+from ablations.errors import UserError
 from ablations.model.gpt2 import (
     FinalNorm,
     Head,
@@ -116,10 +117,15 @@ def read(folder: Path, kept: Kept) -> Layers:
     stop = dimensions.n_layer + 2
     layers = pretrained_layers(dimensions, folder, 0, stop, settings.average_embeddings)
     head = Head(dimensions, len(kept.classes), seed=0)
-    with safe_open(folder / WEIGHTS, framework="pt") as file, torch.no_grad():
-        head.linear.weight.copy_(file.get_tensor(SCORE))
-        head.linear.bias.zero_()
-        if BIAS in file.keys():  # noqa: SIM118 (not a mapping)
-            head.linear.bias.copy_(file.get_tensor(BIAS))
+    try:
+        with safe_open(folder / WEIGHTS, framework="pt") as file, torch.no_grad():
+            head.linear.weight.copy_(file.get_tensor(SCORE))
+            head.linear.bias.zero_()
+            if BIAS in file.keys():  # noqa: SIM118 (not a mapping)
+                head.linear.bias.copy_(file.get_tensor(BIAS))
+    except (SafetensorError, RuntimeError) as error:  # missing; of another shape
+        raise UserError(
+            f"{folder / WEIGHTS} is not the model that {folder / ABOUT} describes: {error}"
+        ) from None
     layers.append(head)
     return layers

@@ -65,6 +65,11 @@ def main(arguments: argparse.Namespace) -> None:
         loss.backward()
         optimizer.step()
         if step % 50 == 0 or step + 1 == recipe.steps:
+            if not loss.isfinite():
+                raise UserError(
+                    f"models: {model.name}: pretrain: the loss is not a finite number at step"
+                    f" {step}; a smaller learning_rate than {recipe.learning_rate:g} may help"
+                )
             bar.set_postfix(loss=f"{loss.item():.3f}")
             cli.log.info("step %d of %d: loss %.3f", step, recipe.steps, loss.item())
     write_checkpoint(layers.cpu(), dimensions, arguments.output)

@@ -160,10 +160,16 @@ def parse(found: object) -> Study:
 
 
 def typed(value: Any) -> Any:
-    """A list or mapping with the text in it read as YAML: `["1", "auto"]` → `[1, "auto"]`."""
+    """A list or mapping whose texts are read as YAML does: `["1", "auto"]` → `[1, "auto"]`."""
 
     def read(entry: Any) -> Any:
-        return yaml.safe_load(entry) if isinstance(entry, str) else typed(entry)
+        if not isinstance(entry, str):
+            return typed(entry)
+        try:
+            found = yaml.safe_load(entry)
+        except (yaml.YAMLError, ValueError):
+            return entry
+        return entry if isinstance(found, list | dict) else found  # a text with a colon is a text
 
     if isinstance(value, Mapping):
         return {key: read(entry) for key, entry in value.items()}

@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 from msgspec import Meta, structs
 
-from ablations.study.models import Entry, Repo, Revision, Seed, Sha256, Text
+from ablations.study.models import Entry, Repo, Revision, Seed, Sha256, Text, slug
 
 SPLITS = ("train", "validation", "test")
 ALL = "all"  # of files that hold all splits: the workflow cuts them
@@ -185,7 +185,7 @@ class Texts(Reading, frozen=True, kw_only=True, omit_defaults=True):
 
     def format_of(self, file: File) -> Format | None:
         """A file's format, from `format` or its name."""
-        return self.format or SUFFIXES.get(PurePosixPath(file_name(file)).suffix.lower())
+        return self.format or SUFFIXES.get(_suffix(file_name(file)))
 
 
 class Grammar(Entry, frozen=True, kw_only=True):
@@ -213,10 +213,16 @@ class Generated(Entry, frozen=True, kw_only=True):
 
 
 def in_full(found: Any) -> Any:
-    """A `dataset` entry in which the published archive, if it stands alone, is said in full."""
-    if isinstance(found, Mapping) and "urls" in found and found.keys() <= ARCHIVE_ALONE:
-        return PUBLISHED | dict(found)
-    return found
+    """A `dataset` entry in which the published archive, if it is named alone, is said in full.
+
+    A file of texts at the URLs is not meant: its entry lacks keys, and the schema says which.
+    """
+    if not isinstance(found, Mapping) or "urls" not in found or found.keys() - ARCHIVE_ALONE:
+        return found
+    urls = found["urls"] if isinstance(found["urls"], list) else []
+    if any(isinstance(url, str) and _suffix(url_name(url)) in SUFFIXES for url in urls):
+        return found
+    return PUBLISHED | dict(found)
 
 
 def parse(entry: Mapping[str, Any]) -> Texts | Generated:
@@ -323,7 +329,15 @@ def file_name(file: File) -> str:
 
 def url_name(url: str) -> str:
     """The last part of a URL's path: …/sms%2Bspam%2Bcollection.zip → sms+spam+collection.zip."""
-    return PurePosixPath(unquote(urlsplit(url).path)).name or url
+    try:
+        path = urlsplit(url).path
+    except ValueError:  # no address; its download says so
+        path = ""
+    return PurePosixPath(unquote(path)).name or slug(url)
+
+
+def _suffix(name: str) -> str:
+    return PurePosixPath(name).suffix.lower()
 
 
 def _listed(files: Files | None) -> tuple[File, ...]:

@@ -89,7 +89,7 @@ def vocab_size(folder: Path) -> int:
             return int(max(content.values())) + 1
         added = [token["id"] for token in content.get("added_tokens", ())]
         return int(max([*content["model"]["vocab"].values(), *added])) + 1
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise UserError(
             f"{found[0]} is no tokenizer of GPT-2's kind, which gives each token an id"
             f" ({type(error).__name__}: {error})"

@@ -54,9 +54,9 @@ def overlay(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, An
 
 def _parsed(path: Path, text: str) -> Any:
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=_keys_once)
     except ValueError:
-        pass  # not JSON
+        pass  # not JSON, or with a key that appears twice: YAML's reader says where
     except RecursionError:
         raise UserError(f"{path} is nested too deeply") from None
     try:
@@ -72,6 +72,13 @@ def _parsed(path: Path, text: str) -> Any:
         raise UserError(f"{path}: a value cannot be read: {error}") from None
     except RecursionError:
         raise UserError(f"{path} is nested too deeply") from None
+
+
+def _keys_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError
+    return found
 
 
 def _described(path: Path, error: yaml.MarkedYAMLError) -> str:

@@ -12,9 +12,8 @@ from ablations.study.config import Study
 from ablations.study.dataset import PUBLISHED_SHA256, Texts
 from ablations.study.grid import ask
 from ablations.training import needs
+from ablations.training.limits import GIGABYTE
 from ablations.training.needs import StudyNeeds
-
-GIGABYTE = 10**9
 
 
 def read_study(file: Path, base: Path, directory: Path) -> Study:
