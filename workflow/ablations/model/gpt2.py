@@ -114,13 +114,18 @@ class Block(nn.Module):
 
         # a causal mask hides padding on the right too, from all that is read
         visible = None if reading.causal else reading.visible(x.shape[1])
-        mixed = F.scaled_dot_product_attention(
-            heads(self.query(x)),
-            heads(self.key(x)),
-            heads(self.value(x)),
-            attn_mask=None if visible is None else visible[:, None, None],
-            is_causal=reading.causal,
-        )
+        query, key, value = heads(self.query(x)), heads(self.key(x)), heads(self.value(x))
+        if x.device.type == "cpu" and query.dtype == torch.bfloat16:
+            # there the gradient of attention takes four times as long as in float32
+            query, key, value = query.float(), key.float(), value.float()
+        with torch.autocast(x.device.type, enabled=False):
+            mixed = F.scaled_dot_product_attention(
+                query,
+                key,
+                value,
+                attn_mask=None if visible is None else visible[:, None, None],
+                is_causal=reading.causal,
+            )
         return self.output(mixed.transpose(1, 2).flatten(2))
 
     def mlp(self, x: Tensor) -> Tensor:
