@@ -8,11 +8,11 @@ SNAKEMAKE := $(BIN)/snakemake --cores all --resources gpu=1
 # The jobs that Snakemake starts find their Python here.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
-# A study: a folder with a config.yaml, and its results/. The main one lies here.
+# A study: a folder with a config.yaml, and its results/. The main study is this folder.
 STUDY ?= .
 IN_STUDY := $(if $(filter-out .,$(STUDY)),--directory $(STUDY) --configfile $(STUDY)/config.yaml)
 
-# The library's programs, and how they are told of a study.
+# The library's programs, and their options that name a study.
 PROGRAM := PYTHONPATH=$(CURDIR)/workflow $(BIN)/python -m
 OF_STUDY := --configfile $(STUDY)/config.yaml --directory $(STUDY)
 SO_FAR := --so-far --results $(STUDY)/results
@@ -31,17 +31,17 @@ demo: $(STAMP) ## all eight rows on stand-ins: no downloads, no GPU, about two m
 table: $(STAMP) ## the real table: downloads about 5.5 GB the first time
 	@$(MAKE) --no-print-directory run
 
-run: $(STAMP) ## a study of your own, in a folder with a config.yaml: make run STUDY=mine
+run: $(STAMP) ## your own study, in a folder with a config.yaml: make run STUDY=mine
 	@test -f $(STUDY)/config.yaml || { \
 	  echo "error: $(STUDY)/config.yaml is missing; STUDY names a folder with a config.yaml" >&2; exit 1; }
 	@$(PROGRAM) ablations.training.plan $(OF_STUDY)
 	@PYTHONPATH=$(CURDIR)/workflow $(SNAKEMAKE) --logger progress --keep-going $(IN_STUDY) || { \
-	  echo "Not everything is done. The same command goes on from here. Snakemake's own lines are in"; \
-	  echo "$(STUDY)/.snakemake/log/. What is finished: make table-so-far STUDY=$(STUDY)"; exit 1; } >&2
+	  echo "Not everything is done. Run the same command again to continue. Snakemake's own lines are in"; \
+	  echo "$(STUDY)/.snakemake/log/. To see what is finished: make table-so-far STUDY=$(STUDY)"; exit 1; } >&2
 	@echo
 	@$(PROGRAM) ablations.answers.summary --results $(STUDY)/results
 
-table-so-far: $(STAMP) ## table and answers of the rows that are finished, and how the others are
+table-so-far: $(STAMP) ## table and answers of the finished rows, and the state of the others
 	@test -f $(STUDY)/config.yaml || { \
 	  echo "error: $(STUDY)/config.yaml is missing; STUDY names a folder with a config.yaml" >&2; exit 1; }
 	@$(PROGRAM) ablations.training.status $(OF_STUDY)
@@ -57,7 +57,7 @@ table-so-far: $(STAMP) ## table and answers of the rows that are finished, and h
 	@echo
 	@$(PROGRAM) ablations.answers.summary --results $(SO_FAR_DIR)
 
-report: $(STAMP) ## results/report.html, of a finished table (STUDY=mine: of that study)
+report: $(STAMP) ## results/report.html, once the table is finished (STUDY=mine: of that study)
 	@test -f $(STUDY)/results/table.csv || { \
 	  echo "error: $(STUDY)/results/table.csv is missing; make the table first" >&2; exit 1; }
 	$(BIN)/snakemake --report results/report.html $(IN_STUDY)
@@ -65,13 +65,13 @@ report: $(STAMP) ## results/report.html, of a finished table (STUDY=mine: of tha
 test: $(STAMP) ## the test suite
 	$(BIN)/python -m pytest -n auto --maxprocesses 4
 
-test-slow: $(STAMP) ## the tests that take minutes, such as those on a SLURM cluster of their own
+test-slow: $(STAMP) ## the tests that take minutes, such as those on a SLURM cluster
 	$(BIN)/python -m pytest -m slow
 
-mutations: $(STAMP) ## deliberate faults, one at a time: does a test catch each? (minutes)
+mutations: $(STAMP) ## put in faults, one at a time: does a test catch each? (minutes)
 	$(BIN)/python tests/mutations.py --jobs 2
 
-bench: $(STAMP) ## each row's cost against loops that recompute everything (docs/performance.md)
+bench: $(STAMP) ## each row's time against loops that recompute everything (docs/performance.md)
 	$(BIN)/python bench/bench.py --transformers
 	$(BIN)/python bench/bench.py --memory
 	$(BIN)/python bench/bench.py --profile --rows baseline
@@ -87,7 +87,7 @@ lint: $(STAMP) ## style and types
 schema: $(STAMP) ## write workflow/schemas/ again, from the declarations in the library
 	$(PROGRAM) ablations.study.schema --output workflow/schemas/config.schema.json
 
-clean-cache: ## delete the hidden states (STUDY=mine: of that study); they are computed when needed
+clean-cache: ## delete the hidden states (STUDY=mine: of that study); runs compute them again
 	@test -f $(STUDY)/config.yaml || { \
 	  echo "error: $(STUDY)/config.yaml is missing; STUDY names a folder with a config.yaml" >&2; exit 1; }
 	rm -rf $(STUDY)/results/cache
@@ -99,8 +99,8 @@ clean: ## delete the demo's results, the tools' caches and .venv/; results/ stay
 	rm -rf demo/results demo/logs demo/benchmarks demo/.snakemake
 	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis workflow/ablations.egg-info .venv
 
-# The stamp holds the folder it was made in: scripts in .venv name it, so a moved folder is set up
-# again.
+# The stamp holds the path of this folder. Scripts in .venv contain it too, so after a move the set-up
+# runs again.
 ifneq ($(shell cat $(STAMP) 2>/dev/null),$(CURDIR))
 .PHONY: $(STAMP)
 endif

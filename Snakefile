@@ -4,7 +4,7 @@ from snakemake.utils import min_version
 min_version("9.27")
 
 
-# A --configfile with rows is a study of its own and replaces config.yaml; another overlays it.
+# A --configfile with rows is a whole study and replaces config.yaml; without rows it overlays it.
 if "rows" not in config:
 
     configfile: Path(workflow.current_basedir) / "config.yaml"

@@ -3,16 +3,16 @@
 
     make bench                                               GPT-2 small, medium and large
     .venv/bin/python bench/bench.py --rows baseline --rounds 9   one row, more rounds
-    .venv/bin/python bench/bench.py --all          the extended study's rows too, but for XL's
+    .venv/bin/python bench/bench.py --all          the extended study's rows too, without XL's
     .venv/bin/python bench/bench.py --minutes 10   fewer rounds, so that it ends in about that time
-    .venv/bin/python bench/bench.py --sizes nano nano nano   a look within minutes
+    .venv/bin/python bench/bench.py --sizes nano nano nano   takes a few minutes
 
 (plain) bench/plain.py: every layer at every step and position, PyTorch's default AdamW, with the
-settings of memory that our jobs have; (transformers) its GPT-2 with a classification head in the
-same ordinary loop. Random weights; the same token ids, batches, precision and threads. A whole run
-takes hours, so parts are timed (some steps and an evaluation of each loop, a batch of the trunk)
-and scaled to the run's own counts. Each loop has a process of its own, and they take turns on the
-same machine; each number is the median over the rounds.
+memory settings of our jobs; (transformers) its GPT-2 with a classification head in the same
+ordinary loop. Random weights; the same token ids, batches, precision and threads. A whole run takes
+hours, so parts are timed (some steps and an evaluation of each loop, a batch of the trunk) and
+scaled up to the counts of the run. Each loop has its own process, and they take turns on the same
+machine. Each number is the median over the rounds.
 """
 
 import argparse
@@ -66,7 +66,7 @@ SIZES = {
 }
 BASELINE = {
     "model": "small",
-    "weights": "random",  # which cost what pretrained ones do
+    "weights": "random",  # they take the same time as pretrained ones
     "trainable_token": "last",
     "trainable_layers": "last_block",
     "context_length": "longest_training_example",
@@ -77,7 +77,7 @@ BASELINE = {
     "eval_every": 50,
     "eval_batches": 5,
 }
-# The rows of the published table, then of the extended one: what each changes of the baseline.
+# The rows of the published table, then of the extended one: what each changes in the baseline.
 PUBLISHED: dict[str, dict[str, Any]] = {
     "baseline": {},
     "first-token": {"trainable_token": "first"},
@@ -109,8 +109,8 @@ MESSAGES = {"train": 1045, "validation": 149, "test": 300}
 LONGEST = 120  # tokens of a message
 PADDING = 50256
 SEED = 123
-SIDE = 4096  # of the matrices whose product tells the machine's rate
-# Messages of the steps that are timed: where frozen layers were run already, and where not.
+SIDE = 4096  # of the matrices whose product measures the machine's rate
+# Messages of the timed steps: where the frozen layers have run already, and where not.
 MANY, FEW = 160, 16
 
 
@@ -152,12 +152,12 @@ def random_messages() -> Tokens:
 
 
 def spread(items: Sequence[Item], count: int) -> list[Item]:
-    """So many items, as far apart as they can be."""
+    """This number of items, evenly spaced."""
     return [items[(2 * i + 1) * len(items) // (2 * count)] for i in range(count)]
 
 
 def updates(row: Settings, tokens: Tokens) -> list[list[Batch]]:
-    """The batches of each of a run's whole updates, those with the longest message last."""
+    """The batches of each whole update of a run; those with the longest message come last."""
     plan, count = planned(row), row.training.accumulation_steps
     found = [plan.steps[each.start : each.stop] for each in plan.updates(count)]
 
@@ -168,7 +168,7 @@ def updates(row: Settings, tokens: Tokens) -> list[list[Batch]]:
 
 
 def typical(row: Settings, tokens: Tokens, messages: int) -> list[Batch]:
-    """Steps of about so many messages, in whole updates, the short and the long as they come."""
+    """Steps of about this number of messages, in whole updates, with short and long messages."""
     size = row.training.batch_size * row.training.accumulation_steps
     chosen = spread(updates(row, tokens), max(1, messages // size))
     return [batch for update in chosen for batch in update]
@@ -208,7 +208,7 @@ class Trunk:
             pass
 
     def seconds(self) -> float:
-        """Of what counts as training time: the training set and the validation set's share."""
+        """The part that counts as training time: the training set and a share of validation."""
         lengths = self.found["train"].lengths
         parts = spread(self.parts, 1 if lengths.min() == lengths.max() else 3)
         each = timed(lambda: self.run(parts), self.machine) / _padded(parts, lengths)
@@ -226,7 +226,7 @@ def _padded(parts: Any, lengths: Numbers) -> int:
 
 
 class Tail:
-    """What a training job does once the hidden states are there."""
+    """What a training job does once the hidden states are computed."""
 
     def __init__(self, row: Settings, tokens: Tokens, machine: Device) -> None:
         self.row, self.machine = row, machine
@@ -242,7 +242,7 @@ class Tail:
         return state.updated
 
     def seconds(self) -> float:
-        """Of all steps, all evaluations, and the frozen layers that are no part of the trunk."""
+        """Seconds of all steps, all evaluations, and the frozen layers after the trunk."""
         plan, loop = self.prepared.plan, self.prepared.loop
         # The optimizer makes its moments in the first update, which a run does once.
         first = self.steps[: self.row.training.accumulation_steps]
@@ -260,7 +260,7 @@ class Tail:
 def prepared(row: Settings, tokens: Tokens, machine: Device) -> run.Prepared:
     """A run as a job prepares it, but with made-up hidden states, which it finds in its cache."""
     trunk, manifest = trunk_settings(row, SEED), None
-    with tempfile.TemporaryDirectory() as folder:  # what is mapped outlives its name
+    with tempfile.TemporaryDirectory() as folder:  # a mapped file can be used once it is deleted
         cache = Path(folder)
         if trunk:
             manifest = TrunkManifest(settings=trunk, checkpoint_sha256=None, sequences={}, code="")
@@ -274,7 +274,7 @@ def prepared(row: Settings, tokens: Tokens, machine: Device) -> run.Prepared:
 
 
 def make_up(cache: Path, layers: Frozen, found: Sequences) -> None:
-    """Writes an entry of the cache: as many hidden states as there would be, which took no time."""
+    """Writes an entry of the cache: made-up hidden states of the right size, which took no time."""
     entry, width = Cache(cache, 0)._entry(layers, found), layers.dimensions.n_embd
     entry.mkdir()
     noise = torch.randn(TOKENS_PER_BATCH, width)
@@ -286,7 +286,7 @@ def make_up(cache: Path, layers: Frozen, found: Sequences) -> None:
 
 
 class Unsaved(State):
-    """The state of a run that is not worth saving, and when each of its updates was done."""
+    """The state of a run that is never saved, and when each of its updates was done."""
 
     def __init__(self, machine: Device) -> None:
         self.path, self.signal = Path("-"), None
@@ -332,7 +332,7 @@ class Loop:
         return [self.data.collate_fn([self.data.dataset[i] for i in batch]) for batch in steps]
 
     def seconds(self) -> float:
-        """Of all steps and all evaluations."""
+        """Seconds of all steps and all evaluations."""
         plan, count = planned(self.row), len(self.steps)
         step = timed(lambda: self.train(self.steps), self.machine) / count
         batch = timed(lambda: self.evaluate(self.steps), self.machine) / count
@@ -341,7 +341,7 @@ class Loop:
 
 
 class Transformers(nn.Module):
-    """transformers' GPT-2 with a classification head, in the place of a plain.Model."""
+    """transformers' GPT-2 with a classification head, instead of a plain.Model."""
 
     def __init__(self, row: Settings, recipe: plain.Recipe) -> None:
         import transformers
@@ -392,8 +392,8 @@ def measure(
 ) -> dict[str, float]:
     """Medians over the rounds: our parts and the loops' whole runs, in seconds.
 
-    Each loop has a process of its own, as it would; they take turns. After so many seconds no
-    further round begins, but for the first.
+    Each loop has its own process, as in real use; they take turns. After this number of seconds no
+    further round begins; the first always runs.
     """
     pipe = subprocess.PIPE
     command = [sys.executable, __file__, *options, "--serve", row.row]
@@ -419,10 +419,10 @@ def measure(
 
 
 def share_of_peak(row: Settings, seconds: float, machine: Device) -> str:
-    """What training all layers makes of the machine's matrix-multiply rate, measured here.
+    """The share of the machine's measured matrix-multiply rate that training all layers reaches.
 
-    6 operations per weight and token of a step (2 forward, 4 backward), embeddings aside, and the
-    attention's products; the last block's single query is credited as if it were all of them.
+    6 operations per weight and token of a step (2 forward, 4 backward), without embeddings, and the
+    attention's products. The last block's single query counts as if every position had one.
     """
     d = row.dimensions
     tokens = random_messages().context_tokens(row.context_length, d.n_positions)
@@ -443,7 +443,7 @@ def share_of_peak(row: Settings, seconds: float, machine: Device) -> str:
 
 
 def profile(row: Settings, machine: Device) -> str:
-    """Where our steps spend their time, operation by operation, and how fast memory is here."""
+    """The time of each operation in our steps, and how fast memory is here."""
     tail = Tail(row, random_messages(), machine)
     count = len(tail.steps)
     tail.train(tail.steps)
@@ -462,11 +462,11 @@ def profile(row: Settings, machine: Device) -> str:
 
 
 def peak_memory(row: Settings, which: str, machine: Device) -> int:
-    """The process's peak in bytes after two updates and an evaluation, in a process of its own.
+    """The process's peak memory in bytes after two updates and an evaluation.
 
-    Ours is `trunk` (a process that loads the frozen layers and runs two batches) and `tail` (one
-    that loads the rest and trains on, then classifies, a whole file of hidden states). The updates
-    and batches are those with the longest messages.
+    Our processes are `trunk` (it loads the frozen layers and runs two batches) and `tail` (it loads
+    the rest, and trains on and classifies a whole file of hidden states). The updates and batches
+    are those with the longest messages.
     """
     tokens = random_messages()
     steps = [batch for update in updates(row, tokens)[-2:] for batch in update]
@@ -485,7 +485,7 @@ def peak_memory(row: Settings, which: str, machine: Device) -> int:
 
 
 def in_a_process(row: Settings, which: str, options: list[str]) -> int:
-    """peak_memory, measured by itself."""
+    """peak_memory, measured in a separate process."""
     command = [sys.executable, __file__, *options, "--peak", row.row, which]
     return int(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
 
@@ -583,7 +583,7 @@ def main() -> None:
     if len(arguments.sizes) not in (3, 4):
         parser.error("--sizes: three or four are needed")
     table = rows([*arguments.sizes, "xl"][:4], arguments.precision)
-    # Not claimed as a job claims it: the loops take turns on it.
+    # Not claimed for one process, as a job does: the loops take turns.
     machine = device.current(arguments.precision, arguments.threads)
     served = arguments.serve or arguments.peak
     if not served or served[1] != "transformers":

@@ -1,13 +1,13 @@
-"""GPT-2 finetuned as a classifier, plainly: every layer, every step, every position, no reuse.
+"""GPT-2 finetuned as a classifier in a plain loop: every layer, step and position, no reuse.
 
 This is the recipe behind the published table, the additional experiments of chapter 6 of Sebastian
 Raschka's "Build a Large Language Model (From Scratch)", written to be read from top to bottom. It
-has two uses: tests hold the workflow's optimised code to it, so it shares none of that code (a
-fault would be shared with it), and the benchmark times it as the loop that recomputes everything.
+has two uses. Tests compare the workflow's optimised code with it, so it shares none of that code,
+and no fault of it. The benchmark times it as the loop that recomputes everything.
 
     result = plain.train(recipe, shape, messages, labels, padding_id, classes=2, seed=123)
 
-or, a part at a time, as the benchmark does it:
+or in parts, as the benchmark does it:
 
     model = plain.Model(shape, recipe, classes=2, seed=123)
     loaders = plain.loaders(recipe, shape, messages, labels, padding_id)
@@ -47,10 +47,10 @@ class Shape:
 
 @dataclass(frozen=True)
 class Recipe:
-    """The published study's options; those with a default are of its later rows."""
+    """The published study's options; those with a default came with its later rows."""
 
     weights: str  # pretrained, random
-    trainable_token: str  # last (of the padded input), first, flexible (the message's own last)
+    trainable_token: str  # last (of the padded input), first, flexible (last before the padding)
     trainable_layers: str  # last_layer, last_block, last_two_blocks, all, lora
     context_length: str | int  # longest_training_example, model_context_length, variable, a number
     epochs: int
@@ -79,19 +79,19 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Result:
-    """What a run saw on its way, and what the trained model answers."""
+    """What a run measured, and the outputs of the trained model."""
 
     history: list[dict[str, float]]  # of each evaluation: epoch, step, train_loss, validation_loss
     epoch_accuracy: list[dict[str, float]]  # train, validation
     accuracy: dict[str, float]  # train, validation, test
-    logits: dict[str, Tensor]  # of each split, in its own order: [messages, classes]
+    logits: dict[str, Tensor]  # of each split, in its order: [messages, classes]
 
 
 class Block(nn.Module):
     """A transformer block as in GPT-2 (Radford et al. 2019): each half normalises its input first.
 
-    The linear layers are made, and so drawn, in the order in which the recipe draws them. The
-    reference has query, key and value as layers of their own; a checkpoint has them side by side.
+    The linear layers are made, and so drawn, in the order in which the recipe draws them. In the
+    reference query, key and value are separate layers; a checkpoint has them in one matrix.
     """
 
     def __init__(self, shape: Shape):
@@ -120,10 +120,11 @@ class Block(nn.Module):
 
 
 class LoRA(nn.Module):
-    """A linear layer plus alpha × (x A B), as the reference has it: not divided by the rank.
+    """A linear layer plus alpha × (x A B), as in the reference: not divided by the rank.
 
-    A [in, rank] is drawn as nn.Linear draws its weight; PyTorch takes the second dimension for the
-    fan-in, here the rank, so the bound is 1 / √rank. B is zero: at first this changes nothing.
+    A [in, rank] is drawn as nn.Linear draws its weight. PyTorch uses the second dimension as the
+    fan-in, here the rank, so the bound is 1 / √rank. B is zero: at first the layer's output is the
+    same.
     """
 
     def __init__(self, linear: nn.Linear, rank: int, alpha: float):
@@ -139,11 +140,11 @@ class LoRA(nn.Module):
 
 
 class Model(nn.Module):
-    """GPT-2 with a classification head in place of the language model's; what trains, and reads.
+    """GPT-2 with a classification head instead of the language model's, by a recipe.
 
-    What it draws, it draws on the CPU in the reference's order: with random weights the embeddings
-    and blocks, from the seed; the head, from the seed again; LoRA's A. (With `tensors`, those of a
-    pretrained checkpoint, what was drawn for embeddings and blocks is overwritten.)
+    It draws on the CPU in the reference's order: embeddings and blocks from the seed; the head,
+    from the seed again; LoRA's A. (With `tensors`, those of a pretrained checkpoint, what was drawn
+    for embeddings and blocks is overwritten.)
     """
 
     def __init__(
@@ -174,7 +175,7 @@ class Model(nn.Module):
             "last_block": [*self.blocks[-1:], self.norm, self.head],
             "last_two_blocks": [*self.blocks[-2:], self.norm, self.head],
             "all": [self],
-            "lora": [self.head],  # whole, besides the A and B of every linear layer
+            "lora": [self.head],  # all of it, and the A and B of every linear layer
         }
         for module in trained[recipe.trainable_layers]:
             module.requires_grad_(True)
@@ -188,9 +189,9 @@ class Model(nn.Module):
         return LoRA(linear, self.recipe.lora_rank, self.recipe.lora_alpha)
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
-        """Logits [B, classes] of padded ids [B, T]; `lengths` [B] count each message's own ids.
+        """Logits [B, classes] of padded ids [B, T]; `lengths` [B] do not count the padding.
 
-        Padding is read like any other token. Where it begins, only `flexible` asks.
+        Padding is read like any other token. Only `flexible` uses the lengths.
         """
         device = self.token_embedding.weight.device
         ids, lengths = ids.to(device), lengths.to(device)
@@ -269,25 +270,25 @@ def context_tokens(
     if recipe.context_length == "variable":
         return None
     if recipe.context_length == "longest_training_example":
-        return max([1, *map(len, training_messages)])  # something to read, were all empty
+        return max([1, *map(len, training_messages)])  # one token if all messages are empty
     if recipe.context_length == "model_context_length":
         return shape.n_positions
     return int(recipe.context_length)
 
 
 def cross_entropy(model: Model, logits: Tensor, labels: Tensor) -> Tensor:
-    """The batch's mean loss; the index to ignore is that of no class, so it ignores nothing."""
+    """The batch's mean loss; the index to ignore is no class, so no message is ignored."""
     ignored = -100 if model.recipe.ignore_index is None else model.recipe.ignore_index
     return F.cross_entropy(logits, labels.to(logits.device), ignore_index=ignored)
 
 
 def loss(model: Model, ids: Tensor, lengths: Tensor, labels: Tensor) -> Tensor:
-    """The model's mean loss on a batch, to go backward from."""
+    """The model's mean loss on a batch, for the backward pass."""
     return cross_entropy(model, model(ids, lengths), labels)
 
 
 def optimizer(model: Model, recipe: Recipe) -> torch.optim.AdamW:
-    """AdamW over all that trains, with PyTorch's defaults otherwise; the rate never changes."""
+    """AdamW over all trained weights, with a constant rate and otherwise PyTorch's defaults."""
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     return torch.optim.AdamW(trained, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
 
@@ -314,7 +315,7 @@ def evaluate(model: Model, loader: DataLoader, batches: int | None = None) -> tu
 
 @torch.no_grad()
 def answers(model: Model, loader: DataLoader) -> Tensor:
-    """The logits of every message of a split, in its own order: [messages, classes]."""
+    """The logits of every message of a split, in its order: [messages, classes]."""
     ordered = DataLoader(loader.dataset, batch_size=loader.batch_size)
     return torch.cat([model(ids, lengths).cpu() for ids, lengths, _ in ordered])
 
@@ -332,8 +333,8 @@ def train(
 ) -> Result:
     """The whole run, on messages (token ids) and labels by split.
 
-    All that is random comes from torch's global CPU generator: whatever iterates a loader, for an
-    evaluation too, draws from it, so the order of the lines below decides every batch.
+    Everything random comes from torch's global CPU generator. Each pass over a loader draws from
+    it, for an evaluation too, so the order of the lines below decides every batch.
     """
     model = Model(shape, recipe, classes, seed, tensors).to(device)
     data = loaders(recipe, shape, messages, labels, padding_id)
@@ -359,7 +360,7 @@ def train(
         epoch_accuracy.append(accuracy)
 
     accuracy = {}
-    for split in SPLITS:  # the training loader shuffles and drops here too
+    for split in SPLITS:  # here too the training loader shuffles and drops the last batch
         _, accuracy[split] = evaluate(model, data[split])
     logits = {split: answers(model, data[split]) for split in SPLITS}
     return Result(history, epoch_accuracy, accuracy, logits)

@@ -9,7 +9,7 @@ from commands import SHARED
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
-    """Reference results and the real collection, where they stand beside the repository."""
+    """Reference results and the real collection, where they are next to the repository."""
     if not SHARED.is_dir():
         pytest.skip("needs the reference folder ../shared, which is not here")
     return SHARED

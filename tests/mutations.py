@@ -3,7 +3,7 @@
     python tests/mutations.py [-k WORDS] [--jobs 2]
 
 Works on copies of the repository in a temporary folder, so without ../shared. Fails where a fault
-survives, where its text does not stand in its file exactly once, and where the tests fail anyway.
+survives, where its text is not in its file exactly once, and where the tests fail anyway.
 """
 
 import argparse
@@ -116,7 +116,7 @@ The flexible token is the one after the message.
 Padding is left out.
 - np.full(length - own,
 + np.full(0,
-What stands behind the read position is cut without a causal mask too.
+What comes after the read position is cut without a causal mask too.
 - whole = input.average_embeddings or not input.causal_mask
 + whole = input.average_embeddings
 == ablations/model/gpt2.py | model/test_gpt2.py
@@ -249,8 +249,8 @@ The page may run any script.
 - script-src 'sha256-{digest}'
 + script-src 'unsafe-inline'
 == ablations/study/config.py | study/test_inheritance.py
-| study/test_config.py::test_rows_inherit_from_the_baseline_wherever_it_stands
-What stands under training overrides a row.
+| study/test_config.py::test_rows_inherit_from_the_baseline_wherever_it_is
+What is set under training overrides a row.
 - [shared | row for
 + [shared | row | plain["training"] for
 Rows inherit the baseline's published numbers.
@@ -304,7 +304,7 @@ A file that a spreadsheet marked as UTF-8 is read with its mark.
 - encoding="utf-8-sig"
 + encoding="utf-8"
 == ablations/data/split.py | data/test_texts.py
-Classes that are whole numbers stand in the order of their characters.
+Classes that are whole numbers are in the order of their characters.
 - sorted(names, key=int) if
 + names if
 A class that training lacks is accepted.
@@ -337,7 +337,7 @@ A job tried again is given no more memory.
 - attempt * needs(wildcards).memory_mb
 + needs(wildcards).memory_mb
 == ablations/study/reading.py | study/test_reading.py
-A key that stands twice is taken as it last stands.
+Of a key that appears twice the last value is used.
 - if name in first:
 + if name in ():
 A configuration that overlays another replaces whole mappings.

@@ -1,7 +1,7 @@
 """What the Snakefile needs of Snakemake that its documentation does not promise.
 
-All of it is here, so that another version of Snakemake fails in the test of this file, which names
-every attribute, and not in a cluster at night. (One more stands where it is needed to find this
+All of it is here, and the test of this file uses every attribute. So another version of Snakemake
+fails in that test and not in a user's run. (One use is elsewhere, because it is needed to find this
 file: `workflow.current_basedir`, in the Snakefile and rules/common.smk. The documented
 `workflow.source_path` gives a copy in Snakemake's own cache.)
 """
@@ -31,12 +31,12 @@ def command_line_keys(workflow: Any) -> Collection[str]:
 
 
 def _is_asked_itself(workflow: Any) -> bool:
-    """Whether the user started this workflow, and not one that imports it, nor is this a job."""
+    """Whether the user started this workflow itself: not a job, nor a workflow that imports it."""
     return is_main(workflow) and workflow.modifier.is_main_snakefile()
 
 
 def config_files(workflow: Any) -> list[Path]:
-    """The files that the user's configuration is in; none in a job or where it is imported."""
+    """The user's configuration files; none in a job or where another workflow imports this one."""
     return list(map(Path, workflow.configfiles)) if _is_asked_itself(workflow) else []
 
 
@@ -51,7 +51,7 @@ def on_cluster(workflow: Any) -> bool:
 
 
 def cores_and_gpus(workflow: Any) -> tuple[int, int]:
-    """What the command line lends: 1 core where it names none, and 1 GPU."""
+    """The cores and GPUs that the command line names; 1 of each where it names none."""
     gpus = 1
     if "gpu" in workflow.global_resources:
         gpus = workflow.global_resources["gpu"].value
@@ -61,7 +61,8 @@ def cores_and_gpus(workflow: Any) -> tuple[int, int]:
 def freeze(workflow: Any, config: dict[str, Any]) -> None:
     """Gives a cluster's jobs the configuration that they are submitted with.
 
-    A job reads it again when it starts, perhaps hours later; edits until then do not reach it.
+    A job reads the configuration when it starts, perhaps hours later. Edits until then must not
+    reach it.
     """
     if not _is_asked_itself(workflow):
         return  # the workflow that imports this one decides
@@ -78,22 +79,23 @@ def freeze(workflow: Any, config: dict[str, Any]) -> None:
 def grouped(workflow: Any) -> bool:
     """Whether short runs share jobs of a cluster: `--group-components short=…`.
 
-    Known when jobs are made, not yet when the Snakefile is read. Without a limit, Snakemake would
-    ask for as many GPUs as runs, and the plugin for SLURM still start them one after another.
+    This is known when jobs are made, not yet when the Snakefile is read. Without a limit on GPUs,
+    Snakemake would ask for one GPU for each run, although the SLURM plugin starts one run after the
+    other.
     """
     asked = on_cluster(workflow) and SHORT in workflow.group_settings.group_components
     if asked and "gpu" not in workflow.global_resources:
         raise WorkflowError(
-            f"--group-components {SHORT}=…: how many GPUs a job has is not said; give gpu=1 among"
+            f"--group-components {SHORT}=…: the number of GPUs of a job is missing; add gpu=1 to"
             " --resources, and --set-resource-scopes gpu=local, as profiles/slurm does"
         )
     return asked
 
 
 def fail_one_by_one(workflow: Any) -> None:
-    """Lets a group's job try all its members, and fail with those that failed.
+    """Lets a group's job run all its members, and fail for those members alone that failed.
 
-    Snakemake would stop at the first and delete what the others put out.
+    Snakemake would stop at the first failure and delete the outputs of the other members.
     """
     arguments = workflow.spawned_job_args_factory
     general = arguments.general_args
@@ -105,10 +107,10 @@ _postprocess = GroupJob.postprocess
 
 
 async def _postprocess_each(group: GroupJob, error: bool = False, **options: Any) -> None:
-    """As Snakemake's own, but if the group failed, each member ends as it did itself.
+    """As Snakemake's own, but if the group failed, each member fails or succeeds by itself.
 
-    A member's outputs are marked incomplete when its group is submitted, older ones too; its own
-    process takes the mark off.
+    When a group is submitted, the outputs of all its members are marked incomplete, also those of
+    an earlier run. A member's process takes the mark off when it succeeds.
     """
     if not error:
         await _postprocess(group, **options)

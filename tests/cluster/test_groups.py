@@ -49,7 +49,7 @@ def test_without_a_limit_on_gpus_it_is_refused(tmp_path: Path) -> None:
     """What the command line gives replaces the profile's; four runs would hold four GPUs."""
     options = ["--group-components", "short=4", "--resources", "mem_mb=8000"]
     output = plan(tmp_path, *options, check=False)
-    assert "--group-components short=…: how many GPUs a job has is not said" in output
+    assert "--group-components short=…: the number of GPUs of a job is missing" in output
 
 
 def test_on_one_machine_nothing_is_grouped(tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ EDITED = study() | {
     "rows": [DEMO["rows"][0] | ALL_RANDOM],
 }
 
-# Stands in for the Python that rules call. A job of the row `hungry` uses more memory than it is
+# Replaces the Python that rules call. A job of the row `hungry` uses more memory than it is
 # given at first, and less than twice that: ten processes hold the same 600 MB, and SLURM counts
 # them ten times. It waits to be killed for that; the next one waits as long as SLURM needs to see.
 # One run of the row `once` fails at first.

@@ -36,7 +36,7 @@ def snakemake(
     root: Path = ROOT,
     **extra: str,
 ) -> subprocess.CompletedProcess[str]:
-    """Runs the workflow, or a copy of it, in a directory of its own; its output is in stdout."""
+    """Runs the workflow, or a copy of it, in this directory; its output is in stdout."""
     command = [sys.executable, "-m", "snakemake", "--snakefile", root / "Snakefile"]
     command += ["--directory", directory, *arguments]
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""A SLURM cluster of one node on this machine: real daemons, a folder and ports of their own.
+"""A SLURM cluster of one node on this machine: real daemons, in a separate folder, on free ports.
 
     with cluster.running(gpus=2) as slurm:
         subprocess.run(["sbatch", …], env=os.environ | slurm.environment)
@@ -231,7 +231,7 @@ def _daemon(stack: ExitStack, folder: Path, cluster: Cluster) -> Callable[..., N
 def _state(cluster: Cluster) -> str:
     try:
         return cluster.command("sinfo", "--noheader", "--format=%t").strip()
-    except subprocess.CalledProcessError:  # nobody answers yet
+    except subprocess.CalledProcessError:  # the daemon does not answer yet
         return ""
 
 

@@ -64,7 +64,7 @@ def two_rows(folder, baseline, variant, changed=None, comparison=None, margin=2,
 def write(folder, study, right, seen=(), per_row=None, notes=(), classes=CLASSES, **metrics):
     """Writes a whole study; `right` maps row ids to right test answers [seeds, messages].
 
-    `seen` are indices of test messages that also stand in the training set; `notes` stand in
+    `seen` are indices of test messages that are also in the training set; `notes` stand in
     study.json; `metrics` go into every metrics.json, `per_row` (row id → metrics) into those of
     one row.
     """

@@ -22,7 +22,7 @@ from ablations.study.dimensions import Dimensions
 from commands import ROOT, environment, snakemake
 from hub_server import REVISION, HubServer
 
-# Stands in for Python in the jobs: makes their outputs; those that need a GPU first wait until as
+# Replaces Python in the jobs: makes their outputs; those that need a GPU first wait until as
 # many of them as AT_ONCE says are there.
 PYTHON = """#!/bin/sh
 program=$2
@@ -60,7 +60,7 @@ def models(count: int) -> dict[str, object]:
 
 
 def standing_in(folder: Path, at_once: int) -> dict[str, str]:
-    """What changes in the environment for PYTHON to stand in."""
+    """The environment in which PYTHON replaces Python."""
     python = folder / "bin/python"
     python.parent.mkdir(exist_ok=True)
     python.write_text(PYTHON)

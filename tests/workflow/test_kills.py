@@ -83,7 +83,7 @@ class Workflow:
         return (self.folder / "output").read_text()
 
     def clean(self) -> None:
-        """Ends jobs that nobody waits for any more, and begins anew."""
+        """Ends jobs that were left behind, and starts again."""
         for job in self.jobs:
             with contextlib.suppress(psutil.NoSuchProcess):
                 job.kill()
@@ -133,7 +133,7 @@ def kill_everything(snakemake: psutil.Popen) -> set[psutil.Process]:
 def test_killed_at_twenty_random_moments_it_ends_with_the_same_results(
     workflow: Workflow, undisturbed: dict[str, object]
 ) -> None:
-    """Where it ends before it has been killed so often, it begins anew."""
+    """If it ends before it was killed often enough, it starts again."""
     draw = random.Random(20)
     kinds = [kill_snakemake, kill_a_job, kill_everything, terminate_a_job] * (KILLS // 4)
     while True:

@@ -85,7 +85,7 @@ def test_set_up_happens_once_and_again_when_the_folder_moved(checkout: Path) -> 
 
 @pytest.mark.parametrize("version", ["(3, 10, 13)", "(3, 14, 0)"])
 def test_another_python_is_refused(checkout: Path, version: str) -> None:
-    """A stand-in interpreter that says it is another version."""
+    """A false interpreter that says it is another version."""
     python = checkout / "python"
     python.write_text(
         f"#!/bin/sh\n"

@@ -83,7 +83,7 @@ def golden(shared: Path) -> dict:
 def results(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("nano")
     config = nano_config(shared, folder)
-    # one core: tests run beside each other, and threads that wait for a core of their own spin
+    # one core: tests run at the same time, and threads that wait for a core spin
     snakemake(folder, "--configfile", config, "--cores", 1)
     others = [f"results/runs/{row}/seed-7/metrics.json" for row in ("baseline", "random-weights")]
     snakemake(folder, "--configfile", config, "--config", "seeds=[7]", "--cores", 1, *others)

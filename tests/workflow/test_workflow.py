@@ -226,7 +226,7 @@ def again(demo: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, s
 def _read(terminal: int) -> bytes:
     try:
         return os.read(terminal, 65536)
-    except OSError:  # Linux reports so that nobody holds the other end any more
+    except OSError:  # so Linux reports that the other end is closed
         return b""
 
 
@@ -435,7 +435,7 @@ def test_a_comment_a_docstring_and_a_module_that_nothing_imports_rerun_nothing(
 
 
 def test_code_that_comes_back_makes_its_results_stale_again(moved: Path) -> None:
-    """Not only where Snakemake remembers what other code computed meanwhile."""
+    """Also where Snakemake has no record of what other code computed in between."""
     path = moved / "workflow/ablations/answers/page.py"
     before = path.read_text()
     edit(moved, "answers/page.py", "EDITED = True")
@@ -713,7 +713,7 @@ def test_graphs_and_reports_need_no_number_of_cores(moved: Path) -> None:
     assert DEMO["title"] in report
 
 
-# Stands in for Python in the jobs: two at once find each other's folder and fail.
+# Replaces Python in the jobs: two at once find each other's folder and fail.
 ALONE = """#!/bin/sh
 while [ $# -gt 0 ]; do [ "$1" = --output ] && output=$2; shift; done
 mkdir "$ALONE" || exit 1

@@ -64,7 +64,7 @@ def run(parser: argparse.ArgumentParser, main: Callable[[argparse.Namespace], No
         if isinstance(error, UserError):
             log.error("error: %s", error)
         elif any(os.strerror(full) in str(error) for full in DISK_FULL):  # some libraries' own kind
-            log.error("error: %s; %s", error, "make room and run again, nothing was half-written")
+            log.error("error: %s; free some space and run again; no file is incomplete", error)
         else:
             if arguments.log:  # stderr gets the traceback from Python itself
                 log.handlers[0].handle(

@@ -1,8 +1,8 @@
 """Which code a program's results depend on: derived from its imports, never listed by hand.
 
-A program is a module by its name below this package, such as `training.run`. It depends on itself,
-on every module of this package that it or they import, anywhere in their code, and on the data file
-beside a module that has its name (generate.toml belongs to generate.py).
+A program is named by its module in this package, such as `training.run`. It depends on its own
+module, on every module of this package that these import, anywhere in their code, and on the data
+files next to a module that have its name (generate.toml belongs to generate.py).
 """
 
 import ast
@@ -18,7 +18,7 @@ DATA_SUFFIXES = (".toml", ".html", ".css", ".js")
 
 
 class Code(Struct, frozen=True):
-    """What a program is told of its own code: results/code/<program>-<sha256>.json."""
+    """What a program learns about its own code: results/code/<program>-<sha256>.json."""
 
     program: str
     sha256: str
@@ -27,8 +27,8 @@ class Code(Struct, frozen=True):
 def sha256(program: str) -> str:
     """One checksum of all code that a program depends on.
 
-    Of syntax trees without docstrings, so that a comment or a line break changes nothing. Another
-    version of Python may write other trees.
+    It is computed from syntax trees without docstrings, so comments and line breaks do not change
+    it. Another version of Python may give other trees.
     """
     digest = hashlib.sha256()
     for path in files(program):
@@ -38,7 +38,7 @@ def sha256(program: str) -> str:
 
 
 def files(program: str) -> list[Path]:
-    """The files that a program depends on, sorted; raises FileNotFoundError if there is no such."""
+    """The files that a program depends on, sorted; raises FileNotFoundError if it is missing."""
     found: set[Path] = set()
     waiting = {LIBRARY.joinpath(*program.split(".")).with_suffix(".py")}
     waiting |= set(_run_by(f"{LIBRARY.name}.{program}"))
@@ -68,7 +68,7 @@ def _imports(module: Path) -> Iterator[Path]:
 
 
 def _run_by(name: str) -> Iterator[Path]:
-    """The files of this package that run where a name is imported; none if it is another's."""
+    """The files of this package that run when a name is imported; none for other packages."""
     package, *inside = name.split(".")
     if package == LIBRARY.name:
         packages = [LIBRARY.joinpath(*inside[:depth]) for depth in range(len(inside) + 1)]
@@ -79,7 +79,7 @@ def _run_by(name: str) -> Iterator[Path]:
 
 @cache
 def _meaning(path: Path) -> bytes:
-    """What a file says, as bytes: of a module its syntax tree without docstrings."""
+    """What a file means, as bytes: for a module its syntax tree without docstrings."""
     if path.suffix != ".py":
         return path.read_bytes()
     tree = _tree(path)

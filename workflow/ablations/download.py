@@ -27,7 +27,7 @@ log = logging.getLogger("ablations.download")
 
 
 class NotThereError(UserError):
-    """A source has no such file, whatever another may say."""
+    """A source has no such file; another source may have it."""
 
 
 RETRIES = 2
@@ -44,13 +44,14 @@ class Found:
 
 
 Source = tuple[str, Callable[[], Found]]
-"""A place that may have a file: its address, and what gets the file from there, or a UserError."""
+"""A place that may have a file: its address, and what gets the file or raises UserError."""
 
 
 def mirrored(name: str, sha256: str | None, folder: Path) -> list[Source]:
-    """The mirror's copy of a file, as the only source in a list; empty if there is no mirror.
+    """The mirror's copy of a file, as a list of one source; empty if there is no mirror.
 
-    A mirror on this machine is read in place; from a URL the file is downloaded into `folder`.
+    From a mirror on this machine the file is read in place; from a URL it is downloaded into
+    `folder`.
     """
     mirror = os.environ.get("ABLATIONS_MIRROR")
     if not mirror:
@@ -63,10 +64,10 @@ def mirrored(name: str, sha256: str | None, folder: Path) -> list[Source]:
 
 
 def first_good(name: str, sources: Sequence[Source], sha256: str | None) -> Found:
-    """The file from the first source that has it; a failed source costs a log line.
+    """The file from the first source that has it; each source that fails is logged.
 
-    Raises UserError if none has it, with each source's reason and what the user can do;
-    NotThereError where one of them said that there is no such file.
+    Raises UserError if none has it, with the reason of each source and what the user can do. It is
+    a NotThereError where at least one source answered that there is no such file.
     """
     failures: list[str] = []
     kind: type[UserError] = UserError
@@ -97,8 +98,8 @@ def first_good(name: str, sources: Sequence[Source], sha256: str | None) -> Foun
 def fetch(url: str, name: str, sha256: str | None, folder: Path) -> Found:
     """Downloads one file into a folder and verifies it.
 
-    What is transient (a dropped connection, 429, 503 …) is tried again, twice. Raises UserError
-    with the reason, without the URL.
+    After a fault that may pass (a dropped connection, 429, 503 …) it tries again, twice. Raises
+    UserError with the reason, without the URL.
     """
     timeout, path = _timeout(), folder / name
     for left in reversed(range(RETRIES + 1)):
@@ -144,8 +145,8 @@ def _get(url: str, path: Path, timeout: float) -> None:
 def scratch(output: Path) -> Iterator[Path]:
     """An empty folder beside `output` for its downloads, removed afterwards.
 
-    Each run has its own, since a job may outlive a Snakemake that was killed; the first that
-    succeeds removes what killed ones left.
+    Each job has its own folder, since a job may go on after its Snakemake was killed. The first job
+    that succeeds removes the folders of jobs that were killed.
     """
     output.parent.mkdir(parents=True, exist_ok=True)
     name = f".{output.name}.download"
@@ -168,14 +169,14 @@ def disk_errors(output: Path) -> Iterator[None]:
 
 
 def root_cause(error: BaseException) -> str:
-    """The innermost of a chain of exceptions, which HTTP libraries wrap several layers deep."""
+    """The message of the innermost exception; HTTP libraries wrap theirs several times."""
     while inner := error.__cause__ or error.__context__:
         error = inner
     return str(error) or type(error).__name__
 
 
 class ToLog(logging.Handler):
-    """Passes another library's messages on to the log of this run."""
+    """Passes another library's messages to the log of this job."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Logs the message under the library's name."""
@@ -183,7 +184,7 @@ class ToLog(logging.Handler):
 
 
 def _timeout() -> float:
-    """Seconds without data after which a host counts as hanging."""
+    """Seconds without data after which a download is given up."""
     text = os.environ.get("ABLATIONS_TIMEOUT", "30")
     try:
         return float(text)
@@ -198,7 +199,7 @@ def _local(path: Path, sha256: str | None) -> Found:
 
 
 def verified(path: Path, expected: str | None, name: str) -> Found:
-    """The file with its checksum; raises UserError where another is expected."""
+    """The file with its checksum; raises UserError where another checksum is expected."""
     found = files.sha256(path)
     if expected is None:
         log.info("%s: not verified, as no sha256 is pinned; its sha256 is %s", name, found)

@@ -1,4 +1,4 @@
-"""The one exception for mistakes that a user can mend: it becomes a message, never a traceback."""
+"""The one exception for mistakes that a user can fix: it becomes a message, not a traceback."""
 
 
 class UserError(Exception):

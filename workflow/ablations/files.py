@@ -51,11 +51,11 @@ def sha256(path: Path) -> str:
 
 
 def contents_sha256(paths: Sequence[Path], cache: Path) -> str:
-    """One checksum for a user's own files, by content.
+    """One checksum of the content of a user's own files.
 
-    Remembered in the JSON file `cache` for as long as size, times and inode of each stay the same;
-    a touch costs reading them again and gives the same checksum. Raises UserError where one cannot
-    be read.
+    The JSON file `cache` remembers it as long as size, times and inode of each file stay the same.
+    After a touch the files are read again, and the checksum is the same. Raises UserError where a
+    file cannot be read.
     """
     try:
         known = dict(json.loads(cache.read_text()))
@@ -78,12 +78,12 @@ def contents_sha256(paths: Sequence[Path], cache: Path) -> str:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes a typed value as JSON, whole or not at all; the same value gives the same bytes."""
+    """Writes a typed value as JSON, whole or not at all; equal values give equal bytes."""
     write_text(path, msgspec.json.format(msgspec.json.encode(value), indent=1).decode() + "\n")
 
 
 def read_json(path: Path, kind: type[Value]) -> Value:
-    """The typed value that a JSON file holds; raises UserError where it is missing or another."""
+    """The typed value that a JSON file holds; raises UserError where it does not hold one."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=kind)
     except OSError as error:
@@ -93,5 +93,5 @@ def read_json(path: Path, kind: type[Value]) -> Value:
 
 
 def as_json(value: Any) -> str:
-    """A typed value as one line of JSON that differs only where the value does."""
+    """A typed value as one line of JSON; equal values give equal lines."""
     return msgspec.json.encode(value, order="deterministic").decode()

@@ -1,6 +1,6 @@
 """Gets one file of a repository of the Hugging Face hub, after the mirror: verified and whole.
 
-A repository holds a model or a dataset (`kind`). Files stay in the user's own cache of the hub.
+A repository holds a model or a dataset (`kind`). Files stay in the user's cache of the hub.
 """
 
 import hashlib
@@ -37,8 +37,8 @@ def fetch(
     """The file, from the mirror's folder of the repository's name or from the hub.
 
     Without `sha256` the hub's own checksum is used. A download from a mirror's URL is put into
-    `folder`. `why_missing` completes the reason where the repository lacks the file. Raises
-    UserError if no source has it, NotThereError where one said that there is no such file.
+    `folder`. `why_missing` gives the end of the message where the repository lacks the file. Raises
+    UserError if no source has it, NotThereError where one answered that there is no such file.
     """
     if not any(key.startswith("HF_XET_") for key in os.environ):
         os.environ.setdefault("HF_HUB_DISABLE_XET", "1")  # read when the library is imported
@@ -55,7 +55,7 @@ def fetch(
 
 
 def in_cache(path: Path) -> bool:
-    """Whether a file is of the user's hub cache, and not a mirror's."""
+    """Whether a file is in the user's hub cache, and not in a mirror."""
     from huggingface_hub.constants import HF_HUB_CACHE
 
     return path.is_relative_to(HF_HUB_CACHE)
@@ -64,9 +64,10 @@ def in_cache(path: Path) -> bool:
 def look_up(
     repo: str, revision: str, name: str, why_missing: Callable[[], str] = str
 ) -> tuple[str, str | None]:
-    """The commit that a model's revision is, and its checksum of a file: sha256 of a large one.
+    """The commit of a model's revision, and the hub's checksum of a file there.
 
-    Asks the hub alone, and downloads nothing. Raises UserError as `fetch` does.
+    The checksum of a large file is its sha256. Asks the hub alone, not the mirror, and downloads
+    nothing. Raises UserError as `fetch` does.
     """
     from huggingface_hub import errors, get_hf_file_metadata, hf_hub_url
 
@@ -91,7 +92,7 @@ def _from_hub(
     kind: Kind,
     why_missing: Callable[[], str],
 ) -> Found:
-    """The file in the hub's cache, downloaded if need be, equal to the pinned or the hub's sum."""
+    """The file in the hub's cache, downloaded if necessary, with the pinned or the hub's sum."""
     _remove_orphans(repo, kind)
     pointer = _cached(repo, revision, name, kind, why_missing)
     found = files.sha256(pointer)
@@ -133,8 +134,8 @@ def _cached(
         if isinstance(cached, str) and re.fullmatch("[0-9a-f]{40}", revision):
             return Path(cached)  # a commit never changes
         if not isinstance(cached, str):
-            # Asked for here with retries, as the download itself would wait minutes for a host
-            # that hangs, and then not say why it failed.
+            # Asked here, with retries: the download itself would wait minutes for a host that does
+            # not answer, and its error would not give the reason.
             address = hf_hub_url(repo, name, revision=revision, repo_type=kind)
             get_hf_file_metadata(address, retry_on_errors=True)
         return Path(hf_hub_download(repo, name, revision=revision, repo_type=kind))
@@ -171,7 +172,8 @@ def _reason(
 def _checksum(pointer: Path) -> str | None:
     """The hub's checksum of a cached file, which is the name of the blob that it links to.
 
-    A sha256 for large files, for others git's blob id; None where the cache cannot use links.
+    It is the sha256 of a large file and git's blob id of another; None where the cache cannot use
+    links.
     """
     name = pointer.readlink().name if pointer.is_symlink() else ""
     return name if re.fullmatch("[0-9a-f]{40}|[0-9a-f]{64}", name) else None
@@ -183,15 +185,16 @@ def _git_sha1(path: Path) -> str:
 
 
 def _remove_orphans(repo: str, kind: Kind) -> None:
-    """Removes what killed downloads left in the hub's cache, which the library never does.
+    """Removes what killed downloads left in the hub's cache; the library never does this.
 
-    Only what nothing was written to for ORPHANED_SECONDS: others may be downloading the same.
+    A file is removed only if nothing was written to it for ORPHANED_SECONDS, since another process
+    may be downloading it.
     """
     from huggingface_hub.constants import HF_HUB_CACHE
 
     blobs = Path(HF_HUB_CACHE, f"{kind}s--{repo.replace('/', '--')}", "blobs")
     for path in blobs.glob("*.incomplete"):
-        with suppress(OSError):  # gone meanwhile, or not ours to remove
+        with suppress(OSError):  # another process removed it, or this one may not
             if time.time() - path.stat().st_mtime > ORPHANED_SECONDS:
                 path.unlink()
                 log.info("removed %s, left by a download that was killed", path)

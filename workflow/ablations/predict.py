@@ -4,9 +4,9 @@
     python -m ablations.predict results/models/baseline/seed-123 --file messages.csv --column body
     python -m ablations.predict results/models/baseline/seed-123 < one-text-a-line.txt
 
-Each text is cut and padded as the row's were when it was trained, in any company, so
-that its prediction does not depend on the others. One text gives its classes' probabilities;
-several, CSV with each text's most probable class.
+Each text is cut and padded as the row's texts were in training, so its prediction does not depend
+on the other texts. For one text it prints the probability of each class; for several, CSV with the
+most probable class of each text.
 """
 
 import argparse
@@ -40,7 +40,7 @@ class Classifier:
     """A kept model on this machine's device."""
 
     def __init__(self, folder: Path, threads: int, precision: str | None = None) -> None:
-        """`precision`: None for the row's own. Raises UserError where the folder is not whole."""
+        """`precision`: None for the row's. Raises UserError where the folder lacks a file."""
         self.kept = _about(folder)
         settings = self.kept.settings
         self.machine = device.current(precision or settings.training.precision, threads)
@@ -52,7 +52,7 @@ class Classifier:
     def logits(self, texts: Sequence[str], first: int = 1) -> Tensor:
         """[texts, classes], float32 on the CPU.
 
-        Raises UserError, counting texts from `first`, for one that the row cannot read.
+        Raises UserError for a text that the row cannot read; texts are counted from `first`.
         """
         kept, settings = self.kept, self.kept.settings
         ids = encode(self._encoding, list(texts))
@@ -80,14 +80,14 @@ def _about(folder: Path) -> classifier.Kept:
     if missing:
         found = f"has no {missing[0]}" if folder.is_dir() else "is no folder"
         raise UserError(
-            f"{folder} {found}; expected the whole folder of a kept model, which a row with"
+            f"{folder} {found}; expected the folder of a kept model, which a row with"
             " save_model: true writes to results/models/<row id>/seed-<seed>"
         )
     return classifier.about(folder)
 
 
 def main(arguments: argparse.Namespace) -> None:
-    """Writes what each text is to standard output."""
+    """Writes the class of each text to standard output."""
     model = Classifier(arguments.model, arguments.threads, arguments.precision)
     try:
         if len(arguments.text) == 1:
@@ -95,7 +95,7 @@ def main(arguments: argparse.Namespace) -> None:
         else:
             _write_all(model, arguments.text or _texts(arguments.file, arguments.column))
         sys.stdout.flush()
-    except BrokenPipeError:  # a reader that has seen enough, such as head
+    except BrokenPipeError:  # the reader, such as head, has stopped reading
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -111,7 +111,7 @@ def _write_all(model: Classifier, texts: Iterable[str]) -> None:
     left, number = iter(texts), 1
     while part := list(itertools.islice(left, AT_A_TIME)):
         found, labels = model.logits(part, number).softmax(1).max(1)
-        if number == 1:  # after what can be wrong
+        if number == 1:  # not before the first texts were read without an error
             lines.writerow(["text", "class", "probability"])
         for text, probability, label in zip(part, found.tolist(), labels.tolist(), strict=True):
             lines.writerow([text, model.kept.classes[label], f"{probability:.6f}"])

@@ -1,5 +1,6 @@
-# Which code each program runs, as a file with the checksum in its name: an edit makes what the program
-# computes stale, also where Snakemake's own records are gone; a copied or moved folder changes nothing.
+# Which code each program runs, as a file with the checksum in its name. After an edit, what the
+# program computed is stale, also where Snakemake's own records were deleted. Copying or moving the
+# folder changes nothing.
 
 
 rule code:
@@ -18,7 +19,7 @@ rule code:
         line=lambda wildcards: as_json(
             code_of.Code(wildcards.program, CODE[wildcards.program])
         ),
-        # of other code: should it return, its file must be newer than what this code computes
+        # the files of earlier code: if that code comes back, its file must be new
         older=lambda wildcards: f"results/code/{wildcards.program}-*.json",
     shell:
         f"rm -f {{params.older}}; {WRITE_LINE}"

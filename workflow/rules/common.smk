@@ -10,8 +10,8 @@ from snakemake.logging import logger
 
 WORKFLOW = Path(workflow.current_basedir).parent
 sys.path.insert(0, str(WORKFLOW))
-# The plugin that shows progress has imported the installed library; of another clone's it is not
-# this one's code.
+# The plugin that shows progress has already imported the installed library. That may be the code
+# of another clone.
 for name, module in list(sys.modules.items()):
     if name.partition(".")[0] == "ablations":
         if WORKFLOW not in Path(getattr(module, "__file__", None) or WORKFLOW).parents:
@@ -29,14 +29,14 @@ from ablations.study.dataset import Generated
 from ablations.study.folder import tokenizer_files
 from ablations.training import needs as estimate
 
-# Inside lists and mappings of --config, Snakemake leaves numbers as text: seeds=[1,2].
+# Within lists and mappings of --config, Snakemake leaves numbers as text: seeds=[1,2].
 for key in internals.command_line_keys(workflow) & config.keys():
     if key == "rows":
         raise WorkflowError("--config cannot give rows; write them into a --configfile")
     config[key] = configuration.typed(config[key])
 
 try:
-    # Snakemake, which has read them, lets a key that appears twice pass.
+    # Snakemake has read them too, but it accepts a key that appears twice.
     CONFIG_FILES = {
         file: reading.read(file) for file in internals.config_files(workflow)
     }
@@ -49,29 +49,30 @@ if internals.runs_where_it_was_called(workflow):
         for note in messages.elsewhere(file, Path.cwd()):
             logger.warning(note)
 
-# What no result depends on reaches the jobs by environment: as a parameter it would rerun them.
-# They import the library from here, installed or not: also under conda, SLURM and as a module.
+# No result depends on these, so they reach the jobs by environment: as parameters they would rerun
+# them. PYTHONPATH lets jobs import the library without an installation: under conda, under SLURM and
+# where another workflow uses this one as a module.
 os.environ.update(
     PYTHONPATH=os.pathsep.join(
         [str(WORKFLOW), *filter(None, [os.environ.get("PYTHONPATH")])]
     ),
     ABLATIONS_CACHE_DIR=os.path.expanduser(STUDY.cache_dir),
     ABLATIONS_CACHE_GB=str(STUDY.cache_gb),
-    # On a machine that others use too, threads that spin while they wait for one another take the
-    # core which that one needs; sleeping costs nothing with models of GPT-2's size.
+    # Threads that wait for each other sleep instead of spinning. On a shared machine a spinning
+    # thread takes a core that another one needs. With models of GPT-2's size sleeping costs nothing.
     OMP_WAIT_POLICY=os.environ.get("OMP_WAIT_POLICY", "passive"),
     **({"ABLATIONS_MIRROR": STUDY.mirror} if STUDY.mirror else {}),
 )
 
-# A cluster's job takes what it was submitted with: the configuration, its share of the cores (it
-# would be told of all cores of its node), the checksums of the code.
+# A cluster's job uses what it was submitted with: the configuration, its share of the cores
+# (Snakemake would tell it about all cores of its node) and the checksums of the code.
 if internals.is_main(workflow):
     if internals.on_cluster(workflow):
         internals.freeze(workflow, config)
         internals.fail_one_by_one(workflow)
-    # What computes shares all cores that this machine lends, evenly where several jobs run at once:
-    # one for each GPU. Where no cores are named, as on a cluster, it is one, and `--set-threads
-    # train=8` asks for more.
+    # Jobs that compute share the cores of this run evenly. One such job runs at a time for each GPU.
+    # Where no cores are named, as on a cluster, each has one core; `--set-threads train=8` asks for
+    # more.
     cores, gpus = internals.cores_and_gpus(workflow)
     os.environ.update(ABLATIONS_THREADS=str(max(1, cores // gpus)))
 THREADS = int(os.environ.get("ABLATIONS_THREADS", 1))
@@ -79,14 +80,14 @@ THREADS = int(os.environ.get("ABLATIONS_THREADS", 1))
 TOKENIZER = STUDY.tokenizer if isinstance(STUDY.tokenizer, str) else "own"
 ROWS = {row.id: row for row in STUDY.rows}
 SEEDS = list(map(str, STUDY.seeds))
-# Of a file that no rule makes, Snakemake says just that; it knows only later what is asked for.
+# For a target that no rule makes, Snakemake's message does not say which row or seed was meant.
 for target in sys.argv[1:] if CONFIG_FILES else ():
     for mistake in messages.misnamed(target, rows=ROWS, seeds=SEEDS):
         raise WorkflowError(mistake)
 
 MODELS = {model.slug: model for model in STUDY.models.values()}
 RUNS = [(row, seed) for row in ROWS for seed in STUDY.seeds]
-# Of a kept model. The manifest is what is written last.
+# The files of a kept model. The manifest is written last.
 MODEL_FILES = [
     "manifest.json",  # first, as rule kept_model names it
     "config.json",
@@ -103,7 +104,8 @@ KEPT = [
     for file in MODEL_FILES
     if ROWS[row].save_model
 ]
-# The trunk of each run that has one, by row and seed as wildcards name them, and each trunk once.
+# TRUNK_OF_RUN: the trunk's name for each run that has one, by row and seed as wildcards name them.
+# TRUNKS: the settings of each trunk.
 TRUNK_OF_RUN = {}
 TRUNKS = {}
 for row, seed in RUNS:
@@ -122,9 +124,8 @@ wildcard_constraints:
     trunk=r"[^/]+(?<!\.settings)",
 
 
-CODE = (
-    {}
-)  # program → the checksum of its code; a cluster's job takes those it was submitted with
+# program → the checksum of its code; a cluster's job uses those that it was submitted with
+CODE = {}
 
 
 def code(program):
@@ -145,8 +146,8 @@ def run_files(name):
     return [f"results/runs/{row}/seed-{seed}/{name}" for row, seed in RUNS]
 
 
-# Writes {params.line}. The report draws run times on a log scale, which a single time of zero
-# leaves empty; the pause is longer than a tick of the clock that dates files.
+# Writes {params.line}. The report draws run times on a log scale, and a single time of zero would
+# leave it empty. So there is a pause, longer than one tick of the file system's clock.
 WRITE_LINE = "sleep 0.02; printf '%s\\n' {params.line:q} > {output} 2> {log}"
 
 
@@ -156,17 +157,17 @@ def rows(which):
 
 
 def lines(values, name=lambda wildcards: ""):
-    """The params of a rule that writes one of these values, by name, as a line.
+    """The params of a rule that writes one of these values as a line; `name` chooses the value.
 
-    The line takes `output`, so Snakemake does not compare it. It compares everything that the value
-    says, as a set, and gives as its reason what of that has changed.
+    The line takes `output`, so Snakemake does not compare it. Snakemake compares the other params
+    as a set: one text for each key of the value. The texts that changed are its reason for a rerun.
     """
-    texts = {name: messages.said(value) for name, value in values.items()}
+    texts = {name: messages.statements(value) for name, value in values.items()}
 
     def text(number):
         def of(wildcards):
             found = texts[name(wildcards)]
-            # a value that says less says its first text again, since a set holds it once
+            # a value with fewer texts repeats its first one, since a set holds it once
             return found[number if number < len(found) else 0]
 
         return of
@@ -185,19 +186,19 @@ def slugs(which):
     return "|".join(re.escape(slug) for slug in MODELS if which(MODELS[slug])) or "(?!)"
 
 
-# Checksums of large files are remembered among Snakemake's own files, since a dry run asks for them
-# too and writes nothing else.
+# The checksums of large files are remembered in Snakemake's folder. A dry run needs them too, and it
+# must write nothing else.
 REMEMBERED = Path(".snakemake/ablations/folders.json")
 
 
 def folder_identity(wildcards):
-    """Of a model in a folder, by content: Snakemake takes a touched file this large for changed."""
+    """A checksum of a model in a folder: Snakemake compares files of this size by date alone."""
     folder = MODELS[wildcards.model].folder
     return folder and path_sha256(Path(folder.path), REMEMBERED)
 
 
 def texts_identity(wildcards):
-    """Of what decides the texts' files but is no address, and of the user's own by content."""
+    """What decides the texts, without addresses; for the user's own files a checksum of them."""
     own = STUDY.dataset.local
     return [
         as_json(STUDY.dataset.identity),
@@ -206,18 +207,18 @@ def texts_identity(wildcards):
 
 
 def tokenizer_identity(folder):
-    """The same of a tokenizer in a folder."""
+    """A checksum of a tokenizer in a folder."""
     found = tokenizer_files(Path(folder.path))
     return contents_sha256(found, REMEMBERED)
 
 
 def vocabulary_files(wildcards, input):
-    """The tokenizer's ids and merges; none where a token is a byte."""
+    """The files of the tokenizer's ids and merges; none where a token is a byte."""
     return [input[name] for name in ("encoder", "merges") if name in input.keys()]
 
 
 def checkpoint(model, weights):
-    """The manifest of the checkpoint that a row or a trunk starts from; none if it is random."""
+    """The manifest of the checkpoint that a row or a trunk starts from; none for random weights."""
     if weights == "random":
         return []
     return f"results/checkpoints/{model.slug}/manifest.json"
@@ -244,7 +245,7 @@ def needs_of_run(wildcards):
 
 
 def group_of_run(wildcards):
-    """Short runs may share a job of a cluster; none does unless asked for."""
+    """The group of short runs, which may share a job of a cluster; None unless that is asked for."""
     short = needs_of_run(wildcards).minutes <= estimate.SHORT_MINUTES
     return internals.SHORT if short and internals.grouped(workflow) else None
 
@@ -263,9 +264,9 @@ def pretraining_of(model):
 
 
 def estimated(needs):
-    """Resources that a cluster's queue asks for; each further attempt is given more.
+    """Resources to ask a cluster's queue for; each further attempt gets more.
 
-    On one machine they limit nothing, unless its user gives `--resources mem_mb=…`.
+    On one machine they limit nothing, unless the user gives `--resources mem_mb=…`.
     """
     return {
         "mem_mb": lambda wildcards, attempt: attempt * needs(wildcards).memory_mb,
@@ -286,7 +287,7 @@ def work():
     }
     amounts = {key: needs.seconds for key, needs in found.items()}
     for row, seed in RUNS:
-        # its trunk, which its needs include, is a job of its own
+        # the needs of a run include its trunk, which is a separate job
         trunk = amounts.get(("trunk", (TRUNK_OF_RUN.get((row, str(seed))),)), 0)
         whole = estimate.of_run(ROWS[row].settings).seconds
         training = "train_and_keep" if ROWS[row].save_model else "train"
@@ -295,5 +296,5 @@ def work():
 
 
 if internals.is_main(workflow):
-    # for `--logger progress`, which estimates from it what is left; others print nothing of it
+    # for `--logger progress`, which estimates the time left from it; other loggers do not print it
     logger.info(None, extra={"ablations_work": work()})

@@ -32,8 +32,8 @@ else:
         conda:
             "../envs/ablations.yaml"
         params:
-            # Snakemake does not compare a parameter that takes `output`: another URL for the same
-            # checksum makes nothing stale
+            # Snakemake does not compare a parameter that takes `output`, so another URL for the
+            # same checksum makes nothing stale
             dataset=lambda wildcards, output: as_json(STUDY.dataset),
             identity=texts_identity,
         shell:
@@ -93,7 +93,7 @@ rule split:
         "results/data/notes.json",
     log:
         "logs/data/split.log",
-    # before models are downloaded: most mistakes in somebody's texts are found here
+    # before models are downloaded: most mistakes in a user's texts are found here
     priority: 1
     localrule: True
     conda:
@@ -107,7 +107,7 @@ rule split:
         " --log {log}"
 
 
-# encoder.json is too large for Snakemake to compare by content; its checksum is pinned anyway
+# encoder.json is too large for Snakemake to compare by content; its checksum is pinned
 VOCABULARY = {
     "gpt2": {
         "merges": "results/tokenizer/vocab.bpe",

@@ -4,7 +4,7 @@
 report: "../report/workflow.rst"
 
 
-# Everything below reads the finished runs in the same way.
+# The input of every rule below that reads finished runs.
 FINISHED = {
     "study": "results/study.json",
     "rows": [f"results/rows/{row}.json" for row in ROWS],

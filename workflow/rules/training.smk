@@ -6,8 +6,8 @@ rule row:
         "results/rows/{row}.json",
     log:
         "logs/rows/{row}.log",
-    # A job reads its row from this file, never from the config: an edit while jobs are queued
-    # reaches none of them.
+    # A job reads its row from this file, never from the config. So an edit of the config does not
+    # reach jobs that are queued.
     priority: 1  # for the check
     localrule: True
     conda:
@@ -30,7 +30,8 @@ rule check:
         "results/rows.checked.json",
     log:
         "logs/check.log",
-    # No job reads what it writes, or a further row would make all others stale; it comes first.
+    # No job takes its output as input: then a new row would make all other rows stale. The priority
+    # puts it before the jobs that compute.
     priority: 1
     localrule: True
     conda:
@@ -107,12 +108,12 @@ rule train:
         folder=subpath(output.metrics, parent=True),
         # not an output: Snakemake would delete it with a failed job
         state="results/state/{row}/seed-{seed}.safetensors",
-        # of other results, should they be there: never beside the new ones
+        # what an earlier training kept: it must not stay beside the new results
         old=[
             "results/runs/{row}/seed-{seed}/trained.safetensors",
             "results/models/{row}/seed-{seed}",
         ],
-        # Snakemake does not compare what takes `output`: a row that is no longer kept stays as it is
+        # Snakemake does not compare what takes `output`: a row that is no longer kept is not rerun
         keep=lambda wildcards, output: "--keep" if "trained" in output.keys() else "",
     shell:
         "rm -rf {params.old}; python -m ablations.training.run --row {input.row} --seed {wildcards.seed}"

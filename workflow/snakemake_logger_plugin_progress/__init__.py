@@ -1,8 +1,8 @@
 """`snakemake --logger progress`: a line for each job that takes time, in plain words.
 
 Snakemake finds it by the name of this package, where workflow/ is on PYTHONPATH (the make targets
-put it there). Snakemake's own lines are in .snakemake/log/ as ever. Knows nothing of models: how
-much work a job is comes with the record that rules/common.smk logs (`ablations_work`).
+put it there). Snakemake's own lines are in .snakemake/log/, as always. This plugin knows nothing
+about models: rules/common.smk logs a record that holds the work of each job (`ablations_work`).
 """
 
 import os
@@ -19,7 +19,7 @@ from snakemake_interface_logger_plugins.common import LogEvent
 
 from ablations import cli
 
-# What a job of each rule does; None: it writes a line into a file, and is counted alone.
+# What a job of each rule does; None: it only writes a line into a file, and is not printed.
 PHRASES = {
     "all": None,
     "code": None,
@@ -45,14 +45,14 @@ PHRASES = {
     "page": "writing the page for a browser",
 }
 
-# Errors of Snakemake's that repeat a failed job.
+# Errors of Snakemake that repeat what was printed about a failed job.
 REPEATED = (
     "CalledProcessError in file",
     "Exiting because a job execution failed",
     "At least one job did not complete successfully",
 )
 
-# Of a job that computes: Python's start, PyTorch's import, and reading the inputs.
+# What every job that computes needs: Python's start, PyTorch's import, and reading the inputs.
 START_SECONDS = 2.5
 
 Key = tuple[str, tuple[str, ...]]  # a rule and its job's wildcards
@@ -68,12 +68,12 @@ class Job:
 
     @property
     def key(self) -> Key:
-        """By which its work is known."""
+        """The key of its work in `ablations_work`."""
         return self.rule, tuple(self.wildcards.values())
 
     @property
     def phrase(self) -> str | None:
-        """What it does; None where that is not worth a line."""
+        """What it does; None for a job that is not printed."""
         words = PHRASES.get(self.rule, " ".join([self.rule, *self.wildcards.values()]))
         return words and words.format_map(self.wildcards)
 
@@ -88,7 +88,7 @@ class Remaining:
         self.at_once = 1
 
     def seconds(self) -> float | None:
-        """None before a job that computes has finished."""
+        """The estimate; None before a job that computes has finished."""
         computed = {key: seconds for key, seconds in self.finished.items() if key in self.work}
         done = sum(self.work[key] for key in computed)
         if not done:
@@ -103,7 +103,7 @@ class Remaining:
                 for key, amount in self.work.items()
                 if key[0] == rule and key not in self.finished
             ]
-            if work:  # where only some of a rule's jobs run, which ones is not known: their mean
+            if work:  # it is not known which of a rule's jobs will run, so each counts as the mean
                 found += count * (START_SECONDS + sum(work) / len(work) * net / done)
             else:
                 found += count * each
@@ -111,39 +111,39 @@ class Remaining:
 
 
 class LogHandler(LogHandlerBase):
-    """Prints to stderr what a person wants to know of a run."""
+    """Prints to stderr what a person wants to know about a run."""
 
     def __post_init__(self) -> None:
         self.called_from = Path.cwd()  # before Snakemake changes to its --directory
         self.jobs: dict[int, Job] = {}  # those that run
         self.total = self.done = 0
         self.remaining = Remaining()
-        # jobs inherit it: why one failed is printed here
+        # jobs inherit it, and leave the reason of a failure to this handler
         os.environ[cli.REASON_IS_SHOWN] = "1"
 
     @property
     def writes_to_stream(self) -> bool:
-        """Instead of Snakemake's own lines."""
+        """True: Snakemake then does not print its own lines."""
         return True
 
     @property
     def writes_to_file(self) -> bool:
-        """Snakemake writes its own log."""
+        """False: Snakemake writes its own log file."""
         return False
 
     @property
     def has_filter(self) -> bool:
-        """It chooses itself what to print."""
+        """True: it chooses what to print."""
         return True
 
     @property
     def has_formatter(self) -> bool:
-        """It formats itself."""
+        """True: it formats its lines."""
         return True
 
     @property
     def needs_rulegraph(self) -> bool:
-        """It draws nothing."""
+        """False: it does not use the graph of rules."""
         return False
 
     def emit(self, record: LogRecord) -> None:
@@ -171,7 +171,7 @@ class LogHandler(LogHandlerBase):
             case _ if "ablations_work" in found:
                 self.remaining.work = found["ablations_work"]
             case _ if record.levelno >= WARNING:
-                yield from self._said(record.getMessage())
+                yield from self._message(record.getMessage())
             case _ if record.getMessage().startswith("Nothing to be done"):
                 yield "Nothing to do: everything is there and up to date."
 
@@ -205,8 +205,8 @@ class LogHandler(LogHandlerBase):
                 yield f"{'':{self._width}}  {line}"
             yield f"{'':{self._width}}  its log: {os.path.relpath(path, self.called_from)}"
 
-    def _said(self, message: str) -> Iterator[str]:
-        """A warning or an error of Snakemake's."""
+    def _message(self, message: str) -> Iterator[str]:
+        """A warning or an error of Snakemake."""
         if message and not any(repeated in message for repeated in REPEATED):
             yield message
 

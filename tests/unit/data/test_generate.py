@@ -36,7 +36,7 @@ def words(text: str) -> set[str]:
 
 
 def word_counts(part: pd.DataFrame) -> tuple[Counter[str], Counter[str]]:
-    """In how many messages of each class a word stands."""
+    """The number of messages of each class that contain a word."""
     ham, spam = Counter(), Counter()
     for label, text in zip(part["Label"], part["Text"], strict=True):
         (spam if label else ham).update(words(text))

@@ -84,7 +84,7 @@ CONTEXTS = ["longest_training_example", "model_context_length", 1, 3, POSITIONS,
 
 @st.composite
 def questions(draw: st.DrawFn) -> tuple[Splits, dict[str, Any]]:
-    """Messages, and settings that the configuration's door lets through."""
+    """Messages, and settings that the configuration may have."""
     context = draw(st.sampled_from(CONTEXTS))
     averaged = draw(st.booleans())
     token = draw(st.sampled_from(["last", "first"] + ["flexible"] * (not averaged)))

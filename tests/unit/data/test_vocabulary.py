@@ -40,7 +40,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @settings(max_examples=200, deadline=None)
 @given(text=st.text(max_size=40) | st.text("the cats\n aü!", max_size=60))
 def test_ids_are_those_of_the_library_that_made_it(trained: Path, text: str) -> None:
-    found = vocabulary.brought(trained)
+    found = vocabulary.of_folder(trained)
     assert found is not None
     theirs = tokenizers.Tokenizer.from_file(str(trained / "tokenizer.json"))
     theirs.encode_special_tokens = True  # text is text
@@ -49,11 +49,11 @@ def test_ids_are_those_of_the_library_that_made_it(trained: Path, text: str) -> 
 
 
 def test_both_forms_are_one_vocabulary_and_written_files_are_read_back(trained, tmp_path):
-    whole = vocabulary.brought(trained)
+    whole = vocabulary.of_folder(trained)
     (tmp_path / "two").mkdir()
     for name in ("vocab.json", "merges.txt"):
         shutil.copy(trained / name, tmp_path / "two")
-    two = vocabulary.brought(tmp_path / "two")
+    two = vocabulary.of_folder(tmp_path / "two")
     assert two is not None and whole is not None
     assert two.sha256 == whole.sha256 and len(two.merges) > 30
     done = programs.run(
@@ -62,11 +62,11 @@ def test_both_forms_are_one_vocabulary_and_written_files_are_read_back(trained, 
     assert done.returncode == 0, done.stderr
     again = vocabulary.read(tmp_path / "out/vocab.json", tmp_path / "out/merges.txt")
     assert again == whole
-    assert vocabulary.brought(tmp_path) is None
+    assert vocabulary.of_folder(tmp_path) is None
 
 
 def test_another_order_of_merges_or_another_id_is_another_vocabulary(trained):
-    whole = vocabulary.brought(trained)
+    whole = vocabulary.of_folder(trained)
     assert whole is not None
     shorter = vocabulary.Vocabulary(whole.ids, whole.merges[:-1])
     more = vocabulary.Vocabulary(whole.ids | {"added": 999}, whole.merges)
@@ -104,9 +104,9 @@ def changed(trained: Path, folder: Path, *keys: str, value: Any) -> Path:
         (["model", "end_of_word_suffix"], "</w>", "end_of_word_suffix"),
         (["normalizer"], {"type": "Lowercase"}, "it has a normalizer, which changes texts"),
         (["pre_tokenizer"], {"type": "Whitespace"}, "expected ByteLevel"),
-        (["pre_tokenizer", "add_prefix_space"], True, "adds a blank before a text"),
+        (["pre_tokenizer", "add_prefix_space"], True, "adds a space before a text"),
         (["model", "vocab"], {"a": 1}, "has no id for '!'; expected a token for each of the 256"),
-        (["model", "merges"], [["z", "q"]], "merge 1, 'z q', is not of two tokens of"),
+        (["model", "merges"], [["z", "q"]], "merge 1, 'z q', does not make a token of"),
         (["model"], None, "it has no model"),
     ],
     ids=lambda value: str(value)[:20],
@@ -116,13 +116,13 @@ def test_another_kind_of_tokenizer_is_refused_with_the_reason(
 ):
     folder = changed(trained, tmp_path / "other", *keys, value=value)
     with pytest.raises(UserError) as raised:
-        vocabulary.brought(folder)
+        vocabulary.of_folder(folder)
     assert str(raised.value).startswith(f"{folder}/tokenizer.json")
     assert reason in str(raised.value)
 
 
 def test_merges_that_tiktoken_would_apply_otherwise_are_refused(trained):
-    whole = vocabulary.brought(trained)
+    whole = vocabulary.of_folder(trained)
     assert whole is not None
     vocabulary.check_pairs(whole, "it")
     first, second = whole.merges[:2]
@@ -141,8 +141,8 @@ def test_merges_that_tiktoken_would_apply_otherwise_are_refused(trained):
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [
-        ("vocab.txt", "[UNK]\n", "vocab.txt is of a WordPiece tokenizer; expected one of GPT-2's"),
-        ("tokenizer.model", "x", "tokenizer.model is of a SentencePiece tokenizer"),
+        ("vocab.txt", "[UNK]\n", "vocab.txt belongs to a WordPiece tokenizer; expected one of"),
+        ("tokenizer.model", "x", "tokenizer.model belongs to a SentencePiece tokenizer"),
         ("tokenizer.json", "{", "tokenizer.json is not readable JSON"),
         ("tokenizer.json", "[]", "tokenizer.json holds []"),
     ],
@@ -150,7 +150,7 @@ def test_merges_that_tiktoken_would_apply_otherwise_are_refused(trained):
 def test_files_of_other_kinds_are_refused(tmp_path, name, content, reason):
     (tmp_path / name).write_text(content)
     with pytest.raises(UserError) as raised:
-        vocabulary.brought(tmp_path)
+        vocabulary.of_folder(tmp_path)
     assert reason in str(raised.value)
 
 
@@ -163,7 +163,7 @@ def test_settings_that_change_ids_are_refused(trained, tmp_path):
     ):
         (folder / "tokenizer_config.json").write_text(json.dumps(settings_))
         with pytest.raises(UserError, match=reason):
-            vocabulary.brought(folder)
+            vocabulary.of_folder(folder)
 
 
 def test_transformers_reads_the_written_files_of_gpt2_s_tokenizer(shared, tmp_path):

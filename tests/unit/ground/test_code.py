@@ -27,7 +27,7 @@ PROGRAMS = [path.removesuffix(".py").replace("/", ".") for path in filter(is_pro
 
 
 class Library:
-    """A library in a folder of its own, to be changed."""
+    """A copy of the library, to be changed."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.folder = folder

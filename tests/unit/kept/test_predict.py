@@ -123,7 +123,7 @@ def test_a_reader_that_has_seen_enough_is_no_error(folder):
 def test_bad_input_is_one_message(folder, unpadded, tmp_path):
     (tmp_path / "a.csv").write_text("id,body\n1,hello\n")
     (tmp_path / "latin.txt").write_bytes(b"caf\xe9\n")
-    assert "nowhere is no folder; expected the whole folder of" in failed("nowhere", "a")
+    assert "nowhere is no folder; expected the folder of" in failed("nowhere", "a")
     assert f"{tmp_path} has no ablations.json; expected" in failed(tmp_path, "a")
     assert "a.csv has no column text; found: id, body (--column names" in failed(
         folder, "--file", tmp_path / "a.csv"

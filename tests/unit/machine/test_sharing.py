@@ -27,7 +27,7 @@ _server = multiprocessing.get_context("forkserver")
 
 @pytest.fixture(autouse=True)
 def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A temporary folder of its own: another machine, to the locks."""
+    """A separate temporary folder: for the locks it is another machine."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     yield tmp_path
 
@@ -121,18 +121,18 @@ def test_a_job_takes_a_free_gpu_among_those_it_sees(machine, job, monkeypatch) -
 
 
 class Visits:
-    """Companies that come and go; each has its own open file, as each process has."""
+    """Jobs that start and end; each has its own open file, as each process has."""
 
     def __init__(self) -> None:
-        self.here: list[sharing.Company] = []
+        self.here: list[sharing.OtherJobs] = []
 
-    def arrive(self) -> sharing.Company:
-        self.here.append(sharing.Company())
+    def arrive(self) -> sharing.OtherJobs:
+        self.here.append(sharing.OtherJobs())
         return self.here[-1]
 
-    def leave(self, company: sharing.Company) -> None:
-        self.here.remove(company)
-        os.close(company._presence)  # what the end of its process does
+    def leave(self, job: sharing.OtherJobs) -> None:
+        self.here.remove(job)
+        os.close(job._presence)  # what the end of its process does
 
 
 @contextlib.contextmanager
@@ -142,13 +142,13 @@ def visits() -> Iterator[Visits]:
     try:
         yield made
     finally:
-        for company in list(made.here):
-            made.leave(company)
+        for job in list(made.here):
+            made.leave(job)
 
 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.sampled_from(["arrive", "leave", "crash"]), max_size=8), st.booleans())
-def test_company_is_noticed_before_and_since(events: list[str], someone_before: bool) -> None:
+def test_other_jobs_are_noticed_before_and_since(events: list[str], someone_before: bool) -> None:
     """Whether or not it has left when we ask."""
     with visits() as beside:
         visitors = [beside.arrive()] if someone_before else []
@@ -166,7 +166,7 @@ def test_company_is_noticed_before_and_since(events: list[str], someone_before: 
             assert us.others() == (someone_before or bool(arrived))
 
 
-def test_who_left_before_we_came_is_no_company() -> None:
+def test_a_job_that_ended_before_does_not_count() -> None:
     with visits() as beside:
         beside.leave(beside.arrive())
         assert not beside.arrive().others()

@@ -1,4 +1,4 @@
-"""The lines that a user pastes: what they say, and that the door and the fetch take them."""
+"""The lines that a user pastes: what they say, and that the workflow accepts them."""
 
 import hashlib
 import json

@@ -87,7 +87,7 @@ def write(folder: Path, config: bytes, weights: bytes) -> Path:
 
 
 class Hub:
-    """Runs the program against one server, with a hub cache of its own."""
+    """Runs the program against one server, with a separate hub cache."""
 
     def __init__(self, tmp_path: Path, output: Path, url: str):
         self.cache = tmp_path / "hf" / "hub" / "models--someone--tiny"
@@ -226,7 +226,7 @@ def test_broken_download_resumes(hub, server, kind):
         *(None, f"bytes={10 << 20}-")
     ]
     assert "Trying to resume" in log
-    assert "ignored, not part of a GPT-2's trunk: surplus" in log
+    assert "ignored, not part of a GPT-2: surplus" in log
     assert not hub.incomplete()
 
 
@@ -286,7 +286,7 @@ def test_fault_that_outlasts_every_attempt_is_told(hub, server, fault, reason):
     hub.succeed()
 
 
-def test_damaged_cache_is_found_removed_and_fetched_anew(hub, server):
+def test_damaged_cache_is_found_removed_and_fetched_again(hub, server):
     hub.succeed()
     blob = hub.cache / "blobs" / sha256(WEIGHTS)
     blob.write_bytes(WEIGHTS[:-1] + b"!")
@@ -407,7 +407,7 @@ def test_a_model_that_comes_from_nowhere_is_a_message(tmp_path, output):
     arguments = ("--model", tmp_path / "model.json", "--output", output)
     done = programs.run("ablations.model.fetch", *arguments)
     assert done.returncode == 1 and "Traceback" not in done.stderr
-    assert "model.json: tiny is not to be fetched" in done.stderr
+    assert "model.json: tiny names neither a repository nor a folder" in done.stderr
     assert not output.exists()
 
 
@@ -452,7 +452,7 @@ def test_folder_that_is_the_output(folder):
         ),
         ({"reorder_and_upcast_attn": True}, "reorder_and_upcast_attn is true, expected false"),
         ({"scale_attn_weights": False}, "scale_attn_weights is false, expected true"),
-        ({"auto_map": {"AutoModel": "own.Own"}}, "auto_map names code of the model's own, which"),
+        ({"auto_map": {"AutoModel": "own.Own"}}, "auto_map names code that comes with the model"),
         ({"add_cross_attention": True}, "add_cross_attention is true, expected false"),
         ({"activation_function": "gelu"}, 'activation_function is "gelu", expected "gelu_new"'),
         ({"model_type": "llama"}, 'model_type is "llama", expected "gpt2"'),
@@ -703,7 +703,7 @@ def test_one_file_in_place_of_several_and_back_leaves_nothing_of_the_other(
         ({INDEX: b'{"weight_map": {}}'}, "names no file in its weight_map"),
         (
             {INDEX: b'{"weight_map": {"a": "../b.safetensors"}}'},
-            "names '../b.safetensors'; allowed: names of .safetensors files beside it",
+            "names '../b.safetensors'; allowed: names of .safetensors files in its folder",
         ),
         (
             {"model-00003-of-00003.safetensors": save({"a": torch.ones(1)})},
@@ -742,13 +742,13 @@ def test_folder_with_this_study_s_tokenizer_or_none_is_taken_and_with_another_re
     output.unlink()
     for name, content in other_words().items():
         (folder / name).write_bytes(content)
-    with pytest.raises(UserError, match="mine brings a tokenizer of its own, whose tokens are not"):
+    with pytest.raises(UserError, match="mine has its own tokenizer, whose tokens are not"):
         fetch.take_folder(folder, DIMENSIONS, output, WORDS)
     own = vocabulary.read(folder / "vocab.json", folder / "merges.txt")
     fetch.take_folder(folder, DIMENSIONS, output, own)
     (folder / "vocab.json").unlink()
     (folder / "vocab.txt").write_text("[UNK]")
-    with pytest.raises(UserError, match=r"vocab\.txt is of a WordPiece tokenizer"):
+    with pytest.raises(UserError, match=r"vocab\.txt belongs to a WordPiece tokenizer"):
         fetch.take_folder(folder, DIMENSIONS, output, own)
 
 
@@ -756,7 +756,7 @@ def test_hub_model_with_another_tokenizer_is_refused_before_its_weights_come(hub
     held = {"config.json": CONFIG, "model.safetensors": WEIGHTS}
     server.add_repo(REPO, REVISION, held | other_words())
     done = hub.run(UNPINNED, "--vocabulary")
-    assert done.returncode == 1 and f"{REPO} brings a tokenizer of its own" in done.stderr
+    assert done.returncode == 1 and f"{REPO} has its own tokenizer" in done.stderr
     assert not server.asked_for("model.safetensors")
     for name, content in other_words().items():
         (tmp_path / name).write_bytes(content)
@@ -764,10 +764,10 @@ def test_hub_model_with_another_tokenizer_is_refused_before_its_weights_come(hub
 
     server.add_repo(REPO, "b" * 40, held | {"spiece.model": b"x"})
     done = hub.run({"revision": "b" * 40}, "--vocabulary")
-    assert f"{REPO}/spiece.model is of a SentencePiece tokenizer" in done.stderr
+    assert f"{REPO}/spiece.model belongs to a SentencePiece tokenizer" in done.stderr
     server.add_repo(REPO, "c" * 40, held)
     log = hub.succeed({"revision": "c" * 40}, "--vocabulary")
-    assert "brings no tokenizer" in log
+    assert "has no tokenizer" in log
 
 
 def test_a_mirror_s_model_needs_no_network_for_its_tokenizer(hub, tmp_path):
@@ -777,7 +777,7 @@ def test_a_mirror_s_model_needs_no_network_for_its_tokenizer(hub, tmp_path):
     for name, content in other_words().items():
         (mirror / name).write_bytes(content)
     done = hub.run(UNPINNED, "--vocabulary", **nowhere)
-    assert f"{REPO} brings a tokenizer of its own" in done.stderr
+    assert f"{REPO} has its own tokenizer" in done.stderr
 
 
 # --- the identity of a user's folder

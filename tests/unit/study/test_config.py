@@ -1,4 +1,4 @@
-"""config.yaml at the door: every mistake is one clear message, every good file typed values."""
+"""config.yaml is checked: every mistake is one clear message, every good file typed values."""
 
 import copy
 import json
@@ -214,7 +214,7 @@ MISTAKES = {
     "duplicate row id": (
         ("rows", "medium", "id"),
         "large",
-        ["rows: large: the id appears 2 times", "an id of its own"],
+        ["rows: large: the id appears 2 times", "allowed: once"],
     ),
     "malformed row id": (
         ("rows", "medium", "id"),
@@ -335,7 +335,7 @@ MISTAKES = {
     "duplicate comparison id": (
         ("comparisons", "medium-model", "id"),
         "large-model",
-        ["comparisons: large-model: the id appears 2 times", "one of its own"],
+        ["comparisons: large-model: the id appears 2 times", "allowed: once"],
     ),
     "question left empty": (
         ("comparisons", "medium-model", "question"),
@@ -468,7 +468,7 @@ def test_the_default_configuration() -> None:
 
 
 @pytest.mark.parametrize("position", range(len(DEFAULT["rows"])))
-def test_rows_inherit_from_the_baseline_wherever_it_stands(position: int) -> None:
+def test_rows_inherit_from_the_baseline_wherever_it_is(position: int) -> None:
     config = default()
     baseline = config["rows"].pop(0)
     config["rows"].insert(position, baseline | {"epochs": 7, "learning_rate": 1e-4})
@@ -649,7 +649,7 @@ def test_a_tokenizer_of_the_user_s_own_gives_the_models_their_number_of_tokens(t
     study = parse(changed(("tokenizer",), {"path": str(tmp_path)}))
     assert study.tokenizer == Folder(path=str(tmp_path))
     assert {model.dimensions.vocab_size for model in study.models.values()} == {300}
-    said = f"Tokenizer of your own: that of {tmp_path}, not GPT-2's."
+    said = f"Your own tokenizer: that of {tmp_path}, not GPT-2's."
     assert said in study.outline.notes
 
     small = changed(("tokenizer",), {"path": str(tmp_path)})
@@ -713,7 +713,7 @@ def test_numbers_within_lists_and_mappings_are_numbers(given: Any, meant: Any) -
 
 
 def said_of(**changes: object) -> set[str]:
-    return set(messages.said(parse(default() | changes).outline))
+    return set(messages.statements(parse(default() | changes).outline))
 
 
 def test_a_value_says_each_key_once_and_an_entry_more_changes_nothing_of_the_others() -> None:
@@ -723,11 +723,11 @@ def test_a_value_says_each_key_once_and_an_entry_more_changes_nothing_of_the_oth
     ids = ", ".join(row["id"] for row in made["rows"])
     assert {text.partition(":")[0] for text in before ^ after} == {"rows"}
     assert before - after == {f"rows: {ids}"}
-    assert len(after - before) == 1 + len(messages.said({"published": None}))
+    assert len(after - before) == 1 + len(messages.statements({"published": None}))
 
 
 def test_another_order_of_rows_or_another_kind_of_value_says_something_else() -> None:
     made = default()
     assert said_of(rows=made["rows"][::-1]) != said_of()
     kinds = [1, "1", None, [], {}, [1], True, {"a": {}}, {"a": []}]
-    assert len({tuple(messages.said({"key": kind})) for kind in kinds}) == len(kinds)
+    assert len({tuple(messages.statements({"key": kind})) for kind in kinds}) == len(kinds)

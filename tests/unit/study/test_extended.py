@@ -25,7 +25,7 @@ LENGTHS: dict[Any, str] = {
 
 
 def published(row: Row) -> dict[str, Any]:
-    """What stands in the published files' columns."""
+    """What the columns of the published files hold."""
     found = row.published
     assert found
     return {

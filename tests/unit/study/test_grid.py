@@ -1,4 +1,4 @@
-"""A grid becomes plain rows at the door; what cannot be is refused there."""
+"""A grid becomes plain rows when the configuration is read; wrong grids are refused then."""
 
 import itertools
 import re
@@ -195,7 +195,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "choose without a grid": (
         {"choose": "validation"},
-        ["rows: sweep: choose: ", "this row has none", "allowed: beside a grid"],
+        ["rows: sweep: choose: ", "this row has none", "allowed: with a grid"],
     ),
     "choose by what is not to be read": (
         {"grid": TWO, "choose": "test"},
@@ -221,7 +221,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], list[str]]] = {
         [
             "rows: sweep: grid: trainable_layers last_block, lora_rank 4 and trainable_layers"
             " last_block, lora_rank 8 are the same row",
-            "lora_rank decides nothing there",
+            "lora_rank has no effect there",
         ],
     ),
 }
@@ -238,14 +238,14 @@ def test_a_mistake_is_one_message(row: dict[str, Any], named: list[str]) -> None
 def test_the_baseline_is_one_row() -> None:
     rows = made()
     rows["rows"][0]["grid"] = {"epochs": [1, 2]}
-    with pytest.raises(ConfigError, match=r"rows: baseline: grid: is not allowed.*row of its own"):
+    with pytest.raises(ConfigError, match=r"rows: baseline: grid: is not allowed.*in another row"):
         config.parse(rows)
 
 
 def test_an_id_is_one_row_s() -> None:
     text = message({"id": "sweep", "grid": TWO}, {"id": "sweep-lr-1e-4"})
     assert "rows: sweep: grid: learning_rate 0.0001 gives a row the id sweep-lr-1e-4" in text
-    assert "an id of its own" in text
+    assert "a different id for each row" in text
     both = {"id": "a", "grid": {"epochs": [1], "learning_rate": [1e-4]}}
     one = {"id": "a-epochs-1", "grid": {"learning_rate": [1e-4]}}
     text = message(both, one)
@@ -266,7 +266,7 @@ def test_an_id_is_one_row_s() -> None:
         (
             "baseline",
             "best-lr-1e-4",
-            ["variant: best-lr-1e-4 is of the grid best", "allowed: best"],
+            ["variant: best-lr-1e-4 belongs to the grid best", "allowed: best"],
         ),
     ],
 )

@@ -21,7 +21,7 @@ OF_ROWS = [("causal_mask", False), ("average_embeddings", True)]
 
 
 def found(row: dict[str, Any], baseline: dict[str, Any], training: dict[str, Any]) -> Any:
-    """The settings of a row of a study in which these stand."""
+    """The settings of a row of a study that holds these."""
     made = configuration(comparisons=[])
     made["training"] |= training
     made["rows"] = [made["rows"][0] | baseline, {"id": "other", **row}]

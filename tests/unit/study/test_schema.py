@@ -27,7 +27,7 @@ def test_config_yaml_tells_of_every_option() -> None:
     assert [option for option in OPTIONS if f"{option}" not in text] == []
 
 
-def test_an_option_that_nobody_sets_leaves_row_files_as_they_are() -> None:
+def test_an_option_that_is_not_set_leaves_row_files_as_they_are() -> None:
     defaults = settings.defaults()
     assert {"lora_rank", "accumulation_steps", "causal_mask"} <= defaults.keys()
     training = Training(

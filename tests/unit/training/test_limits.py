@@ -253,7 +253,7 @@ def test_a_full_disk_is_told_and_the_next_run_is_clean(study: Path) -> None:
         (disk / "someone's file").write_bytes(b"x" * (2**20 - 4096))
         done = programs.run("ablations.training.run", *arguments, environment=environment())
         assert done.returncode == 1
-        assert os.strerror(errno.ENOSPC) in done.stderr and "make room" in done.stderr
+        assert os.strerror(errno.ENOSPC) in done.stderr and "free some space" in done.stderr
         assert "Traceback" not in done.stderr
         # whole files only, and the last one not among them
         assert {path.name for path in disk.iterdir()} <= {"someone's file", "predictions.csv"}
@@ -286,8 +286,8 @@ def test_hidden_states_that_are_more_than_the_disk_holds_are_refused_at_once(stu
         (disk / "someone's file").write_bytes(b"x" * (2**20 - 12288))
         done = trained(study)
         assert done.returncode == 1
-        assert f"the disk of {disk} has" in done.stderr and "make room" in done.stderr
-        assert "trunk:" not in (study / "train.log").read_text()  # nothing was computed in vain
+        assert f"the disk of {disk} has" in done.stderr and "free some space" in done.stderr
+        assert "trunk:" not in (study / "train.log").read_text()  # nothing was computed
         assert not (study / "run").exists()
         (disk / "someone's file").unlink()
         assert trained(study).returncode == 0

@@ -29,7 +29,7 @@ def test_it_says_how_much_will_be_trained_and_where_results_go(tmp_path: Path) -
 def test_it_says_what_is_downloaded(tmp_path: Path) -> None:
     _, said, _ = plan(ROOT / "config.yaml")
     models = "gpt2-small (124M), gpt2-medium (355M), gpt2-large (774M)"
-    assert f"models downloaded unless they are here: {models}\n" in said
+    assert f"models downloaded unless they are in the cache: {models}\n" in said
 
 
 def test_it_estimates_time_memory_and_disk() -> None:

@@ -34,7 +34,7 @@ Options = dict[str, Any]
 
 
 def messages(seed: int, shortest: int, empty: bool) -> dict[str, list[np.ndarray]]:
-    """Random messages of up to 11 tokens; some stand twice, some only begin alike, one is empty."""
+    """Random messages of up to 11 tokens; some are equal, some only begin alike, one is empty."""
     draw = np.random.default_rng(seed)
     found = {}
     for split, count in {"train": 22, "validation": 9, "test": 7}.items():

@@ -142,7 +142,7 @@ def test_an_unreadable_one_is_ignored(
 
 
 def test_a_full_disk_does_not_stop_training(study: Path, undisturbed: dict[str, object]) -> None:
-    """A link to nowhere stands where the folder of the states should be."""
+    """There is a broken link in place of the folder of the states."""
     state(study).parent.symlink_to(study / "nowhere")
     assert "could not be saved" in train(study, ABLATIONS_SAVE_SECONDS="0.2")
     assert runs.results(study / "run") == undisturbed

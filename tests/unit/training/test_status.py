@@ -53,7 +53,7 @@ def test_each_run_that_is_missing_says_how_it_is_and_where_its_log_is(tmp_path: 
         "12 of 16 runs are finished.",
         "  baseline, seed 2: has started; an hour ago its log said: epoch 1, step 0;"
         f" its log: {running}",
-        "  all-layers, seed 2: waits for its turn",
+        "  all-layers, seed 2: has not started",
         f"  medium, seed 2: failed: RuntimeError: CUDA error; its log: {broken}",
         "  large, seed 2: failed: too large: 9",
         f"      and 8; its log: {failed}",
@@ -70,7 +70,7 @@ def test_a_run_of_another_row_than_it_is_now_is_not_finished(tmp_path: Path) -> 
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(made))
     assert status(tmp_path) == [
         "7 of 8 runs are finished.",
-        "  first-token, seed 123: waits for its turn",
+        "  first-token, seed 123: has not started",
     ]
 
 

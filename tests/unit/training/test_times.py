@@ -21,7 +21,7 @@ FROZEN = 100.0
 
 @pytest.fixture
 def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where time stands still, but for 100 s that frozen layers take, and 1 s of an update."""
+    """A clock that moves only by the 100 s of frozen layers and the 1 s of an update."""
     now = 0.0
     forward = Layers.forward
 

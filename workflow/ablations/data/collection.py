@@ -1,7 +1,7 @@
-"""The files that hold the texts, as a small file that stands for them: collection.json.
+"""A small file that lists the files with the texts: collection.json.
 
-They may be large and lie anywhere in the working directory; what Snakemake compares is their names
-and checksums. Written by ablations.data.fetch or ablations.data.generate.
+Those may be large, and anywhere in the working directory. Snakemake compares their names and
+checksums instead. Written by ablations.data.fetch or ablations.data.generate.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ from ablations.study.dataset import Format
 
 
 class File(Struct, frozen=True, forbid_unknown_fields=True):
-    """One file: what messages call it, where it lies, and which split it holds, or `all`."""
+    """One file: its name in messages, its path, and which split it holds, or `all`."""
 
     name: str
     path: str
@@ -30,11 +30,11 @@ def write(path: Path, found: Sequence[File]) -> None:
 
 
 def read(path: Path) -> tuple[File, ...]:
-    """The files in order; raises UserError where the manifest is missing or anything else."""
+    """The files in order; raises UserError where the manifest is missing or something else."""
     return files.read_json(path, tuple[File, ...])
 
 
 def sha256(found: Sequence[File]) -> str:
-    """One checksum of all; of a single file, its own."""
+    """One checksum of all files; for a single file its own checksum."""
     sums = [file.sha256 for file in found]
     return sums[0] if len(sums) == 1 else hashlib.sha256("\n".join(sums).encode()).hexdigest()

@@ -45,12 +45,12 @@ def gpt2_encoding(vocabulary: Path) -> Encoding:
     Raises UserError if one is missing or they are not GPT-2's.
     """
     merges, ids = vocabulary / "vocab.bpe", vocabulary / "encoder.json"
-    # tiktoken caches by name, local files too, and would read another version's from there
+    # tiktoken caches local files too, by name alone; it would read another version from there
     os.environ["TIKTOKEN_CACHE_DIR"] = ""
     try:
         return Encoding(
             "gpt2",
-            # GPT-2's pattern as tiktoken writes it, which a million line breaks do not overflow
+            # tiktoken's form of GPT-2's pattern, which a million line breaks do not overflow
             pat_str=r50k_pat_str,
             mergeable_ranks=data_gym_to_mergeable_bpe_ranks(str(merges), str(ids)),
             special_tokens={END_OF_TEXT: 50256},
@@ -64,7 +64,7 @@ def gpt2_encoding(vocabulary: Path) -> Encoding:
 
 
 def encode(encoding: Encoding, texts: list[str]) -> list[Ids]:
-    """The ids of each text. Text is text: <|endoftext|> inside a message is not special."""
+    """The ids of each text. <|endoftext|> inside a text is not special."""
     return [np.array(ids, dtype=np.int32) for ids in encoding.encode_ordinary_batch(texts)]
 
 

@@ -33,7 +33,7 @@ def collection(texts: Texts, output: Path) -> None:
     """Writes collection.json, after the files that it names.
 
     Files in the working directory stay where they are; others are put into the folder `source`
-    beside `output`. Raises UserError, with every source's own reason, if one cannot be had.
+    next to `output`. Raises UserError if a file cannot be fetched, with the reason of every source.
     """
     found = []
     with download.scratch(output) as folder:
@@ -43,7 +43,7 @@ def collection(texts: Texts, output: Path) -> None:
         for split, given in texts.parts.items():
             for number, file in enumerate(given, start=1):
                 format = texts.format_of(file)
-                assert format  # the door refuses a file whose format it cannot tell
+                assert format  # config.py refuses a file of unknown format
                 name = dataset.file_name(file)
                 path = output.parent / "source" / f"{split}-{number}.{format}"
                 if isinstance(file, Download):
@@ -93,7 +93,7 @@ def _sha256(path: Path) -> str:
 
 
 def _extract(archive: Path, member: str, texts: Texts, path: Path) -> str:
-    """Writes a member of a zip archive; its checksum."""
+    """Writes a member of a zip archive; returns its checksum."""
     name = texts.archive
     try:
         with zipfile.ZipFile(archive) as opened:
@@ -133,7 +133,7 @@ def parser() -> argparse.ArgumentParser:
     parser = cli.parser(__doc__)
     commands = parser.add_subparsers(dest="what", required=True)
     command = commands.add_parser("collection", help="the files that hold the texts")
-    command.add_argument("--dataset", required=True, help="where they lie, as JSON")
+    command.add_argument("--dataset", required=True, help="where they are, as JSON")
     command.add_argument("--output", type=Path, required=True, help="…/collection.json")
     command = commands.add_parser("vocabulary", help="GPT-2's vocab.bpe and encoder.json")
     command.add_argument("--output-dir", type=Path, required=True)

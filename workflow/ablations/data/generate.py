@@ -1,9 +1,9 @@
 """A stand-in for the SMS Spam Collection: messages from a small grammar, in its file format.
 
-For demonstrations and tests that must not need the network. Everything is made up here; nothing is
-taken from the collection. The classes overlap on purpose (friends who write about money, prizes
-and links; spam that sounds like a friend), so that a classifier has something to get wrong, but
-what is found on these messages says nothing about GPT-2 or about real spam.
+For demonstrations and tests without network. Everything is made up; nothing is taken from the
+collection. The classes overlap (friends who write about money, prizes and links; spam that sounds
+like a friend), so a classifier makes mistakes. Results on these messages say nothing about GPT-2 or
+about real spam.
 """
 
 import argparse
@@ -18,8 +18,8 @@ from ablations.data.collection import File
 from ablations.files import sha256, write_text
 from ablations.study.dataset import ALL
 
-REPEATED_SHARE = 0.03  # messages sent before, word for word, as in the real collection
-BYTES = range(20, 111)  # of a message in UTF-8: what a model pays grows with the longest
+REPEATED_SHARE = 0.03  # of messages that repeat an earlier one, as in the real collection
+BYTES = range(20, 111)  # of a message in UTF-8: the longest decides what a model costs
 
 GRAMMAR = tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))
 CHOICES: dict[str, list[str]] = {
@@ -31,7 +31,7 @@ TYPO_SHARE = 0.01  # of letters
 
 
 def expand(name: str, random: Random) -> str:
-    """One text that the grammar has under this name."""
+    """One text that the grammar gives for this name."""
     line = random.choice(CHOICES[name])
     text = re.sub(r"\{(\w+)\}", lambda slot: expand(slot[1], random), line)
     return re.sub("#", lambda _: random.choice("123456789"), text)
@@ -59,7 +59,7 @@ def typed(text: str, random: Random) -> str:
         text = re.sub(r"([.,!?]) ", r"\1", text)
     if random.random() < 0.15:
         text = re.sub(r"[.!?]", lambda mark: mark[0] * random.choice((1, 2, 3)), text)
-    # a letter too few or one twice
+    # a letter is left out or doubled
     return re.sub(
         "[a-z]",
         lambda letter: letter[0] * (random.choice((0, 2)) if random.random() < TYPO_SHARE else 1),

@@ -1,12 +1,13 @@
 """What a model reads of each message, and which of its outputs the head sees.
 
 A sequence is a message's ids up to the last position that the output depends on. A causal model's
-output at a position does not depend on those after it, so the first token alone is a sequence of
-one, and a message whose last token is classified needs no padding. Without a causal mask, or where
-all positions are averaged, it is the whole padded input.
+output at a position does not depend on the positions after it. So where the first token is
+classified, the sequence is that one token, and where the last token before the padding is
+classified, the sequence has no padding. Without a causal mask, or where all positions are averaged,
+it is the whole padded input.
 
-Whatever reads sequences (trunk, cache, tail, evaluations) knows nothing of the settings that made
-them: their content says it all.
+Code that reads sequences (trunk, cache, tail, evaluations) does not need the settings that they
+were made from.
 """
 
 import hashlib
@@ -26,12 +27,12 @@ Numbers = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Sequences:
-    """The sequences of one split, those that are equal once.
+    """The sequences of one split; equal ones are held once.
 
-    `ids` int32 [tokens] are the distinct sequences one after another, `offsets` int64
-    [distinct + 1] where each begins and the last ends, `of_message` int64 [messages] which is
-    whose. `positions` int64 [messages] is the position in its sequence that is read; None where
-    all are averaged.
+    `ids` int32 [tokens]: the distinct sequences one after another. `offsets` int64 [distinct + 1]:
+    where each begins, and where the last ends. `of_message` int64 [messages]: the number of each
+    message's sequence. `positions` int64 [messages]: the position that is read in it; None where
+    all positions are averaged.
     """
 
     ids: Ids
@@ -49,12 +50,12 @@ class Sequences:
         return np.diff(self.offsets)
 
     def distinct(self) -> "Sequences":
-        """As if there were one message for each distinct sequence."""
+        """The same sequences, with one message for each."""
         return replace(self, of_message=np.arange(len(self)), positions=None)
 
     @cached_property
     def sha256(self) -> str:
-        """A checksum of the distinct sequences: what a trunk's output depends on, of all this."""
+        """A checksum of the distinct sequences, the part that a trunk's output depends on."""
         digest = hashlib.sha256(self.offsets.tobytes())
         digest.update(self.ids.tobytes())
         return digest.hexdigest()
@@ -74,15 +75,15 @@ def sequences(tokens: Tokens, input: Input) -> dict[str, Sequences]:
 
 
 def of_messages(messages: Iterable[Ids], input: Input, length: int, padding: int) -> Sequences:
-    """The sequences of these messages, cut to `length` tokens and padded to as many with this id.
+    """The sequences of these messages, cut or padded to `length` tokens with the id `padding`.
 
-    Without padding (`variable`) each needs a token.
+    Without padding (`variable`) each message needs a token.
     """
     return _distinct([_sequence(ids, input, length, padding) for ids in messages], input)
 
 
 def _sequence(message: Ids, input: Input, length: int, padding: int) -> tuple[Ids, int]:
-    """A message's sequence, and the position in it that is classified."""
+    """A message's sequence, and the position in it that is read."""
     ids = message[:length]
     own, padded = len(ids), ids
     if input.context_length != "variable":
@@ -90,7 +91,7 @@ def _sequence(message: Ids, input: Input, length: int, padding: int) -> tuple[Id
     position = len(padded) - 1
     if input.trainable_token == "first":
         position = 0
-    elif input.trainable_token == "flexible" and own:  # else the last of the padding
+    elif input.trainable_token == "flexible" and own:  # an empty message: the last of the padding
         position = own - 1
     whole = input.average_embeddings or not input.causal_mask
     return padded if whole else padded[: position + 1], position

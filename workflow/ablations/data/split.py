@@ -1,9 +1,9 @@
 """The texts: read, balanced where asked, and split into train, validation and test.
 
-A split is a CSV file with the columns Label (the index of a class) and Text; classes.json beside
-them names the classes in order, and notes.json holds what a reader of results must know of them.
-Any text survives: whatever was written is read back. Texts go from file to file; what is in memory
-of each is its label and its place.
+A split is a CSV file with the columns Label (the index of a class) and Text. In the same folder,
+classes.json names the classes in order, and notes.json holds what a reader of the results must know
+about the splits. Any text is read back as it was written. Texts go from file to file; of each text
+only its label and its place are in memory.
 """
 
 import argparse
@@ -39,7 +39,7 @@ NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?|nan|NaN"
 
 
 class First(NamedTuple):
-    """The first text with a label: its class's number in the order of being seen, and its place."""
+    """The first text with a label: the label's number in the order of appearance, and its place."""
 
     number: int
     where: str
@@ -54,14 +54,14 @@ class Seen:
         self.first: dict[str, First] = {}
 
     def number(self, label: str, file: File, place: int) -> int:
-        """A label's number, in the order of being seen; refuses one that is no class."""
+        """A label's number, in the order of appearance; refuses one that is no class."""
         known = self.first.get(label)
         if known is None:
             known = First(len(self.first), where(file, place))
             if self.names and class_of(label, self.names) is None:
                 raise UserError(
                     f"{known.where}: the column {self.reading.label!r} (label) is {label!r};"
-                    f" allowed: {', '.join(map(repr, self.names))}, as classes has it"
+                    f" allowed: {', '.join(map(repr, self.names))}, the names in classes"
                 )
             self.first[label] = known
             if not self.names and len(self.first) > MAX_CLASSES:
@@ -90,7 +90,7 @@ class Seen:
         return np.array([class_of(label, classes) for label in self.first], np.int64)
 
     def _refuse_decimals(self) -> None:
-        """Refuses a column of floats: every value a number, and one of them not a whole one."""
+        """Refuses a column of decimals: all values are numbers, and one is not a whole number."""
         decimals = [label for label in self.first if not WHOLE_NUMBER.fullmatch(label)]
         if decimals and all(NUMBER.fullmatch(label) for label in self.first):
             raise UserError(
@@ -100,15 +100,15 @@ class Seen:
 
 
 def in_order(labels: Iterable[str]) -> tuple[str, ...]:
-    """The order of inferred classes: of their numbers where all are whole, else of their texts."""
+    """The order of inferred classes: numerical if all are whole numbers, else alphabetical."""
     names = sorted(labels)
     return tuple(sorted(names, key=int) if all(map(WHOLE_NUMBER.fullmatch, names)) else names)
 
 
 def class_of(label: str, classes: Sequence[str]) -> int | None:
-    """The index of a label's class, None where it has none.
+    """The index of a label's class; None where it has none.
 
-    A whole number is the index itself where no class is named by one.
+    A whole number is itself the index, unless a class has a whole number as its name.
     """
     if label in classes:
         return list(classes).index(label)
@@ -121,7 +121,7 @@ def class_of(label: str, classes: Sequence[str]) -> int | None:
 
 
 def balanced(texts: pd.DataFrame, classes: Sequence[str], seed: int) -> pd.DataFrame:
-    """As many texts of one class as of every other, shuffled: samples of the larger classes.
+    """The same number of texts of each class, shuffled; larger classes are sampled.
 
     Raises UserError if a class is missing.
     """
@@ -132,7 +132,7 @@ def balanced(texts: pd.DataFrame, classes: Sequence[str], seed: int) -> pd.DataF
                 f"the collection holds no {name}; every one of {', '.join(classes)} is needed"
             )
     size = min(map(len, parts))
-    # the last class in its own order where nothing of it is left out, as in the published study
+    # the last class keeps its order where all of it is used, as in the published study
     keep = len(parts) - 1 if len(parts[-1]) == size else None
     chosen = [
         part if label == keep else part.sample(size, random_state=seed)
@@ -144,9 +144,10 @@ def balanced(texts: pd.DataFrame, classes: Sequence[str], seed: int) -> pd.DataF
 def split(
     texts: pd.DataFrame, shares: Mapping[str, float], rest: str, seed: int, stratify: bool = False
 ) -> dict[str, pd.DataFrame]:
-    """Shuffles and cuts: `shares` are fractions by split, in their order, and `rest` is the rest.
+    """Shuffles and cuts: `shares` are fractions by split, in order; `rest` names the last split.
 
-    Stratified, each class is cut by these fractions. Raises UserError if a split would be empty.
+    With `stratify`, each class is cut by these fractions. Raises UserError if a split would be
+    empty.
     """
     shuffled = texts.sample(frac=1, random_state=seed).reset_index(drop=True)
     group = shuffled["Label"] if stratify else pd.Series(0, index=shuffled.index)
@@ -182,7 +183,7 @@ def write_split(path: Path, labels: Iterable[int], texts: Iterable[str]) -> None
 def read_split(path: Path) -> tuple[list[int], list[str]]:
     """A split's labels and texts, exactly as they were written.
 
-    Raises UserError if the file is missing or no such CSV file.
+    Raises UserError if the file is missing or not such a CSV file.
     """
     labels: list[int] = []
     texts: list[str] = []
@@ -222,7 +223,7 @@ class Spool:
         self.ends.append(self.file.tell())
 
     def __getitem__(self, number: int) -> str:
-        """The text that was added so many texts after the first."""
+        """The text with this number, counted from 0."""
         start = self.ends[number - 1] if number else 0
         self.file.seek(start)
         return self.file.read(self.ends[number] - start).decode()
@@ -231,9 +232,9 @@ class Spool:
 def gather(
     files: Sequence[File], reading: Reading, spool: Spool
 ) -> tuple[dict[str, pd.DataFrame], Seen, tuple[str, ...]]:
-    """Reads every file: its split's labels with each text's number in the spool, and the classes.
+    """Reads every file: each split's labels and its texts' numbers in the spool, and the classes.
 
-    Raises UserError at the first text that is not as it should be.
+    Raises UserError at the first text that is not allowed.
     """
     seen = Seen(reading)
     numbers = {file.split: array("q") for file in files}
@@ -259,7 +260,7 @@ def gather(
 def cut(
     parts: dict[str, pd.DataFrame], reading: Reading, classes: Sequence[str]
 ) -> dict[str, pd.DataFrame]:
-    """The three splits: those that have files as they are, the others cut from what there is."""
+    """The three splits: those that have files unchanged, the others cut from the texts."""
     shares = reading.split
     if shares is None:
         return parts
@@ -277,9 +278,9 @@ def cut(
 def notes(
     parts: Mapping[str, pd.DataFrame], classes: Sequence[str], seen: Seen, cut_here: bool
 ) -> Iterator[str]:
-    """What a reader of results must know: the classes that a split lacks.
+    """What a reader of the results must know: the classes that a split lacks.
 
-    Raises UserError where training lacks one, which no model could learn.
+    Raises UserError where training lacks one, since no model could learn it.
     """
     lacking = {
         split: [name for label, name in enumerate(classes) if label not in set(part["Label"])]
@@ -291,7 +292,7 @@ def notes(
             first.where for own, first in seen.first.items() if class_of(own, classes) == label
         ]
         found = f"{places[0]} has it" if places else "no text has it"
-        hint = ", which stratify: true gives where it can" if cut_here and places else ""
+        hint = " (stratify: true puts each class into every split)" if cut_here and places else ""
         raise UserError(
             f"the training split has no text of the class {name!r}; {found}; allowed: every class"
             f" in training{hint}"

@@ -1,7 +1,7 @@
 """Reads labelled texts from CSV, TSV, JSON lines and Parquet, a few at a time.
 
-Whatever a file's size, little of it is in memory. A label is text from here on: 3 is "3" and a
-truth value "True" or "False", as they would be in a CSV file.
+Whatever a file's size, little of it is in memory. From here on a label is text: the number 3 is
+"3", and a truth value is "True" or "False", as in a CSV file.
 """
 
 import codecs
@@ -19,8 +19,8 @@ from ablations.data.collection import File
 from ablations.errors import UserError
 from ablations.study.dataset import Reading
 
-# Of a line, and of a text in quotes over several lines. No model here reads more than the first few
-# thousand characters; without a limit one quote that is never closed would read a whole file.
+# The limit of a line, and of a text in quotes over several lines. No model here reads more than the
+# first few thousand characters. Without a limit, one open quote would read the whole file.
 MAX_CHARACTERS = 10_000_000
 MAX_LABEL_CHARACTERS = 100
 ROWS_AT_A_TIME = 1000  # of Parquet
@@ -29,7 +29,7 @@ LABELS = "texts, whole numbers or truth values"
 
 
 class Labelled(NamedTuple):
-    """A text with its label, and where it stands: a line, counted from 1, or a row."""
+    """A text with its label, and its place: the number of its line or row, counted from 1."""
 
     place: int
     label: str
@@ -39,7 +39,7 @@ class Labelled(NamedTuple):
 def read(file: File, reading: Reading) -> Iterator[Labelled]:
     """A file's texts in its own order.
 
-    Raises UserError, naming file, line and column, at the first that is not as it should be.
+    Raises UserError, which names file, line and column, at the first that is not allowed.
     """
     path = Path(file.path)
     if file.format == "parquet":
@@ -63,7 +63,7 @@ Cells = Iterator[tuple[int, Any, Any]]
 
 
 def _separated(file: File, path: Path, reading: Reading) -> Cells:
-    """Of comma- or tab-separated text: quoted by ", as pandas reads it unless told otherwise."""
+    """The cells of comma- or tab-separated text: quoted by ", as pandas reads it by default."""
     csv.field_size_limit(MAX_CHARACTERS)
     with _opened(file, path) as opened:
         lines = _Lines(file, opened)
@@ -79,7 +79,7 @@ def _separated(file: File, path: Path, reading: Reading) -> Cells:
                 if lines.ended:
                     raise UserError(
                         f"{where(file, started)}: a quote is opened and never closed; allowed:"
-                        ' texts in ", or quotes: false if a quote is a character like others'
+                        ' texts in ", or quotes: false where a quote is an ordinary character'
                     )
                 if len(cells) < 2 and lines.last.isspace():  # an empty line
                     pass
@@ -104,14 +104,14 @@ def _separated(file: File, path: Path, reading: Reading) -> Cells:
 def _too_long(error: str) -> str:
     if "field limit" in error:
         return (
-            f"a text has more than {MAX_CHARACTERS:,} characters; is a quote not closed? If a quote"
-            " is a character like others, quotes: false says so"
+            f"a text has more than {MAX_CHARACTERS:,} characters; is a quote not closed? Where a"
+            " quote is an ordinary character, set quotes: false"
         )
     return error
 
 
 class _Lines:
-    """A text file's lines, none too long to hold: the `last` one, and whether they have `ended`."""
+    """A text file's lines, of limited length: the `last` one, and whether they have `ended`."""
 
     def __init__(self, file: File, opened: TextIO) -> None:
         self.file, self.opened = file, opened
@@ -142,7 +142,7 @@ def _check_columns(file: File, columns: Sequence[str], reading: Reading) -> None
 
 
 def _json_lines(file: File, path: Path, reading: Reading) -> Cells:
-    """Of JSON objects, one on each line."""
+    """The cells of JSON objects, one on each line."""
     with _opened(file, path) as opened:
         for place, line in enumerate(_Lines(file, opened), start=1):
             if not line.strip():
@@ -166,8 +166,8 @@ def _json_lines(file: File, path: Path, reading: Reading) -> Cells:
 
 
 def _parquet(file: File, path: Path, reading: Reading) -> Cells:
-    """Of an Apache Parquet file, by rows, counted from 1."""
-    import pyarrow.parquet  # takes a while, and few need it
+    """The cells of an Apache Parquet file, by rows, counted from 1."""
+    import pyarrow.parquet  # slow to import, and rarely needed
 
     try:
         with pyarrow.parquet.ParquetFile(path) as opened:
@@ -240,7 +240,10 @@ def _opened(file: File, path: Path) -> Iterator[TextIO]:
 
 
 def _not_utf8(file: File, path: Path) -> str:
-    """The message about the first byte that is not UTF-8: what is read ahead hides its line."""
+    """The message about the first byte that is not UTF-8, found by reading the file again.
+
+    The first reading was ahead of the line, so it does not know the line's number.
+    """
     decoder, line = codecs.getincrementaldecoder("utf-8")(), 1
     with path.open("rb") as opened:
         for piece in iter(partial(opened.readline, MAX_CHARACTERS), b""):

@@ -1,8 +1,8 @@
-"""Token ids of the three splits, and how they become a model's inputs.
+"""Token ids of the three splits, in one small safetensors file.
 
-One small safetensors file: per split the ids of all messages one after another
-(`<split>.ids` int32), where each begins and the last ends (`<split>.offsets` int64 [messages + 1])
-and `<split>.labels` (int64 [messages]). Written by ablations.data.encode, read by training.
+For each split: the ids of all messages one after another (`<split>.ids` int32), where each message
+begins and the last ends (`<split>.offsets` int64 [messages + 1]), and `<split>.labels` (int64
+[messages]). Written by ablations.data.encode, read by training.
 """
 
 from dataclasses import dataclass
@@ -19,17 +19,17 @@ from safetensors.numpy import save_file
 from ablations.errors import UserError
 from ablations.files import as_json, whole
 
-# Metadata travel as one JSON text: safetensors writes several keys in an order that varies.
+# All metadata are one JSON text: safetensors writes several keys in no fixed order.
 METADATA = "tokens"
 
 UNREADABLE = (OSError, SafetensorError, KeyError, ValueError)  # msgspec's errors are ValueErrors
 
 
 class About(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the file says of its tokens.
+    """What the file says about its tokens.
 
-    `classes` are named in the order of their labels; `padding_id` is the tokenizer's
-    <|endoftext|>, `dataset_sha256` the collection's checksum.
+    `classes`: names in the order of their labels; `padding_id`: the tokenizer's <|endoftext|>;
+    `dataset_sha256`: the collection's checksum.
     """
 
     tokenizer: str
@@ -52,17 +52,17 @@ class Tokens:
     labels: dict[str, npt.NDArray[np.int64]]
 
     def context_tokens(self, context_length: str | int, n_positions: int) -> int:
-        """Tokens per input after padding, for a model with so many positions.
+        """Tokens per input after padding, for a model with this number of positions.
 
-        `longest_training_example`, `model_context_length` or a number; without padding (`variable`)
-        the longest message's. Raises UserError where the model has too few positions.
+        Without padding (`variable`) it is the number of tokens of the longest message. Raises
+        UserError where the model has too few positions.
         """
         if context_length == "model_context_length":
             return n_positions
         if context_length == "variable":
             return self._longest_unpadded(n_positions)
         if context_length == "longest_training_example":
-            # one token of padding where every message is empty: a model needs something to read
+            # at least one token of padding, since a model cannot read an empty input
             length = max(1, *(len(ids) for ids in self.ids["train"]))
             found = f"{context_length}: the longest training message has {length} tokens"
         else:
@@ -71,12 +71,12 @@ class Tokens:
         if length > n_positions:
             raise UserError(
                 f"context_length: {found}, but the model has {n_positions} positions; allowed:"
-                f" model_context_length or a number up to {n_positions}, which cut longer messages"
+                f" model_context_length or a number up to {n_positions}; longer messages are cut"
             )
         return length
 
     def _longest_unpadded(self, n_positions: int) -> int:
-        """The longest message's tokens; refuses one that a model cannot read without padding."""
+        """Tokens of the longest message; refuses a message that needs padding or is too long."""
         for split, messages in self.ids.items():
             for number, ids in enumerate(messages, start=1):
                 if not 1 <= len(ids) <= n_positions:
@@ -89,7 +89,7 @@ class Tokens:
 
 
 def write(path: Path, tokens: Tokens) -> None:
-    """Writes the file, whole or not at all; the same tokens give the same bytes."""
+    """Writes the file, whole or not at all; equal tokens give equal bytes."""
     tensors: dict[str, npt.NDArray[np.generic]] = {}
     for split, messages in tokens.ids.items():
         ends = np.cumsum([len(ids) for ids in messages], dtype=np.int64)
@@ -102,7 +102,7 @@ def write(path: Path, tokens: Tokens) -> None:
 
 
 def read(path: Path) -> Tokens:
-    """Reads the file that `write` wrote; raises UserError if it is missing or anything else."""
+    """Reads the file that `write` wrote; raises UserError if it is missing or something else."""
     try:
         with safe_open(path, framework="numpy") as file:
             about = _about(file)
@@ -119,7 +119,7 @@ def read(path: Path) -> Tokens:
 
 
 def read_about(path: Path) -> About:
-    """What the file says of its tokens, without reading them; raises UserError as `read` does."""
+    """The file's metadata, without its tokens; raises UserError as `read` does."""
     try:
         with safe_open(path, framework="numpy") as file:
             return _about(file)

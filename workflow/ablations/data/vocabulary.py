@@ -2,9 +2,9 @@
 
     python -m ablations.data.vocabulary --source some/folder --output-dir results/tokenizer
 
-vocab.json gives each token's id and merges.txt the pairs that become one token, the first first.
-Both spell a byte that cannot be seen as another character. tokenizer.json holds the same, and what
-a tokenizer does besides, which must be what GPT-2's does.
+vocab.json gives the id of each token. merges.txt lists the pairs that are merged into one token, in
+order. Both write a byte that cannot be printed as another character. tokenizer.json holds the same
+and whatever else a tokenizer does; this must be what GPT-2's tokenizer does.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from ablations.study.folder import IDS, MERGES, TOKENIZER, tokenizer_files
 END_OF_TEXT = "<|endoftext|>"
 VERSION = "#version: 0.2\n"
 SETTINGS = "tokenizer_config.json"
-# Files of tokenizers of other kinds, and these kinds.
+# The files of other kinds of tokenizers, and the name of the kind.
 OTHERS = {
     "vocab.txt": "WordPiece",
     "spiece.model": "SentencePiece",
@@ -35,7 +35,7 @@ OTHERS = {
     "sentencepiece.bpe.model": "SentencePiece",
 }
 CLASSES = ("GPT2Tokenizer", "GPT2TokenizerFast", "PreTrainedTokenizerFast", "TokenizersBackend")
-# What tokenizer.json may say of the parts that change ids; absent is fine too.
+# What tokenizer.json may say about the parts that change ids; a key may also be absent.
 PLAIN: dict[str, tuple[object, ...]] = {
     "type": ("BPE",),
     "dropout": (None, 0, 0.0),
@@ -47,9 +47,9 @@ PLAIN: dict[str, tuple[object, ...]] = {
 
 
 def _spelling() -> dict[str, int]:
-    """The character that stands for each byte: itself where it can be seen, else one from 256 on.
+    """The character for each byte: the same if it can be printed, else a character from 256 on.
 
-    As in OpenAI's encoder.py and every tokenizer after it.
+    As in OpenAI's encoder.py and in every later tokenizer of this kind.
     """
     seen = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1)]
     seen += range(ord("®"), ord("ÿ") + 1)
@@ -64,31 +64,31 @@ BYTES = _spelling()
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Every token's id, and the merges in their order, each two tokens with a blank between."""
+    """Every token's id, and the merges in order, each as two tokens with a space between."""
 
     ids: dict[str, int]
     merges: tuple[str, ...]
 
     @property
     def encoded(self) -> dict[str, int]:
-        """The tokens that text can become, and <|endoftext|>: no words that were added by hand."""
+        """The tokens that a text can become, and <|endoftext|>; without words added by hand."""
         made = {merge.replace(" ", "") for merge in self.merges}
         kept = made | BYTES.keys() | {END_OF_TEXT}
         return {token: number for token, number in self.ids.items() if token in kept}
 
     @property
     def sha256(self) -> str:
-        """The same for two vocabularies that encode every text alike."""
+        """A checksum; equal for two vocabularies that encode every text alike."""
         content = as_json([sorted(self.encoded.items()), self.merges])
         return hashlib.sha256(content.encode()).hexdigest()
 
     def encoding(self, name: str) -> Encoding:
-        """What encodes text with it, under this name."""
+        """The encoding of texts with this vocabulary, under this name."""
         tokens = self.encoded
         end = tokens.pop(END_OF_TEXT)
         return Encoding(
             name,
-            # GPT-2's pattern as tiktoken writes it, which a million line breaks do not overflow
+            # tiktoken's form of GPT-2's pattern, which a million line breaks do not overflow
             pat_str=r50k_pat_str,
             mergeable_ranks={
                 bytes(BYTES[character] for character in token): number
@@ -104,7 +104,7 @@ def of_bytes() -> Vocabulary:
 
 
 def read(ids: Path, merges: Path) -> Vocabulary:
-    """The vocabulary of two files; raises UserError where they are no such files."""
+    """The vocabulary of two files; raises UserError where they do not hold one."""
     try:
         found = json.loads(ids.read_text(encoding="utf-8"))
         lines = merges.read_text(encoding="utf-8").split("\n")
@@ -117,10 +117,10 @@ def read(ids: Path, merges: Path) -> Vocabulary:
 
 
 def checked(ids: dict[str, int], merges: Iterable[str], where: str, pairs: str) -> Vocabulary:
-    """A vocabulary of these; raises UserError, naming their files, where it cannot be GPT-2's kind.
+    """The vocabulary of these ids and merges; raises UserError where it is not of GPT-2's kind.
 
-    tiktoken knows a merge by its result and takes the lowest id first, so ids must rise with the
-    merges.
+    `where` and `pairs` name their files. tiktoken knows a merge by its result and applies the
+    lowest id first, so the ids must rise in the order of the merges.
     """
     merges = tuple(merges)
     missing = [token for token in (*BYTES, END_OF_TEXT) if type(ids.get(token)) is not int]
@@ -135,8 +135,8 @@ def checked(ids: dict[str, int], merges: Iterable[str], where: str, pairs: str) 
         result = ids.get("".join(parts))
         if len(parts) != 2 or type(result) is not int or any(part not in ids for part in parts):
             raise UserError(
-                f"{pairs}: merge {number}, {merge!r:.80}, is not of two tokens of {where} into"
-                " another, as in GPT-2's byte-level byte-pair encoding"
+                f"{pairs}: merge {number}, {merge!r:.80}, does not make a token of {where} from two"
+                " others, as in GPT-2's byte-level byte-pair encoding"
             )
         if result <= before:
             raise UserError(
@@ -147,17 +147,17 @@ def checked(ids: dict[str, int], merges: Iterable[str], where: str, pairs: str) 
     return Vocabulary(ids, merges)
 
 
-def brought(folder: Path) -> Vocabulary | None:
-    """The vocabulary that lies in a folder, such as a model's; None where there is none.
+def of_folder(folder: Path) -> Vocabulary | None:
+    """The vocabulary in a folder, such as a model's; None where there is none.
 
-    Raises UserError, with the reason, for a tokenizer of another kind than GPT-2's.
+    Raises UserError, with the reason, for a tokenizer that is not of GPT-2's kind.
     """
     others = [name for name in OTHERS if (folder / name).is_file()]
     found = tokenizer_files(folder)
     if others and not found:
         raise UserError(
-            f"{folder / others[0]} is of a {OTHERS[others[0]]} tokenizer; expected one of GPT-2's"
-            " kind, byte-level byte-pair encoding"
+            f"{folder / others[0]} belongs to a {OTHERS[others[0]]} tokenizer; expected one of"
+            " GPT-2's kind, byte-level byte-pair encoding"
         )
     if not found:
         return None
@@ -211,7 +211,7 @@ def _differences(found: Mapping[str, Any]) -> Iterator[str]:
     if not isinstance(before, dict) or before.get("type") != "ByteLevel":
         yield f"its pre_tokenizer is {json.dumps(before):.80}, expected ByteLevel"
     elif before.get("add_prefix_space") or before.get("use_regex") is False:
-        yield "its pre_tokenizer adds a blank before a text, or does not part it by GPT-2's pattern"
+        yield "its pre_tokenizer adds a space before a text, or does not split it as GPT-2's does"
 
 
 def _json(path: Path) -> dict[str, Any]:
@@ -225,10 +225,11 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def check_pairs(vocabulary: Vocabulary, where: str) -> None:
-    """Raises UserError where tiktoken, which knows a merge by its result, would merge otherwise.
+    """Raises UserError where tiktoken, which knows a merge by its result, would merge differently.
 
-    It would not if every token, merged by the merges before its own, ends as its own pair: in a
-    text, no merge crosses the bounds of what becomes that token, so inside them all goes the same.
+    It merges alike if each token, merged by the merges before its own, becomes its own pair. Proof:
+    in a text, no merge crosses the bounds of what becomes that token, so within these bounds the
+    merges are the same.
     """
     ranks = {tuple(merge.split(" ")): rank for rank, merge in enumerate(vocabulary.merges)}
     for pair, own in ranks.items():
@@ -241,8 +242,8 @@ def check_pairs(vocabulary: Vocabulary, where: str) -> None:
             parts[i : i + 2] = [parts[i] + parts[i + 1]]
         if tuple(parts) != pair:
             raise UserError(
-                f"{where}: merge {own + 1}, {' '.join(pair)!r:.80}, is not one that the merges"
-                " before it lead to, as byte-pair encoding learns them"
+                f"{where}: merge {own + 1}, {' '.join(pair)!r:.80}, cannot follow from the merges"
+                " before it, as it does in byte-pair encoding"
             )
 
 
@@ -254,8 +255,8 @@ def write(vocabulary: Vocabulary, folder: Path) -> None:
 
 
 def main(arguments: argparse.Namespace) -> None:
-    """Writes the two files of a tokenizer that lies in a folder, checked."""
-    found = brought(arguments.source)
+    """Writes the two files of the tokenizer in a folder, once it is checked."""
+    found = of_folder(arguments.source)
     if found is None:
         raise UserError(f"{arguments.source} holds no {TOKENIZER}, nor {IDS} and {MERGES}")
     check_pairs(found, str(arguments.source))

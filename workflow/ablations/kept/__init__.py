@@ -1,1 +1,1 @@
-"""A trained row's model in a folder of its own, for transformers and ablations.predict."""
+"""A trained row's model as a folder, for transformers and ablations.predict."""

@@ -1,4 +1,4 @@
-"""The model card of a kept model: how it was made, how well it does, and how to read with it."""
+"""The model card of a kept model: how it was made, how well it classifies, how to use it."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -12,8 +12,8 @@ from ablations.study.settings import Settings
 from ablations.training.metrics import Metrics
 
 CANNOT = """\
-`transformers` loads this folder but cannot compute what this row does: its predictions would be
-others. Only `ablations.predict` gives the row's.
+`transformers` loads this folder but cannot compute what this row does: its predictions would
+differ. Only `ablations.predict` gives the row's predictions.
 """
 
 RECIPE = """\
@@ -33,20 +33,20 @@ with torch.no_grad():
 """
 
 LAST = """\
-As there, every text must be cut and padded to {longest} tokens, in any company, and no
-attention mask be passed: the row reads its padding. `config.json` has no `pad_token_id`, with which
-`transformers` would read another position; without the line that sets it, it takes one text at a
-time, as `pipeline` does with `padding="max_length", truncation=True`.
+As in this example, cut and pad every text to {longest} tokens, however many texts a batch has, and
+pass no attention mask: the row reads its padding. `config.json` has no `pad_token_id`, because with
+one `transformers` would read another position. Without the line that sets it, the model takes one
+text at a time, as `pipeline` does with `padding="max_length", truncation=True`.
 """
 
 BEFORE_PADDING = """\
-`transformers` reads the last token before the padding by itself, however many texts a batch has.
+`transformers` reads the last token before the padding, however many texts a batch has.
 `truncation=True` cuts as the row does.
 """
 
 EMPTY = """\
 
-One exception is a text without any token: the row reads the last position of its padding,
+A text without any token is an exception: the row reads the last position of its padding, and
 `transformers` the first.
 """
 
@@ -63,8 +63,8 @@ def card(
 ) -> str:
     """README.md of a kept model.
 
-    `data`: where the texts are from; `notes`: what is a stand-in for what; `tested`: texts of the
-    test set; `bias`: whether the head still has one.
+    `data`: where the texts are from; `notes`: what is a stand-in; `tested`: the number of texts in
+    the test set; `bias`: whether the head still has a bias.
     """
     row = kept.settings
     front: dict[str, Any] = {"library_name": "transformers", "pipeline_tag": "text-classification"}
@@ -147,7 +147,7 @@ def _reading(kept: Kept) -> str:
 
 
 def _recipe(kept: Kept, bias: bool) -> Iterator[str]:
-    """What a caller of transformers does to get the row's predictions."""
+    """How to get the row's predictions with transformers."""
     if bias or not kept.in_transformers:
         yield CANNOT
     elif kept.reads_last:

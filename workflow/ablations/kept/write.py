@@ -1,4 +1,4 @@
-"""Writes a trained row's whole model as a folder that transformers loads, with a model card.
+"""Writes a trained row's model as a folder that transformers loads, with a model card.
 
     python -m ablations.kept.write --row results/rows/baseline.json --seed 123 --trained … …
 
@@ -62,7 +62,7 @@ def main(arguments: argparse.Namespace) -> None:
     )
 
     folder = arguments.output.parent
-    for name in (checkpoint.MANIFEST, CONFIG):  # without these nothing takes it for a model
+    for name in (checkpoint.MANIFEST, CONFIG):  # without these nothing loads it as a model
         (folder / name).unlink(missing_ok=True)
     with files.whole(folder / WEIGHTS) as temporary:
         save_file(found, temporary, metadata={"format": "pt"})
@@ -75,7 +75,7 @@ def main(arguments: argparse.Namespace) -> None:
 
 
 def _layers(row: Settings, seed: int, manifest: Path | None, trained: Path, kept: Kept) -> Layers:
-    """All layers as they are after training, in plain matrices, the head without bias if it can."""
+    """All layers after training, as plain matrices, and the head without a bias if possible."""
     dimensions = row.dimensions
     layers = load_layers(row, seed, manifest and manifest.parent, 0, dimensions.n_layer + 2)
     head = Head(dimensions, len(kept.classes), seed)
@@ -98,8 +98,8 @@ def _layers(row: Settings, seed: int, manifest: Path | None, trained: Path, kept
 def _config(kept: Kept) -> dict[str, Any]:
     """config.json of a GPT2ForSequenceClassification.
 
-    Without pad_token_id it reads the last position, of one text at a time; with it, the last
-    position of another token.
+    Without pad_token_id the model reads the last position, of one text at a time; with it, the last
+    position that holds another token.
     """
     classes = list(enumerate(kept.classes))
     return {
@@ -121,7 +121,7 @@ def _config(kept: Kept) -> dict[str, Any]:
 
 
 def _tokenizer_config(kept: Kept) -> dict[str, Any]:
-    """tokenizer_config.json: cuts to what the row reads; text is text, <|endoftext|> in it too."""
+    """tokenizer_config.json: it cuts texts as the row does; <|endoftext|> in a text is text."""
     end = vocabulary.END_OF_TEXT
     mask = [] if kept.reads_last else ["attention_mask"]  # the row reads its padding
     return {
@@ -159,7 +159,7 @@ def parser() -> argparse.ArgumentParser:
         "--vocabulary", type=Path, nargs="*", help="ids and merges; none for byte tokens"
     )
     parser.add_argument("--data", required=True, help="where the texts are from, for the card")
-    parser.add_argument("--note", nargs="*", default=[], help="what is a stand-in for what")
+    parser.add_argument("--note", nargs="*", default=[], help="what is a stand-in, for the card")
     parser.add_argument("--output", type=Path, required=True, help=f"…/{checkpoint.MANIFEST}")
     return parser
 

@@ -1,1 +1,1 @@
-"""What a job runs on: device, precision, and other jobs beside it."""
+"""What a job runs on: device, precision, and other jobs on the same machine."""

@@ -15,7 +15,7 @@ import torch
 from filelock import FileLock
 
 from ablations.errors import UserError
-from ablations.machine.sharing import Company, claim
+from ablations.machine.sharing import OtherJobs, claim
 
 TOO_SMALL = "the model needs a device with more memory for itself"
 
@@ -26,12 +26,12 @@ class Device:
 
     torch: torch.device
     precision: str  # float32, tf32 or bfloat16
-    gpu: FileLock | None = None  # held while this lives, so that the GPU is ours
-    company: Company | None = None  # on a CPU, which nobody has to himself
+    gpu: FileLock | None = None  # held as long as this object exists, so no other job takes the GPU
+    other_jobs: OtherJobs | None = None  # on a CPU, which several jobs may share
 
     @property
     def kind(self) -> str:
-        """Cpu, cuda or mps."""
+        """One of cpu, cuda and mps."""
         return self.torch.type
 
     @property
@@ -42,13 +42,13 @@ class Device:
         return "Apple GPU (MPS)" if self.kind == "mps" else _processor()
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """Inside, matrix products run at this precision; weights and sums stay float32."""
+        """A context in which matrix products have this precision; weights and sums stay float32."""
         if self.precision == "bfloat16":
             return torch.autocast(self.kind, torch.bfloat16)
         return nullcontext()
 
     def clock(self) -> float:
-        """Seconds, once everything that was asked of the device is done."""
+        """The time in seconds, once the device has done all its work."""
         if self.kind == "cuda":
             torch.cuda.synchronize(self.torch)
         elif self.kind == "mps":
@@ -57,7 +57,7 @@ class Device:
 
     def shared(self) -> bool:
         """Whether other jobs of the workflow have used the device since this one chose it."""
-        return self.company is not None and self.company.others()
+        return self.other_jobs is not None and self.other_jobs.others()
 
     def peak_memory_bytes(self) -> int:
         """The most memory in use so far: the GPU's on CUDA, else the process's."""
@@ -68,22 +68,23 @@ class Device:
 
 
 def choose(precision: str, threads: int) -> Device:
-    """The device for a job: a CUDA device for it alone, and where all are taken, waits for one.
+    """The device for a job: a CUDA device for this job alone, else MPS, else the CPU.
 
-    Else MPS, else the CPU. Raises UserError for a precision that the device lacks.
+    Where other jobs use all CUDA devices, it waits for one. Raises UserError for a precision that
+    the device lacks.
     """
     keep_freed_memory()
     if torch.cuda.is_available():
         index, gpu = claim(_gpus())
         torch.cuda.set_device(index)
         return replace(current(precision, threads), gpu=gpu)
-    return replace(current(precision, threads), company=Company())
+    return replace(current(precision, threads), other_jobs=OtherJobs())
 
 
 def current(precision: str, threads: int) -> Device:
-    """The current CUDA device, else MPS, else the CPU with this many threads, whoever uses it.
+    """The current CUDA device, else MPS, else the CPU with this many threads, shared or not.
 
-    `auto` is resolved for it. Raises UserError for a precision that the device lacks.
+    The precision `auto` becomes the device's. Raises UserError for a precision that it lacks.
     """
     torch.set_num_threads(threads)
     if torch.cuda.is_available():
@@ -114,7 +115,7 @@ def current(precision: str, threads: int) -> Device:
 
 
 def _has_bfloat16() -> bool:
-    """Whether PyTorch itself would compute products of bfloat16 matrices by oneDNN here."""
+    """Whether PyTorch computes products of bfloat16 matrices by oneDNN on this processor."""
     return torch.backends.mkldnn.is_available() and bool(
         torch.ops.mkldnn._is_mkldnn_bf16_supported()
     )
@@ -123,8 +124,8 @@ def _has_bfloat16() -> bool:
 def _gpus() -> list[str]:
     """A name for each visible GPU that no other GPU of the machine has.
 
-    Not its number: each job of a cluster may see its GPU as number 0. Parts of a GPU (MIG) share
-    their GPU's identifier, but a process sees only one, and by name.
+    The number is no such name: each job of a cluster may see its GPU as number 0. Parts of a GPU
+    (MIG) have the same identifier as their GPU, but a process sees only one part, by its name.
     """
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "")
     if visible.startswith("MIG-"):
@@ -134,18 +135,18 @@ def _gpus() -> list[str]:
 
 
 def cache_gb() -> float:
-    """The size limit of the cache of hidden states; by environment, as no result depends on it."""
+    """The size limit of the cache, by environment: as a setting it would make results stale."""
     return float(os.environ.get("ABLATIONS_CACHE_GB", "10"))
 
 
 @contextmanager
 def out_of_memory(advice: str) -> Iterator[None]:
-    """Turns the device's running out of memory into a UserError that ends with this advice."""
+    """Turns an error for lack of memory into a UserError that ends with this advice."""
     try:
         yield
     except torch.OutOfMemoryError as error:
         raise UserError(f"{_first_sentence(error)}; {advice}") from None
-    except RuntimeError as error:  # how the CPU and MPS say it
+    except RuntimeError as error:  # the CPU's and MPS's error
         if "can't allocate memory" not in str(error) and "out of memory" not in str(error):
             raise
         raise UserError(f"{_first_sentence(error)}; {advice}") from None
@@ -156,10 +157,11 @@ def _first_sentence(error: Exception) -> str:
 
 
 def keep_freed_memory() -> None:
-    """Lets glibc reuse large blocks, which it would return to the kernel and get back zeroed.
+    """Makes glibc keep large freed blocks instead of returning them to the kernel.
 
-    A step frees and asks for the same activations and gradients again; getting them page by page
-    from the kernel cost a sixth of a frozen block's time. The numbers are mallopt's, from malloc.h.
+    Each step frees its activations and gradients and allocates the same sizes again. Getting them
+    from the kernel, zeroed page by page, took a sixth of a frozen block's time. The numbers are
+    mallopt's, from malloc.h.
     """
     trim_threshold, top_pad, mmap_max = -1, -2, -4
     with suppress(OSError, AttributeError):  # another system's libc

@@ -1,8 +1,8 @@
-"""How one user's jobs share a machine: each takes a GPU of its own; on a CPU it knows of others.
+"""How one user's jobs share a machine: no two use the same GPU; on a CPU they notice each other.
 
-Everything rests on file locks in a folder of this machine. The operating system drops a lock when
-its process ends, however it ends, so a crashed job frees its GPU and there is nothing to clean up.
-Snakemake cannot do it: it counts GPUs, but does not say which one a job got.
+This uses file locks in a folder of this machine. The operating system releases a lock when its
+process ends, however it ends. So a crashed job frees its GPU, and there is nothing to clean up.
+Snakemake cannot do this: it counts GPUs, but does not say which one a job got.
 """
 
 import fcntl
@@ -19,16 +19,16 @@ from ablations.cli import log
 
 
 def folder() -> Path:
-    """Where the locks lie; on a cluster each node has its own temporary folder."""
+    """Where the locks are; on a cluster each node has its own temporary folder."""
     path = Path(tempfile.gettempdir()) / f"ablations-{os.getuid()}"
     path.mkdir(mode=0o700, exist_ok=True)
     return path
 
 
 def claim(gpus: Sequence[str], poll_seconds: float = 1.0) -> tuple[int, FileLock]:
-    """Waits until one of these GPUs (by names that are unique in the machine) is nobody's.
+    """Waits until one of these GPUs is free; their names must be unique in the machine.
 
-    Returns its index and the lock, which holds as long as the process lives and keeps it.
+    Returns its index and its lock. The GPU is taken as long as the process keeps the lock object.
     """
     locks = [FileLock(folder() / f"{gpu.replace('/', '-')}.gpu") for gpu in gpus]
     waiting = False
@@ -46,33 +46,33 @@ def claim(gpus: Sequence[str], poll_seconds: float = 1.0) -> tuple[int, FileLock
         time.sleep(poll_seconds)
 
 
-class Company:
+class OtherJobs:
     """Whether other jobs ran on this machine's cores at any time since this object was made."""
 
     def __init__(self) -> None:
-        """Says to others, as long as the process lives, that it is here."""
+        """From now on, other jobs can notice this one, until its process ends."""
         self._folder = folder()
         self._arrival = uuid.uuid4().hex
         self._presence = os.open(self._folder / "present", os.O_RDWR | os.O_CREAT, 0o600)
         with FileLock(self._folder / "arrivals.lock"):
-            try:  # fails where anyone is here
+            try:  # fails where another job is present
                 fcntl.flock(self._presence, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 self._found_others = False
             except BlockingIOError:
                 self._found_others = True
             fcntl.flock(self._presence, fcntl.LOCK_SH)
-            # A name and not a count: one that was half written by a killed job is nobody's.
+            # A name and not a count: a name that a killed job wrote by half is no job's name.
             self._latest.write_text(self._arrival)
 
     def others(self) -> bool:
-        """True if someone was here before, or has come since, whether or not they have left."""
+        """Whether another job was present then or has started since, even if it has ended."""
         with FileLock(self._folder / "arrivals.lock"):
             try:
                 return self._found_others or self._latest.read_text() != self._arrival
-            except FileNotFoundError:  # temporary folders get cleaned: nobody can tell any more
+            except FileNotFoundError:  # the temporary folder was cleaned: unknown counts as yes
                 return True
 
     @property
     def _latest(self) -> Path:
-        """Names the one who came last."""
+        """The file that names the job that started last."""
         return self._folder / "latest-arrival"

@@ -1,1 +1,1 @@
-"""GPT-2 as layers, where a row cuts it, and checkpoints: fetched, read, written, pretrained."""
+"""GPT-2 as layers, where a row cuts them, and checkpoints: fetched, read, written, pretrained."""

@@ -1,8 +1,8 @@
-"""A GPT-2 checkpoint in its folder: the tensors it has, its manifest, and reading one at a time.
+"""A GPT-2 checkpoint in its folder: its tensors, its manifest, and reading one tensor at a time.
 
-The folder holds manifest.json, which Snakemake tracks, and beside it the bulk that it does not:
-model.safetensors, or model.safetensors.index.json and the files that it names. Fetching and
-checking whole checkpoints is fetch.py's work.
+The folder holds manifest.json, which Snakemake tracks, and the large files, which it does not
+track: model.safetensors, or model.safetensors.index.json and the files that it names. fetch.py
+fetches and checks whole checkpoints.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -27,9 +27,9 @@ FLOATING_POINT = ("F64", "F32", "F16", "BF16")
 
 
 class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
-    """What Snakemake knows of a checkpoint: its bulk's checksum and size, not where it is from.
+    """What Snakemake knows about a checkpoint: checksum and size of its weights, not the source.
 
-    Of several files the sum of their sizes, and the checksum of their checksums, one a line.
+    For several files: the sum of their sizes, and the checksum of their checksums, one on a line.
     """
 
     sha256: str
@@ -78,11 +78,11 @@ class Tensors:
         return self._file_of.keys()
 
     def get_slice(self, key: str) -> Any:
-        """What is known of a tensor without reading its data."""
+        """A tensor's shape and type, without its data."""
         return self._file_of[key].get_slice(key)
 
     def get_tensor(self, key: str) -> "torch.Tensor":
-        """A tensor, which may be the file's own memory."""
+        """A tensor; it may be the file itself, mapped into memory."""
         return self._file_of[key].get_tensor(key)
 
 
@@ -94,10 +94,10 @@ def opened(paths: Iterable[Path]) -> Iterator[Tensors]:
 
 
 def read(folder: Path, names: Iterable[str]) -> Iterator[tuple[str, "torch.Tensor"]]:
-    """Yields the named tensors as float32 on the CPU, each read when it is asked for.
+    """Yields the named tensors as float32 on the CPU; each is read when the caller takes it.
 
-    A float32 tensor may be the file's own memory: copy it, do not change it. Raises UserError if
-    the folder, its weights or a tensor is missing or not what the manifest says.
+    A float32 tensor may be the file itself, mapped into memory: copy it, do not change it. Raises
+    UserError if the folder, its weights or a tensor is missing or not what the manifest says.
     """
     manifest = read_manifest(folder)
     paths = weight_files(folder)
@@ -130,12 +130,12 @@ def _together(paths: Sequence[Path]) -> str:
 
 
 def stored_name(tensors: Tensors, name: str) -> str:
-    """A tensor's key among those stored: some checkpoints prefix all with `transformer.`."""
+    """The key under which a tensor is stored: some checkpoints prefix all with `transformer.`."""
     return name if name in tensors.keys() else f"transformer.{name}"  # noqa: SIM118
 
 
 def problem(tensors: Tensors, name: str, shape: tuple[int, ...]) -> str | None:
-    """What is wrong with a stored tensor, judged without reading its data."""
+    """What is wrong with a stored tensor, without reading its data; None if nothing."""
     key = stored_name(tensors, name)
     if key not in tensors.keys():  # noqa: SIM118 (not a mapping)
         return f"tensor {name} is missing, expected shape {list(shape)}"
@@ -150,7 +150,7 @@ def problem(tensors: Tensors, name: str, shape: tuple[int, ...]) -> str | None:
 
 
 def write_manifest(folder: Path, sha256: str, dimensions: Dimensions) -> None:
-    """Writes the manifest of the weights that lie in a folder."""
+    """Writes the manifest of the weights in a folder."""
     size = sum(path.stat().st_size for path in weight_files(folder))
     files.write_json(folder / MANIFEST, Manifest(sha256, size, dimensions))
 

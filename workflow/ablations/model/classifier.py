@@ -1,8 +1,8 @@
 """A trained row in the layout of transformers' GPT2ForSequenceClassification, and read back.
 
-Its head has no bias and LoRA is not of it, so what a row trained is written with weights that come
-to the same: every low-rank update added to its matrix, and the head's bias moved into the shift of
-the norm before it. W (n + s) = W n + b where W s = b, which has a solution as long as the head has
+That model has no LoRA, and its head has no bias. So the weights are rewritten in a way that keeps
+the logits: every low-rank update is added to its matrix, and the head's bias is moved into the
+shift of the norm before it. W (n + s) = W n + b where W s = b, which has a solution if the head has
 no more classes than its rank.
 """
 
@@ -32,14 +32,14 @@ ABOUT = "ablations.json"
 PREFIX = "transformer."
 SCORE, BIAS = "score.weight", "score.bias"
 
-# What moving the bias may change of a logit; rounding of the norm's shift to float32 costs less.
+# How far moving the bias may change a logit; rounding the norm's shift to float32 changes less.
 TOLERANCE = 1e-6
 
 
 class Kept(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a kept model's folder says of how it reads texts: the content of ablations.json.
+    """How a kept model reads texts: the content of ablations.json in its folder.
 
-    `context_tokens`: tokens per text after padding, or at most without padding.
+    `context_tokens`: tokens per text after padding; without padding, the most that are allowed.
     """
 
     settings: Settings
@@ -56,14 +56,14 @@ class Kept(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     @property
     def reads_last(self) -> bool:
-        """Whether the last of all positions is read, padding too; else the last before it."""
+        """Whether the last position of all is read, padding included; else the last before it."""
         row = self.settings
         unpadded = row.context_length == "variable" and row.trainable_token != "first"
         return not unpadded and row.trainable_token != "flexible"
 
     @property
     def longest(self) -> int:
-        """Tokens of a text that a causal row's output depends on, at most."""
+        """The most tokens of a text that a causal row's output depends on."""
         return 1 if self.settings.trainable_token == "first" else self.context_tokens
 
 
@@ -81,9 +81,9 @@ def merge_lora(layers: Layers) -> None:
 
 @torch.no_grad()
 def fold_bias(norm: FinalNorm, head: Head) -> None:
-    """Moves the head's bias into the norm's shift, by the smallest change that does it.
+    """Moves the head's bias into the norm's shift, by the smallest possible change.
 
-    Leaves both as they are where none does.
+    Changes neither where that is impossible.
     """
     weight, bias = (each.detach().double().numpy() for each in head.linear.parameters())
     shift, *_ = np.linalg.lstsq(weight, bias)
@@ -95,7 +95,7 @@ def fold_bias(norm: FinalNorm, head: Head) -> None:
 
 
 def tensors(layers: Layers, dimensions: Dimensions) -> dict[str, Tensor]:
-    """All layers and the head as transformers names them; the head's bias only where it has one."""
+    """All layers and the head, as transformers names them; the head's bias if it is not zero."""
     *before, head = layers
     assert isinstance(head, Head)
     found = checkpoint_tensors(Layers(before), dimensions)

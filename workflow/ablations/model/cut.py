@@ -1,7 +1,7 @@
 """Where a row cuts the model into trunk and tail, and what the trunk's output depends on.
 
-Free of torch, because planning a hundred rows asks these questions too. See gpt2.py for the list of
-layers that the numbers here count.
+Does not import torch, because the planning of many rows uses this too. The numbers here are
+positions in the list of layers in gpt2.py.
 """
 
 from msgspec import Struct
@@ -23,9 +23,9 @@ class TrunkSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class TrunkManifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a trunk's job computed from what; never the hidden states' own bits.
+    """What a trunk's job computed, and from what; the hidden states themselves are not part of it.
 
-    `sequences`: a checksum for each split; `code`: of the code that computes hidden states.
+    `sequences`: a checksum for each split; `code`: that of the code that computes hidden states.
     """
 
     settings: TrunkSettings
@@ -35,7 +35,7 @@ class TrunkManifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 def first_trained(trainable_layers: str, n_layer: int) -> int:
-    """The first layer in which a row trains something; so it does in all after it."""
+    """The first layer in which a row trains something; it also does in all layers after it."""
     return {
         "all": 0,
         "lora": 0,
@@ -71,7 +71,7 @@ def trunk_settings(row: Settings, seed: int) -> TrunkSettings | None:
 
 
 def trunk_name(settings: TrunkSettings, model_slug: str) -> str:
-    """A file name for a trunk that tells what it is, and differs where the settings differ."""
+    """A trunk's file name: it describes the trunk, and differs where the settings differ."""
     read = settings.input
     parts = [model_slug, settings.weights]
     parts += [] if settings.seed is None else [f"seed-{settings.seed}"]

@@ -1,11 +1,11 @@
-"""Prints the lines of config.yaml that name a model: of the hub, or in a folder of your own.
+"""Prints the lines of config.yaml that name a model: of the hub, or in your own folder.
 
     python -m ablations.model.describe openai-community/gpt2
     python -m ablations.model.describe someone/gpt2 --revision v1.0
     python -m ablations.model.describe some/folder
 
-Its shape comes from its config.json, which is checked to be a GPT-2's; a revision becomes the
-commit that it is now. No weights are downloaded.
+The shape comes from the model's config.json, which must be a GPT-2's. A branch or tag is replaced
+by its present commit. No weights are downloaded.
 """
 
 import argparse
@@ -29,7 +29,7 @@ GPT2_TOKENS = 50257
 
 
 def entry_of_hub(repo: str, revision: str) -> dict[str, Any]:
-    """The entry of a repository; raises UserError if it is not there or no GPT-2 in safetensors."""
+    """A repository's entry; raises UserError if it is missing or not a GPT-2 in safetensors."""
     commit, _ = hub.look_up(repo, revision, CONFIG)
     with tempfile.TemporaryDirectory() as scratch:
         config = hub.fetch(repo, commit, CONFIG, None, Path(scratch))
@@ -51,7 +51,7 @@ def entry_of_hub(repo: str, revision: str) -> dict[str, Any]:
 
 
 def entry_of_folder(path: Path) -> dict[str, Any]:
-    """The entry of a folder, whose shape is read from it; raises UserError if it is no GPT-2."""
+    """A folder's entry: its path alone. Raises UserError if the folder does not hold a GPT-2."""
     if wrong := layout.missing(path):
         raise UserError(f"{path} {wrong}")
     from_config_json(path / CONFIG, str(path / CONFIG))

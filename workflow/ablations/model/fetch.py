@@ -1,9 +1,9 @@
-"""Fetches one GPT-2 checkpoint and checks that it is what the study thinks it is.
+"""Fetches one GPT-2 checkpoint and checks that it is the one that the study names.
 
-From the Hugging Face hub (after the mirror) or from a user's folder. The result is a folder with
-config.json, model.safetensors (a link into the hub's cache, the mirror or the user's folder; or an
-index and a link to each file that it names) and, last, manifest.json: the bulk's checksum and
-dimensions, and nothing about where it came from.
+It comes from the Hugging Face hub (after the mirror) or from a user's folder. The result is a
+folder with config.json, model.safetensors (a link into the hub's cache, the mirror or the user's
+folder; or an index and a link to each file that it names) and manifest.json, which is written last.
+The manifest holds checksum and dimensions, and nothing about where the files came from.
 Only safetensors are read, never pickles. Training reads the result with checkpoint.py.
 """
 
@@ -33,7 +33,7 @@ from ablations.study.models import Model
 log = logging.getLogger("ablations.model.fetch")
 
 TOKENIZER_FILES = (TOKENIZER, IDS, MERGES, vocabulary.SETTINGS, *vocabulary.OTHERS)
-SHOWN = 8  # of a list of wrong tensors; a wrong size makes all of them wrong
+SHOWN = 8  # wrong tensors in a message; with a wrong size all are wrong
 
 
 def fetch_from_hub(
@@ -52,10 +52,10 @@ def fetch_from_hub(
     with download.scratch(output) as folder:
         get = partial(hub.fetch, repo, revision)
         config = get(CONFIG, None, folder)
-        # checked before hundreds of megabytes are fetched in vain
+        # checked before the weights are downloaded
         dimensions = from_config_json(config.path, f"{repo}/{CONFIG}", expected)
         if words and not config.path.is_relative_to(folder):
-            if hub.in_cache(config.path):  # else beside the mirror's, which needs no network
+            if hub.in_cache(config.path):  # else it is in the mirror, which needs no network
                 _fetch_tokenizer(repo, revision, folder)
             check_tokenizer(config.path.parent, repo, words)
         index, bulk = None, []
@@ -77,13 +77,13 @@ def fetch_from_hub(
         name = f"{repo}/{WEIGHTS if index is None else INDEX}"
         check_tensors([found.path for found in bulk], name, dimensions)
         for found in bulk:
-            with found.path.open("rb") as file:  # on the disk before the manifest that vouches
+            with found.path.open("rb") as file:  # on the disk before the manifest
                 os.fsync(file.fileno())
         _place(config.path, index, bulk, dimensions, output, folder)
 
 
 def _fetch_tokenizer(repo: str, revision: str, folder: Path) -> None:
-    """Gets what a repository has of a tokenizer into the hub's cache; less without a network."""
+    """Fetches a repository's tokenizer files into the hub's cache, as far as there is a network."""
     for name in TOKENIZER_FILES:
         try:
             hub.fetch(repo, revision, name, None, folder)
@@ -97,7 +97,7 @@ def _fetch_tokenizer(repo: str, revision: str, folder: Path) -> None:
 def take_folder(
     path: Path, expected: Dimensions, output: Path, words: Vocabulary | None = None
 ) -> None:
-    """Writes the manifest of a checkpoint in a user's folder, and links to its bulk.
+    """Writes the manifest of a checkpoint in a user's folder, and links to its weights.
 
     A relative `path` gives a relative link, so that folder and results can move together. `words`:
     what the texts are encoded with.
@@ -124,10 +124,10 @@ def path_sha256(folder: Path, cache: Path) -> str:
 
 
 def pickle_hint(repo: str, revision: str) -> str:
-    """What to say of a repository without safetensors that has a pickle; nothing if it has none."""
+    """The hint for a repository without safetensors that has a pickle; empty if it has none."""
     from huggingface_hub import file_exists
 
-    with suppress(Exception):  # only a hint: the reason for asking stands without it
+    with suppress(Exception):  # it is only a hint
         if file_exists(repo, layout.PICKLES[0], revision=revision):
             return f". {layout.pickle_hint(layout.PICKLES[0], repo)}"
     return ""
@@ -137,26 +137,26 @@ def pickle_hint(repo: str, revision: str) -> str:
 
 
 def check_tokenizer(folder: Path, name: str, words: Vocabulary) -> None:
-    """Raises UserError where the model in a folder brings another tokenizer than these words."""
+    """Raises UserError where a model's folder has a tokenizer of another vocabulary."""
     try:
-        own = vocabulary.brought(folder)
+        own = vocabulary.of_folder(folder)
     except UserError as error:
         raise UserError(str(error).replace(str(folder), name)) from None
     if own and own.sha256 != words.sha256:
         raise UserError(
-            f"{name} brings a tokenizer of its own, whose tokens are not those of this study's"
-            " tokenizer, so that it would read other words than were written; allowed: a study with"
-            " tokenizer: {path: FOLDER}, where the folder holds this model's vocab.json and"
-            " merges.txt, or tokenizer.json"
+            f"{name} has its own tokenizer, whose tokens are not those of this study's tokenizer,"
+            " so the model would misread the texts; allowed: a study with tokenizer:"
+            " {path: FOLDER}, where the folder holds this model's vocab.json and merges.txt, or"
+            " tokenizer.json"
         )
     if own is None:
-        log.info("%s brings no tokenizer; it is taken for one of this study's tokens", name)
+        log.info("%s has no tokenizer; this study's tokenizer is assumed to be its own", name)
 
 
 def check_tensors(paths: list[Path], name: str, dimensions: Dimensions) -> None:
     """Raises UserError if these files are not the whole weights of a GPT-2 of these dimensions.
 
-    Reads all of it, one tensor at a time: a number that is not finite is refused too.
+    Reads all of them, one tensor at a time. A number that is not finite is refused too.
     """
     shapes = checkpoint.tensor_shapes(dimensions)
     try:
@@ -170,7 +170,7 @@ def check_tensors(paths: list[Path], name: str, dimensions: Dimensions) -> None:
             ]
             for key in [] if wrong else shapes:
                 tensor = file.get_tensor(checkpoint.stored_name(file, key))
-                # both extremes are NaN if one number is; isfinite() would copy the whole tensor
+                # if one number is NaN, both extremes are; isfinite() would copy the whole tensor
                 if not all(extreme.isfinite() for extreme in tensor.aminmax()):
                     wrong.append(
                         f"tensor {key} holds numbers that are not finite (NaN or infinity)"
@@ -182,7 +182,7 @@ def check_tensors(paths: list[Path], name: str, dimensions: Dimensions) -> None:
         raise UserError("; ".join([f"{name}: {wrong[0]}", *wrong[1:SHOWN], *more]))
     ignored = sorted(key for key in surplus if not _is_known_surplus(key))
     if ignored:
-        log.info("%s: ignored, not part of a GPT-2's trunk: %s", name, ", ".join(ignored[:SHOWN]))
+        log.info("%s: ignored, not part of a GPT-2: %s", name, ", ".join(ignored[:SHOWN]))
 
 
 def _is_known_surplus(key: str) -> bool:
@@ -201,7 +201,7 @@ def _not_safetensors(paths: list[Path], name: str, error: SafetensorError) -> st
             pass
         with path.open("rb") as file:
             start = file.read(64)
-        # told by its first bytes only now: a safetensors file too may start with 0x80, a length
+        # its first bytes are not checked earlier, since a safetensors file may start with 0x80 too
         if start.startswith(b"PK\x03\x04") or re.match(rb"\x80[\x02-\x05]", start):
             return (
                 f"{name} is a pickle, which is never loaded, as it can run any code; expected"
@@ -226,9 +226,9 @@ def _place(
 ) -> None:
     """Puts config.json, the weights and then the manifest into the output's folder.
 
-    What lies in `scratch` is moved there, and else linked to.
+    Weights in `scratch` are moved there; other files are linked to.
     """
-    output.unlink(missing_ok=True)  # while the files beside it change it would not be true
+    output.unlink(missing_ok=True)  # it is not true while the other files change
     for old in output.parent.glob("*.safetensors*"):
         old.unlink()
     for source in filter(None, [config, index]):
@@ -271,7 +271,9 @@ def main(arguments: argparse.Namespace) -> None:
         elif model.folder:
             take_folder(Path(model.folder.path), model.dimensions, arguments.output, words)
         else:
-            raise UserError(f"{arguments.model}: {model.name} is not to be fetched")
+            raise UserError(
+                f"{arguments.model}: {model.name} names neither a repository nor a folder"
+            )
 
 
 def parser() -> argparse.ArgumentParser:

@@ -8,11 +8,11 @@
     L+2  Head          (B, C) → (B, K) logits
 
 B messages, T tokens, C width, H heads, D = C / H, L blocks, K classes. A causal model's output at
-one position does not depend on the positions after it, so classifying the token at position p means
-T = p + 1 and reading the last position; in the last block nothing but that position's query is
-computed. Where the output at every position is needed (their mean), layer L is a Block like the
-others, and FinalNorm, which averages, (B, T, C) → (B, C): the head is linear, so the mean of its
-outputs is its output of the mean.
+one position does not depend on the positions after it. So to classify the token at position p means
+T = p + 1 and reading the last position; the last block computes one query, that of this position.
+Where the output at every position is needed, for their mean, layer L is a Block like the others,
+and FinalNorm averages, (B, T, C) → (B, C). The head is linear, so the mean of its outputs is its
+output for the mean.
 
 Radford et al. 2019, "Language Models are Unsupervised Multitask Learners": pre-norm blocks,
 tanh-GELU, learned positions. No dropout. Hu et al. 2021, "LoRA: Low-Rank Adaptation of Large
@@ -39,9 +39,10 @@ class Reading:
     """How layers read a batch of sequences, which are padded on the right to the longest.
 
     `lengths` (B,): tokens of each sequence; None if all have T. `positions` (B,): the position of
-    each that is classified; None if it is the last of all T. A causal one is always the last of its
-    sequence. `single`: every sequence of the run is one token. (One of several lengths that is one
-    token is not enough: what it does not train must get gradients of zero, which AdamW counts.)
+    each that is classified; None if it is the last of all T. With a causal mask it is always the
+    last of its sequence. `single`: every sequence of the whole run is one token. (It is not enough
+    that all sequences of one batch are. Then some weights must get gradients of zero, since AdamW
+    counts these steps too.)
     """
 
     causal: bool = True
@@ -57,7 +58,7 @@ class Reading:
         return replace(self, lengths=lengths, positions=positions)
 
     def visible(self, tokens: int) -> Tensor | None:
-        """Which of so many positions are no padding, bool (B, T); None if all."""
+        """Which of these many positions are not padding, bool (B, T); None if all."""
         if self.lengths is None:
             return None
         return torch.arange(tokens, device=self.lengths.device) < self.lengths[:, None]
@@ -106,13 +107,13 @@ class Block(nn.Module):
 
     def attend(self, x: Tensor, reading: Reading) -> Tensor:
         """Self-attention, (B, T, C) → (B, T, C)."""
-        if reading.single:  # softmax of one score is 1
+        if reading.single:  # the softmax of a single score is 1
             return self.output(self.value(x))
 
         def heads(y: Tensor) -> Tensor:  # (B, T, C) → (B, H, T, D)
             return y.unflatten(-1, (self.heads, -1)).transpose(1, 2)
 
-        # a causal mask hides padding on the right too, from all that is read
+        # a causal mask also hides the padding on the right from every position that is read
         visible = None if reading.causal else reading.visible(x.shape[1])
         query, key, value = heads(self.query(x)), heads(self.key(x)), heads(self.value(x))
         if x.device.type == "cpu" and query.dtype == torch.bfloat16:
@@ -138,8 +139,9 @@ class LastBlock(Block):
 
     With one query per message, attention needs neither keys nor values at the other positions:
     q·(W_k n_t) = (W_kᵀ q)·n_t, and Σ a_t W_v n_t = W_v Σ a_t n_t. The key's bias adds the same
-    number to every score, which softmax ignores; the first norm's scale and shift move out of the
-    sums in the same way, so nothing that is trained touches all T positions but two products.
+    number to every score, which softmax ignores. The first norm's scale and shift move out of the
+    sums in the same way. So no weight is applied at all T positions, only two products without
+    weights.
     """
 
     def forward(self, x: Tensor, reading: Reading) -> Tensor:
@@ -192,7 +194,7 @@ def _by_heads(linear: nn.Linear, x: Tensor) -> Tensor:
 
 
 class FinalNorm(nn.LayerNorm):
-    """The norm before the head; of several positions, the mean over those that are no padding."""
+    """The norm before the head; for several positions the mean over those that are not padding."""
 
     def forward(self, x: Tensor, reading: Reading) -> Tensor:  # type: ignore[override]
         """(B, C) or (B, T, C) → (B, C)."""
@@ -219,10 +221,10 @@ class Head(nn.Module):
 
 
 class LoraLinear(nn.Linear):
-    """A linear layer that puts out itself plus alpha × (x A B).
+    """A linear layer with a low-rank update: its output plus alpha × (x A B).
 
-    A [in, rank] is drawn by PyTorch's kaiming_uniform_, which takes the rank for the fan-in of this
-    shape, so its bound is 1/√rank; B [rank, out] is zero.
+    A [in, rank] is drawn by PyTorch's kaiming_uniform_. For this shape it uses the rank as the
+    fan-in, so its bound is 1/√rank. B [rank, out] is zero.
     """
 
     def __init__(self, linear: nn.Linear, rank: int, alpha: float) -> None:
@@ -242,9 +244,9 @@ class LoraLinear(nn.Linear):
 
 
 def add_lora(layers: Layers, rank: int, alpha: float) -> None:
-    """Gives every linear layer its low-rank update and freezes all else but the head's own weights.
+    """Gives every linear layer a low-rank update; of the other weights only the head's train.
 
-    To be called right after the head was drawn: the A are drawn next, in the order of the layers.
+    Must be called right after the head was drawn: the A are drawn next, in the order of the layers.
     """
     layers.requires_grad_(False)
     for layer in layers:
@@ -269,8 +271,8 @@ def random_layers(
 ) -> Layers:
     """Layers start … stop-1 with random weights: PyTorch's initialisers after manual_seed(seed).
 
-    PyTorch's modules draw weight, then bias, in the order of their creation, which is the recipe's.
-    Layers before `start` are drawn too, one at a time, and dropped.
+    PyTorch's modules draw weight, then bias, in the order in which they are made, as the recipe
+    does. Layers before `start` are drawn too, one at a time, and not kept.
     """
     torch.manual_seed(seed)
     drawn = zip(range(stop), _draw(dimensions, every_position), strict=False)
@@ -286,7 +288,7 @@ def pretrained_layers(
         layers = [layer for i, layer in drawn if start <= i < stop]
     for i, layer in enumerate(layers, start):
         names = checkpoint_names(i, dimensions)
-        # our own copy: a tensor may be the file itself, mapped into memory
+        # a copy: a tensor may be the file itself, mapped into memory
         read = checkpoint.read(folder, names.values())
         tensors = {name: tensor.clone() for name, tensor in read}
         state = {own: tensors[name] for own, name in names.items()}

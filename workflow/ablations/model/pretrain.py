@@ -2,8 +2,8 @@
 
     python -m ablations.model.pretrain --model NANO.json --tokens … --output …/manifest.json
 
-It gives the demo something that "pretrained" can be told from "random" by, within seconds and
-without a download. Nothing that is measured on it says anything about OpenAI's GPT-2.
+With it, the demo's rows with pretrained and with random weights differ, within seconds and without
+a download. Results with it say nothing about OpenAI's GPT-2.
 """
 
 import argparse
@@ -35,14 +35,14 @@ from ablations.study.dimensions import Dimensions
 from ablations.study.folder import CONFIG, WEIGHTS
 from ablations.study.models import Model
 
-EMBEDDING_SCALE = 0.1  # PyTorch's standard normal embeddings would drown what is learnt
+EMBEDDING_SCALE = 0.1  # PyTorch's standard normal embeddings are too large to learn quickly
 
 
 def main(arguments: argparse.Namespace) -> None:
     """Writes config.json, model.safetensors and, last, the manifest."""
     model = read_json(arguments.model, Model)
     if model.pretrain is None:
-        raise UserError(f"{arguments.model}: {model.name} is not to be pretrained")
+        raise UserError(f"{arguments.model}: {model.name} has no key pretrain")
     dimensions, recipe = model.dimensions, model.pretrain.pretrain
     machine = device.choose("float32", arguments.threads)
     layers = random_layers(dimensions, recipe.seed, 0, dimensions.n_layer + 2)
@@ -76,12 +76,12 @@ def main(arguments: argparse.Namespace) -> None:
 
 
 def language_model_loss(layers: Layers, ids: Tensor) -> Tensor:
-    """Mean cross-entropy of the next token, over ids (B, T); input and output embeddings tied."""
+    """Mean cross-entropy of the next token, over ids (B, T); one matrix embeds and predicts."""
     embeddings, *blocks, norm = layers
     reading = Reading()
     x = embeddings(ids[:, :-1], reading)
     for block in blocks:
-        # the last too at every position here
+        # here the last block computes every position too
         x = Block.forward(block, x, reading)  # type: ignore[arg-type]
     vocabulary: Any = embeddings.token
     normed = nn.LayerNorm.forward(norm, x)  # type: ignore[arg-type]

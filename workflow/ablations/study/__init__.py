@@ -1,1 +1,1 @@
-"""What is asked: the settings of every row, the configuration's door, messages to its user."""
+"""What is asked: the settings of every row, the configuration and its checks, the messages."""

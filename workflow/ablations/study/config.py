@@ -1,7 +1,7 @@
-"""config.yaml, validated once at the door and turned into typed values.
+"""config.yaml, validated once and turned into typed values.
 
-Knows nothing of Snakemake, torch or files beyond, for models given as a folder, that folder's
-config.json.
+Knows nothing about Snakemake or torch. It reads no files but those of a user's own folders: a
+model's config.json, a tokenizer's ids.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -31,7 +31,7 @@ from ablations.study.schema import (
 from ablations.study.settings import Settings, Training
 
 STAND_IN_DATA = "Stand-in data: the messages are generated, not the SMS Spam Collection."
-OF_ONE_ROW = ("published", "save_model")  # keys of a row that the others do not take from it
+OF_ONE_ROW = ("published", "save_model")  # keys that rows do not take from the baseline
 VOCABULARY_SIZE = {"gpt2": 50257, "bytes": 257}
 
 
@@ -40,7 +40,7 @@ class ConfigError(UserError):
 
 
 class Row(Struct, frozen=True):
-    """One configuration of the table, with what it left out taken from the baseline."""
+    """One configuration of the table; keys that it leaves out are filled in from the baseline."""
 
     settings: Settings
     model: Model
@@ -74,14 +74,14 @@ class Study(Struct, frozen=True):
         return next(row for row in self.rows if row.id == id)
 
     def notes_about(self, row: Row) -> list[str]:
-        """A sentence for each thing that stands in for another in this row."""
+        """A sentence for each thing in this row that is not what was published."""
         generated = [STAND_IN_DATA] if isinstance(self.dataset, Generated) else []
         pretrained = [row.model] if row.settings.weights == "pretrained" else []
         return [*generated, *_model_notes(pretrained)]
 
     @property
     def outline(self) -> Outline:
-        """What aggregation needs to know of it."""
+        """What aggregation needs to know about the study."""
         return Outline(
             title=self.title,
             data=self.dataset.description,
@@ -177,18 +177,18 @@ def typed(value: Any) -> Any:
 
 
 def _notes(study: Study) -> Iterator[str]:
-    """One sentence for each thing that stands in for the SMS Spam Collection or for GPT-2."""
+    """One sentence for each thing that is not the SMS Spam Collection or GPT-2."""
     if isinstance(study.dataset, Generated):
         yield STAND_IN_DATA
     elif not study.dataset.published and (
         any(row.published for row in study.rows) or any(asked.claim for asked in study.questions)
     ):
         yield (
-            f"Texts of your own: {study.dataset.description}, not the SMS Spam Collection, so no"
+            f"Your own texts: {study.dataset.description}, not the SMS Spam Collection, so no"
             " published number is about them."
         )
     if isinstance(study.tokenizer, Folder):
-        yield f"Tokenizer of your own: that of {study.tokenizer.path}, not GPT-2's."
+        yield f"Your own tokenizer: that of {study.tokenizer.path}, not GPT-2's."
     yield from _model_notes(row.model for row in study.rows)
 
 
@@ -203,8 +203,8 @@ def _model_notes(used: Iterable[Model]) -> Iterator[str]:
     folders = [name for name, model in models.items() if model.folder]
     if folders:
         yield (
-            f"Models of your own: {', '.join(folders)} {_were(folders)} read from a folder, not"
-            " GPT-2 as published."
+            f"Your own models: {', '.join(folders)} {_were(folders)} read from a folder, not GPT-2"
+            " as published."
         )
 
 
@@ -219,7 +219,7 @@ def _refuse(messages: Iterable[str]) -> None:
 
 
 def _one_spelling(node: Any) -> Any:
-    """A copy in which whole numbers are integers: YAML's 8 and 8.0 must give the same row file."""
+    """A copy in which whole numbers are integers: 8 and 8.0 in YAML must give the same row file."""
     if isinstance(node, Mapping):
         return {key: _one_spelling(value) for key, value in node.items()}
     if isinstance(node, list):
@@ -227,7 +227,7 @@ def _one_spelling(node: Any) -> Any:
     return int(node) if isinstance(node, float) and node.is_integer() else node
 
 
-# --- what needs more than one key at a time
+# --- checks of more than one key at a time
 
 
 def _cache_errors(config: Config) -> Iterable[str]:
@@ -241,13 +241,13 @@ def _cache_errors(config: Config) -> Iterable[str]:
 def _row_id_errors(rows: list[Mapping[str, Any]]) -> Iterable[str]:
     ids = [row["id"] for row in rows]
     for id in sorted({id for id in ids if ids.count(id) > 1}):
-        yield f"rows: {id}: the id appears {ids.count(id)} times; each row needs an id of its own"
+        yield f"rows: {id}: the id appears {ids.count(id)} times; allowed: once"
     if "baseline" not in ids:
         yield f"rows: no row has the id baseline, which is required; found: {', '.join(ids)}"
 
 
 def _by_row(errors: Iterable[tuple[str, str]], grids: Sequence[Grid]) -> Iterable[str]:
-    """Messages that name the row; of a grid the first row with a mistake, and how many more."""
+    """Messages that name the row; for a grid the first wrong row, and how many are wrong."""
     of_grid = {row: each for each in grids for row in each.rows}
     wrong: dict[str, dict[str, str]] = {}
     for row, error in errors:
@@ -257,21 +257,21 @@ def _by_row(errors: Iterable[tuple[str, str]], grids: Sequence[Grid]) -> Iterabl
             yield f"rows: {row}: {error}"
     for id, found in wrong.items():
         row, error = next(iter(found.items()))
-        combination = grid.said(of_grid[row].rows[row])
+        combination = grid.in_words(of_grid[row].rows[row])
         more = f" ({len(found)} of the {len(of_grid[row])} combinations)" if len(found) > 1 else ""
         yield f"rows: {id}: grid: {combination}: {error}{more}"
 
 
 def _equal_row_errors(each: Grid, rows: Mapping[str, Row]) -> Iterable[str]:
-    """Combinations that differ in what decides nothing there, as the rank does without LoRA."""
+    """Combinations that differ only in settings without effect, such as the rank without LoRA."""
     first: dict[Settings, dict[str, Any]] = {}
     for id, values in each.rows.items():
         other = first.setdefault(structs.replace(rows[id].settings, row=""), values)
         if other != values:
             idle = [key for key in values if values[key] != other[key]]
             yield (
-                f"rows: {each.id}: grid: {grid.said(other)} and {grid.said(values)} are the same"
-                f" row: {' and '.join(idle)} decides nothing there; allowed: combinations that"
+                f"rows: {each.id}: grid: {grid.in_words(other)} and {grid.in_words(values)} are the"
+                f" same row: {' and '.join(idle)} has no effect there; allowed: combinations that"
                 " differ"
             )
             return
@@ -317,7 +317,7 @@ def _folder_dimensions(name: str, folder: Folder, tokenizer: str | Folder) -> Di
 def _vocabulary_errors(
     where: str, dimensions: Dimensions, tokenizer: str | Folder
 ) -> Iterator[str]:
-    """A model may have more tokens than the tokenizer: words that were added, or padding."""
+    """A model may have more tokens than the tokenizer (added words, padding), but not fewer."""
     tokens = tokens_of(tokenizer)
     if dimensions.vocab_size < tokens:
         name = tokenizer if isinstance(tokenizer, str) else f"of {tokenizer.path}"
@@ -341,8 +341,8 @@ def _model_name_errors(models: Mapping[str, Model]) -> Iterable[str]:
     slugs: dict[str, str] = {}
     for name, model in models.items():
         if not model.slug:
-            yield f"models: {name!r} has no letter or digit to name its files by"
-        elif model.slug.lower() in slugs:  # some file systems take A and a for one
+            yield f"models: {name!r} has no letter or digit, which the names of its files need"
+        elif model.slug.lower() in slugs:  # some file systems do not tell A from a
             yield (
                 f"models: {slugs[model.slug.lower()]!r} and {name!r} would share the files named"
                 f" {model.slug}; give one another name"
@@ -353,7 +353,7 @@ def _model_name_errors(models: Mapping[str, Model]) -> Iterable[str]:
 def _row(row: Mapping[str, Any], models: Mapping[str, Model]) -> Row:
     model = models[row["model"]]
     own = {key: row[key] for key in ROW_KEYS}
-    # what decides nothing is as if it were left out
+    # a setting without effect is as if it were left out
     own |= {key: settings.defaults()[key] for key in own.keys() - settings.deciding(own).keys()}
     own |= {
         "row": row["id"],
@@ -365,7 +365,7 @@ def _row(row: Mapping[str, Any], models: Mapping[str, Model]) -> Row:
 
 
 def _batch_errors(row: Row, texts: Texts | Generated) -> Iterable[str]:
-    """A batch that the training messages cannot fill, where their number is known or bounded."""
+    """A batch larger than the training set, where that is known before the texts are read."""
     if isinstance(texts, Generated):
         messages = texts.generated.messages  # fewer, once balanced
     elif texts.published and texts.balance:
@@ -387,7 +387,7 @@ def _question_errors(
     """`written`: the ids of rows and grids as config.yaml has them."""
     ids = [question.id for question in questions]
     for id in sorted({id for id in ids if ids.count(id) > 1}):
-        yield f"comparisons: {id}: the id appears {ids.count(id)} times; each needs one of its own"
+        yield f"comparisons: {id}: the id appears {ids.count(id)} times; allowed: once"
     of_grid = {row: each for each in grids for row in each.rows}
     several = {each.id for each in grids if not each.choose}
     for question in questions:
@@ -395,8 +395,8 @@ def _question_errors(
         for end, row in (("baseline", question.baseline), ("variant", question.variant)):
             if row in of_grid and of_grid[row].choose:
                 yield (
-                    f"{where}{end}: {row} is of the grid {of_grid[row].id}, of which the chosen"
-                    f" row alone is in the table; allowed: {of_grid[row].id}"
+                    f"{where}{end}: {row} belongs to the grid {of_grid[row].id}, whose chosen row"
+                    f" alone is in the table; allowed: {of_grid[row].id}"
                 )
             elif row not in of_grid and row not in written:
                 yield f"{where}{end}: names no row: {unknown(row, written)}"

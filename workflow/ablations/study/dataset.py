@@ -1,7 +1,7 @@
-"""The texts as the configuration states them: where their files lie, what to read of them, and how
+"""The texts as the configuration states them: where their files are, what to read in them, and how
 they are balanced and cut.
 
-`Texts` is the one way to say it. The SMS Spam Collection is texts in an archive, and generated
+`Texts` describes all of them: the SMS Spam Collection is texts in an archive, and generated
 messages are texts in a file.
 """
 
@@ -47,7 +47,7 @@ SUFFIXES: dict[str, Format] = {
 
 PUBLISHED_SHA256 = "1587ea43e58e82b14ff1f5425c88e17f8496bfcdb67a583dbff9eefaf9963ce3"
 PUBLISHED_MESSAGES = 1494  # once balanced
-ARCHIVE = "sms+spam+collection.zip"  # whatever its URL, as a mirror has it
+ARCHIVE = "sms+spam+collection.zip"  # its name in a mirror, whatever its URL
 # What the published study reads of the SMS Spam Collection's archive; a `dataset` that names the
 # archive alone means this.
 PUBLISHED = {
@@ -79,7 +79,8 @@ class Download(Entry, frozen=True, kw_only=True):
 
 NAMES_FILES = Meta(
     extra_json_schema={
-        "allowed": "the name of a file or a list of names; or such for train, validation and test"
+        "allowed": "the name of a file, a list of names, or one of these for each of train,"
+        " validation and test"
     }
 )
 File = Text | Download
@@ -95,7 +96,7 @@ class Splits(Entry, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Reading(Entry, frozen=True, kw_only=True, omit_defaults=True):
-    """What is read of the files, and how it is balanced and cut."""
+    """What is read in the files, and how it is balanced and cut."""
 
     text: Text
     label: Text
@@ -127,7 +128,7 @@ class Texts(Reading, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def reading(self) -> Reading:
-        """The part that does not say where the files lie."""
+        """The part that does not say where the files are."""
         return Reading(**{name: getattr(self, name) for name in _names(Reading)})
 
     @property
@@ -138,7 +139,7 @@ class Texts(Reading, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What names the files' content, whatever their addresses."""
+        """What identifies the files' content, without their addresses."""
         return {
             "files": {
                 split: [file if isinstance(file, str) else file.sha256 for file in files]
@@ -213,9 +214,9 @@ class Generated(Entry, frozen=True, kw_only=True):
 
 
 def in_full(found: Any) -> Any:
-    """A `dataset` entry in which the published archive, if it is named alone, is said in full.
+    """A `dataset` entry; if it only names the published archive, with all its keys.
 
-    A file of texts at the URLs is not meant: its entry lacks keys, and the schema says which.
+    A file of texts at the URLs is not the archive: its entry lacks keys, and the schema says which.
     """
     if not isinstance(found, Mapping) or "urls" not in found or found.keys() - ARCHIVE_ALONE:
         return found
@@ -251,7 +252,7 @@ def _place_mistakes(texts: Texts) -> Iterator[str]:
     if not texts.files and (texts.repo or not texts.urls):
         yield "dataset: missing key files, which names the files that hold the texts"
     if texts.member_sha256 and not (texts.urls and isinstance(texts.files, str)):
-        yield "dataset: member_sha256 is of one file in an archive; allowed with urls and one file"
+        yield "dataset: member_sha256 is for one file in an archive; allowed with urls and one file"
 
 
 def _file_mistakes(texts: Texts) -> Iterator[str]:
@@ -280,12 +281,12 @@ def _column_mistakes(texts: Texts) -> Iterator[str]:
     formats = {texts.format_of(file) for files in texts.parts.values() for file in files}
     for key, is_set in (("columns", texts.columns), ("quotes", not texts.quotes)):
         if is_set and formats - {"csv", "tsv"}:
-            yield f"dataset: {key} is of csv and tsv files; in others every text names its columns"
+            yield f"dataset: {key} is for csv and tsv files; in others every text names its columns"
     for key in ("text", "label") if texts.columns else ():
-        stands = list(texts.columns or ()).count(getattr(texts, key))
-        if stands != 1:
+        times = list(texts.columns or ()).count(getattr(texts, key))
+        if times != 1:
             yield (
-                f"dataset: {key}: {getattr(texts, key)!r} appears {stands} times in columns;"
+                f"dataset: {key}: {getattr(texts, key)!r} appears {times} times in columns;"
                 f" allowed: once ({', '.join(texts.columns or ())})"
             )
     names = class_names(texts)
@@ -331,7 +332,7 @@ def url_name(url: str) -> str:
     """The last part of a URL's path: …/sms%2Bspam%2Bcollection.zip → sms+spam+collection.zip."""
     try:
         path = urlsplit(url).path
-    except ValueError:  # no address; its download says so
+    except ValueError:  # not an address; the download will say so
         path = ""
     return PurePosixPath(unquote(path)).name or slug(url)
 
@@ -349,7 +350,7 @@ def _listed(files: Files | None) -> tuple[File, ...]:
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
-    except (OSError, ValueError):  # a name that is too long, or not one
+    except (OSError, ValueError):  # a name that is too long or not allowed
         return False
 
 

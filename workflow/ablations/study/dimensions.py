@@ -1,7 +1,7 @@
 """The shape of a GPT-2, stated by the configuration and by a checkpoint's config.json.
 
-What may vary between GPT-2s is here; the rest (tanh-GELU, pre-norm blocks) is fixed by the model's
-code, so a config.json that says something else is refused.
+What may differ between GPT-2s is here. The rest (tanh-GELU, pre-norm blocks) is fixed in the code
+of the model, so a config.json that says something else is refused.
 """
 
 import json
@@ -43,7 +43,7 @@ ARCHITECTURE: dict[str, tuple[object, ...]] = {
 def from_config_json(path: Path, name: str, expected: Dimensions | None = None) -> Dimensions:
     """The dimensions that a checkpoint's config.json states.
 
-    Raises UserError, naming the file as `name`, if it is not a plain GPT-2's, or not the expected.
+    Raises UserError, which calls the file `name`, if they are not a GPT-2's or not the expected.
     """
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
@@ -58,7 +58,7 @@ def from_config_json(path: Path, name: str, expected: Dimensions | None = None) 
 
 
 def width_errors(dimensions: Dimensions) -> Iterator[str]:
-    """What is wrong with a width that the heads cannot share."""
+    """What is wrong with a width that is not a multiple of the number of heads."""
     if dimensions.n_embd % dimensions.n_head:
         yield (
             f"n_embd: {dimensions.n_embd} is out of range; allowed: a multiple of n_head, which is"
@@ -82,8 +82,8 @@ def _architecture_errors(found: dict[str, Any]) -> Iterator[str]:
     own = found.get("auto_map")
     if isinstance(own, dict) and any(str(key).startswith("AutoModel") for key in own):
         yield (
-            "auto_map names code of the model's own, which is never run; expected a GPT-2 that"
-            " transformers knows by itself"
+            "auto_map names code that comes with the model, which is never run; expected a GPT-2"
+            " that transformers knows without it"
         )
     dimensions = Dimensions(**{key: found[key] for key in NAMES})
     if found.get("n_inner") not in (None, 4 * dimensions.n_embd):

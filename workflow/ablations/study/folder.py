@@ -1,6 +1,6 @@
 """A folder in the Hugging Face layout: its files' names, and whether they are all there.
 
-Judged by names and the index alone; what the files hold is model/fetch.py's to check.
+Only names and the index are checked here; model/fetch.py checks what the files hold.
 """
 
 import json
@@ -36,9 +36,10 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def indexed_files(path: Path, name: str) -> list[str]:
-    """The files that an index names; raises UserError, naming the index as `name`, if it is wrong.
+    """The files that an index names; raises UserError, which calls it `name`, if it is wrong.
 
-    Names of files beside it, that is: an index comes from elsewhere and may say anything.
+    Only names of files in the index's own folder are allowed: an index is a download, and it may
+    hold any path.
     """
     try:
         found = sorted(set(files.read_json(path, Index).weight_map.values()))
@@ -46,7 +47,7 @@ def indexed_files(path: Path, name: str) -> list[str]:
         raise UserError(str(error).replace(str(path), name)) from None
     if wrong := [file for file in found if not re.fullmatch(r"\w[\w.-]*\.safetensors", file)]:
         raise UserError(
-            f"{name} names {wrong[0]!r:.80}; allowed: names of .safetensors files beside it"
+            f"{name} names {wrong[0]!r:.80}; allowed: names of .safetensors files in its folder"
         )
     if not found:
         raise UserError(f"{name} names no file in its weight_map")
@@ -54,7 +55,7 @@ def indexed_files(path: Path, name: str) -> list[str]:
 
 
 def missing(folder: Path) -> str | None:
-    """What a folder lacks to be a checkpoint, as the rest of a sentence; None if nothing."""
+    """What a folder lacks to be a checkpoint, as the end of a sentence; None if nothing."""
     for path in (folder / CONFIG, *weight_files(folder)):
         if not _is_file(path):
             pickles = [name for name in PICKLES if _is_file(folder / name)]
@@ -68,7 +69,7 @@ def missing(folder: Path) -> str | None:
 
 
 def tokenizer_files(folder: Path) -> list[Path]:
-    """The files of a folder that say what its tokens are; none where it has no such files."""
+    """The tokenizer's files in a folder; none where it has no tokenizer."""
     if _is_file(folder / TOKENIZER):
         return [folder / TOKENIZER]
     both = [folder / IDS, folder / MERGES]
@@ -76,7 +77,7 @@ def tokenizer_files(folder: Path) -> list[Path]:
 
 
 def vocab_size(folder: Path) -> int:
-    """The ids of a folder's own tokenizer: one more than the highest. Raises UserError if none."""
+    """The number of ids of a folder's tokenizer: the highest and one. Raises UserError if none."""
     found = tokenizer_files(folder)
     if not found:
         raise UserError(
@@ -97,7 +98,7 @@ def vocab_size(folder: Path) -> int:
 
 
 def pickle_hint(name: str, source: str) -> str:
-    """Why a pickle is not read, and what makes safetensors of it."""
+    """Why a pickle is not read, and how to convert it to safetensors."""
     return (
         f"Its {name} is a pickle, which is never loaded, as it can run any code. If you trust it,"
         ' convert it: python -c "from transformers import AutoModel;'
@@ -109,5 +110,5 @@ def pickle_hint(name: str, source: str) -> str:
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
-    except (OSError, ValueError):  # a name that is too long, or not one
+    except (OSError, ValueError):  # a name that is too long or not allowed
         return False

@@ -1,7 +1,7 @@
 """Grids: a row that lists values for settings, and becomes one row for each combination of them.
 
-Everything after the door sees these rows as it sees others; answers also learn from here which
-rows belong together and what varies among them.
+After config.py these rows are like all others. The package `answers` also learns here which rows
+belong together and what varies among them.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from ablations.study.settings import Choices, Training, names
 Choose = Literal["validation"]
 
 OPTIONS = (*names(Choices), *names(Training))
-# What stands in ids for a setting whose name is long.
+# Shorter names of settings, for ids.
 SHORT = {
     "trainable_token": "token",
     "trainable_layers": "layers",
@@ -35,14 +35,14 @@ SHORT = {
     "accumulation_steps": "accumulation",
 }
 LONGEST_ID = 100
-# More would not fit the command line that writes results/study.json, nor Snakemake's patience.
+# More would be too long for the command line that writes results/study.json, and slow in Snakemake.
 MOST_ROWS = 1000
 
 
 class Grid(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A row that stands for several: its id, and the values of each setting that varies.
+    """A row that becomes several: its id, and the values of each setting that varies.
 
-    `choose`: which of them stands in the table alone; None for all.
+    `choose`: how the one row for the table is chosen; None for all rows.
     """
 
     id: str
@@ -62,7 +62,7 @@ class Grid(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
 
     @property
     def rows(self) -> dict[str, dict[str, Any]]:
-        """The same by id."""
+        """What `combinations` gives, by id."""
         return dict(self.combinations())
 
 
@@ -96,23 +96,23 @@ def _row_errors(row: Mapping[str, Any]) -> Iterator[str]:
     where = f"rows: {row['id']}: "
     if "grid" not in row:
         if "choose" in row:
-            yield f"{where}choose: is of a grid, and this row has none; allowed: beside a grid"
+            yield f"{where}choose: needs a grid, and this row has none; allowed: with a grid"
         return
     if row["id"] == "baseline":
         yield (
             f"{where}grid: is not allowed: the baseline is one row, from which others take what"
-            " they leave out; allowed: a grid in a row of its own"
+            " they leave out; allowed: a grid in another row"
         )
     if "published" in row:
         yield (
-            f"{where}published: is not allowed beside a grid, which is several rows; allowed: in a"
+            f"{where}published: is not allowed with a grid, which is several rows; allowed: in a"
             " row without a grid"
         )
     for key in row["grid"]:
         if key in row:
             yield (
-                f"{where}{key}: is set in the row, {row[key]!r}, and in its grid; allowed: one of"
-                " the two"
+                f"{where}{key}: is set both in the row, {row[key]!r}, and in its grid; allowed: one"
+                " of the two"
             )
 
 
@@ -124,14 +124,14 @@ def _number_errors(rows: Sequence[Mapping[str, Any]], grids: Sequence[Grid]) -> 
 
 
 def _id_errors(rows: Sequence[Mapping[str, Any]], grids: Sequence[Grid]) -> Iterator[str]:
-    """Ids that rows of grids would share with others."""
+    """Ids of grids' rows that another row has too."""
     owners = {row["id"]: "another row" for row in rows}
     for each in grids:
         for id, values in each.combinations():
             if id in owners:
                 yield (
-                    f"rows: {each.id}: grid: {said(values)} gives a row the id {id}, which"
-                    f" {owners[id]} has already; allowed: an id of its own for each row"
+                    f"rows: {each.id}: grid: {in_words(values)} gives a row the id {id}, which"
+                    f" {owners[id]} has already; allowed: a different id for each row"
                 )
             owners[id] = f"another row of {each.id}"
 
@@ -141,7 +141,8 @@ def ask(
 ) -> Iterator[Question]:
     """Questions about grids as questions about rows.
 
-    One for each row of a grid; where one row of it was `chosen` (grid → row), about that one.
+    A question about a grid becomes one for each of its rows. Where one row was `chosen` (grid →
+    row), it becomes a question about that row.
     """
     each = {grid.id: grid.rows for grid in grids if not grid.choose}
     for question in questions:
@@ -150,19 +151,19 @@ def ask(
         of_grids = [end for end, row in ends.items() if row in each]
         if not of_grids:
             yield structs.replace(question, **ends)
-        for end in of_grids:  # one at most: the door refuses two
+        for end in of_grids:  # one at most: config.py refuses two
             for row, values in each[ends[end]].items():
                 asked = ends | {end: row}
                 if asked["baseline"] != asked["variant"]:
                     yield structs.replace(
                         question,
                         id=_id(question.id, values),
-                        question=f"{question.question} ({said(values)})",
+                        question=f"{question.question} ({in_words(values)})",
                         **asked,
                     )
 
 
-def said(values: Mapping[str, Any]) -> str:
+def in_words(values: Mapping[str, Any]) -> str:
     """`learning_rate 0.0001, epochs 10`."""
     return ", ".join(f"{key} {_plain(value)}" for key, value in values.items())
 
@@ -172,7 +173,7 @@ def _plain(value: Any) -> str:
 
 
 def _id(start: str, values: Mapping[str, Any]) -> str:
-    """`sweep-lr-1e-4-epochs-10`: an id that tells the values; a checksum for what is too long."""
+    """`sweep-lr-1e-4-epochs-10`: an id made of the values; if too long, it ends in a checksum."""
     parts = (f"{SHORT.get(key, key)}-{_in_id(value)}" for key, value in values.items())
     whole = "-".join([start, *parts]).replace("_", "-")
     if len(whole) <= LONGEST_ID:

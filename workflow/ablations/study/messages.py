@@ -1,6 +1,6 @@
 """What is wrong with a configuration, or with the command that names it, in plain words.
 
-A line for each mistake: the key (a list's entry by its id), what was found and what is allowed.
+A line for each mistake: the key (for an entry of a list its id), what was found, what is allowed.
 """
 
 import difflib
@@ -27,7 +27,7 @@ def _schema_errors(
     schema: Mapping[str, Any], config: object
 ) -> list[jsonschema.exceptions.ValidationError]:
     draft = jsonschema.Draft202012Validator
-    # YAML's .nan passes every range, and an integer may be longer than any number here can be
+    # YAML's .nan passes every range check, and an integer may be too long for JSON
     kinds = {"number": _is_finite, "integer": _is_whole}
     finite = draft.TYPE_CHECKER.redefine_many(kinds)
     extend: Any = jsonschema.validators.extend  # untyped
@@ -96,7 +96,7 @@ def _where(path: list[Any], config: Any) -> str:
 
 
 def unknown(found: object, allowed: Iterable[Any], in_words: str | None = None) -> str:
-    """`'frist' (did you mean first?); allowed: last, first`; the latter in other words if given."""
+    """`'frist' (did you mean first?); allowed: last, first`; `in_words` replaces the list."""
     names = [str(name) for name in allowed]
     near = difflib.get_close_matches(str(found), names, n=1)
     hint = f" (did you mean {near[0]}?)" if near else ""
@@ -104,7 +104,7 @@ def unknown(found: object, allowed: Iterable[Any], in_words: str | None = None) 
 
 
 def misnamed(target: str, **known: Collection[str]) -> Iterator[str]:
-    """What is wrong with a target that should be of one of these `rows` and `seeds`."""
+    """What is wrong with a target that should name one of these `rows` and `seeds`."""
     named = re.match(r"results/(?:runs|rows|models)/([^/.]+)(?:/seed-([^/.]+))?", target)
     for what, found in zip(("row", "seed"), named.groups() if named else (), strict=False):
         allowed = known[f"{what}s"]
@@ -113,34 +113,34 @@ def misnamed(target: str, **known: Collection[str]) -> Iterator[str]:
 
 
 def elsewhere(file: Path, directory: Path) -> Iterator[str]:
-    """A note where a study lies below the directory in which it runs and keeps its results."""
+    """A note where a study's folder is not the directory in which it runs and keeps its results."""
     if file.is_relative_to(directory) and file.parent != directory:
         folder = file.parent.relative_to(directory)
         yield (
-            f"The results of {folder / file.name} go to results/ of this folder, beside those of"
-            f" other studies. To keep them in {folder}/results/, add: --directory"
+            f"The results of {folder / file.name} go to results/ of this folder, together with"
+            f" those of other studies. To keep them in {folder}/results/, add: --directory"
             f" {shlex.quote(str(folder))}"
         )
 
 
-def said(value: Any) -> list[str]:
+def statements(value: Any) -> list[str]:
     """Everything that a typed value says, one text for each key: `training: epochs: 5`.
 
-    Two values say the same only where they are equal. The order of a list's entries that have an id
-    is a text of its own, so that one more entry changes no text of the others.
+    Only equal values give the same texts. The order of a list's entries that have an id is a
+    separate text, so one more entry does not change the texts of the others.
     """
-    return list(_said(msgspec.to_builtins(value), ""))
+    return list(_statements(msgspec.to_builtins(value), ""))
 
 
-def _said(node: Any, where: str) -> Iterator[str]:
+def _statements(node: Any, where: str) -> Iterator[str]:
     if isinstance(node, Mapping) and node:
         for key, entry in node.items():
-            yield from _said(entry, f"{where}{key}: ")
+            yield from _statements(entry, f"{where}{key}: ")
     elif _is_named(node):
         yield f"{where}{', '.join(entry['id'] for entry in node)}"
         for entry in node:
             rest = {key: value for key, value in entry.items() if key != "id"}
-            yield from _said(rest, f"{where}{entry['id']}: ")
+            yield from _statements(rest, f"{where}{entry['id']}: ")
     else:
         yield f"{where}{files.as_json(node)}"
 

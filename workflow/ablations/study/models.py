@@ -37,7 +37,7 @@ Text = Annotated[str, Meta(min_length=1)]
 
 
 class Entry(Struct, frozen=True, forbid_unknown_fields=True):
-    """A mapping of config.yaml: an unknown key in it is a mistake."""
+    """A mapping in config.yaml; an unknown key is a mistake."""
 
 
 class Shape(Entry, frozen=True, kw_only=True):
@@ -59,7 +59,7 @@ class Hub(Shape, frozen=True, kw_only=True):
 
 
 class Folder(Entry, frozen=True, kw_only=True):
-    """A folder that holds config.json and model.safetensors; relative to the working directory."""
+    """A user's folder, relative to the working directory: of a model, or of a tokenizer."""
 
     path: Text
 

@@ -1,7 +1,7 @@
-"""What aggregation needs to know of the configuration: the content of results/study.json.
+"""What aggregation needs to know about the configuration: the content of results/study.json.
 
-Row files hold what decides a run; this holds the rest: titles, the order of the rows, published
-numbers, questions, where the texts come from, and what is only a stand-in for the real thing.
+Row files hold what decides a run. This holds the rest: titles, the order of the rows, published
+numbers, questions, where the texts come from, and what is only a stand-in.
 """
 
 from msgspec import Struct

@@ -16,8 +16,8 @@ LARGEST = 10_000_000  # bytes; a study of a thousand rows has a fiftieth of that
 def read(path: Path) -> dict[str, Any]:
     """What a configuration file says: JSON if it is that, else YAML, as Snakemake reads it.
 
-    Raises UserError where it is missing, no text, not valid, no mapping, or holds a key twice,
-    which YAML forbids and its readers let pass: of two values they take the last.
+    Raises UserError where it is missing, no text, not valid, no mapping, or holds a key twice. YAML
+    forbids that, but its readers accept it and use the last value.
     """
     try:
         if path.stat().st_size > LARGEST:
@@ -68,7 +68,7 @@ def _parsed(path: Path, text: str) -> Any:
         raise UserError(
             f"{path}, line {line}: the character {chr(error.character)!r} is not allowed in YAML"
         ) from None
-    except (ValueError, OverflowError) as error:  # a date that does not exist, an endless number
+    except (ValueError, OverflowError) as error:  # a date that does not exist, a number too long
         raise UserError(f"{path}: a value cannot be read: {error}") from None
     except RecursionError:
         raise UserError(f"{path} is nested too deeply") from None
@@ -102,7 +102,7 @@ def _described(path: Path, error: yaml.MarkedYAMLError) -> str:
         )
     elif "flow" in str(error.context):
         what = "list" if "sequence" in str(error.context) else "mapping"
-        problem = f"the {what}{opened} goes on without a comma, or its bracket is not closed"
+        problem = f"a comma is missing in the {what}{opened}, or its bracket is not closed"
     elif "end of stream" in problem:
         problem = f"the file ends in the text in quotes{opened}"
     where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
@@ -110,7 +110,7 @@ def _described(path: Path, error: yaml.MarkedYAMLError) -> str:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML's plain types; a key that appears twice in a mapping is a mistake."""
+    """Reads YAML's plain types alone; a key that appears twice in a mapping is a mistake."""
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         node: yaml.MappingNode = super().compose_mapping_node(anchor)

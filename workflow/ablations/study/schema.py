@@ -2,9 +2,9 @@
 
     python -m ablations.study.schema --output workflow/schemas/config.schema.json
 
-Names, types and ranges. What needs more than one key at a time (a row that names a model, a
-comparison that names rows) is checked in config.py. In the schema, `allowed` completes "allowed: …"
-in the message about a wrong value.
+Names, types and ranges. Checks of more than one key at a time (a row that names a model, a
+comparison that names rows) are in config.py. In the schema, `allowed` is what the message about a
+wrong value says after "allowed:".
 """
 
 import argparse
@@ -33,7 +33,7 @@ from ablations.study.settings import (
 
 
 def _text(pattern: str, allowed: str) -> Meta:
-    # \Z, because $ lets a line break pass at the end; a length, because names become file names
+    # \Z, because $ accepts a line break at the end; a length, because names become file names
     return Meta(pattern=pattern + r"\Z", max_length=100, extra_json_schema={"allowed": allowed})
 
 
@@ -95,7 +95,7 @@ class Config(Entry, frozen=True, kw_only=True):
 ROW_KEYS = names(Choices)
 SAVE_MODEL = {
     "type": "boolean",
-    "description": "Whether the trained model is kept; no part of what decides its results.",
+    "description": "Whether the trained model is kept. It does not change the results.",
 }
 # msgspec sorts the words of a choice; a message lists them as they are declared
 CHOICES = (Weights, TrainableToken, TrainableLayers, get_args(ContextLength)[0], Precision)
@@ -113,7 +113,7 @@ def schema() -> dict[str, Any]:
     own = {name: options[name] for name in ROW_KEYS} | training
     published = {"$ref": "#/$defs/Published"}
     grid = {
-        "description": "Values of settings; the row becomes one for each combination of them.",
+        "description": "Lists of values of settings; the row becomes one row per combination.",
         "type": "object",
         "minProperties": 1,
         "additionalProperties": False,
@@ -124,7 +124,7 @@ def schema() -> dict[str, Any]:
         },
     }
     choose = {
-        "description": "Of a grid: only its row with the best accuracy on these is in the table.",
+        "description": "With a grid: only its row with the best accuracy there is in the table.",
         "enum": ["validation"],
     }
     parts["Row"] = parts["Question"] | {
@@ -164,7 +164,7 @@ def schema() -> dict[str, Any]:
 
 
 def _by_key(parts: dict[str, Any], _: str, **kinds: str) -> dict[str, Any]:
-    """Which kind an entry is, told by the key that only this kind has; else the last one."""
+    """A schema that picks an entry's kind by a key that only this kind has; without one, `_`."""
     last: dict[str, Any] = {"$ref": f"#/$defs/{_}"}
     for key, kind in reversed(kinds.items()):
         last = {"if": {"required": [key]}, "then": {"$ref": f"#/$defs/{kind}"}, "else": last}
@@ -172,9 +172,9 @@ def _by_key(parts: dict[str, Any], _: str, **kinds: str) -> dict[str, Any]:
 
 
 def _plain(part: Any) -> Any:
-    """A part of msgspec's schema with choices told apart by type, for one message for a mistake.
+    """A part of msgspec's schema in which the type picks the choice: a mistake gives one message.
 
-    A value is never nothing, unless it says so: a key that is not wanted is left out.
+    Null is no value unless the part is `nullable`: a key that is not wanted is left out.
     """
     if isinstance(part, list):
         return [_plain(item) for item in part]
@@ -192,7 +192,7 @@ def _plain(part: Any) -> Any:
     if len(choices) == 1:
         return part | choices[0]
     told = {"allowed": part["allowed"]} if "allowed" in part else {}
-    # what fits none is measured by the last, so that is a plain value and no mapping or list
+    # a value of no such type is checked by the last choice, so that is neither a mapping nor a list
     *others, last = (choice | told for choice in sorted(choices, key=_is_plain_value))
     for choice in reversed(others):
         kind = choice.get("type", "object" if "$ref" in choice else "string")

@@ -1,9 +1,9 @@
 """What a row may set: every option once, with its type, its default, what is allowed and why.
 
-`Settings` is the content of a row file: everything that decides a run's result but texts, code and
-seed. It is made at the door (config.py) and read by the jobs; the schema of config.yaml
-(schema.py), the messages about wrong values and the table's columns come from the declarations
-here. A default is left out of the files, so that a new option leaves old row files as they are.
+`Settings` is the content of a row file: everything that decides a run's result, apart from texts,
+code and seed. config.py makes it and the jobs read it. The schema of config.yaml (schema.py), the
+messages about wrong values and the table's columns come from the declarations here. A default is
+left out of the files, so a new option does not change old row files.
 """
 
 from collections.abc import Mapping
@@ -29,18 +29,18 @@ OF_LORA = ("lora_rank", "lora_alpha")
 
 
 def _says(description: str, allowed: str | None = None, **bounds: Any) -> Meta:
-    """A declaration's sentence; `allowed` completes "allowed: …" where the type says too little."""
+    """A declaration's description; `allowed` is for messages, where the type says too little."""
     extra = {"allowed": allowed} if allowed else None
     return Meta(description=description, extra_json_schema=extra, **bounds)
 
 
 class Training(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """How a row is trained: `training:` sets it for all rows, a row for itself, flat."""
+    """How a row is trained: `training:` sets it for all rows, a row sets it for itself."""
 
     epochs: Annotated[int, _says("Passes over the training set.", ge=1, le=1_000_000)]
-    batch_size: Annotated[int, _says("Texts of a batch.", ge=1, le=1_000_000)]
-    learning_rate: Annotated[float, _says("AdamW's, constant.", gt=0)]
-    weight_decay: Annotated[float, _says("AdamW's, on everything that trains.", ge=0)]
+    batch_size: Annotated[int, _says("Texts in a batch.", ge=1, le=1_000_000)]
+    learning_rate: Annotated[float, _says("Of AdamW, constant.", gt=0)]
+    weight_decay: Annotated[float, _says("Of AdamW, on everything that is trained.", ge=0)]
     eval_every: Annotated[int, _says("Batches between two evaluations of the loss.", ge=1)]
     eval_batches: Annotated[int, _says("Batches that such an evaluation reads.", ge=1)]
     precision: Annotated[
@@ -53,13 +53,12 @@ class Training(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, om
         Annotated[int, _says("A label that the loss leaves out; no class may have it.")] | None
     ) = None
     micro_batch: (
-        Annotated[int, _says("Texts of a batch computed at a time, for little memory.", ge=1)]
-        | None
+        Annotated[int, _says("Texts of a batch to compute at a time, to save memory.", ge=1)] | None
     ) = None
 
 
 class Choices(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What is compared: the table's columns, in its order."""
+    """The settings that rows are compared by: the table's columns, in their order."""
 
     model: Annotated[str, _says("One of the names under models.")]
     weights: Annotated[Weights, _says("Where the model's weights come from.")]
@@ -69,14 +68,14 @@ class Choices(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omi
         ContextLength,
         _says(
             "Tokens of a text after padding.",
-            "longest_training_example, model_context_length or a number of tokens; variable for no"
-            " padding",
+            "longest_training_example, model_context_length or a number of tokens; or variable, for"
+            " no padding",
         ),
     ]
     lora_rank: Annotated[int, _says("Rank of LoRA's update of a layer.", ge=1)] = 8
     lora_alpha: Annotated[float, _says("Factor of LoRA's update.", gt=0)] = 8.0
     causal_mask: Annotated[
-        bool, _says("Whether a position reads only itself and those before it.")
+        bool, _says("Whether a position reads only itself and the positions before it.")
     ] = True
     average_embeddings: Annotated[
         bool, _says("Whether the logits are the mean over all positions.")
@@ -102,7 +101,7 @@ class Settings(Choices, frozen=True, kw_only=True, forbid_unknown_fields=True, o
 
     @property
     def input(self) -> Input:
-        """What the model reads of each text."""
+        """What the model reads in each text."""
         return Input(
             self.trainable_token,
             self.context_length,
@@ -114,7 +113,7 @@ class Settings(Choices, frozen=True, kw_only=True, forbid_unknown_fields=True, o
     def compared(self) -> dict[str, Any]:
         """Every setting in which rows can differ, defaults too: choices, then training.
 
-        Not micro_batch, which says how a batch is computed and not what comes out.
+        micro_batch is not among them: it changes how a batch is computed, not the result.
         """
         found = {name: getattr(self, name) for name in names(Choices)}
         found |= {name: getattr(self.training, name) for name in names(Training)}
@@ -128,17 +127,17 @@ def names(of: type[Struct]) -> tuple[str, ...]:
 
 
 def deciding(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of a row's settings that decide something: LoRA's do so with LoRA alone."""
+    """Those of a row's settings that have an effect: LoRA's settings have one only with LoRA."""
     lora = settings["trainable_layers"] == "lora"
     return {name: settings[name] for name in settings if lora or name not in OF_LORA}
 
 
 def defaults() -> dict[str, Any]:
-    """What an option is where neither its row nor the baseline nor `training:` sets it."""
+    """The value of each option that neither the row nor the baseline nor `training:` sets."""
     fields = (*structs.fields(Choices), *structs.fields(Training))
     return {field.name: field.default for field in fields if not field.required}
 
 
 def read(path: Path) -> Settings:
-    """A row file's content; raises UserError where it is anything else."""
+    """A row file's content; raises UserError where it is something else."""
     return files.read_json(path, Settings)

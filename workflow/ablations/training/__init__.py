@@ -1,1 +1,1 @@
-"""One run: its schedule, the frozen layers' output, the loop, resuming, what a job needs."""
+"""One run: its schedule, the hidden states, the loop, saving and resuming, what a job needs."""

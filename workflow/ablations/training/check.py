@@ -1,8 +1,8 @@
-"""Checks every row against the texts before anything is computed, once the texts are encoded.
+"""Checks all rows against the texts, once the texts are encoded and before anything is computed.
 
     python -m ablations.training.check --rows results/rows/*.json --tokens … --output …
 
-Each job checks its own row again; this one tells of all at once, and hours earlier.
+Each run checks its own row again. This program reports all rows at once, and hours earlier.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from ablations.training import limits
 
 
 def mistakes(rows: Sequence[Settings], read: Tokens, gigabytes: float) -> Iterator[str]:
-    """A line for each row that these texts do not allow, as far as its first mistake."""
+    """A line for each row that these texts do not allow, with its first mistake."""
 
     @functools.cache
     def tokens_read(input: Input) -> int:
@@ -40,7 +40,7 @@ def mistakes(rows: Sequence[Settings], read: Tokens, gigabytes: float) -> Iterat
 
 
 def main(arguments: argparse.Namespace) -> None:
-    """Refuses what cannot be; writes the ids of the rows that can."""
+    """Refuses rows that these texts do not allow; writes the ids of the rows."""
     rows = [settings.read(path) for path in arguments.rows]
     found = list(mistakes(rows, tokens.read(arguments.tokens), arguments.cache_gb))
     if found:

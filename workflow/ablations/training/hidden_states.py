@@ -1,9 +1,9 @@
 """The trunk's output, computed once per (layers, sequences) and kept in a cache of bounded size.
 
-A cache entry is a folder, named by a hash of everything that its content depends on, with one
-float32 array [tokens, width]: the output for every token of a split's distinct sequences. Any
-entry may be deleted at any time: whoever needs it next computes it again, under a lock, for its
-peers too.
+A cache entry is a folder with one float32 array [tokens, width]: the output for every token of a
+split's distinct sequences. Its name is a hash of everything that its content depends on. Any entry
+may be deleted at any time: the next job that needs it computes it again, under a lock, for other
+jobs too.
 """
 
 import contextlib
@@ -34,14 +34,14 @@ from ablations.training.inputs import Inputs, Layout, Mapped, batches, by_sequen
 from ablations.training.limits import GIGABYTE, hidden_states_bytes, refuse_hidden_states
 
 ARRAY = "states.npy"
-RECORD = "times.json"  # beside the array, written last
+RECORD = "times.json"  # in the same folder, written last
 
 
 class Frozen(Struct, frozen=True, kw_only=True):
     """All that decides the hidden states of given sequences, to the last bit.
 
-    What computes them is handed nothing else, and a cache entry is named by a hash of this and of
-    the sequences, so nothing can reach the computation and be missing in the name.
+    The code that computes them gets nothing else, and a cache entry is named by a hash of this and
+    of the sequences. So nothing that reaches the computation can be missing in the name.
     """
 
     dimensions: Dimensions
@@ -75,7 +75,7 @@ def frozen(trunk: TrunkManifest, machine: Device) -> Frozen:
 
 
 class Record(Struct, frozen=True, forbid_unknown_fields=True):
-    """What an entry cost: seconds, and whether other jobs used the device meanwhile."""
+    """What an entry cost: seconds, and whether other jobs used the device at the same time."""
 
     seconds: float
     shared: bool
@@ -94,7 +94,7 @@ class HiddenStates:
 def forward(
     layers: Layers, inputs: Inputs, parts: list[Numbers], machine: Device, what: str
 ) -> Iterator[Tensor]:
-    """Runs frozen layers over these messages of inputs, part by part; outputs on the CPU."""
+    """Runs frozen layers over these parts of the messages, one by one; outputs on the CPU."""
     for part in progress(parts, len(parts), f"batch of {what}"):
         x, reading = inputs.read(torch.from_numpy(part))
         with machine.autocast():
@@ -102,7 +102,7 @@ def forward(
 
 
 def freeze(layers: Layers, machine: Device) -> Layers:
-    """Frozen layers on the device, their matrices converted to its precision once and for all."""
+    """Frozen layers on the device, their matrices converted to its precision once."""
     layers.requires_grad_(False)
     if machine.precision == "bfloat16":
         for module in layers.modules():
@@ -112,7 +112,7 @@ def freeze(layers: Layers, machine: Device) -> Layers:
 
 
 class Cache:
-    """A folder of hidden states, at most `gigabytes` large; with 0 they last for the one run."""
+    """A folder of hidden states, at most `gigabytes` large; with 0 they are kept for one run."""
 
     def __init__(self, folder: Path, gigabytes: float) -> None:
         self.folder, self.gigabytes = folder, gigabytes
@@ -143,14 +143,14 @@ class Cache:
             with FileLock(entry.with_suffix(".lock")):
                 found = _found(entry, sequences[split], trunk.causal)
                 if not found:
-                    for rest in (entry, _partial(entry)):  # damaged, or of a job that was killed
+                    for rest in (entry, _partial(entry)):  # damaged, or left by a killed job
                         shutil.rmtree(rest, ignore_errors=True)
                     self._make_room(sizes[entry], keep=entries.values())
                     self._compute(trunk, load, sequences[split], machine, entry, split)
                     found = _read(entry, sequences[split], trunk.causal)
                 os.utime(entry)  # the least recently used go first
             outputs[split] = found
-        # what is read already is mapped: it lasts as long as this process, deleted or not
+        # what is read is mapped into memory: it can be used by this process even if deleted
         self._evict(self._limit(), keep=entries.values() if self.gigabytes else ())
         return outputs
 
@@ -171,11 +171,11 @@ class Cache:
         entry: Path,
         split: str,
     ) -> None:
-        """Writes an entry, starting from the deepest shallower one that the cache holds.
+        """Writes an entry, starting from the deepest entry of lower depth that the cache holds.
 
         `load` gives the layers from a depth on.
         """
-        # Read at once if at all: it is not locked, and a peer may be deleting it.
+        # That entry is not locked, so another job may delete it: it is read at once.
         shallower = (
             (depth, self._entry(structs.replace(trunk, depth=depth), sequences))
             for depth in range(trunk.depth - 1, 0, -1)
@@ -190,7 +190,7 @@ class Cache:
         temporary.mkdir()
         try:
             layers, parts = load(depth), list(batches(sequences.lengths))
-            start = machine.clock()  # loading is no part of what a row costs
+            start = machine.clock()  # a row's time does not include loading
             outputs = forward(layers, inputs, parts, machine, split)
             _write_array(temporary / ARRAY, sequences, trunk.dimensions.n_embd, parts, outputs)
             seconds = machine.clock() - start + (known.seconds if known else 0)
@@ -202,24 +202,24 @@ class Cache:
             shutil.rmtree(temporary, ignore_errors=True)
 
     def _make_room(self, size: int, keep: Collection[Path]) -> None:
-        """Evicts what a new entry needs of the limit; refuses one that does not fit the disk.
+        """Deletes entries until a new one fits the limit; refuses one that does not fit the disk.
 
-        Before computing, so that the cache holds no more than the limit meanwhile, but for what
-        peers are computing.
+        This happens before computing, so the cache is never larger than the limit, apart from the
+        entries that other jobs are computing.
         """
         self._evict(self._limit() - size, keep)
         free = shutil.disk_usage(self.folder).free
         if size > free:
             raise UserError(
                 f"the hidden states of this row take {size / GIGABYTE:.1f} GB more, and the disk of"
-                f" {self.folder} has {free / GIGABYTE:.1f} GB left; make room"
+                f" {self.folder} has {free / GIGABYTE:.1f} GB left; free some space"
             )
 
     def _evict(self, limit: float, keep: Collection[Path]) -> None:
-        """Deletes the least recently used entries beyond `limit` bytes, but `keep` and locked."""
+        """Deletes least recently used entries beyond `limit` bytes, but not `keep` and locked."""
         found = []
         for path in self.folder.iterdir():
-            with contextlib.suppress(FileNotFoundError):  # a peer finished or deleted it just now
+            with contextlib.suppress(FileNotFoundError):  # another job finished or deleted it
                 if path.is_dir():
                     size = sum(file.stat().st_size for file in path.iterdir())
                     found.append((path.stat().st_mtime, path, size))
@@ -228,12 +228,12 @@ class Cache:
             if excess > 0 and path not in keep:
                 with contextlib.suppress(Timeout), FileLock(path.with_suffix(".lock"), timeout=0):
                     log.info("cache: deleting %s, the least recently used", path.name)
-                    shutil.rmtree(path, ignore_errors=True)  # a peer may have done so
+                    shutil.rmtree(path, ignore_errors=True)  # another job may have deleted it
                     excess -= size
 
 
 def token_ids(sequences: Sequences, causal: bool) -> Inputs:
-    """The sequences' own ids as inputs."""
+    """The sequences' ids as inputs."""
     layout = Layout(sequences)
     ids = torch.from_numpy(sequences.ids.astype(np.int64))
     return Inputs(by_sequence(ids, layout.length), layout, causal)
@@ -250,7 +250,7 @@ def load_layers(
 
 
 def _layers(trunk: Frozen, checkpoint: Path | None, start: int) -> Layers:
-    """A trunk's own layers, which never reach the last block."""
+    """A trunk's layers from `start` on; they never include the last block."""
     if checkpoint:
         return pretrained_layers(trunk.dimensions, checkpoint, start, trunk.depth)
     return random_layers(trunk.dimensions, trunk.seed or 0, start, trunk.depth)
@@ -259,7 +259,7 @@ def _layers(trunk: Frozen, checkpoint: Path | None, start: int) -> Layers:
 def _write_array(
     path: Path, sequences: Sequences, width: int, parts: list[Numbers], outputs: Iterator[Tensor]
 ) -> None:
-    """Streams a float32 .npy file, so that no more than one batch is held in memory."""
+    """Writes a float32 .npy file batch by batch, so no more than one batch is in memory."""
     header = {"descr": "<f4", "fortran_order": False, "shape": (len(sequences.ids), width)}
     with path.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, header)
@@ -285,7 +285,7 @@ def _partial(entry: Path) -> Path:
 
 
 def _found(entry: Path, sequences: Sequences, causal: bool) -> HiddenStates | None:
-    """What the entry holds, if it is there and whole."""
+    """What the entry holds; None if it is missing or damaged."""
     if not entry.exists():
         return None
     try:

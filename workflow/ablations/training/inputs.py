@@ -1,7 +1,7 @@
 """What layers read of the messages: sequences of any lengths, padded to batches where they differ.
 
-Ids or hidden states, of distinct sequences, in memory or in a file; or one feature vector for each
-message, where frozen layers behind the last block have run already.
+These are ids or hidden states of the distinct sequences, in memory or in a file. Where the last
+block is frozen too, they are one feature vector for each message.
 """
 
 import mmap
@@ -18,26 +18,27 @@ from ablations.data.sequences import Numbers, Sequences
 from ablations.machine.device import Device
 from ablations.model.gpt2 import Reading
 
-# Tokens per forward pass without gradients. Fixed, never sized by free memory, since the shape of a
-# matrix product decides its rounding. At width 1280 the widest activation takes 40 MB.
+# Tokens per forward pass without gradients. The number does not depend on free memory, since the
+# shape of a matrix product decides its rounding. At width 1280 the widest activation takes 40 MB.
 TOKENS_PER_BATCH = 2048
-# Of hidden states in their file, so much is read before the pages of what was read are let go.
+# Bytes of hidden states to read from their file before their pages are released.
 KEPT_BYTES = 16 * 2**20
 
 
 class Mapped:
     """A float32 array in a .npy file, of which little stays in memory.
 
-    Pages of a mapped file count as memory of the process that touched them until somebody else
-    needs it; at context 1024 and GPT-2 large that would be 7.8 GB. So what was read is let go when
-    it exceeds KEPT_BYTES; reading it again is no disk access while the system keeps a copy.
+    The pages of a mapped file count as memory of the process that read them, until another process
+    needs the memory. At context 1024 and GPT-2 large that would be 7.8 GB. So the pages are
+    released when they exceed KEPT_BYTES. Reading them again needs no disk access while the system
+    keeps a copy.
     """
 
     device = torch.device("cpu")
 
     def __init__(self, path: Path, length: int | None) -> None:
-        """`length`: the tokens of every sequence, if all have as many."""
-        # copy-on-write, since torch knows no read-only tensors; nothing writes to it
+        """`length`: the tokens of every sequence, if all have the same number."""
+        # copy-on-write, since torch has no read-only tensors; nothing writes to it
         array = np.load(path, mmap_mode="c")
         self._file: mmap.mmap = array.base
         self._values = by_sequence(torch.from_numpy(array), length)
@@ -58,7 +59,7 @@ class Mapped:
 
 
 def by_sequence(flat: Tensor, length: int | None) -> Tensor:
-    """[tokens, …] → [sequences, length, …] where all have one length."""
+    """[tokens, …] → [sequences, length, …] where all have the same length."""
     return flat if length is None else flat.unflatten(0, (-1, length))
 
 
@@ -67,8 +68,8 @@ class Inputs:
     """What layers read of one split's messages.
 
     `values` are ids or hidden states of the distinct sequences: [sequences, T, …] where all have
-    one length, else [tokens, …], one after another. Where `layout` is None they are a feature for
-    each message, [messages, C].
+    the same length, else [tokens, …], one after another. Where `layout` is None, they are one
+    feature vector for each message, [messages, C].
     """
 
     values: Tensor | Mapped
@@ -80,9 +81,10 @@ class Inputs:
         return len(self.values) if self.layout is None else len(self.layout.of_message)
 
     def read(self, messages: Tensor) -> tuple[Tensor, Reading]:
-        """What layers read of these messages [B], on the values' device, and how.
+        """What layers read of these messages [B], on the values' device, and how they read it.
 
-        Where all sequences have one length and all is on one device, nothing waits for the device.
+        Where all sequences have the same length and everything is on one device, the CPU does not
+        wait for the device.
         """
         messages = messages.to(self.values.device)
         if self.layout is None:
@@ -104,7 +106,7 @@ class Inputs:
         return found if messages is None else found[np.asarray(messages)]
 
     def resident(self, machine: Device) -> "Inputs":
-        """Moved to a GPU that has room to spare, so that no step waits for a transfer."""
+        """Moved to a GPU if half of its free memory is enough, so no step waits for a transfer."""
         if machine.kind != "cuda":
             return self
         free, _ = torch.cuda.mem_get_info(machine.torch)
@@ -115,13 +117,13 @@ class Inputs:
 
 
 class Layout:
-    """Which sequence is whose, and where each lies, as tensors; see data.sequences.Sequences."""
+    """The place of each sequence and the sequence of each message, as tensors; see Sequences."""
 
     def __init__(self, found: Sequences) -> None:
         self.starts, self.ends = map(torch.from_numpy, (found.offsets[:-1], found.offsets[1:]))
         self.of_message = torch.from_numpy(found.of_message)
         self.message_lengths = found.lengths[found.of_message]
-        # the one length that all have, if they do
+        # the length of all sequences, if it is the same
         same = found.lengths.min() == found.lengths.max()
         self.length = int(found.lengths[0]) if same else None
         self.at_end = found.positions is None or bool(
@@ -137,10 +139,10 @@ class Layout:
         return other
 
     def padded(self, values: Tensor | Mapped, numbers: Tensor) -> tuple[Tensor, Tensor | None]:
-        """These sequences [B, T, …], T the longest's tokens, and how many each has [B].
+        """These sequences [B, T, …], where T is the longest, and the tokens of each [B].
 
-        None where all have T. A shorter one is padded by its last token: a value like others, which
-        no layer reads.
+        The tokens are None where all have T. A shorter sequence is padded with its last token: an
+        ordinary value, which no layer reads.
         """
         if self.length is not None:
             return values[numbers], None
@@ -153,9 +155,9 @@ class Layout:
 
 
 def batches(lengths: Numbers) -> Iterator[Numbers]:
-    """Indices in batches of at most TOKENS_PER_BATCH tokens, padding counted, at least one each.
+    """Indices in batches of at least one and at most TOKENS_PER_BATCH tokens, padding included.
 
-    In order where all have one length; else the longest first, since like lengths pad little.
+    In order where all have the same length; else the longest first, so that padding is short.
     """
     order = np.arange(len(lengths))
     if lengths.min() != lengths.max():

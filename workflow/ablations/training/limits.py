@@ -1,4 +1,4 @@
-"""What a row cannot ask of these texts, known before anything is computed; free of torch."""
+"""Limits of a row that depend on the texts, checked before anything is computed; without torch."""
 
 from ablations.data.tokens import Tokens
 from ablations.errors import UserError
@@ -28,12 +28,12 @@ def refuse_training(training: Training, read: Tokens) -> None:
 
 
 def hidden_states_bytes(tokens: int, width: int) -> int:
-    """What a trunk's output for so many tokens takes, in float32."""
+    """The size of a trunk's output for this number of tokens, in float32."""
     return 4 * tokens * width
 
 
 def refuse_hidden_states(size: int, gigabytes: float) -> None:
-    """Raises UserError where the cache cannot hold a row's hidden states all at once."""
+    """Raises UserError where the cache cannot hold all hidden states of a row at once."""
     if gigabytes and size > gigabytes * GIGABYTE:
         raise UserError(
             f"the hidden states of this row take {size / GIGABYTE:.1f} GB, more than cache_gb:"

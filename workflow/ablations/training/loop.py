@@ -1,7 +1,7 @@
 """The training loop: steps, updates, evaluations, by the published recipe.
 
-One loop serves every row: rows differ in where the model is cut, and so in what the tail reads
-(token ids, hidden states, or features behind the last frozen layer), never in the code they run.
+One loop serves every row. Rows differ in where the model is cut, and so in what the tail reads
+(token ids, hidden states, or the features after the last frozen layer), but not in the code.
 """
 
 import math
@@ -26,9 +26,9 @@ from ablations.training.metrics import EpochAccuracy, Evaluation
 from ablations.training.resume import Progress, State
 from ablations.training.schedule import Batch, Schedule
 
-# Batches whose gradients make one update are computed together up to so many messages.
+# Batches whose gradients make one update are computed together, up to this number of messages.
 TOGETHER = 8
-NOTHING_IGNORED = -100  # PyTorch's own, which no label is
+NOTHING_IGNORED = -100  # PyTorch's default; no label has it
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,9 @@ class Loop:
     def train(self, plan: Schedule, state: State) -> Progress:
         """Trains the tail in place, from the saved state if there is one.
 
-        Raises UserError, naming the step, where the loss is not a number, and where memory runs
-        out. A GPU would wait for a look at every step's loss; there the evaluations find it.
+        Raises UserError, which names the step, where the loss is not a finite number, and where
+        memory runs out. On a GPU only the evaluations check the loss, since every check waits for
+        the GPU.
         """
         optimizer = torch.optim.AdamW(
             [each for each in self.tail.parameters() if each.requires_grad],
@@ -75,7 +76,7 @@ class Loop:
         with bar, state.signals(), device.out_of_memory(_smaller(self.training)):
             for update in plan.updates(self.training.accumulation_steps, first):
                 *before, last = update
-                for step in before:  # no update follows these, so the weights are what they were
+                for step in before:  # no update follows these, so the weights do not change
                     self._evaluate(plan, step, done)
                 optimizer.zero_grad()
                 loss = self._backward(order[update.start : update.stop])
@@ -88,7 +89,7 @@ class Loop:
                 if done.losses and done.losses[-1].step in update:
                     left = (time.perf_counter() - start) / (done.steps - first)
                     _report(bar, done.losses[-1], steps, left * (steps - done.steps))
-                if state.due():  # saving is no part of what the row costs
+                if state.due():  # a row's time does not include saving
                     done.seconds += self.machine.clock() - begin
                     done.shared_device |= self.machine.shared()
                     state.save(self.tail, optimizer, done)
@@ -100,8 +101,8 @@ class Loop:
     def _backward(self, group: Tensor) -> Tensor:
         """Adds the gradients of one update's batches [n, batch]; returns the sum of their losses.
 
-        Each batch's loss is its mean over `accumulation_steps`, which an epoch's last batches may
-        be fewer than.
+        Each batch's loss is its mean divided by `accumulation_steps`, also at an epoch's end, where
+        there may be fewer batches.
         """
         size = self.training.batch_size
         together = self.training.micro_batch or max(size, TOGETHER // size * size)
@@ -160,13 +161,14 @@ class Loop:
     def logits(self, split: str, messages: Sequence[int]) -> Tensor:
         """Logits [messages, classes], in large batches of a fixed size.
 
-        They have their place beforehand. Small tensors that stay, made among large ones that come
-        and go, would each split a freed block that the next large one then no longer fits.
+        Their memory is allocated first. If each batch's logits were kept as a small tensor among
+        large temporary ones, they would divide freed blocks, and the next large tensor would not
+        fit.
         """
         data = self.splits[split]
         logits = torch.empty(len(messages), self.classes, device=self.machine.torch)
         numbers = torch.tensor(messages).to(self.machine.torch)
-        # autocast once: it keeps the weights that it has converted
+        # one autocast for all: it keeps the converted weights
         with torch.no_grad(), self.machine.autocast():
             for part in batches(data.inputs.lengths(messages)):
                 where = torch.from_numpy(part).to(self.machine.torch)
@@ -174,7 +176,7 @@ class Loop:
         return logits
 
     def check(self, logits: Mapping[str, Tensor], step: int) -> None:
-        """Raises UserError where these are not all finite: the weights were spoilt by this step."""
+        """Raises UserError where these are not all finite, which this step has caused."""
         if not all(found.isfinite().all() for found in logits.values()):
             raise _not_a_number(step, self.training)
 

@@ -1,4 +1,4 @@
-"""What came out of a run: the content of metrics.json."""
+"""The result of a run: the content of metrics.json."""
 
 from msgspec import Struct
 
@@ -6,7 +6,7 @@ from ablations.study.settings import Settings, names
 
 
 class Evaluation(Struct, frozen=True, kw_only=True):
-    """Mean losses on a few batches after a step, counted from 0, of an epoch, counted from 1."""
+    """Mean losses on a few batches after a step; steps count from 0, epochs from 1."""
 
     epoch: int
     step: int
@@ -30,10 +30,10 @@ class Accuracy(Struct, frozen=True, kw_only=True):
 
 
 class Metrics(Settings, frozen=True, kw_only=True, omit_defaults=True):
-    """The row's settings, and what training it with one seed gave.
+    """The row's settings, and the results of training it with one seed.
 
     The times, `peak_memory_bytes`, `device`, `shared_device` and `versions` may differ between
-    identical runs; nothing else does on one machine.
+    identical runs. On one machine everything else is equal.
     """
 
     seed: int
@@ -56,5 +56,5 @@ class Metrics(Settings, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def settings(self) -> Settings:
-        """What the run was made from."""
+        """The settings of the run's row."""
         return Settings(**{name: getattr(self, name) for name in names(Settings)})

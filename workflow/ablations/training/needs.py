@@ -1,9 +1,9 @@
-"""What a job will need, estimated before any message is read: of a cluster's queue, and in all.
+"""What a job and a study need (memory, time), estimated before any message is read.
 
-Rough on purpose: from the model's shape and what the row trains, the largest terms alone. Nothing
-else depends on these numbers, and a job that needs more is given more when it is tried again.
-Memory and a queue's minutes are more than what was seen; seconds are what two CPU cores took
-(docs/performance.md), of which a GPU's were not measured.
+The estimate is rough: only the largest terms, from the model's shape and what the row trains.
+Nothing else depends on these numbers, and a job that needs more gets more when it is tried again.
+Memory and the minutes for a cluster's queue are larger than what was measured. Seconds are what two
+CPU cores took (docs/performance.md); a GPU was not measured.
 """
 
 import math
@@ -16,56 +16,55 @@ from ablations.study.dataset import Generated
 from ablations.study.dimensions import Dimensions
 from ablations.study.settings import Input, Settings
 
-# What cannot be known before the messages are there: those of the SMS Spam Collection, in GPT-2's
-# tokens. Where messages are not padded, the longest decide memory, and the average one time.
+# Before the messages are read, these numbers are assumed: those of the SMS Spam Collection, in
+# GPT-2's tokens. Without padding, the longest message decides memory, the average one time.
 MESSAGES = 1494
 TRAINING_SHARE = 0.7
 LONGEST_TRAINING_EXAMPLE = 120
 AVERAGE_MESSAGE = 31
 
-TOGETHER = 8  # loop.TOGETHER, without torch, which planning does not need
+TOGETHER = 8  # as loop.TOGETHER, but without importing torch
 FLOAT = 4  # bytes
-# Python and PyTorch; and with CUDA's libraries and context, and Snakemake's three processes.
-PROGRAM_MB = 500
-FIXED_MB = 4000
-# Of a trained weight: itself, its gradient and AdamW's two moments. (With a GPU these are there,
-# and here when the state is saved.) The checkpoint's file is mapped into memory besides.
+PROGRAM_MB = 500  # Python and PyTorch
+FIXED_MB = 4000  # and CUDA's libraries and context, and Snakemake's three processes
+# A trained weight: itself, its gradient and AdamW's two moments. (With a GPU they are in the GPU's
+# memory, and in the CPU's while the state is saved.) The checkpoint's file is mapped in addition.
 FLOATS_PER_TRAINED_WEIGHT = 4
 # What the backward pass of a block needs per token, in units of the width: two norms, query, key,
 # value, the attention's output and its projection, the two times four of the MLP, and its output.
 WIDTHS_PER_TOKEN = 16
 
-# Two cores of an AMD EPYC, measured: operations of a trunk and of training all layers; a step of
+# Measured on two cores of an AMD EPYC: operations of a trunk and of training all layers; a step of
 # the last block at one position, which moves each of its weights ten times; a job's start.
 OPERATIONS_PER_SECOND = 150e9
 SECONDS_PER_WEIGHT = 2.6e-9
 JOB_SECONDS = 3.1
 
-# For a queue: start, and reading a checkpoint from a slow network disk; then twice what a device
-# takes that does seven times as much as those cores. A GPU does as much again, or more.
+# For a queue: the start, and reading a checkpoint from a slow network disk. Then twice the time of
+# a device that is seven times as fast as those cores. A GPU is at least as fast.
 FIXED_MINUTES = 15
 SECONDS_PER_MINUTE_OF_QUEUE = 60 * 7 / 2
-# A run that needs no more is short: five minutes of computing. Many may share a job of a cluster.
+# A run that needs at most this is short: five minutes of computing. Short runs may share a job.
 SHORT_MINUTES = FIXED_MINUTES + 5
 
 
 @dataclass(frozen=True)
 class Needs:
-    """What to ask of a cluster, and the seconds that two CPU cores compute."""
+    """What to ask a cluster for, and the seconds that two CPU cores compute."""
 
     memory_mb: int
-    resident_mb: int  # of which so much was seen on a CPU: no mapped files, no CUDA, no Snakemake
+    resident_mb: int  # the part of it that is used on a CPU: no mapped files, CUDA or Snakemake
     seconds: float
 
     @property
     def minutes(self) -> int:
-        """For a queue."""
+        """The time to ask a queue for."""
         return FIXED_MINUTES + round(self.seconds / SECONDS_PER_MINUTE_OF_QUEUE)
 
 
 @dataclass(frozen=True)
 class StudyNeeds:
-    """What all runs of a study need: two CPU cores' seconds, and bytes."""
+    """What all runs of a study need: the seconds of two CPU cores, memory and disk."""
 
     seconds: float
     memory_mb: int  # of the largest run
@@ -75,14 +74,14 @@ class StudyNeeds:
 
 
 def of_run(row: Settings, messages: int = MESSAGES) -> Needs:
-    """A training run's. With its trunk's work, since the cache may have lost it."""
+    """The needs of a training run, with its trunk's work, since the cache may not hold that."""
     shape, training = row.dimensions, row.training
     trained = first_trained(row.trainable_layers, shape.n_layer)
     blocks = max(0, shape.n_layer + 1 - max(trained, 1))
     lora, mean = row.trainable_layers == "lora", row.average_embeddings
     weights = 0 if lora else blocks * _block(shape) + (_embeddings(shape) if trained == 0 else 0)
 
-    # of a block at one position, each step costs its weights; of others, what they compute
+    # a step of a block at one position costs the time to move its weights; of others, to compute
     at_once = max(1, min(training.accumulation_steps, TOGETHER // training.batch_size))
     steps = training.epochs * max(1, int(TRAINING_SHARE * messages) // training.batch_size)
     passes = math.ceil(steps / at_once)
@@ -105,14 +104,14 @@ def of_run(row: Settings, messages: int = MESSAGES) -> Needs:
 
 
 def of_trunk(settings: TrunkSettings, messages: int = MESSAGES) -> Needs:
-    """A trunk's."""
+    """The needs of a trunk's job."""
     hidden_states = messages * _average(settings.input) * settings.dimensions.n_embd
     seconds = _trunk_seconds(settings, messages)
     return _needs(settings.dimensions, 0, 0, hidden_states, seconds)
 
 
 def of_pretraining(dimensions: Dimensions, batch: int, steps: int) -> Needs:
-    """A stand-in's that the workflow pretrains."""
+    """The needs of pretraining a stand-in."""
     tokens, layers = dimensions.n_positions, dimensions.n_layer
     activations = WIDTHS_PER_TOKEN * layers * batch * tokens * dimensions.n_embd
     operations = 3 * steps * batch * layers * tokens * _per_token(dimensions, tokens)
@@ -121,7 +120,7 @@ def of_pretraining(dimensions: Dimensions, batch: int, steps: int) -> Needs:
 
 
 def of_study(study: Study) -> StudyNeeds:
-    """All of a study, from nothing: hidden states once for all rows that share them."""
+    """The needs of a whole study without any result yet; shared hidden states count once."""
     messages = (
         study.dataset.generated.messages if isinstance(study.dataset, Generated) else MESSAGES
     )
@@ -155,14 +154,14 @@ def of_study(study: Study) -> StudyNeeds:
 
 
 def _hidden_states(trunk: TrunkSettings) -> tuple[Any, ...]:
-    """What trunks have in common that share hidden states; see hidden_states.Frozen."""
+    """A key that is equal for trunks that share hidden states; see hidden_states.Frozen."""
     read = trunk.input
     tokens = (_longest(read), _average(read), read.causal_mask)
     return trunk.model, trunk.weights, trunk.seed, trunk.depth, trunk.precision, *tokens
 
 
 def _trunk_seconds(trunk: TrunkSettings, messages: int) -> float:
-    """Every message through its blocks."""
+    """The seconds of all messages through the trunk's blocks."""
     operations = trunk.depth * messages * _operations(trunk.input, trunk.dimensions)
     return operations / OPERATIONS_PER_SECOND
 
@@ -174,7 +173,7 @@ def _operations(read: Input, shape: Dimensions) -> float:
 
 
 def _per_token(shape: Dimensions, tokens: int) -> float:
-    """Of its matrices, and of attention to the half of the tokens that come before."""
+    """Operations for a token: the block's matrices, and attention to half of the tokens."""
     return 2 * _block(shape) + 2 * tokens * shape.n_embd
 
 
@@ -191,16 +190,16 @@ def _all_weights(shape: Dimensions) -> int:
 
 
 def _file_bytes(shape: Dimensions) -> int:
-    """Of a checkpoint, with the masks that GPT-2's hold for every block."""
+    """The size of a checkpoint, with the masks that GPT-2's checkpoints hold for every block."""
     return FLOAT * (_all_weights(shape) + shape.n_layer * shape.n_positions**2)
 
 
 def _needs(
     shape: Dimensions, trained: int, activations: int, hidden_states: int, seconds: float
 ) -> Needs:
-    """Of a model with so many trained weights; floats that the backward pass needs, and mapped."""
+    """The needs of a model with this number of trained weights; arguments are counts of floats."""
     frozen = _all_weights(shape) - trained
-    mapped = _all_weights(shape) + hidden_states  # so that the system need not read them twice
+    mapped = _all_weights(shape) + hidden_states  # enough that nothing must be read twice
     resident = frozen + FLOATS_PER_TRAINED_WEIGHT * trained + activations
     return Needs(
         memory_mb=FIXED_MB + round((resident + mapped) * FLOAT / 1e6),
@@ -210,7 +209,7 @@ def _needs(
 
 
 def _longest(read: Input) -> int:
-    """How many tokens of a message the model reads, at most."""
+    """The most tokens of a message that the model reads."""
     if read.trainable_token == "first" and read.causal_mask and not read.average_embeddings:
         return 1
     match read.context_length:
@@ -223,7 +222,7 @@ def _longest(read: Input) -> int:
 
 
 def _average(read: Input) -> int:
-    """How many on average: all of them, unless no padding is read."""
+    """The tokens that the model reads on average: the most, unless it reads no padding."""
     flexible = read.trainable_token == "flexible" and read.causal_mask
     if flexible or read.context_length == "variable":
         return min(AVERAGE_MESSAGE, _longest(read))

@@ -1,4 +1,4 @@
-"""Checks a study's configuration and says what a run of it will do; starts and writes nothing."""
+"""Checks a study's configuration and prints what a run will do; starts and writes nothing."""
 
 import argparse
 import contextlib
@@ -19,14 +19,14 @@ from ablations.training.needs import StudyNeeds
 def read_study(file: Path, base: Path, directory: Path) -> Study:
     """The study of a configuration file, as the Snakefile reads it.
 
-    Without rows it changes `base`; models in folders are relative to `directory`. Raises UserError
-    with a line for each mistake.
+    A file without rows overlays `base`. Models in folders are relative to `directory`. Raises
+    UserError with a line for each mistake.
     """
     found = reading.read(file)
     if "rows" not in found:
         found = reading.overlay(reading.read(base), found)
     if not directory.is_dir():
-        raise UserError(f"{directory} is no folder; --directory names the study's")
+        raise UserError(f"{directory} is no folder; --directory names the study's folder")
     try:
         with contextlib.chdir(directory):
             return config.parse(found)
@@ -50,7 +50,7 @@ def outlined(study: Study, directory: Path) -> Iterator[str]:
         row.model.name: row.model for row in study.rows if row.settings.weights == "pretrained"
     }
     kinds = {
-        "downloaded unless they are here": [m.name for m in models.values() if m.hub],
+        "downloaded unless they are in the cache": [m.name for m in models.values() if m.hub],
         "pretrained here": [m.name for m in models.values() if m.pretrain],
         "read from your folders": [m.name for m in models.values() if m.folder],
     }
@@ -63,7 +63,7 @@ def outlined(study: Study, directory: Path) -> Iterator[str]:
 
 
 def _estimated(found: StudyNeeds, study: Study) -> Iterator[str]:
-    """What it takes where nothing is there yet."""
+    """What the study costs where there are no results yet."""
     minutes = found.seconds / 60
     time = f"about {minutes / 60:.0f} h" if minutes > 90 else f"about {minutes:.0f} minutes"
     parts = [
@@ -76,11 +76,11 @@ def _estimated(found: StudyNeeds, study: Study) -> Iterator[str]:
     dataset, of_texts = study.dataset, ""
     if isinstance(dataset, Texts) and dataset.sha256 != PUBLISHED_SHA256:
         of_texts = ", for texts as many and as long as the SMS Spam Collection's"
-    yield f"  estimated, from nothing{of_texts}: {'; '.join(parts)}"
+    yield f"  estimated, for a first run{of_texts}: {'; '.join(parts)}"
     if 0 < study.cache_gb < found.hidden_states_bytes / GIGABYTE:
         yield (
-            f"  cache_gb: {study.cache_gb:g} does not hold all hidden states: some are deleted"
-            " for others, and computed again for a row that changes"
+            f"  cache_gb: {study.cache_gb:g} does not hold all hidden states: some are deleted to"
+            " make space for others, and computed again for a row that changes"
         )
 
 
@@ -105,7 +105,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--base",
         type=Path,
         default=Path("config.yaml"),
-        help="what a configuration without rows changes (config.yaml)",
+        help="the configuration that one without rows overlays (config.yaml)",
     )
     parser.add_argument(
         "--directory", type=Path, default=Path(), help="the study's folder (here, unless given)"

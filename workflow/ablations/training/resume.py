@@ -1,7 +1,7 @@
-"""Where a run stands, saved while it trains, so that a killed job goes on instead of starting over.
+"""The state of a run, saved while it trains, so that a killed job can resume.
 
-A run's batches are known before its first step and nothing else in its loop is random, so the
-weights, the optimizer's moments, what was measured and the number of steps done are all there is.
+A run's batches are known before its first step, and nothing else in its loop is random. So the
+state is the weights, the optimizer's moments, what was measured and the number of steps done.
 """
 
 import os
@@ -25,16 +25,16 @@ from ablations.files import as_json, whole
 from ablations.study.settings import Settings
 from ablations.training.metrics import EpochAccuracy, Evaluation
 
-# A save may cost this share of the time since the one before it, and none comes sooner than that.
+# Saving may take this share of the time since the last save; and the least time between two saves.
 COST = 1 / 20
 SOONEST_SECONDS = 30
 
-WEIGHT = "weight"  # beside it, what the optimizer keeps under its own names
+WEIGHT = "weight"  # the optimizer's tensors have its own names
 METADATA = "state"  # as one JSON text: safetensors orders several keys at random
 
 
 class Progress(Struct, kw_only=True):
-    """How far a run has come: steps done, the seconds they took, and what was measured."""
+    """The progress of a run: steps done, the seconds they took, and what was measured."""
 
     steps: int = 0
     seconds: float = 0.0
@@ -44,7 +44,7 @@ class Progress(Struct, kw_only=True):
 
 
 class Identity(Struct, frozen=True, kw_only=True):
-    """Everything that decides a run's result: a state with another is another run's."""
+    """Everything that decides a run's result: a state with another identity is another run's."""
 
     row: Settings
     seed: int
@@ -58,7 +58,7 @@ class Identity(Struct, frozen=True, kw_only=True):
 
 
 class Saved(Struct, frozen=True, kw_only=True):
-    """What is saved beside the tensors."""
+    """What is saved in addition to the tensors."""
 
     identity: Identity
     progress: Progress
@@ -98,18 +98,18 @@ class State:
         return saved.progress
 
     def due(self) -> bool:
-        """Whether to save now: after a signal at once, else when it is worth its time."""
+        """Whether to save now: at once after a signal, else when the interval is over."""
         return self.signal is not None or time.monotonic() >= self._next
 
     def save(self, tail: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
         """Writes the state, whole or not at all; ends the process if a signal asked for it.
 
-        A full disk is logged and no reason to stop training.
+        A full disk is logged and does not stop training.
         """
         begin = time.monotonic()
         tensors: dict[str, Tensor] = {}
         for name, parameter in _trained(tail):
-            # the optimizer keeps nothing of a parameter that never had a gradient
+            # the optimizer keeps nothing for a parameter that never had a gradient
             kept = {WEIGHT: parameter.detach(), **optimizer.state[parameter]}
             tensors |= {f"{kind}/{name}": tensor for kind, tensor in kept.items()}
         metadata = {METADATA: as_json(Saved(identity=self.identity, progress=progress))}
@@ -138,7 +138,7 @@ class State:
 
     @contextmanager
     def signals(self) -> Iterator[None]:
-        """Inside, the first SIGTERM or SIGINT asks for a save; the second ends the process."""
+        """A context: the first SIGTERM or SIGINT asks for a save, the second ends the process."""
 
         def note(number: int, _: FrameType | None) -> None:
             self.signal = signal.Signals(number)
@@ -164,7 +164,7 @@ def _trained(tail: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
 
 
 def _read(path: Path) -> tuple[Saved, dict[str, dict[str, Tensor]]]:
-    """What was saved beside the tensors, and these by kind and parameter."""
+    """What was saved in addition to the tensors, and the tensors by kind and parameter."""
     tensors: dict[str, dict[str, Tensor]] = {}
     with safe_open(path, framework="pt") as file:
         for key in file.keys():  # noqa: SIM118

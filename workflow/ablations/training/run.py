@@ -1,4 +1,4 @@
-"""Trains one row with one seed, by the published recipe, and writes what came out.
+"""Trains one row with one seed, by the published recipe, and writes the results.
 
 python -m ablations.training.run --row results/rows/baseline.json --seed 123 --tokens …
 """
@@ -54,8 +54,8 @@ class Prepared:
     loop: Loop
     plan: Schedule
     start: int  # the first layer of the tail
-    frozen_seconds: float  # what the frozen layers cost within the timed part
-    frozen_shared: bool  # whether that was measured beside other jobs
+    frozen_seconds: float  # the part of the training time that the frozen layers took
+    frozen_shared: bool  # whether other jobs ran at the same time
 
 
 def prepare(
@@ -67,9 +67,9 @@ def prepare(
     cache: Path,
     machine: Device,
 ) -> Prepared:
-    """Cuts the model, gets what the frozen layers put out, and builds the tail.
+    """Cuts the model, gets the output of the frozen layers, and builds the tail.
 
-    `weights`: the checkpoint's folder, None for random ones; `trunk`: None where nothing is frozen.
+    `weights`: the checkpoint's folder, None for random weights; `trunk`: None without a trunk.
     """
     classes = read.about.classes
     found = sequences(read, row.input)
@@ -84,7 +84,7 @@ def prepare(
         seconds = {split: each.seconds for split, each in hidden.items()}
         shared = any(each.shared for each in hidden.values())
     start = first_trained(row.trainable_layers, row.dimensions.n_layer)
-    if depth < start:  # more frozen layers, with one output per message
+    if depth < start:  # further frozen layers, with one output per message
         between = freeze(load_layers(row, seed, weights, depth, start), machine)
         for split in inputs:
             begin = machine.clock()
@@ -109,8 +109,8 @@ def prepare(
 
 
 def _features(layers: Layers, inputs: Inputs, width: int, machine: Device, split: str) -> Inputs:
-    """What the last frozen layers make of each message, [messages, width]."""
-    outputs = torch.empty(len(inputs), width)  # beforehand, as in Loop.logits
+    """The last frozen layers' output for each message, [messages, width]."""
+    outputs = torch.empty(len(inputs), width)  # allocated first, as in Loop.logits
     parts = list(batches(inputs.lengths()))
     for part, output in zip(parts, forward(layers, inputs, parts, machine, split), strict=True):
         outputs[torch.from_numpy(part)] = output
@@ -118,7 +118,7 @@ def _features(layers: Layers, inputs: Inputs, width: int, machine: Device, split
 
 
 def _tail(row: Settings, seed: int, weights: Path | None, start: int, classes: int) -> Layers:
-    """The layers that train, and the frozen ones among them: those after `start`, and the head."""
+    """The layers from `start` on, and the head; some of them may be frozen."""
     tail = load_layers(row, seed, weights, start, row.dimensions.n_layer + 2)
     tail.append(Head(row.dimensions, classes, seed))
     if row.trainable_layers == "lora":
@@ -180,7 +180,7 @@ def main(arguments: argparse.Namespace) -> None:
 def _metrics(
     identity: Identity, read: Tokens, run: Prepared, done: Progress, logits: Mapping[str, Tensor]
 ) -> Metrics:
-    """What the finished run was made from, and what came out."""
+    """What the finished run was made from, and its results."""
     row, machine = identity.row, run.loop.machine
     accuracy = _accuracy(logits, read.labels, run.plan)
     seconds = done.seconds + run.frozen_seconds
@@ -214,7 +214,7 @@ def _metrics(
 def _accuracy(
     logits: Mapping[str, Tensor], labels: Mapping[str, Labels], plan: Schedule
 ) -> Accuracy:
-    """Over whole splits, and over the training messages that the schedule's last pass reads."""
+    """Accuracies on whole splits; for training on the messages of the schedule's last pass."""
     right = {split: logits[split].argmax(1).numpy() == labels[split] for split in logits}
     right["train"] = right["train"][plan.final]
     return Accuracy(**{split: int(found.sum()) / len(found) for split, found in right.items()})
@@ -248,7 +248,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--code", type=Path, required=True, help="which code this is, as JSON")
     parser.add_argument("--cache", type=Path, required=True)
     parser.add_argument("--threads", type=int, required=True)
-    parser.add_argument("--state", type=Path, required=True, help="where it stands, if killed")
+    parser.add_argument("--state", type=Path, required=True, help="the file of its saved state")
     parser.add_argument("--keep", action="store_true", help=f"write {TRAINED} too")
     parser.add_argument("--output-dir", type=Path, required=True)
     return parser

@@ -1,4 +1,4 @@
-"""Which messages every batch of a run holds, known before its first step: only loaders draw."""
+"""The messages of every batch of a run, known before its first step."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -27,9 +27,9 @@ class Schedule:
     final: Batch
 
     def updates(self, accumulation_steps: int, done: int = 0) -> Iterator[range]:
-        """The steps whose gradients make one update, from step `done` on.
+        """The steps whose gradients make one update, for each update from step `done` on.
 
-        So many, or fewer where an epoch ends.
+        These are `accumulation_steps` steps, or fewer at the end of an epoch.
         """
         while done < len(self.steps):
             epoch_ends = (done // self.steps_per_epoch + 1) * self.steps_per_epoch

@@ -1,7 +1,7 @@
-"""Which runs of a study are finished, and of each other one whether it waits, runs or failed.
+"""Which runs of a study are finished, and for each other run whether it waits, runs or failed.
 
-Reads results and logs alone, so it can be asked while Snakemake runs, here or on a cluster, and
-when it was killed.
+It reads only results and logs, so it works while Snakemake runs, here or on a cluster, and after
+Snakemake was killed.
 """
 
 import argparse
@@ -18,9 +18,9 @@ from ablations.training.metrics import Metrics
 
 
 def lines(study: Study, folder: Path) -> Iterator[str]:
-    """What is finished in a study's folder, and a line for each run that is not.
+    """How many runs in a study's folder are finished, and a line for each other run.
 
-    Raises UserError after them where none is: then there is no table of them either.
+    Then raises UserError if no run is finished, since there is no table without one.
     """
     runs = [(row, seed) for row in study.rows for seed in study.seeds]
     logs = {
@@ -39,7 +39,7 @@ def lines(study: Study, folder: Path) -> Iterator[str]:
 
 
 def _is_finished(path: Path, row: Row) -> bool:
-    """Whether a run's metrics are there, and of the row as it is now."""
+    """Whether a run's metrics exist and belong to the row as it is now."""
     try:
         return read_json(path, Metrics).settings == row.settings
     except UserError:
@@ -52,14 +52,14 @@ def _state(log: Path) -> str:
     try:
         age = time.time() - log.stat().st_mtime
     except OSError:
-        return "waits for its turn"
+        return "has not started"
     said = cli.last_line(log)
     ago = f"{age:.0f} s" if age < 120 else f"{age / 60:.0f} min"
     return f"has started; {ago} ago its log said: {said or 'nothing yet'}; its log: {log}"
 
 
 def _failure(log: Path) -> str | None:
-    """Why it failed, further lines indented; None where the log does not say so."""
+    """The reason of a failure, with further lines indented; None where the log has none."""
     found = cli.failure(log)
     return found and "\n      ".join(found.splitlines())
 

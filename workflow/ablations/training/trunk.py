@@ -1,9 +1,9 @@
-"""Computes the hidden states of one trunk into the cache, for all the runs that share it.
+"""Computes the hidden states of one trunk into the cache, for all runs that share it.
 
     python -m ablations.training.trunk --settings results/trunks/ID.settings.json --tokens …
 
-The output is a small manifest that says what was computed from what, never the hidden states'
-own bits: those live in the cache and may be deleted.
+The output is a small manifest that says what was computed, and from what. The hidden states
+themselves are in the cache and may be deleted.
 """
 
 import argparse
