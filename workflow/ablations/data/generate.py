@@ -76,7 +76,7 @@ def message(label: str, random: Random) -> str:
 
 
 def generate(messages: int, seed: int) -> list[tuple[str, str]]:
-    """So many pairs of class and text; the same for the same seed."""
+    """This number of pairs of class and text; equal for equal seeds."""
     random = Random(seed)
     written: list[tuple[str, str]] = []
     for _ in range(messages):

@@ -58,7 +58,7 @@ class Reading:
         return replace(self, lengths=lengths, positions=positions)
 
     def visible(self, tokens: int) -> Tensor | None:
-        """Which of these many positions are not padding, bool (B, T); None if all."""
+        """Which of the first `tokens` positions are not padding, bool (B, T); None if all."""
         if self.lengths is None:
             return None
         return torch.arange(tokens, device=self.lengths.device) < self.lengths[:, None]
