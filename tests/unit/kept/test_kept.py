@@ -249,7 +249,7 @@ def test_writing_again_gives_the_same_bytes_and_half_a_folder_is_no_model(kept, 
         keep(folder)
     assert not (folder / "model/config.json").exists()
     done = programs.run("ablations.predict", folder / "model", "a")
-    assert done.returncode == 1 and "model has no manifest.json; expected the whole" in done.stderr
+    assert done.returncode == 1 and "model has no manifest.json; expected the folder" in done.stderr
     keep(folder)
     assert len(Classifier(folder / "model", threads=1).logits(texts)) == len(texts)
 
