@@ -156,7 +156,7 @@ def test_what_the_card_says_of_transformers_gives_the_same_predictions(kept, nam
     folder, texts = kept(name)
     lines = recipe(folder)
     assert lines is not None
-    told = "by itself" in (folder / "model/README.md").read_text()
+    told = "reads the last token before the padding" in (folder / "model/README.md").read_text()
     assert told == ("flexible" in name or name in ("variable", "lora, random", "last two blocks"))
     # what the card makes an exception of
     chosen = [n for n, text in enumerate(texts) if text or not told]
@@ -170,7 +170,8 @@ def test_what_the_card_says_of_transformers_gives_the_same_predictions(kept, nam
 def test_a_card_promises_nothing_that_transformers_cannot_do(kept, name):
     folder, _ = kept(name)
     assert recipe(folder) is None
-    assert "Only `ablations.predict` gives the row's." in (folder / "model/README.md").read_text()
+    text = (folder / "model/README.md").read_text()
+    assert "Only `ablations.predict` gives the row's predictions." in text
 
 
 @pytest.mark.parametrize("name", ["last", "flexible", "lora"])
