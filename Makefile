@@ -4,7 +4,9 @@ PYTHON ?= python3
 
 STAMP := .venv/.set-up
 BIN := .venv/bin
-SNAKEMAKE := $(BIN)/snakemake --cores all --resources gpu=1
+# Training jobs at a time: one for each GPU; on a CPU they share its cores.
+GPUS ?= 1
+SNAKEMAKE := $(BIN)/snakemake --cores all --resources gpu=$(GPUS)
 # The jobs that Snakemake starts find their Python here.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
@@ -26,7 +28,7 @@ help: ## list the targets
 setup: $(STAMP) ## install the pinned versions in .venv/ (PYTHON=python3.12 chooses the Python)
 
 demo: $(STAMP) ## all eight rows on stand-ins: no downloads, no GPU, about two minutes
-	@$(MAKE) --no-print-directory run STUDY=demo
+	@$(MAKE) --no-print-directory run STUDY=demo GPUS=2
 
 table: $(STAMP) ## the real table: downloads about 5.5 GB the first time
 	@$(MAKE) --no-print-directory run
