@@ -11,9 +11,16 @@ from typing import Any
 import pyarrow
 import pyarrow.parquet
 import pytest
+import yaml
+from msgspec import structs
+from safetensors.torch import save
 
 import tiny
-from commands import ROOT, environment, snakemake, table
+from ablations.data import tokens, vocabulary
+from ablations.model.gpt2 import checkpoint_tensors, random_layers
+from ablations.study.dimensions import Dimensions
+from commands import ROOT, environment, program, snakemake, table
+from hub_server import REVISION, HubServer
 
 MOODS = ("good", "so-so", "bad, very bad")
 WORDS = {"good": "fine warm kind", "so-so": "plain grey usual", "bad, very bad": "cold sour loud"}
@@ -137,6 +144,38 @@ def test_another_workflow_uses_it_as_a_module_with_a_file_for_each_split(tmp_pat
         *("Snakefile", "mine.yaml", "train.jsonl", "held-out.parquet"),
         *(".snakemake", "results", "logs", "benchmarks"),
     }
+
+
+def test_a_model_of_the_hub_with_its_own_tokenizer_by_the_lines_that_describe_prints(
+    tmp_path: Path, spreadsheet: Path
+) -> None:
+    merges = ["Ġ n", "u m", "b e", "be r", "Ġn um", "Ġnum ber"]
+    made = {merge.replace(" ", ""): 257 + number for number, merge in enumerate(merges)}
+    ids = vocabulary.of_bytes().ids | made
+    shape = Dimensions(n_layer=2, n_head=2, n_embd=8, n_positions=64, vocab_size=len(ids))
+    tensors = checkpoint_tensors(random_layers(shape, 1, 0, 4), shape)
+    held = {
+        "config.json": json.dumps(structs.asdict(shape) | {"model_type": "gpt2"}).encode(),
+        "model.safetensors": save(tensors),
+        "vocab.json": json.dumps(ids).encode(),
+        "merges.txt": "\n".join(["#version: 0.2", *merges, ""]).encode(),
+    }
+    split = {"train": 0.6, "validation": 0.2, "seed": 5}
+    dataset = {"files": "reviews.csv", "text": "Review", "label": "Mood", "split": split}
+    with HubServer() as server:
+        server.add_repo("someone/other-gpt2", REVISION, held)
+        hub = {"HF_HOME": str(tmp_path / "hf"), "HF_ENDPOINT": server.url}
+        done = program("model.describe", "someone/other-gpt2", "--revision", REVISION, **hub)
+        rows = [ROWS[0] | {"model": "other-gpt2"}]
+        file = tiny.config(tmp_path, dataset=dataset, rows=rows, **yaml.safe_load(done.stdout))
+        snakemake(tmp_path, "--configfile", file, "--cores", 1, **hub)
+    results = tmp_path / "results"
+    read = tokens.read(results / "data/tokens.safetensors")
+    written = table(results / "data/test.csv")
+    for found, line in zip(read.ids["test"], written, strict=True):
+        assert found.tolist().count(ids["Ġnumber"]) == line["Text"].count(" number")
+    assert (read.about.vocab_size, read.about.padding_id) == (263, 256)
+    assert "that of someone/other-gpt2, not GPT-2's" in (results / "table.md").read_text()
 
 
 def test_rows_that_do_not_fit_the_texts_are_told_together_before_anything_computes(

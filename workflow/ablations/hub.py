@@ -7,8 +7,9 @@ import hashlib
 import logging
 import os
 import re
+import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -52,6 +53,20 @@ def fetch(
     hub = (address, partial(_from_hub, repo, revision, name, sha256, kind, why_missing))
     mirror = download.mirrored(f"{repo}/{name}", sha256, folder)
     return download.first_good(f"{repo}/{name}", [*mirror, hub], sha256)
+
+
+def fetch_present(repo: str, revision: str, names: Iterable[str], folder: Path) -> Iterator[Path]:
+    """Those of these files that a model's repository has; raises UserError as `fetch` does."""
+    for name in names:
+        with suppress(download.NotThereError):
+            yield fetch(repo, revision, name, None, folder).path
+
+
+def copy_present(repo: str, revision: str, names: Iterable[str], folder: Path) -> None:
+    """Puts those of these files that a model's repository has into a folder."""
+    for path in fetch_present(repo, revision, names, folder):
+        if path.parent != folder:
+            shutil.copyfile(path, folder / path.name)
 
 
 def in_cache(path: Path) -> bool:

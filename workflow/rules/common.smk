@@ -27,6 +27,7 @@ from ablations.study import config as configuration
 from ablations.study import messages, reading
 from ablations.study.dataset import Generated
 from ablations.study.folder import tokenizer_files
+from ablations.study.models import Folder
 from ablations.training import needs as estimate
 
 # Within lists and mappings of --config, Snakemake leaves numbers as text: seeds=[1,2].
@@ -206,10 +207,17 @@ def texts_identity(wildcards):
     ]
 
 
-def tokenizer_identity(folder):
-    """A checksum of a tokenizer in a folder."""
-    found = tokenizer_files(Path(folder.path))
-    return contents_sha256(found, REMEMBERED)
+def tokenizer_source(tokenizer):
+    """Where another tokenizer than GPT-2's comes from, as data.fetch is told."""
+    if isinstance(tokenizer, Folder):
+        return ["--folder", tokenizer.path]
+    return ["--hub", as_json(tokenizer)]
+
+
+def tokenizer_identity(tokenizer):
+    """A checksum of a tokenizer in a folder; none of one at a fixed revision of the hub."""
+    if isinstance(tokenizer, Folder):
+        return contents_sha256(tokenizer_files(Path(tokenizer.path)), REMEMBERED)
 
 
 def vocabulary_files(wildcards, input):

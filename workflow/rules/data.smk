@@ -63,7 +63,7 @@ else:
 
     rule vocabulary:
         input:
-            code=code("data.vocabulary"),
+            code=code("data.fetch"),
         output:
             "results/tokenizer/merges.txt",
             "results/tokenizer/vocab.json",
@@ -73,12 +73,12 @@ else:
         conda:
             "../envs/ablations.yaml"
         params:
-            source=STUDY.tokenizer.path,
+            source=tokenizer_source(STUDY.tokenizer),
             identity=tokenizer_identity(STUDY.tokenizer),
             folder=subpath(output[0], parent=True),
         shell:
-            "python -m ablations.data.vocabulary --source {params.source:q}"
-            " --output-dir {params.folder} --log {log}"
+            "python -m ablations.data.fetch --log {log} tokenizer {params.source:q}"
+            " --output-dir {params.folder}"
 
 
 rule split:

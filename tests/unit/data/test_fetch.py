@@ -443,7 +443,7 @@ def test_vocabulary_from_its_own_host_where_the_mirror_lacks_it(server, tmp_path
     server.files["mirror/gpt2-bpe/vocab.bpe"] = contents["vocab.bpe"]
     server.files["mirror/gpt2-bpe/encoder.json"] = b"altered"
     server.files["gpt-2/encodings/main/encoder.json"] = contents["encoder.json"]
-    fetch.vocabulary(tmp_path)
+    fetch.gpt2_vocabulary(tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == contents
 
 

@@ -13,6 +13,8 @@ import programs
 from ablations.data import vocabulary
 from ablations.data.encode import byte_encoding, encode, gpt2_encoding
 from ablations.errors import UserError
+from commands import environment
+from hub_server import REVISION, HubServer
 
 tokenizers = pytest.importorskip("tokenizers")  # transformers brings it
 
@@ -56,9 +58,8 @@ def test_both_forms_are_one_vocabulary_and_written_files_are_read_back(trained, 
     two = vocabulary.of_folder(tmp_path / "two")
     assert two is not None and whole is not None
     assert two.sha256 == whole.sha256 and len(two.merges) > 30
-    done = programs.run(
-        *("ablations.data.vocabulary", "--source", trained, "--output-dir", tmp_path / "out")
-    )
+    arguments = ["--folder", trained, "--output-dir", tmp_path / "out"]
+    done = programs.run("ablations.data.fetch", "tokenizer", *arguments)
     assert done.returncode == 0, done.stderr
     again = vocabulary.read(tmp_path / "out/vocab.json", tmp_path / "out/merges.txt")
     assert again == whole
@@ -81,6 +82,7 @@ def test_bytes_and_gpt2_s_own_files_are_such_vocabularies(shared):
     folder = shared / "data/gpt2-bpe"
     found = vocabulary.read(folder / "encoder.json", folder / "vocab.bpe")
     vocabulary.check_pairs(found, "GPT-2's")
+    assert found.sha256 == vocabulary.GPT2_SHA256
     assert found.encoding("gpt2")._mergeable_ranks == gpt2_encoding(folder)._mergeable_ranks
     assert found.encoding("gpt2").eot_token == 50256
 
@@ -185,3 +187,35 @@ def test_transformers_reads_the_written_files_of_gpt2_s_tokenizer(shared, tmp_pa
 
     same()
     assert theirs("a<|endoftext|>")["input_ids"] == encode(ours, ["a<|endoftext|>"])[0].tolist()
+
+
+def test_a_repository_s_tokenizer_is_fetched_and_checked(trained, tmp_path):
+    size = max(json.loads((trained / "vocab.json").read_text()).values()) + 1
+    held = {name: (trained / name).read_bytes() for name in ("vocab.json", "merges.txt")}
+
+    def fetched(revision: str, vocab_size: int) -> Any:
+        source = {"repo": "someone/gpt2", "revision": revision, "vocab_size": vocab_size}
+        return programs.run(
+            *("ablations.data.fetch", "tokenizer", "--hub", json.dumps(source)),
+            *("--output-dir", tmp_path / "out"),
+            environment=environment(HF_ENDPOINT=server.url, HF_HOME=str(tmp_path / "hf")),
+        )
+
+    with HubServer() as server:
+        server.add_repo("someone/gpt2", REVISION, held)
+        server.add_repo("someone/gpt2", "b" * 40, {"spiece.model": b"x"})
+        server.add_repo("someone/gpt2", "c" * 40, {"config.json": b"{}"})
+        for revision, tokens, reason in (
+            (REVISION, size + 1, f"vocab_size: {size + 1} is not the {size} tokens that someone/"),
+            ("b" * 40, size, "someone/gpt2/spiece.model belongs to a SentencePiece tokenizer"),
+            ("c" * 40, size, "someone/gpt2 holds no tokenizer; expected tokenizer.json, or vocab"),
+            ("d" * 40, size, f"someone/gpt2 has no revision {'d' * 40}"),
+        ):
+            done = fetched(revision, tokens)
+            assert done.returncode == 1 and "Traceback" not in done.stderr
+            assert reason in done.stderr
+            assert not list(tmp_path.glob("out/*"))
+        done = fetched(REVISION, size)
+        assert done.returncode == 0, done.stderr
+    found = vocabulary.read(tmp_path / "out/vocab.json", tmp_path / "out/merges.txt")
+    assert found == vocabulary.of_folder(trained)

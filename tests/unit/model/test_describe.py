@@ -14,9 +14,11 @@ from safetensors.torch import save
 
 import programs
 from ablations import files
+from ablations.data import vocabulary
 from ablations.model import checkpoint
 from ablations.study import config
 from ablations.study.dimensions import Dimensions
+from ablations.study.models import HubTokenizer
 from commands import environment
 from hub_server import REVISION, HubServer
 from synthetic_runs import configuration
@@ -99,6 +101,33 @@ def test_a_folder_s_line_is_its_path(server, tmp_path):
     assert models == {"mine": {"path": str(tmp_path / "mine")}}
     message = failed(describe(tmp_path, server, tmp_path / "mine", "--revision", "main"))
     assert "is a folder, and has no revision" in message
+
+
+def test_a_tokenizer_that_is_not_gpt2_s_is_named_too(server, tmp_path):
+    ids = {**vocabulary.of_bytes().ids, "th": 257, "[PAD]": 50299}
+    words = {"vocab.json": json.dumps(ids).encode(), "merges.txt": b"#version: 0.2\nt h\n"}
+    server.add_repo(REPO, REVISION, {"config.json": CONFIG, "model.safetensors": WEIGHTS, **words})
+    done = describe(tmp_path, server, REPO)
+    assert done.returncode == 0, done.stderr
+    lines = yaml.safe_load(done.stdout)
+    stated = {"repo": REPO, "revision": REVISION, "vocab_size": 50300}
+    assert lines["tokenizer"] == stated
+    study = configuration() | lines
+    for row in study["rows"]:
+        row["model"] = "tiny-gpt2"
+    assert config.parse(study).tokenizer == HubTokenizer(**stated)
+
+    own = tmp_path / "own"
+    own.mkdir()
+    for name, content in {"config.json": CONFIG, "model.safetensors": WEIGHTS, **words}.items():
+        (own / name).write_bytes(content)
+    lines = yaml.safe_load(describe(tmp_path, server, own).stdout)
+    assert lines == {"tokenizer": {"path": str(own)}, "models": {"own": {"path": str(own)}}}
+
+    held = {"config.json": CONFIG, "model.safetensors": WEIGHTS, "vocab.txt": b"[UNK]"}
+    server.add_repo(REPO, "b" * 40, held)
+    message = failed(describe(tmp_path, server, REPO, "--revision", "b" * 40))
+    assert f"{REPO}/vocab.txt belongs to a WordPiece tokenizer" in message
 
 
 def test_what_cannot_be_taken_says_why(server, tmp_path):

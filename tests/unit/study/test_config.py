@@ -670,6 +670,21 @@ def test_a_tokenizer_of_the_user_s_own_gives_the_models_their_number_of_tokens(t
     assert "tokenizer: unknown key 'pth'" in message(changed(("tokenizer",), {"pth": "x"}))
 
 
+def test_a_tokenizer_of_the_hub_states_its_number_of_tokens():
+    entry = {"repo": "someone/gpt2", "revision": "a" * 40, "vocab_size": 50300}
+    study = parse(changed(("tokenizer",), entry))
+    assert {model.dimensions.vocab_size for model in study.models.values()} == {50300}
+    assert "Your own tokenizer: that of someone/gpt2, not GPT-2's." in study.outline.notes
+    small = changed(("tokenizer",), entry)
+    small["models"][SMALL]["vocab_size"] = 50257
+    expected = (
+        "vocab_size: 50257 does not fit the tokenizer of someone/gpt2, which has 50300 tokens"
+    )
+    assert message(small) == f"models: {SMALL}: {expected}"
+    del entry["vocab_size"]
+    assert "tokenizer: missing key vocab_size" in message(changed(("tokenizer",), entry))
+
+
 def test_a_batch_holds_no_more_than_the_generated_training_messages() -> None:
     demo = yaml.safe_load((ROOT / "demo/config.yaml").read_text())
     most = int(demo["dataset"]["split"]["train"] * demo["dataset"]["generated"]["messages"])

@@ -1,4 +1,4 @@
-"""Fetches the texts' files and GPT-2's vocabulary, verified, whole or not at all.
+"""Fetches the texts' files and the tokenizer's, verified, whole or not at all.
 
 python -m ablations.data.fetch collection --dataset JSON --output results/data/collection.json
 """
@@ -10,16 +10,22 @@ import zlib
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
 from ablations import cli, download, files, hub
 from ablations.data import collection as manifest
+from ablations.data import vocabulary
 from ablations.data.collection import File
 from ablations.download import Found
 from ablations.errors import UserError
 from ablations.study import dataset
+from ablations.study import folder as layout
 from ablations.study.dataset import Download, Texts
+from ablations.study.models import Folder, HubTokenizer
+
+Item = TypeVar("Item")
 
 # GPT-2's byte-pair encoding as its authors published it; tiktoken pins the same checksums.
 VOCABULARY_URL = "https://openaipublic.blob.core.windows.net/gpt-2/encodings/main"
@@ -60,7 +66,7 @@ def collection(texts: Texts, output: Path) -> None:
     manifest.write(output, found)
 
 
-def vocabulary(folder: Path) -> None:
+def gpt2_vocabulary(folder: Path) -> None:
     """Writes vocab.bpe and encoder.json into a folder; raises UserError if no source has them."""
     for name, sha256 in VOCABULARY_SHA256.items():
         with download.scratch(folder / name) as temporary_folder:
@@ -70,6 +76,36 @@ def vocabulary(folder: Path) -> None:
             found = download.first_good(f"gpt2-bpe/{name}", [*mirror, original], sha256)
             with files.whole(folder / name) as temporary:
                 shutil.copyfile(found.path, temporary)
+
+
+def own_tokenizer(source: Folder | HubTokenizer, output: Path) -> None:
+    """Writes vocab.json and merges.txt of a tokenizer, of a folder or of the hub, into a folder.
+
+    Raises UserError if it is not of GPT-2's kind, or has another number of tokens than stated.
+    """
+    if isinstance(source, Folder):
+        _write_tokenizer(Path(source.path), source.path, output)
+        return
+    with download.scratch(output / layout.IDS) as folder:
+        hub.copy_present(source.repo, source.revision, vocabulary.FILES, folder)
+        _write_tokenizer(folder, source.repo, output, source.vocab_size)
+
+
+def _write_tokenizer(folder: Path, name: str, output: Path, vocab_size: int | None = None) -> None:
+    words = vocabulary.of_folder(folder, name)
+    if words is None:
+        raise UserError(
+            f"{name} holds no tokenizer; expected {layout.TOKENIZER}, or {layout.IDS} and"
+            f" {layout.MERGES}"
+        )
+    found = layout.vocab_size(folder)
+    if vocab_size not in (None, found):
+        raise UserError(
+            f"tokenizer: vocab_size: {vocab_size} is not the {found} tokens that {name} has"
+        )
+    vocabulary.check_pairs(words, name)
+    vocabulary.write(words, output)
+    cli.log.info("%d tokens, %d merges", len(words.ids), len(words.merges))
 
 
 def _download(name: str, urls: Sequence[str], sha256: str, folder: Path) -> Found:
@@ -111,21 +147,27 @@ def _extract(archive: Path, member: str, texts: Texts, path: Path) -> str:
         raise UserError(f"{name} is not a zip archive that can be read: {error}") from None
 
 
-def _texts(text: str) -> Texts:
+def _decoded(option: str, text: str, kind: type[Item]) -> Item:
     try:
-        return msgspec.json.decode(text, type=Texts)
+        return msgspec.json.decode(text, type=kind)
     except msgspec.DecodeError as error:
-        raise UserError(f"--dataset is not what it should be: {error}") from None
+        raise UserError(f"{option} is not what it should be: {error}") from None
 
 
 def main(arguments: argparse.Namespace) -> None:
     """Fetches what the subcommand names."""
     if arguments.what == "collection":
         with download.disk_errors(arguments.output):
-            collection(_texts(arguments.dataset), arguments.output)
-    else:
-        with download.disk_errors(arguments.output_dir):
-            vocabulary(arguments.output_dir)
+            collection(_decoded("--dataset", arguments.dataset, Texts), arguments.output)
+        return
+    with download.disk_errors(arguments.output_dir):
+        if arguments.what == "vocabulary":
+            gpt2_vocabulary(arguments.output_dir)
+        elif arguments.folder:
+            own_tokenizer(Folder(path=arguments.folder), arguments.output_dir)
+        else:
+            source = _decoded("--hub", arguments.hub, HubTokenizer)
+            own_tokenizer(source, arguments.output_dir)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -136,6 +178,11 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--dataset", required=True, help="where they are, as JSON")
     command.add_argument("--output", type=Path, required=True, help="…/collection.json")
     command = commands.add_parser("vocabulary", help="GPT-2's vocab.bpe and encoder.json")
+    command.add_argument("--output-dir", type=Path, required=True)
+    command = commands.add_parser("tokenizer", help="vocab.json and merges.txt of another one")
+    source = command.add_mutually_exclusive_group(required=True)
+    source.add_argument("--folder", help="that has it")
+    source.add_argument("--hub", help="repo, revision and vocab_size, as JSON")
     command.add_argument("--output-dir", type=Path, required=True)
     return parser
 

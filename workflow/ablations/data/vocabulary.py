@@ -1,13 +1,10 @@
 """A vocabulary of GPT-2's kind, byte-level byte-pair encoding, as transformers' files hold it.
 
-    python -m ablations.data.vocabulary --source some/folder --output-dir results/tokenizer
-
 vocab.json gives the id of each token. merges.txt lists the pairs that are merged into one token, in
 order. Both write a byte that cannot be printed as another character. tokenizer.json holds the same
 and whatever else a tokenizer does; this must be what GPT-2's tokenizer does.
 """
 
-import argparse
 import hashlib
 import itertools
 import json
@@ -19,7 +16,6 @@ from typing import Any
 from tiktoken import Encoding
 from tiktoken_ext.openai_public import r50k_pat_str  # type: ignore[import-untyped]
 
-from ablations import cli
 from ablations.errors import UserError
 from ablations.files import as_json, write_text
 from ablations.study.folder import IDS, MERGES, TOKENIZER, tokenizer_files
@@ -34,6 +30,9 @@ OTHERS = {
     "tokenizer.model": "SentencePiece",
     "sentencepiece.bpe.model": "SentencePiece",
 }
+FILES = (TOKENIZER, IDS, MERGES, SETTINGS, *OTHERS)
+# Vocabulary.sha256 of GPT-2's own vocabulary.
+GPT2_SHA256 = "24f67a7e5d63b90744496ca7f5bfd7eb83ef84583cfe2d615b056d3e70506488"
 CLASSES = ("GPT2Tokenizer", "GPT2TokenizerFast", "PreTrainedTokenizerFast", "TokenizersBackend")
 # What tokenizer.json may say about the parts that change ids; a key may also be absent.
 PLAIN: dict[str, tuple[object, ...]] = {
@@ -147,11 +146,19 @@ def checked(ids: dict[str, int], merges: Iterable[str], where: str, pairs: str) 
     return Vocabulary(ids, merges)
 
 
-def of_folder(folder: Path) -> Vocabulary | None:
+def of_folder(folder: Path, name: str | None = None) -> Vocabulary | None:
     """The vocabulary in a folder, such as a model's; None where there is none.
 
-    Raises UserError, with the reason, for a tokenizer that is not of GPT-2's kind.
+    Raises UserError, with the reason, for a tokenizer that is not of GPT-2's kind. `name`: what
+    messages call the folder, if not by its path.
     """
+    try:
+        return _of_folder(folder)
+    except UserError as error:
+        raise UserError(str(error).replace(str(folder), name or str(folder))) from None
+
+
+def _of_folder(folder: Path) -> Vocabulary | None:
     others = [name for name in OTHERS if (folder / name).is_file()]
     found = tokenizer_files(folder)
     if others and not found:
@@ -252,25 +259,3 @@ def write(vocabulary: Vocabulary, folder: Path) -> None:
     ids = dict(sorted(vocabulary.ids.items(), key=lambda item: item[1]))
     write_text(folder / IDS, json.dumps(ids, ensure_ascii=False) + "\n")
     write_text(folder / MERGES, VERSION + "".join(f"{merge}\n" for merge in vocabulary.merges))
-
-
-def main(arguments: argparse.Namespace) -> None:
-    """Writes the two files of the tokenizer in a folder, once it is checked."""
-    found = of_folder(arguments.source)
-    if found is None:
-        raise UserError(f"{arguments.source} holds no {TOKENIZER}, nor {IDS} and {MERGES}")
-    check_pairs(found, str(arguments.source))
-    write(found, arguments.output_dir)
-    cli.log.info("%d tokens, %d merges", len(found.ids), len(found.merges))
-
-
-def parser() -> argparse.ArgumentParser:
-    """The command line."""
-    parser = cli.parser(__doc__)
-    parser.add_argument("--source", type=Path, required=True, help="the folder of a tokenizer")
-    parser.add_argument("--output-dir", type=Path, required=True)
-    return parser
-
-
-if __name__ == "__main__":
-    cli.run(parser(), main)

@@ -5,7 +5,8 @@
     python -m ablations.model.describe some/folder
 
 The shape comes from the model's config.json, which must be a GPT-2's. A branch or tag is replaced
-by its present commit. No weights are downloaded.
+by its present commit. No weights are downloaded. If the model has a tokenizer that is not GPT-2's,
+the line that names it is printed too.
 """
 
 import argparse
@@ -19,6 +20,7 @@ import yaml
 from msgspec import structs
 
 from ablations import cli, download, hub
+from ablations.data import vocabulary
 from ablations.errors import UserError
 from ablations.model.fetch import pickle_hint
 from ablations.study import folder as layout
@@ -50,6 +52,24 @@ def entry_of_hub(repo: str, revision: str) -> dict[str, Any]:
     return found | shape
 
 
+def tokenizer_of_hub(repo: str, commit: str) -> dict[str, Any] | None:
+    """The entry of a repository's own tokenizer; None if it has none, or GPT-2's.
+
+    Raises UserError for a tokenizer that is not of GPT-2's kind.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        hub.copy_present(repo, commit, vocabulary.FILES, folder)
+        if not _own_tokenizer(folder, repo):
+            return None
+        return {"repo": repo, "revision": commit, "vocab_size": layout.vocab_size(folder)}
+
+
+def _own_tokenizer(folder: Path, name: str) -> bool:
+    words = vocabulary.of_folder(folder, name)
+    return words is not None and words.sha256 != vocabulary.GPT2_SHA256
+
+
 def entry_of_folder(path: Path) -> dict[str, Any]:
     """A folder's entry: its path alone. Raises UserError if the folder does not hold a GPT-2."""
     if wrong := layout.missing(path):
@@ -65,9 +85,12 @@ def main(arguments: argparse.Namespace) -> None:
         if arguments.revision:
             raise UserError(f"{path} is a folder, and has no revision")
         entry = entry_of_folder(path)
+        tokenizer = entry if _own_tokenizer(path, str(path)) else None
     else:
         entry = entry_of_hub(arguments.source, arguments.revision or "main")
-    lines = {"models": {path.absolute().name: entry}}
+        tokenizer = tokenizer_of_hub(arguments.source, entry["revision"])
+    lines = {"tokenizer": dict(tokenizer)} if tokenizer else {}
+    lines["models"] = {path.absolute().name: entry}
     print(yaml.safe_dump(lines, sort_keys=False), end="")
 
 

@@ -27,12 +27,11 @@ from ablations.errors import UserError
 from ablations.model import checkpoint
 from ablations.study import folder as layout
 from ablations.study.dimensions import Dimensions, from_config_json
-from ablations.study.folder import CONFIG, IDS, INDEX, MERGES, TOKENIZER, WEIGHTS, weight_files
+from ablations.study.folder import CONFIG, INDEX, WEIGHTS, weight_files
 from ablations.study.models import Model
 
 log = logging.getLogger("ablations.model.fetch")
 
-TOKENIZER_FILES = (TOKENIZER, IDS, MERGES, vocabulary.SETTINGS, *vocabulary.OTHERS)
 SHOWN = 8  # wrong tensors in a message; with a wrong size all are wrong
 
 
@@ -84,14 +83,10 @@ def fetch_from_hub(
 
 def _fetch_tokenizer(repo: str, revision: str, folder: Path) -> None:
     """Fetches a repository's tokenizer files into the hub's cache, as far as there is a network."""
-    for name in TOKENIZER_FILES:
-        try:
-            hub.fetch(repo, revision, name, None, folder)
-        except download.NotThereError:
-            pass
-        except UserError as error:
-            log.warning("the tokenizer of %s could not be looked up: %s", repo, error)
-            return
+    try:
+        list(hub.fetch_present(repo, revision, vocabulary.FILES, folder))
+    except UserError as error:
+        log.warning("the tokenizer of %s could not be looked up: %s", repo, error)
 
 
 def take_folder(
@@ -138,16 +133,12 @@ def pickle_hint(repo: str, revision: str) -> str:
 
 def check_tokenizer(folder: Path, name: str, words: Vocabulary) -> None:
     """Raises UserError where a model's folder has a tokenizer of another vocabulary."""
-    try:
-        own = vocabulary.of_folder(folder)
-    except UserError as error:
-        raise UserError(str(error).replace(str(folder), name)) from None
+    own = vocabulary.of_folder(folder, name)
     if own and own.sha256 != words.sha256:
         raise UserError(
             f"{name} has its own tokenizer, whose tokens are not those of this study's tokenizer,"
-            " so the model would misread the texts; allowed: a study with tokenizer:"
-            " {path: FOLDER}, where the folder holds this model's vocab.json and merges.txt, or"
-            " tokenizer.json"
+            " so the model would misread the texts; allowed: a study with this model's tokenizer,"
+            f" by the lines that python -m ablations.model.describe {name} prints"
         )
     if own is None:
         log.info("%s has no tokenizer; this study's tokenizer is assumed to be its own", name)

@@ -19,7 +19,7 @@ from ablations.study.dimensions import Dimensions, from_config_json, width_error
 from ablations.study.folder import CONFIG, missing, vocab_size
 from ablations.study.grid import Grid
 from ablations.study.messages import unknown
-from ablations.study.models import Folder, Hub, Model, Pretrain
+from ablations.study.models import Folder, Hub, HubTokenizer, Model, Pretrain
 from ablations.study.outline import Line, Outline
 from ablations.study.schema import (
     ROW_KEYS,
@@ -58,7 +58,7 @@ class Study(Struct, frozen=True):
 
     title: str
     seeds: tuple[int, ...]
-    tokenizer: str | Folder
+    tokenizer: str | Folder | HubTokenizer
     mirror: str | None
     cache_dir: str
     cache_gb: float
@@ -105,6 +105,7 @@ def parse(found: object) -> Study:
     _refuse(messages.mistakes(schema(), found))
     plain = _one_spelling(found)
     config = msgspec.convert(plain, Config)
+    config = structs.replace(config, tokenizer=_tokenizer(config.tokenizer))
     _refuse(_cache_errors(config))
     _refuse(_row_id_errors(plain["rows"]))
     _refuse(grid.mistakes(plain["rows"]))
@@ -187,8 +188,8 @@ def _notes(study: Study) -> Iterator[str]:
             f"Your own texts: {study.dataset.description}, not the SMS Spam Collection, so no"
             " published number is about them."
         )
-    if isinstance(study.tokenizer, Folder):
-        yield f"Your own tokenizer: that of {study.tokenizer.path}, not GPT-2's."
+    if not isinstance(study.tokenizer, str):
+        yield f"Your own tokenizer: that of {_source(study.tokenizer)}, not GPT-2's."
     yield from _model_notes(row.model for row in study.rows)
 
 
@@ -301,7 +302,21 @@ def _model(name: str, entry: Mapping[str, Any], config: Config) -> Model:
     return Model(name, dimensions, hub=source)
 
 
-def _folder_dimensions(name: str, folder: Folder, tokenizer: str | Folder) -> Dimensions:
+def _tokenizer(entry: Any) -> str | Folder | HubTokenizer:
+    if isinstance(entry, str):
+        return entry
+    if "path" in entry:
+        return msgspec.convert(entry, Folder)
+    return msgspec.convert(entry, HubTokenizer)
+
+
+def _source(tokenizer: Folder | HubTokenizer) -> str:
+    return tokenizer.path if isinstance(tokenizer, Folder) else tokenizer.repo
+
+
+def _folder_dimensions(
+    name: str, folder: Folder, tokenizer: str | Folder | HubTokenizer
+) -> Dimensions:
     where = f"models: {name}: path: {folder.path}"
     try:
         if wrong := missing(Path(folder.path)):
@@ -315,22 +330,24 @@ def _folder_dimensions(name: str, folder: Folder, tokenizer: str | Folder) -> Di
 
 
 def _vocabulary_errors(
-    where: str, dimensions: Dimensions, tokenizer: str | Folder
+    where: str, dimensions: Dimensions, tokenizer: str | Folder | HubTokenizer
 ) -> Iterator[str]:
     """A model may have more tokens than the tokenizer (added words, padding), but not fewer."""
     tokens = tokens_of(tokenizer)
     if dimensions.vocab_size < tokens:
-        name = tokenizer if isinstance(tokenizer, str) else f"of {tokenizer.path}"
+        name = tokenizer if isinstance(tokenizer, str) else f"of {_source(tokenizer)}"
         yield (
             f"{where}: vocab_size: {dimensions.vocab_size} does not fit the tokenizer {name}, which"
             f" has {tokens} tokens"
         )
 
 
-def tokens_of(tokenizer: str | Folder) -> int:
+def tokens_of(tokenizer: str | Folder | HubTokenizer) -> int:
     """How many tokens a tokenizer has; raises ConfigError for a folder without one."""
     if isinstance(tokenizer, str):
         return VOCABULARY_SIZE[tokenizer]
+    if isinstance(tokenizer, HubTokenizer):
+        return tokenizer.vocab_size
     try:
         return vocab_size(Path(tokenizer.path))
     except UserError as error:

@@ -64,6 +64,14 @@ class Folder(Entry, frozen=True, kw_only=True):
     path: Text
 
 
+class HubTokenizer(Entry, frozen=True, kw_only=True):
+    """The tokenizer of a model's repository of the Hugging Face hub, at a fixed revision."""
+
+    repo: Repo
+    revision: Revision
+    vocab_size: Positive
+
+
 class Recipe(Entry, frozen=True, kw_only=True):
     """How a stand-in is pretrained."""
 

@@ -18,7 +18,7 @@ from msgspec import Meta
 from ablations import cli
 from ablations.files import write_text
 from ablations.study.dataset import Format, Generated, Texts
-from ablations.study.models import Entry, Folder, Hub, Pretrain, Seed, Text
+from ablations.study.models import Entry, Folder, Hub, HubTokenizer, Pretrain, Seed, Text
 from ablations.study.settings import (
     Choices,
     ContextLength,
@@ -80,7 +80,7 @@ class Config(Entry, frozen=True, kw_only=True):
 
     title: Text = "Finetuning ablations of GPT-2"
     seeds: Annotated[tuple[Seed, ...], Meta(min_length=1, extra_json_schema={"uniqueItems": True})]
-    tokenizer: Tokenizer | Folder
+    tokenizer: Any
     mirror: Annotated[str | None, Meta(extra_json_schema={"nullable": True})] = None
     cache_dir: Dir = "results/cache"
     cache_gb: Annotated[float, Meta(ge=0)] = 10
@@ -99,14 +99,12 @@ SAVE_MODEL = {
 }
 # msgspec sorts the words of a choice; a message lists them as they are declared
 CHOICES = (Weights, TrainableToken, TrainableLayers, get_args(ContextLength)[0], Precision)
-DECLARED = {
-    frozenset(words): words for words in map(get_args, (*CHOICES, Tokenizer, Claim, Format))
-}
+DECLARED = {frozenset(words): words for words in map(get_args, (*CHOICES, Claim, Format))}
 
 
 def schema() -> dict[str, Any]:
     """The JSON schema of config.yaml (draft 2020-12)."""
-    kinds = (Config, Texts, Generated, Hub, Folder, Pretrain, Published, Settings)
+    kinds = (Config, Texts, Generated, Hub, Folder, HubTokenizer, Pretrain, Published, Settings)
     _, found = msgspec.json.schema_components(kinds, ref_template="#/$defs/{name}")
     parts = {name: _plain(part) for name, part in found.items()}
     options, training = parts.pop("Settings")["properties"], parts["Training"]["properties"]
@@ -142,6 +140,11 @@ def schema() -> dict[str, Any]:
     }
     config = parts.pop("Config")
     config["properties"] |= {
+        "tokenizer": {
+            "if": {"type": "object"},
+            "then": _by_key(parts, path="Folder", _="HubTokenizer"),
+            "else": {"enum": list(get_args(Tokenizer))},
+        },
         "dataset": {"type": "object", **_by_key(parts, generated="Generated", _="Texts")},
         "models": {
             "type": "object",
