@@ -418,25 +418,34 @@ def measure(
     return {"trunk": 0.0} | medians | {"rounds": len(found["tail"])}
 
 
-def share_of_peak(row: Settings, seconds: float, machine: Device) -> str:
-    """The share of the machine's measured matrix-multiply rate that training all layers reaches.
+def product_rate(machine: Device, side: int = SIDE) -> float:
+    """Operations per second of a product of two square matrices in the machine's precision."""
+    kind = torch.bfloat16 if machine.precision == "bfloat16" else torch.float32
+    matrix = torch.randn(side, side).to(machine.torch, kind)
+    matrix @ matrix  # the first also starts the library
+    product = statistics.median(timed(lambda: matrix @ matrix, machine) for _ in range(9))
+    return 2 * side**3 / product
+
+
+def trained_operations(row: Settings, tokens: Tokens) -> float:
+    """Of a run that trains all layers.
 
     6 operations per weight and token of a step (2 forward, 4 backward), without embeddings, and the
     attention's products. The last block's single query counts as if every position had one.
     """
     d = row.dimensions
-    tokens = random_messages().context_tokens(row.context_length, d.n_positions)
+    length = tokens.context_tokens(row.context_length, d.n_positions)
     weights = 12 * d.n_layer * d.n_embd**2
-    attention = 2 * d.n_layer * d.n_embd * tokens  # per token, causal: half of all pairs
-    read = len(planned(row).steps) * row.training.batch_size * tokens
-    needed = read * (6 * weights + 3 * attention)
-    kind = torch.bfloat16 if machine.precision == "bfloat16" else torch.float32
-    matrix = torch.randn(SIDE, SIDE).to(machine.torch, kind)
-    matrix @ matrix  # the first also starts the library
-    product = statistics.median(timed(lambda: matrix @ matrix, machine) for _ in range(9))
-    rate = 2 * SIDE**3 / product
+    attention = 2 * d.n_layer * d.n_embd * length  # per token, causal: half of all pairs
+    read = len(planned(row).steps) * row.training.batch_size * length
+    return read * (6 * weights + 3 * attention)
+
+
+def share_of_peak(row: Settings, seconds: float, machine: Device) -> str:
+    """The share of the machine's measured matrix-multiply rate that training all layers reaches."""
+    reached, rate = trained_operations(row, random_messages()) / seconds, product_rate(machine)
     return (
-        f"{row.row}: {needed / seconds / 1e9:.0f} GFLOP/s, {needed / seconds / rate:.0%} of the"
+        f"{row.row}: {reached / 1e9:.0f} GFLOP/s, {reached / rate:.0%} of the"
         f" {rate / 1e9:.0f} GFLOP/s of a product of two {SIDE} × {SIDE} matrices in"
         f" {machine.precision}"
     )

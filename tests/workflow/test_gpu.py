@@ -1,0 +1,158 @@
+"""The program that measures on a GPU runs on a CPU too; no time that it finds is asserted."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import gpu
+import wheels
+from commands import ROOT, environment
+
+# One of each way through the program.
+ROWS = ["baseline", "last-layer", "all-layers", "no-padding-accumulated"]
+FEW = ["--device", "cpu", "--sizes", *["nano"] * 4, "--threads", "1"]
+
+Part = list[dict[str, Any]]
+
+
+def measured(folder: Path, *options: str | Path) -> dict[str, Part]:
+    """What each part measured, nothing of which failed."""
+    done = subprocess.run(
+        [sys.executable, ROOT / "bench/gpu.py", "--output", folder, *FEW, *options],
+        env=environment(),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    found = {}
+    for path in folder.iterdir():
+        part = json.loads(path.read_text())
+        assert part["torch"] and part["device"] and part["texts"]
+        found[path.stem] = part["measured"]
+        assert not [each for each in part["measured"] if "error" in each]
+        assert f"{path.stem}: ended with 0" in done.stdout
+    return found
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Part]:
+    return measured(tmp_path_factory.mktemp("found"), "--epochs", "2", "--rows", *ROWS)
+
+
+@pytest.mark.slow
+def test_every_part_has_its_file(found: dict[str, Part]) -> None:
+    assert found.keys() == gpu.PARTS.keys()
+    assert found["parity"][0]["skipped"]
+
+
+@pytest.mark.slow
+def test_the_workflow_is_made_left_alone_killed_and_resumed(found: dict[str, Part]) -> None:
+    first, again, *killed = found["workflow"]
+    assert first["runs"].keys() == set(ROWS)
+    assert first["table_rows"] == len(ROWS)
+    assert first["answers"] > 0
+    assert again["nothing_to_be_done"]
+    assert [each["row"] for each in killed] == ["baseline", "all-layers"]
+    for each in killed:
+        assert each["resumed_after_step"] >= 0
+        assert each["same_bytes"] and each["largest_logit_difference"] == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", ["determinism", "deterministic"])
+def test_on_a_cpu_all_bits_are_the_same(part: str, found: dict[str, Part]) -> None:
+    steps = [each for each in found[part] if each["part"] == "steps"]
+    assert [each["row"] for each in steps] == ROWS
+    # last-layer reads the baseline's trunk
+    trunks = [each["row"] for each in found[part] if each["part"] == "trunk"]
+    assert trunks == ["baseline", "no-padding-accumulated"]
+    assert all(each["same_bits"] and each["largest_difference"] == 0 for each in found[part])
+
+
+@pytest.mark.slow
+def test_every_loop_of_every_row_is_timed(found: dict[str, Part]) -> None:
+    _, product, *runs = found["speed"]
+    assert product["operations_per_second"] > 0
+    loops = ["ours", "ours", "plain", "transformers"]
+    assert [(each["row"], each["loop"]) for each in runs] == [
+        (row, loop) for row in ROWS for loop in loops
+    ]
+    for each in runs:
+        assert each["training_time_seconds"] > 0
+        if each["loop"] == "ours":
+            assert each["training_time_seconds"] >= each["frozen_seconds"]
+            assert (each["frozen_seconds"] > 0) == (each["row"] != "all-layers")
+            assert each["share_of_product_rate"] > 0
+            assert all(0 <= accuracy <= 1 for accuracy in each["accuracy"].values())
+
+
+@pytest.mark.slow
+def test_memory_is_measured_by_micro_batch(found: dict[str, Part]) -> None:
+    sizes = [(each["row"], each["micro_batch"]) for each in found["memory"]]
+    assert sizes == [(r, n) for r in ("xl-all-layers", "xl-lora") for n in (1, 2, 4, None)]
+    assert all(0 < each["training_bytes"] <= each["all_bytes"] for each in found["memory"])
+
+
+@pytest.mark.slow
+def test_every_job_s_estimate_stands_beside_what_it_used(found: dict[str, Part]) -> None:
+    first, *jobs = found["estimates"]
+    assert first["runs"].keys() == set(ROWS)
+    names = [each["job"] for each in jobs]
+    assert {f"train/{row}/seed-123" for row in ROWS} <= set(names)
+    assert sum(name.startswith("trunks/") for name in names) == 2
+    for each in jobs:
+        assert each["asked"]["memory_mb"] > 0 and each["asked"]["minutes"] > 0
+        assert float(each["used"]["s"]) > 0
+
+
+@pytest.mark.slow
+def test_in_float32_the_first_epoch_is_the_reference_s(shared: Path, tmp_path: Path) -> None:
+    folders = ["--mirror", shared / "data", "--reference", shared / "reference"]
+    runs = measured(tmp_path, "--epochs", "1", "--parts", "parity", *folders)["parity"]
+    golden = json.loads((shared / "reference/golden.json").read_text())["runs"]
+    assert [each["run"] for each in runs] == list(golden)
+    for each in runs:
+        if each["run"] != "lora":  # whose rounding grows tenfold in every fifty steps
+            assert each["digits"] >= 5 and each["largest_accuracy_difference"] < 1e-5
+
+
+def test_what_fails_is_a_measurement_too_and_none_is_lost(tmp_path: Path) -> None:
+    def fails(name: str) -> dict[str, Any]:
+        raise RuntimeError(f"no {name}")
+
+    results = gpu.Results(tmp_path / "part.json", {"torch": "2"})
+    results.add({"row": "a"}, dict)
+    results.add({"row": "b"}, fails, "memory")
+    found = json.loads((tmp_path / "part.json").read_text())
+    assert found["torch"] == "2"
+    one, other = found["measured"]
+    assert one.keys() == {"row", "wall_seconds"}
+    assert (other["row"], other["error"]) == ("b", "RuntimeError: no memory")
+
+
+def test_the_real_collection_is_split_as_the_workflow_does(shared: Path) -> None:
+    options = gpu.argparse.Namespace(mirror=shared / "data")
+    tokens = gpu.texts(options)
+    assert {name: len(ids) for name, ids in tokens.ids.items()} == gpu.bench.MESSAGES
+    assert max(map(len, tokens.ids["train"])) == gpu.bench.LONGEST
+
+
+# --- wheels
+
+
+def test_everything_that_is_needed_is_carried_but_torch() -> None:
+    names = wheels.lacking({}, "3.12")
+    assert {"snakemake", "snakemake-interface-common", "pulp", "msgspec", "tiktoken"} <= names
+    assert not [name for name in names if name == "torch" or name.startswith("nvidia")]
+    assert names <= wheels.named((ROOT / "constraints.txt").read_text()).keys()
+
+
+def test_what_is_there_is_not_carried_unless_it_is_too_old() -> None:
+    there = wheels.named("# of that machine\npandas==2.1.0\nscipy==1.17.1\nJinja2\n")
+    names = wheels.lacking(there, "3.12")
+    assert "pandas" in names
+    assert not names & {"scipy", "jinja2"}
