@@ -355,6 +355,9 @@ A run of what its row was before counts as finished.
 What is left counts the work of jobs that have finished.
 - and key not in self.finished
 + and True
+What a rule's jobs took beside their work counts for nothing.
+- sum(beside) / len(beside)
++ START_SECONDS
 What is left is as long where several jobs run at once.
 - return found / self.at_once
 + return found

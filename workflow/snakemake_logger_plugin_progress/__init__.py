@@ -93,7 +93,7 @@ class Remaining:
         done = sum(self.work[key] for key in computed)
         if not done:
             return None
-        net = sum(max(0.0, seconds - START_SECONDS) for seconds in computed.values())
+        rate = sum(max(0.0, seconds - START_SECONDS) for seconds in computed.values()) / done
         others = [seconds for key, seconds in self.finished.items() if key not in self.work]
         each = sum(others) / max(1, len(others))
         found = 0.0
@@ -104,7 +104,14 @@ class Remaining:
                 if key[0] == rule and key not in self.finished
             ]
             if work:  # it is not known which of a rule's jobs will run, so each counts as the mean
-                found += count * (START_SECONDS + sum(work) / len(work) * net / done)
+                # what its jobs took beside their work: on a busy machine a start takes longer
+                beside = [
+                    seconds - self.work[key] * rate
+                    for key, seconds in computed.items()
+                    if key[0] == rule
+                ]
+                start = max(0.0, sum(beside) / len(beside)) if beside else START_SECONDS
+                found += count * (start + sum(work) / len(work) * rate)
             else:
                 found += count * each
         return found / self.at_once

@@ -146,6 +146,15 @@ def test_what_is_left_goes_by_the_work_of_the_jobs_that_have_not_run() -> None:
     assert found.seconds() == pytest.approx(2.5 + 10 / 3)
 
 
+def test_a_start_takes_what_it_took_for_the_same_rule() -> None:
+    """Where other work runs on the machine, a large job tells the speed, small ones the start."""
+    found = Remaining()
+    found.work = {("pretrain", ()): 1e6} | {("train", (row,)): 1.0 for row in "abc"}
+    found.finished = {("pretrain", ()): 102.5, ("train", ("a",)): 25.0, ("train", ("b",)): 15.0}
+    found.left.update(train=1)
+    assert found.seconds() == pytest.approx(20.0, abs=0.01)
+
+
 def test_jobs_at_once_share_what_is_left() -> None:
     found = remaining(small=12.5)
     found.at_once = 2
