@@ -31,9 +31,11 @@ demo: $(STAMP) ## all eight rows on stand-ins: no downloads, no GPU, about two m
 	@$(MAKE) --no-print-directory run STUDY=demo GPUS=2
 
 table: $(STAMP) ## the real table: downloads about 5.5 GB the first time
-	@$(MAKE) --no-print-directory run
+	@$(MAKE) --no-print-directory run STUDY=.
 
 run: $(STAMP) ## your own study, in a folder with a config.yaml: make run STUDY=mine
+	@test "$(origin STUDY)" != file || { \
+	  echo "error: which study? make run STUDY=folder, or make table for the published one" >&2; exit 1; }
 	@test -f $(STUDY)/config.yaml || { \
 	  echo "error: $(STUDY)/config.yaml is missing; STUDY names a folder with a config.yaml" >&2; exit 1; }
 	@$(PROGRAM) ablations.training.plan $(OF_STUDY)

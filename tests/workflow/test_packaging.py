@@ -118,3 +118,12 @@ def test_a_cache_that_other_studies_may_use_is_not_deleted(checkout: Path, share
     said = "cache_dir: ../results/cache\nThis folder, relative to mine, is not deleted:"
     assert (said in done.stdout) == shared
     assert make(checkout, "clean-cache", "STUDY=none").returncode != 0
+
+
+def test_run_wants_to_know_which_study(checkout: Path) -> None:
+    (checkout / ".venv").mkdir()
+    (checkout / ".venv/.set-up").write_text(f"{checkout}\n")
+    for arguments in (["run"], ["run", "STUDYS=mine"]):
+        done = make(checkout, *arguments)
+        assert done.returncode != 0
+        assert "which study? make run STUDY=folder, or make table" in done.stderr

@@ -167,7 +167,8 @@ class LogHandler(LogHandlerBase):
         match found.get("event"):
             case LogEvent.RUN_INFO:
                 jobs = {rule: n for rule, n in found["stats"].items() if rule != "total"}
-                self.total, self.remaining.left = sum(jobs.values()), Counter(jobs)
+                self.remaining.left = Counter(jobs)
+                self.total = sum(n for rule, n in jobs.items() if PHRASES.get(rule, rule))
                 yield f"{_count(self.total, 'job')} to do"
             case LogEvent.JOB_INFO:
                 yield from self._started(record, found)
@@ -193,10 +194,10 @@ class LogHandler(LogHandlerBase):
     def _finished(self, job: Job | None, now: float) -> Iterator[str]:
         if job is None:
             return
-        self.done += 1
         self.remaining.left[job.rule] -= 1
         self.remaining.finished[job.key] = now - job.started
         if job.phrase:
+            self.done += 1
             left = self.remaining.seconds() if self.done < self.total else None
             rest = "" if left is None else f"; about {_duration(left)} left"
             count = f"{self.done} of {self.total}".rjust(self._width)

@@ -225,7 +225,7 @@ BAD_FILES: dict[str, tuple[str, str | bytes | None, str]] = {
                        "the column 'stars' (label) appears more than once"),
     "too many cells": ("a.csv", "review,stars\na,1\nb,c,2\n",
                        "a.csv: line 3 has 3 columns; allowed: 2, as 'review', 'stars'"),
-    "too few cells": ("a.csv", 'review,stars\n"a\nb",1\nc\n', "a.csv: line 4 has 1 columns"),
+    "too few cells": ("a.csv", 'review,stars\n"a\nb",1\nc\n', "a.csv: line 4 has 1 column"),
     "no label": ("a.csv", "review,stars\na,1\nb,\n",
                  "a.csv: line 3: the column 'stars' (label) is empty"),
     "no text": ("a.csv", "review,stars\n,1\n", "line 2: the column 'review' (text) is empty"),

@@ -71,7 +71,7 @@ def test_each_job_has_its_lines_and_a_failure_its_reason_and_its_log(tmp_path: P
     done = run(tmp_path, "--keep-going", "--logger", "progress")
     assert done.returncode == 1
     lines = done.stderr.splitlines()
-    assert lines[0] == "4 jobs to do"
+    assert lines[0] == "3 jobs to do"  # `all` only collects
     at = lines.index("FAILED  training b, seed 1")
     assert lines[at + 1 : at + 3] == [
         "        what is wrong",
@@ -80,7 +80,7 @@ def test_each_job_has_its_lines_and_a_failure_its_reason_and_its_log(tmp_path: P
     started = sorted(line for line in lines if line.endswith("…"))
     assert started == [f"        training {row}, seed 1 …" for row in "abc"]
     finished = "\n".join(line for line in lines if "done in" in line)
-    pattern = r"1 of 4  training \w, seed 1: done in \d+ s; about \d+ s left\n2 of 4  training .*"
+    pattern = r"1 of 3  training \w, seed 1: done in \d+ s; about \d+ s left\n2 of 3  training .*"
     assert re.fullmatch(pattern, finished)
     assert len(lines) == 1 + 3 + 3 + 2  # nothing of Snakemake's own
     (log,) = (tmp_path / "study/.snakemake/log").iterdir()

@@ -100,3 +100,15 @@ def test_a_mistake_is_said_and_nothing_written(tmp_path: Path, text: str, messag
 def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
     code, _, message = plan(tmp_path / "config.yaml")
     assert code == 1 and message.count("\n") == 1 and "No such file" in message
+
+
+def test_a_study_in_which_a_run_works_is_not_started_again(tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    file = tiny.config(folder)
+    lock = folder / ".snakemake/locks/0.input.lock"
+    lock.parent.mkdir(parents=True)
+    lock.touch()
+    code, _, error = plan(file, "--directory", folder)
+    assert code == 1
+    assert f"{folder} is locked: another run is working there, or a run was killed." in error
+    assert f"snakemake --unlock --directory {folder} --configfile {file}\n" in error

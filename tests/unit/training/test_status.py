@@ -9,6 +9,7 @@ import numpy as np
 import yaml
 
 import synthetic_runs
+from ablations.files import write_json
 from ablations.study import config
 from commands import program
 
@@ -42,6 +43,11 @@ def test_each_run_that_is_missing_says_how_it_is_and_where_its_log_is(tmp_path: 
     log(tmp_path, "train/first-token/seed-1.log", f"{BEGIN}trained in 3 s\n")  # finished
     said = f"{BEGIN}a\n{BEGIN}epoch 1, step 0\n"
     running = log(tmp_path, "train/baseline/seed-2.log", said, age=3600)
+    os.utime(tmp_path / "results/rows/baseline.json", (time.time() - 7200, time.time() - 7200))
+    lock = tmp_path / ".snakemake/locks/0.input.lock"
+    lock.parent.mkdir(parents=True)
+    lock.touch()
+    log(tmp_path, "train/a-row-of-before/seed-1.log", f"{BEGIN}error: not asked for\n")
     failed = log(
         tmp_path, "train/large/seed-2.log", f"{BEGIN}a\n{BEGIN}error: too large: 9\nand 8\n"
     )
@@ -59,6 +65,11 @@ def test_each_run_that_is_missing_says_how_it_is_and_where_its_log_is(tmp_path: 
         f"      and 8; its log: {failed}",
         f"  failed, not a run: no memory; its log: {trunk}",
     ]
+    lock.unlink()
+    assert status(tmp_path)[1] == (
+        "  baseline, seed 2: was interrupted; its log ends with: epoch 1, step 0;"
+        f" its log: {running}"
+    )
 
 
 def test_a_run_of_another_row_than_it_is_now_is_not_finished(tmp_path: Path) -> None:
@@ -68,6 +79,8 @@ def test_a_run_of_another_row_than_it_is_now_is_not_finished(tmp_path: Path) -> 
     synthetic_runs.write(tmp_path / "results", study, right)
     made["rows"][1]["epochs"] = 7  # first-token
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(made))
+    log(tmp_path, "train/first-token/seed-123.log", f"{BEGIN}trained in 3 s\n")
+    write_json(tmp_path / "results/rows/first-token.json", study.row("first-token").settings)
     assert status(tmp_path) == [
         "7 of 8 runs are finished.",
         "  first-token, seed 123: has not started",

@@ -62,6 +62,10 @@ def where(file: File, place: int) -> str:
 Cells = Iterator[tuple[int, Any, Any]]
 
 
+def _columns(count: int) -> str:
+    return f"{count} column{'' if count == 1 else 's'}"
+
+
 def _separated(file: File, path: Path, reading: Reading) -> Cells:
     """The cells of comma- or tab-separated text: quoted by ", as pandas reads it by default."""
     csv.field_size_limit(MAX_CHARACTERS)
@@ -89,7 +93,7 @@ def _separated(file: File, path: Path, reading: Reading) -> Cells:
                 else:
                     if len(cells) != len(columns):
                         raise UserError(
-                            f"{where(file, started)} has {len(cells)} columns; allowed:"
+                            f"{where(file, started)} has {_columns(len(cells))}; allowed:"
                             f" {len(columns)}, as {_listed(columns)}"
                         )
                     label, text = columns.index(reading.label), columns.index(reading.text)

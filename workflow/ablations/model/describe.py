@@ -71,11 +71,11 @@ def _own_tokenizer(folder: Path, name: str) -> bool:
 
 
 def entry_of_folder(path: Path) -> dict[str, Any]:
-    """A folder's entry: its path alone. Raises UserError if the folder does not hold a GPT-2."""
+    """A folder's entry, its whole path. Raises UserError if the folder does not hold a GPT-2."""
     if wrong := layout.missing(path):
         raise UserError(f"{path} {wrong}")
     from_config_json(path / CONFIG, str(path / CONFIG))
-    return {"path": str(path)}
+    return {"path": str(path.absolute())}  # a study's paths are relative to its own folder
 
 
 def main(arguments: argparse.Namespace) -> None:

@@ -271,7 +271,8 @@ def _file_mistakes(texts: Texts) -> Iterator[str]:
         if not _is_file(path):
             yield (
                 f"dataset: files: there is no file {str(path)!r} in {Path.cwd()}; allowed: files,"
-                " relative to the working directory"
+                " relative to the working directory, which is the study's folder with make run"
+                " STUDY=… or --directory"
             )
 
 

@@ -62,7 +62,7 @@ def missing(folder: Path) -> str | None:
             hint = f". {pickle_hint(pickles[0], str(folder))}" if pickles else ""
             return (
                 f"holds no {path.name}; expected a folder in the Hugging Face layout, relative to"
-                f" the working directory, with {CONFIG} and {WEIGHTS} (or {INDEX} and the files"
+                f" {Path.cwd()}, with {CONFIG} and {WEIGHTS} (or {INDEX} and the files"
                 f" that it names){hint}"
             )
     return None
@@ -82,7 +82,7 @@ def vocab_size(folder: Path) -> int:
     if not found:
         raise UserError(
             f"{folder} holds no tokenizer; expected {TOKENIZER}, or {IDS} and {MERGES}, relative to"
-            " the working directory"
+            f" {Path.cwd()}"
         )
     try:
         content = json.loads(found[0].read_text(encoding="utf-8"))

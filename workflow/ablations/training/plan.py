@@ -15,6 +15,8 @@ from ablations.training import needs
 from ablations.training.limits import GIGABYTE
 from ablations.training.needs import StudyNeeds
 
+LOCKS = Path(".snakemake/locks")  # files of it exist while Snakemake runs in the folder
+
 
 def read_study(file: Path, base: Path, directory: Path) -> Study:
     """The study of a configuration file, as the Snakefile reads it.
@@ -94,8 +96,17 @@ def _count(number: int, noun: str) -> str:
 
 def main(arguments: argparse.Namespace) -> None:
     """Prints what a run will do."""
-    study = read_study(arguments.configfile, arguments.base, arguments.directory)
-    print(*outlined(study, arguments.directory), sep="\n")
+    directory = arguments.directory
+    study = read_study(arguments.configfile, arguments.base, directory)
+    if any((directory / LOCKS).glob("*")):
+        study_options = f"--directory {directory} --configfile {arguments.configfile}"
+        options = "" if directory == Path() else f" {study_options}"
+        raise UserError(
+            f"{directory.absolute()} is locked: another run is working there, or a run was killed."
+            " If none is working, run this first, then the same command again:\n"
+            f"  .venv/bin/snakemake --unlock{options}"
+        )
+    print(*outlined(study, directory), sep="\n")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

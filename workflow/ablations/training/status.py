@@ -1,7 +1,7 @@
 """Which runs of a study are finished, and for each other run whether it waits, runs or failed.
 
-It reads only results and logs, so it works while Snakemake runs, here or on a cluster, and after
-Snakemake was killed.
+It reads only files, so it works while Snakemake runs, here or on a cluster, and after Snakemake was
+killed.
 """
 
 import argparse
@@ -12,9 +12,11 @@ from pathlib import Path
 from ablations import cli
 from ablations.errors import UserError
 from ablations.files import read_json
+from ablations.study import settings
 from ablations.study.config import Row, Study
 from ablations.training import plan
 from ablations.training.metrics import Metrics
+from ablations.training.plan import LOCKS
 
 
 def lines(study: Study, folder: Path) -> Iterator[str]:
@@ -23,18 +25,23 @@ def lines(study: Study, folder: Path) -> Iterator[str]:
     Then raises UserError if no run is finished, since there is no table without one.
     """
     runs = [(row, seed) for row in study.rows for seed in study.seeds]
-    logs = {
-        f"{row.id}, seed {seed}": folder / f"logs/train/{row.id}/seed-{seed}.log"
+    waiting = [
+        (row, seed)
         for row, seed in runs
         if not _is_finished(folder / f"results/runs/{row.id}/seed-{seed}/metrics.json", row)
-    }
-    yield f"{len(runs) - len(logs)} of {len(runs)} runs are finished."
-    for name, log in logs.items():
-        yield f"  {name}: {_state(log)}"
+    ]
+    yield f"{len(runs) - len(waiting)} of {len(runs)} runs are finished."
+    at_work = any((folder / LOCKS).glob("*"))
+    for row, seed in waiting:
+        log = folder / f"logs/train/{row.id}/seed-{seed}.log"
+        is_of_now = _is_of_now(log, folder / f"results/rows/{row.id}.json", row)
+        state = _state(log, at_work) if is_of_now else "has not started"
+        yield f"  {row.id}, seed {seed}: {state}"
     for log in sorted((folder / "logs").rglob("*.log")):
-        if log not in logs.values() and (reason := _failure(log)):
+        is_other = log.relative_to(folder / "logs").parts[0] not in ("train", "so-far")
+        if is_other and (reason := _failure(log)):
             yield f"  failed, not a run: {reason}; its log: {log}"
-    if len(logs) == len(runs):
+    if len(waiting) == len(runs):
         raise UserError(f"no run of {folder} is finished yet, so there is no table so far")
 
 
@@ -46,16 +53,25 @@ def _is_finished(path: Path, row: Row) -> bool:
         return False
 
 
-def _state(log: Path) -> str:
+def _is_of_now(log: Path, stated: Path, row: Row) -> bool:
+    """Whether a run's log belongs to its row as it is now, whose file is written before."""
+    if not log.is_file():
+        return False
+    if not stated.is_file():
+        return True
+    newer = log.stat().st_mtime >= stated.stat().st_mtime
+    return newer and settings.read(stated) == row.settings
+
+
+def _state(log: Path, at_work: bool) -> str:
     if reason := _failure(log):
         return f"failed: {reason}; its log: {log}"
-    try:
-        age = time.time() - log.stat().st_mtime
-    except OSError:
-        return "has not started"
-    said = cli.last_line(log)
+    said = cli.last_line(log) or "nothing yet"
+    if not at_work:
+        return f"was interrupted; its log ends with: {said}; its log: {log}"
+    age = time.time() - log.stat().st_mtime
     ago = f"{age:.0f} s" if age < 120 else f"{age / 60:.0f} min"
-    return f"has started; {ago} ago its log said: {said or 'nothing yet'}; its log: {log}"
+    return f"has started; {ago} ago its log said: {said}; its log: {log}"
 
 
 def _failure(log: Path) -> str | None:
