@@ -71,6 +71,7 @@ def test_a_grid_runs_as_its_rows_do(tmp_path: Path) -> None:
     assert re.search(r"^train +2$", planned, re.M), planned
 
 
+@pytest.mark.slow
 def test_all_nineteen_rows_run_on_stand_ins(tmp_path: Path) -> None:
     """The study as it ships, but for its texts, the size of its models and how long it trains."""
     study = yaml.safe_load((ROOT / "studies/extended/config.yaml").read_text(encoding="utf-8"))
