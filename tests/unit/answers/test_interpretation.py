@@ -71,7 +71,10 @@ def test_three_seeds_and_more_speak_of_the_rows(tmp_path):
     two_rows(tmp_path, *disagreeing(300, 20, 2, seeds=5))
     assert verdict(tmp_path) == "`variant` is less accurate than `baseline`."
     assert "On average, only `baseline` is right on 20 messages" in answer(tmp_path)
-    assert "a standard deviation of 0.00 points between the runs of a row." in text(tmp_path)
+    assert (
+        "a standard deviation of 0.00 points between the runs of a row, beyond what 300 test"
+        " messages explain."
+    ) in text(tmp_path)
     two_rows(tmp_path, *disagreeing(300, 5, 6, seeds=3))
     assert verdict(tmp_path) == "No detectable difference between `baseline` and `variant`."
 
@@ -177,6 +180,27 @@ def test_the_smallest_difference_that_the_study_would_show(tmp_path):
     assert "is the smallest that" not in answer(tmp_path)
     two_rows(tmp_path, *disagreeing(5, 1, 0))
     assert "This study is too small, or its runs differ too much" in answer(tmp_path)
+
+
+def test_what_the_smallest_difference_rests_on_is_said(tmp_path):
+    two_rows(tmp_path, *disagreeing(300, 14, 9))
+    assert "for rows that disagree as often as these do.\n" in text(tmp_path)
+    two_rows(tmp_path, *disagreeing(300, 20, 2))
+    assert "The smallest difference" not in text(tmp_path)
+    two_rows(tmp_path, *disagreeing(300, 14, 9, seeds=3))
+    assert "would show in four of five cases, at best.\n" in answer(tmp_path)
+    assert "were shown in two of three to three of four cases (docs/statistics.md)" in text(
+        tmp_path
+    )
+    eight_rows(tmp_path)
+    assert "at the strictest level of Holm's method, 0.05 / 8.\n" in text(tmp_path)
+
+
+def test_equivalence_is_said_not_to_be_adjusted_where_there_are_several(tmp_path):
+    two_rows(tmp_path, *disagreeing(300, 14, 9))
+    assert "not adjusted" not in text(tmp_path)
+    eight_rows(tmp_path)
+    assert "This is not adjusted for the number of comparisons.\n" in text(tmp_path)
 
 
 # --- what it rests on
@@ -403,6 +427,12 @@ def test_published_numbers_and_the_reason_are_given(tmp_path):
     assert "**Contradicted**: the difference here goes the other way." in answer(tmp_path)
 
 
+def test_a_difference_the_other_way_contradicts_only_as_a_verdict(tmp_path):
+    two_rows(tmp_path, *disagreeing(300, 6, 5), comparison={"claim": "better"})
+    assert "**Not settled here**" in answer(tmp_path)
+    assert "*Contradicted*: the verdict is a difference the other way, or" in text(tmp_path)
+
+
 def test_a_repetition_is_not_called_a_replication(tmp_path):
     two_rows(tmp_path, *disagreeing(300, 20, 2), comparison={"claim": "worse"})
     assert "It is not an independent replication." in text(tmp_path)
@@ -415,6 +445,13 @@ def test_numbers_without_a_claim(tmp_path):
     assert (
         "- Published, without a claim about this pair (95.00% and 80.00%: −15.00 points).\n"
     ) in answer(tmp_path)
+
+
+def test_values_are_written_as_in_the_configuration(tmp_path):
+    changed = {"causal_mask": False, "ignore_index": 50256}
+    two_rows(tmp_path, *disagreeing(300, 6, 5), changed=changed)
+    for found in (text(tmp_path), interpretation.comma_separated(compare_all(load(tmp_path)))):
+        assert "causal_mask" in found and "true → false" in found and "none → 50256" in found
 
 
 def test_where_nothing_was_published_nothing_is_said_of_it(tmp_path):

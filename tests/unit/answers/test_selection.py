@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ablations.answers import table
+from ablations.answers import interpretation, table
+from ablations.answers.comparisons import compare_all
 from ablations.answers.results import Results
 from ablations.study import config
 from synthetic_runs import configuration, load, program, write
@@ -104,6 +105,19 @@ def test_the_table_says_from_how_many_a_row_was_chosen(tmp_path: Path) -> None:
         f"{IDS[1]} was chosen from the 3 rows of the grid sweep (values of learning_rate)" in text
     )
     assert "by its validation accuracy, 95.00%" in text
+
+
+def test_a_chosen_row_is_not_said_to_be_untuned(tmp_path: Path) -> None:
+    said = {}
+    for choose in ("validation", None):
+        study(
+            tmp_path, [[0.9], [0.95], [0.8]], (0.9,) * 3, **({"choose": choose} if choose else {})
+        )
+        results = load(tmp_path)
+        said[choose] = interpretation.how_to_read(results, compare_all(results))
+    tuned = f"`{IDS[1]}` was chosen from 3 rows by its validation accuracy; no other row was tuned"
+    assert tuned in said["validation"] and "not tuned for any row" not in said["validation"]
+    assert "training settings, which were not tuned for any row." in said[None]
 
 
 def test_one_row_is_chosen_from_nothing(tmp_path: Path) -> None:

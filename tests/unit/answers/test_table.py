@@ -9,7 +9,8 @@ import pytest
 
 import synthetic_runs
 from ablations import files
-from ablations.answers import formats, misclassified, table, table_csv
+from ablations.answers import formats, misclassified, statistics, table, table_csv
+from ablations.answers.comparisons import accuracy_intervals
 from ablations.data.split import write_split
 from ablations.errors import UserError
 from ablations.study import config, settings
@@ -213,8 +214,36 @@ def test_devices(tmp_path):
     assert "- Device: a CPU, float32, 2 threads." in written(tmp_path)
     two_rows(tmp_path, *disagreeing(20, 1, 0), per_row={"variant": {"device": "a GPU"}})
     assert (
-        "Runs differ in device, precision or threads, so their training times cannot be compared:"
-        " NVIDIA H200, tf32, 1 thread (baseline); a GPU, tf32, 1 thread (variant)."
+        "Runs differ in device, precision or threads; times compare only where device and threads"
+        " are the same: NVIDIA H200, tf32, 1 thread (baseline); a GPU, tf32, 1 thread (variant)."
+    ) in written(tmp_path)
+    two_rows(tmp_path, *disagreeing(20, 1, 0), per_row={"variant": {"precision": "bfloat16"}})
+    assert (
+        "Runs differ in device, precision or threads: NVIDIA H200, tf32, 1 thread (baseline);"
+        " NVIDIA H200, bfloat16, 1 thread (variant)."
+    ) in written(tmp_path)
+
+
+def test_training_messages_that_no_whole_batch_holds_are_counted(tmp_path):
+    two_rows(tmp_path, *disagreeing(20, 1, 0))
+    said = "Training accuracy leaves out an incomplete last batch: it is over"
+    assert f"{said} 1,040 of the 1,045 messages." in written(tmp_path)
+    two_rows(tmp_path, *disagreeing(20, 1, 0), changed={"batch_size": 1})
+    assert f"{said} 1,040 to 1,045 of the 1,045 messages." in written(tmp_path)
+
+
+def test_an_interval_of_several_seeds_is_not_said_to_be_wider(tmp_path):
+    """Seeds that err on different messages make it narrower than Wilson's."""
+    right = np.ones((2, 4, 100), bool)
+    for seed in range(4):
+        right[:, seed, 20 * seed : 20 * seed + 20] = False
+    two_rows(tmp_path, *right)
+    low, high = accuracy_intervals(load(tmp_path))["baseline"]
+    alone = statistics.wilson(0.8, 100)
+    assert high - low < alone[1] - alone[0]
+    assert (
+        "The 95% intervals are by Wilson's method and count both the choice of 100 test messages"
+        " and the noise of training."
     ) in written(tmp_path)
 
 

@@ -164,6 +164,13 @@ def _lora(row: Settings) -> str:
     return f"lora (rank {row.lora_rank}, alpha {row.lora_alpha:g})"
 
 
+def as_configured(value: Any) -> str:
+    """A setting's value as config.yaml has it; an option that is not set is `none`."""
+    if value is None or isinstance(value, bool):
+        return str(value).lower()
+    return str(value)
+
+
 def _plain(value: Any) -> str:
     if value is None:
         return MISSING

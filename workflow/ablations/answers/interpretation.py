@@ -111,10 +111,11 @@ def _how_to_read(results: Results, comparisons: Sequence[Comparison]) -> Iterato
         + (" Each interval is for its own comparison and is not adjusted." if many else "")
     )
     yield _equivalence(results, comparisons)
+    yield from _smallest_shown(results, comparisons)
     yield from _seeds(results, comparisons)
     yield (
         "**What the verdicts hold for.** This split of the data, which is the same for every seed;"
-        " these models; and these training settings, which were not tuned for any row."
+        f" these models; and these training settings{_tuned(results)}."
     )
     if any(comparison.distinct for comparison in comparisons):
         yield (
@@ -130,9 +131,10 @@ def _how_to_read(results: Results, comparisons: Sequence[Comparison]) -> Iterato
     if any(comparison.question.claim for comparison in comparisons):
         yield (
             "**Published claims.** *Confirmed*: the verdict here is the claim. *Contradicted*: the"
-            " difference here goes the other way, or the published difference lies outside the"
+            " verdict is a difference the other way, or the published difference lies outside the"
             " interval. *Not settled here*: neither. A claim of “similar” is confirmed only by"
-            " equivalence. The published numbers come from one run of each row. With the published"
+            " equivalence, and contradicted too where the interval lies outside the margin. The"
+            " published numbers come from one run of each row. With the published"
             " split and seed, agreement means that the published run was repeated. It is not an"
             " independent replication."
         )
@@ -152,11 +154,41 @@ def _equivalence(results: Results, comparisons: Sequence[Comparison]) -> str:
         "**No detectable difference** does not mean that two rows are the same. They count as"
         f" equivalent only if the 90% interval of their difference lies within {margin} (`margin`"
         " in the configuration)."
+        + (" This is not adjusted for the number of comparisons." if len(comparisons) > 1 else "")
     )
     if all(comparison.equivalence.possible for comparison in comparisons):
         return said
     messages = formats.count(len(results.test), "test message")
     return f"{said} {messages} cannot show that, whatever the rows answer."
+
+
+def _smallest_shown(results: Results, comparisons: Sequence[Comparison]) -> Iterator[str]:
+    """What the smallest difference that a study would show rests on, where one is named."""
+    if all(comparison.decided or comparison.equivalence.shown for comparison in comparisons):
+        return
+    many = len(comparisons)
+    level = f" and at the strictest level of Holm's method, 0.05 / {many}" if many > 1 else ""
+    said = (
+        "**The smallest difference that this study would show** is computed for rows that disagree"
+        f" as often as these do{level}."
+    )
+    if len(results.seeds) >= statistics.SEEDS_FOR_NOISE:
+        said += (
+            " With the noise of training it is optimistic: in simulated studies such differences"
+            " were shown in two of three to three of four cases (docs/statistics.md)."
+        )
+    yield said
+
+
+def _tuned(results: Results) -> str:
+    chosen = [
+        f"`{row.id}` was chosen from {row.chosen_from} rows by its validation accuracy"
+        for row in results.rows
+        if row.chosen_from not in (None, 1)
+    ]
+    if not chosen:
+        return ", which were not tuned for any row"
+    return f". {formats.names(chosen)}; no other row was tuned, so the efforts were not equal"
 
 
 def _seeds(results: Results, comparisons: Sequence[Comparison]) -> Iterator[str]:
@@ -183,7 +215,9 @@ def _seeds(results: Results, comparisons: Sequence[Comparison]) -> Iterator[str]
         yield (
             f"**{seeds} seeds.** Intervals and tests count the choice of messages and the noise of"
             " training. No comparison counts less noise than the rows of the study have on average:"
-            f" a standard deviation of {spread:.2f} points between the runs of a row."
+            f" a standard deviation of {spread:.2f} points between the runs of a row, beyond what"
+            f" {formats.count(len(results.test), 'test message')} explain. (The ± of an accuracy"
+            " is the whole standard deviation.)"
         )
 
 
@@ -248,9 +282,10 @@ def _how_close(comparison: Comparison) -> Iterator[str]:
 def _smallest(comparison: Comparison) -> str:
     if comparison.smallest_shown is None:
         return "This study is too small, or its runs differ too much, to show any difference here."
+    at_best = ", at best" if len(comparison.baseline.runs) >= statistics.SEEDS_FOR_NOISE else ""
     return (
         f"A true difference of {100 * comparison.smallest_shown:.1f} points is the smallest that"
-        " this study would show in four of five cases."
+        f" this study would show in four of five cases{at_best}."
     )
 
 
@@ -277,7 +312,7 @@ def _settings(comparison: Comparison) -> str:
 
 
 def _value(value: Any) -> str:
-    return formats.text(str(value))
+    return formats.text(formats.as_configured(value))
 
 
 def _clean(pair: CleanPair, comparison: Comparison) -> str:
@@ -506,7 +541,8 @@ def _yes(value: bool) -> str:
 
 
 def _changed(setting: Setting) -> str:
-    return f"{setting.name}: {setting.baseline} → {setting.variant}"
+    baseline, variant = map(formats.as_configured, (setting.baseline, setting.variant))
+    return f"{setting.name}: {baseline} → {variant}"
 
 
 def main(arguments: argparse.Namespace) -> None:

@@ -16,7 +16,8 @@ MOST_NAMED = 10  # in one sentence
 def notes(results: Results) -> list[str]:
     """The notes below the table, a sentence or two each."""
     found = [_data(results), *map(formats.text, results.remarks), *_same(results.rows)]
-    found += [_seeds(results), interval_note(results), *_leakage(results)]
+    found += [*_incomplete_batches(results), _seeds(results), interval_note(results)]
+    found += _leakage(results)
     found += [_majority(results), *_constant_answers(results), *grids.notes(results)]
     return [*found, *_devices(results.rows), *_times(results.rows)]
 
@@ -66,6 +67,21 @@ def _data(results: Results) -> str:
     )
 
 
+def _incomplete_batches(results: Results) -> Iterator[str]:
+    size = results.sizes["train"]
+    if evaluated(results, "train") != f"{size:,}":
+        yield (
+            "Training accuracy leaves out an incomplete last batch: it is over"
+            f" {evaluated(results, 'train')} of the {size:,} messages."
+        )
+
+
+def evaluated(results: Results, split: str) -> str:
+    """How many messages a split's accuracies are over: `1,040`, or `1,040 to 1,045`."""
+    sizes = sorted({results.evaluated(row, split) for row in results.rows})
+    return " to ".join(f"{size:,}" for size in dict.fromkeys((sizes[0], sizes[-1])))
+
+
 def _same(rows: Sequence[TrainedRow]) -> Iterator[str]:
     """The settings that have no column; options at their default are not named."""
     first, different = rows[0].settings.compared(), varying(rows)
@@ -103,8 +119,8 @@ def interval_note(results: Results) -> str:
             " messages could give, not what another training run could."
         )
     return (
-        f"The 95% intervals are Wilson's for {messages}, widened by the noise of training."
-        " They show what other test messages and another training run could give."
+        f"The 95% intervals are by Wilson's method and count both the choice of {messages} and the"
+        " noise of training. They show which means other test messages and other seeds could give."
     )
 
 
@@ -190,9 +206,12 @@ def _devices(rows: Sequence[TrainedRow]) -> Iterator[str]:
         listed = "; ".join(
             f"{formats.text(what)} ({formats.names(_first(ids))})" for what, ids in users.items()
         )
+        metrics = [run.metrics for row in rows for run in row.runs]
+        machines = {(found.device, found.threads) for found in metrics}
+        limit = "; times compare only where device and threads are the same"
         yield (
-            "Runs differ in device, precision or threads, so their training times cannot be"
-            f" compared: {listed}."
+            f"Runs differ in device, precision or threads{limit if len(machines) > 1 else ''}:"
+            f" {listed}."
         )
     shared = [row.id for row in rows if any(run.metrics.shared_device for run in row.runs)]
     if shared:
