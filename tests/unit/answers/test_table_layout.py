@@ -308,12 +308,30 @@ def test_latex_is_one_whole_table(tmp_path):
     body = lines[lines.index(r"\midrule") + 1 : lines.index(r"\bottomrule")]
     assert len(body) == 8 and {line.count("&") for line in body} == {7}
     assert body[0] == (
-        r"1 & baseline & (the baseline) & 95.00\% (91.9--96.9) & 95.00\% & 96.00\% & 0.39 min &"
-        r" 95.00\% \\"
+        r"1 & baseline & (the baseline) & 95.00 (91.9--96.9) & 95.00 & 96.00 & 0.39 & 95.00 \\"
     )
+    assert lines[lines.index(r"\toprule") + 1].endswith(r"& Train & Time, min & Published \\")
+    around = lines.index(r"\begin{tabular}{llllllll}") - 1, lines.index(r"\end{tabular}") + 1
+    assert lines[around[0]].startswith(r"\resizebox{") and lines[around[1]] == "}"
     (caption,) = (line for line in lines if line.startswith(r"\caption{"))
     assert r"The 95\% intervals are Wilson's for 300 test messages." in caption
     assert caption.count("{") == caption.count("}")
+
+
+def test_latex_says_what_the_reader_of_a_paper_must_know(tmp_path):
+    per_row = {"large": {"device": "a_CPU", "shared_device": True}}
+    study = config.parse(configuration())
+    right = {row.id: np.ones((1, 20), bool) for row in study.rows}
+    write(tmp_path, study, right, seen=[0, 1], per_row=per_row)
+    said = table.tex(load(tmp_path))
+    for sentence in (
+        "Accuracies are in percent. Published: the published test accuracy, of one run.",
+        "Each row was trained once (seed 123).",
+        "Of the 20 test messages 2 are in the training set verbatim, 2 verbatim or nearly so.",
+        r"Times were measured on NVIDIA H200 and a\_CPU, which other jobs shared at times, and"
+        " compare only on the same one. The output of frozen layers is computed once and reused.",
+    ):
+        assert sentence in said
 
 
 def test_latex_names_stand_ins_and_takes_any_text(tmp_path):

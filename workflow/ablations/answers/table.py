@@ -51,7 +51,7 @@ def title(results: Results) -> str:
 
 def compact(results: Results) -> Table:
     """A line for each row, what it changes and what came out, at most WIDTH wide."""
-    grid = _compact(results)
+    grid = whole_compact(results)
     widths = [max(map(len, column)) for column in zip(grid.headings, *grid.lines, strict=True)]
     borders = len("| ") + len(" | ") * (len(widths) - 1) + len(" |")
     left = WIDTH - borders - sum(widths) + widths[1] + widths[2]  # for the row and its changes
@@ -68,7 +68,8 @@ def compact(results: Results) -> Table:
     return Table(grid.headings, tuple(lines))
 
 
-def _compact(results: Results) -> Table:
+def whole_compact(results: Results) -> Table:
+    """The same at any width, with nothing shortened."""
     times = formats.times_column([[float(np.mean(row.times()))] for row in results.rows])
     intervals = accuracy_intervals(results)
     lines = [
@@ -207,32 +208,76 @@ def about_classes(results: Results) -> str:
 
 
 def tex(results: Results) -> str:
-    """table.tex: the first table for a paper, nothing shortened, with what was published."""
-    grid = _compact(results)
+    """table.tex: the first table for a paper, nothing shortened, with what was published.
+
+    Units stand in its headings and caption, and it is made smaller where it is wider than the text.
+    """
+    grid = _without_units(whole_compact(results))
     rows = {str(row.number): row for row in results.rows}
     if any(row.published for row in results.rows):
         beside = {
-            number: formats.percent(row.published.test)
+            number: formats.percent(row.published.test).rstrip("%")
             for number, row in rows.items()
             if row.published
         }
         grid = Table(
-            (*grid.headings, "Published test"),
+            (*grid.headings, "Published"),
             tuple((*line, beside.get(line[0], MISSING)) for line in grid.lines),
         )
-    said = [title(results), *results.notes, caption(results), interval_note(results)]
+    said = [title(results), *results.notes, caption(results), *_for_a_paper(results)]
     sentences = " ".join(f"{sentence.rstrip('.')}." for sentence in said)
     lines = [
-        r"% \usepackage{booktabs}; letters beyond Latin ones need XeLaTeX or LuaLaTeX",
+        r"% \usepackage{booktabs,graphicx}; letters beyond Latin ones need XeLaTeX or LuaLaTeX",
         r"\begin{table}",
         r"\centering",
         r"\small",
+        r"\setlength{\tabcolsep}{4pt}",
         rf"\caption{{{formats.latex(sentences)}}}",
         r"\label{tab:ablations}",
+        r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
         *grid.latex(),
+        r"}",
         r"\end{table}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _without_units(grid: Table) -> Table:
+    """The first table with bare numbers, the unit of its times in their heading."""
+    unit = next(line[-1].split()[-1] for line in grid.lines if line[-1] != MISSING)
+    accuracies = slice(len(grid.headings) - 4, -1)
+    lines = (
+        (
+            *line[: accuracies.start],
+            *(cell.replace("%", "") for cell in line[accuracies]),
+            line[-1].removesuffix(f" {unit}"),
+        )
+        for line in grid.lines
+    )
+    return Table((*grid.headings[:-1], f"Time, {unit}"), tuple(lines))
+
+
+def _for_a_paper(results: Results) -> Iterator[str]:
+    """What the reader of a paper must know, who does not see the notes: for the caption."""
+    yield "Accuracies are in percent"
+    if any(row.published for row in results.rows):
+        yield "Published: the published test accuracy, of one run"
+    if len(results.seeds) == 1:
+        yield f"Each row was trained once (seed {results.seeds[0]})"
+    yield interval_note(results)
+    copies, near = int(results.test.in_train.sum()), int(results.test.near_train.sum())
+    if near:
+        yield (
+            f"Of the {len(results.test):,} test messages {copies} are in the training set verbatim,"
+            f" {near} verbatim or nearly so"
+        )
+    metrics = [run.metrics for row in results.rows for run in row.runs]
+    devices = list(dict.fromkeys(found.device for found in metrics))
+    limit = ", and compare only on the same one" if len(devices) > 1 else ""
+    shared = ", which other jobs shared at times" if any(m.shared_device for m in metrics) else ""
+    yield f"Times were measured on {formats.names(devices)}{shared}{limit}"
+    if any(found.trunk_time_seconds for found in metrics):
+        yield "The output of frozen layers is computed once and reused"
 
 
 def main(arguments: argparse.Namespace) -> None:
