@@ -120,6 +120,45 @@ def test_every_rows_name_is_beside_its_point_and_overlaps_nothing(tmp_path, rows
         assert inside.contains(box.x0, box.y0) and inside.contains(box.x1, box.y1)
 
 
+def test_a_line_leads_from_a_name_to_its_point_where_another_is_as_near(tmp_path):
+    read = many_rows(tmp_path, 19, 1, "some-row")
+    figure, names = names_beside_points(read)
+    lines = [text for text in figure.axes[0].texts if not text.get_text()]
+    assert lines
+    for line in lines:
+        # ends in points, so that they are right in a file of another resolution
+        assert line.anncoords == "offset points"
+        assert (line.xy, line.xyann) in [(name.xy, name.xyann) for name in names]
+    led = {line.xy for line in lines}
+    figure.draw_without_rendering()
+    points = {name.xy: figure.axes[0].transData.transform(name.xy) for name in names}
+    for name in names:
+        box = name.get_window_extent().padded(1)
+        near = {xy for xy, point in points.items() if box.padded(4).contains(*point)}
+        assert near <= {name.xy} or name.xy in led
+
+
+def test_letters_are_legible_where_a_figure_is_as_wide_as_a_papers_text(tmp_path):
+    for _, figure in drawn(many_rows(tmp_path, 4, 1)):
+        smallest = min(text.get_fontsize() for text in visible_texts(figure))
+        assert smallest * 5.5 / figure.get_size_inches()[0] >= 6  # points
+
+
+def test_a_panel_names_the_messages_that_its_accuracies_are_over(tmp_path):
+    two_rows(tmp_path, *disagreeing(20, 1, 0))
+    titles = [axes.get_title() for axes in draw_one(load(tmp_path), "accuracies").axes]
+    assert titles == ["Training\n1,040 messages", "Validation\n149 messages", "Test\n20 messages"]
+
+
+def test_titles_of_panels_do_not_run_into_each_other(tmp_path):
+    two_rows(tmp_path, *disagreeing(20, 1, 0), changed={"batch_size": 1})
+    figure = dict(drawn(load(tmp_path)))["accuracies"]
+    titles = [axes.title for axes in figure.axes]
+    assert titles[0].get_text() == "Training\n1,040 to 1,045 messages"
+    for left, right in itertools.pairwise(title.get_window_extent() for title in titles):
+        assert left.x1 < right.x0
+
+
 def test_of_a_hundred_rows_the_front_is_named_and_the_figure_says_so(tmp_path):
     read = many_rows(tmp_path, 100, 1)
     figure, names = names_beside_points(read)

@@ -26,6 +26,7 @@ from matplotlib.transforms import Bbox
 from ablations import cli
 from ablations.answers import formats, statistics
 from ablations.answers.comparisons import Comparison, compare_all, run_noise, why_none
+from ablations.answers.notes import evaluated
 from ablations.answers.results import Results, Run, TrainedRow, add_arguments, load
 from ablations.files import whole
 
@@ -45,8 +46,9 @@ DURATIONS = (
     *(3600 * hours for hours in (1, 2, 5, 10, 20, 50, 100, 200)),
 )
 LOSSES = tuple(digit * 10.0**power for power in range(-8, 4) for digit in (1, 3))
-WIDTH = 9.5  # inches
+WIDTH = 7.2  # inches: letters stay legible where a paper makes a figure as wide as its text
 LABEL_WIDTH, LABEL_LINES = 28, 2  # characters, lines
+TITLE_WIDTH = 22  # characters of a small panel's
 NAMED_POINTS = 24  # with more rows, names beside all points would hide them
 CURVE_POINTS = 40_000  # in one figure; a browser still draws them at once
 STYLE: dict[Any, Any] = {
@@ -74,7 +76,8 @@ def accuracies(results: Results) -> Figure:
     for panel, split in zip(panels, formats.SPLITS, strict=True):
         for position, row in enumerate(rows):
             _accuracy(panel, results, row, split, position, noise)
-        panel.set_title(f"{formats.SPLITS[split].capitalize()}, {results.sizes[split]:,} messages")
+        messages = f"{evaluated(results, split)} messages"
+        panel.set_title(f"{formats.SPLITS[split].capitalize()}\n{messages}")
         panel.set_xlabel("accuracy, %")
         panel.tick_params(axis="y", length=0)
         panel.grid(axis="y", visible=False)
@@ -287,16 +290,24 @@ def _name_points(
         assert best is not None
         radius, x, y, box = best
         taken.append(box)
-        text.set_position(tuple((np.array([x, y]) - pixels[index]) / per_point))
-        if radius > 12:
+        offset = tuple((np.array([x, y]) - pixels[index]) / per_point)
+        text.set_position(offset)
+        others = np.delete(pixels, index, 0)
+        if radius > 12 or _distances(box, others).min(initial=math.inf) < 2 * around:
             axes.annotate(
                 "",
                 points[index],
-                ((box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2),
-                textcoords="figure pixels",
+                offset,  # in points: a saved figure has other pixels
+                textcoords="offset points",
                 arrowprops={"arrowstyle": "-", "color": QUIET, "linewidth": 0.5, "shrinkA": 6},
                 zorder=1,
             )
+
+
+def _distances(box: Bbox, points: Any) -> Any:
+    """How far points are from a box, in pixels; 0 inside."""
+    outside = np.maximum(np.maximum([box.x0, box.y0] - points, points - [box.x1, box.y1]), 0)
+    return np.hypot(*outside.T)
 
 
 def _overlap(box: Bbox, others: Iterable[Bbox]) -> float:
@@ -308,7 +319,7 @@ def _overlap(box: Bbox, others: Iterable[Bbox]) -> float:
 def learning_curves(results: Results) -> Figure:
     """A panel per row: loss against steps, a line per seed, ending with that over all messages."""
     rows = results.rows
-    columns = min(4 if len(rows) <= 24 else 5, len(rows))
+    columns = min(4, len(rows))
     lines = -(-len(rows) // columns)
     figure = _figure(
         results, 1.6 + (1.75 if len(rows) <= 24 else 1.3) * lines, "Loss while training"
@@ -321,7 +332,7 @@ def learning_curves(results: Results) -> Figure:
     for panel, row in zip(panels, rows, strict=False):
         for run in row.runs:
             _curves(panel, results, row, run, most)
-        panel.set_title(_wrapped(row.id), loc="left", fontsize=8)
+        panel.set_title(_wrapped(row.id, TITLE_WIDTH), loc="left", fontsize=8)
     low, high = panels[0].get_ylim()
     panels[0].yaxis.set_major_locator(
         FixedLocator([loss for loss in LOSSES if low <= loss <= high])
@@ -418,7 +429,8 @@ def _figure(results: Results, height: float, title: str, remark: str | None = No
     if results.notes:
         kinds = [note.partition(":")[0].rstrip(".") for note in results.notes]
         named = formats.names([kinds[0], *(kind[:1].lower() + kind[1:] for kind in kinds[1:])])
-        heading.append(f"{textwrap.shorten(named, 100, placeholder='…')}: not the published study.")
+        named = textwrap.shorten(named, 100, placeholder="…")
+        heading += textwrap.wrap(f"{named}: not the published study.", 84)
     heading += [remark] if remark else []
     figure = Figure((WIDTH, height + 0.16 * (len(heading) - 1)), layout="constrained")
     figure.suptitle("\n".join(heading), fontsize=10, x=0.01, ha="left")
@@ -433,9 +445,9 @@ def _legend(figure: Figure, found: Iterable[Line2D]) -> None:
     figure.legend(handles=entries, loc="outside lower center", ncols=columns)
 
 
-def _wrapped(label: str) -> str:
-    lines = textwrap.wrap(label, LABEL_WIDTH, max_lines=LABEL_LINES, placeholder="…")
-    return "\n".join(line[:LABEL_WIDTH] for line in lines)
+def _wrapped(label: str, width: int = LABEL_WIDTH) -> str:
+    lines = textwrap.wrap(label, width, max_lines=LABEL_LINES, placeholder="…")
+    return "\n".join(line[:width] for line in lines)
 
 
 def _shortened(label: str) -> str:
