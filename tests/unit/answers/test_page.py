@@ -289,6 +289,17 @@ addEventListener("load", () => {
 </script>"""
 
 
+def test_long_ids_and_changes_are_whole(tmp_path):
+    id = "a-row-with-a-name-that-is-far-too-long-for-the-first-table-of-table-md"
+    changed = {"id": id, "learning_rate": 3e-4, "weight_decay": 0.3, "trainable_token": "first"}
+    study = config.parse(configuration(rows=[configuration()["rows"][0], changed], comparisons=[]))
+    write(tmp_path, study, {row.id: np.ones((1, 20), bool) for row in study.rows})
+    read = load(tmp_path)
+    assert id not in table.compact(read).markdown()
+    first = made(read).partition("Every column")[0]
+    assert id in first and "first token, learning_rate 0.0003, weight_decay 0.3" in first
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 def test_in_a_browser_it_sorts_fits_a_phone_and_logs_no_error(tmp_path):

@@ -100,7 +100,7 @@ def page(results: Results, comparisons: Sequence[Comparison], figures: Mapping[s
         grids=_part(interpretation.grids(results)),
         measured_and_published=_part(interpretation.measured_and_published(results)),
         how_to_read=_block(interpretation.how_to_read(results, comparisons)),
-        compact=_numbers_first(table.compact(results)),
+        compact=_numbers_first(table.whole_compact(results)),
         caption=table.caption(results),
         full=table.full(results),
         by_class=table.by_class(results),
