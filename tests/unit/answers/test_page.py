@@ -331,6 +331,22 @@ def test_in_a_browser_it_sorts_fits_a_phone_and_logs_no_error(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+def test_the_wide_table_is_printed_on_landscape_pages(tmp_path):
+    eight_rows(tmp_path)
+    (tmp_path / "index.html").write_text(made(load(tmp_path)))
+    command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"]
+    command += [f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=5000"]
+    command += [f"--print-to-pdf={tmp_path / 'page.pdf'}", (tmp_path / "index.html").as_uri()]
+    subprocess.run(command, capture_output=True, timeout=120, check=True)
+    boxes = re.findall(
+        rb"/MediaBox \[0 0 ([\d.]+) ([\d.]+)\]", (tmp_path / "page.pdf").read_bytes()
+    )
+    landscape = [float(width) > float(height) for width, height in boxes]
+    assert True in landscape and not landscape[0] and not landscape[-1]
+
+
+@pytest.mark.slow
 def test_a_hundred_rows_make_a_page_of_a_few_megabytes(tmp_path):
     made_up = configuration()
     rows = [{"id": f"row-{n}", "epochs": n} for n in range(1, 100)]
