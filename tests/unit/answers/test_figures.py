@@ -187,7 +187,8 @@ def test_standins_are_named_in_one_line_of_every_figure(tmp_path):
     two_rows(tmp_path, *disagreeing(20, 1, 0), notes=notes)
     for _, figure in drawn(load(tmp_path)):
         heading = figure.get_suptitle().splitlines()
-        assert heading[1:] == ["Stand-in data and stand-in models: not the published study."]
+        named = "Stand-in data and stand-in models: not GPT-2, not the published study."
+        assert heading[1:] == [named]
 
 
 def test_published_values_are_marked_where_there_are_any(tmp_path):

@@ -216,7 +216,7 @@ def test_many_comparisons_are_counted_and_folded(tmp_path):
     write(tmp_path, parsed, right)
     text = made(load(tmp_path))
     summary = text.partition('id="summary"')[2].partition('id="table"')[0]
-    assert "30 comparisons: 29 no detectable difference and 1 worse" in summary
+    assert "30 comparisons: 29 × no detectable difference, 1 × worse" in summary
     assert "<details>" in summary
 
 

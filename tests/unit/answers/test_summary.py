@@ -15,11 +15,11 @@ TABLE = """# A title
 
 | further | table |
 """
-HEADINGS = "variant,baseline,difference,difference_low,difference_high,verdict"
+HEADINGS = "seeds,variant,baseline,difference,difference_low,difference_high,verdict"
 HEADINGS += ",equivalent,margin,confounded,claim,outcome"
 ANSWERS = f"""{HEADINGS}
-first-token,baseline,-0.268571,-0.357209,-0.176755,worse,false,0.02,false,worse,confirmed
-random,baseline,0.0114,-0.034,0.059,no detectable difference,true,0.02,true,,
+3,first-token,baseline,-0.268571,-0.357209,-0.176755,worse,false,0.02,false,worse,confirmed
+3,random,baseline,0.0114,-0.034,0.059,no detectable difference,true,0.02,true,,
 """
 
 
@@ -68,7 +68,8 @@ def test_it_reads_what_the_interpretation_writes(tmp_path: Path) -> None:
 
 def test_ids_and_titles_are_shown_as_they_are(tmp_path: Path) -> None:
     numbers = "0.0114,-0.034,0.059,no detectable difference,false,0.02,false,,"
-    said = summary(tmp_path, f"{HEADINGS}\n010,1e5,{numbers}\n")
+    said = summary(tmp_path, f"{HEADINGS}\n1,010,1e5,{numbers}\n")
+    assert "One seed: a verdict is about two trained models, not about settings in general." in said
     assert any(line.startswith("010 against 1e5: +1.14 points") for line in said)
     (tmp_path / "table.md").write_text(TABLE.replace("A title", r"R\&D, \*bold\*"))
     done = program("answers.summary", "--results", tmp_path)

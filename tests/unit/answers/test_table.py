@@ -243,7 +243,7 @@ def test_an_interval_of_several_seeds_is_not_said_to_be_wider(tmp_path):
     assert high - low < alone[1] - alone[0]
     assert (
         "The 95% intervals are by Wilson's method and count both the choice of 100 test messages"
-        " and the noise of training."
+        " and the noise of training,"
     ) in written(tmp_path)
 
 

@@ -362,3 +362,16 @@ def test_a_hundred_rows_are_written_within_seconds(tmp_path):
     assert time.monotonic() - begin < 20
     assert len(errors.splitlines()) == 1001 and "row-99" in markdown
     assert max(map(len, notes(results))) < 1000
+
+
+def test_the_id_of_a_grid_s_row_keeps_the_end_that_tells_it_from_others(tmp_path):
+    made = configuration()
+    made["rows"].append(
+        {"id": "sweep", "grid": {"learning_rate": [1e-4, 2e-4], "weight_decay": [0.01, 0.15]}}
+    )
+    study = config.parse(made)
+    right = {row.id: np.ones((1, 30), bool) for row in study.rows}
+    write(tmp_path, study, right)
+    written = table.compact(load(tmp_path))
+    assert [line[1] for line in written.lines] == [row.id for row in study.rows]
+    assert max(map(len, written.markdown().splitlines())) <= 120

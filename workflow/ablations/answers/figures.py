@@ -430,7 +430,8 @@ def _figure(results: Results, height: float, title: str, remark: str | None = No
         kinds = [note.partition(":")[0].rstrip(".") for note in results.notes]
         named = formats.names([kinds[0], *(kind[:1].lower() + kind[1:] for kind in kinds[1:])])
         named = textwrap.shorten(named, 100, placeholder="…")
-        heading += textwrap.wrap(f"{named}: not the published study.", 84)
+        models = "not GPT-2, " if "Stand-in models" in kinds else ""
+        heading += textwrap.wrap(f"{named}: {models}not the published study.", 84)
     heading += [remark] if remark else []
     figure = Figure((WIDTH, height + 0.16 * (len(heading) - 1)), layout="constrained")
     figure.suptitle("\n".join(heading), fontsize=10, x=0.01, ha="left")

@@ -120,7 +120,8 @@ def interval_note(results: Results) -> str:
         )
     return (
         f"The 95% intervals are by Wilson's method and count both the choice of {messages} and the"
-        " noise of training. They show which means other test messages and other seeds could give."
+        " noise of training, which is estimated from all rows together. They show which means other"
+        " test messages and other seeds could give."
     )
 
 

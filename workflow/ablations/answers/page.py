@@ -205,8 +205,8 @@ def _best(results: Results) -> str:
 
 def _verdicts_in_short(comparisons: Sequence[Comparison]) -> str:
     counts = Counter(comparison.verdict for comparison in comparisons)
-    said = [f"{count} {verdict}" for verdict, count in counts.items()]
-    return f"{formats.count(len(comparisons), 'comparison')}: {formats.names(said)}"
+    said = [f"{count} × {verdict}" for verdict, count in counts.items()]
+    return f"{formats.count(len(comparisons), 'comparison')}: {', '.join(said)}"
 
 
 def _answers(results: Results, comparisons: Sequence[Comparison]) -> list[dict[str, Any]]:

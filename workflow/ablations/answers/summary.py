@@ -20,6 +20,7 @@ PAGES = {
     "table.md": "the whole table, and what to know before believing it",
     "interpretation.md": "each answer, and what it rests on",
 }
+ONE_SEED = "One seed: a verdict is about two trained models, not about settings in general."
 
 
 def lines(results: Path) -> Iterator[str]:
@@ -56,7 +57,10 @@ def _first_table(markdown: str) -> Iterator[str]:
 
 def _answers(path: Path) -> Iterator[str]:
     """`first-token against baseline: −26.86 points (−35.72 to −17.68): worse`, line by line."""
-    for found in csv.DictReader(io.StringIO(_text(path), newline="")):
+    lines = list(csv.DictReader(io.StringIO(_text(path), newline="")))
+    if lines and all(found["seeds"] == "1" for found in lines):
+        yield ONE_SEED
+    for found in lines:
         ends = ("difference", "difference_low", "difference_high")
         difference, low, high = (formats.points(float(found[end])) for end in ends)
         said = f"{difference} points ({low} to {high}): {found['verdict']}"

@@ -20,6 +20,7 @@ from ablations.answers.results import Results, TrainedRow, add_arguments, load
 from ablations.files import write_text
 
 WIDTH = 120  # characters of the first table, which fit a screen
+CHANGE = 15  # of its column for what a row changes, where ids are long
 MOST_CLASSES = 5  # with a column of their own
 HEADINGS = {
     "model": "Model",
@@ -55,7 +56,7 @@ def compact(results: Results) -> Table:
     widths = [max(map(len, column)) for column in zip(grid.headings, *grid.lines, strict=True)]
     borders = len("| ") + len(" | ") * (len(widths) - 1) + len(" |")
     left = WIDTH - borders - sum(widths) + widths[1] + widths[2]  # for the row and its changes
-    row = min(widths[1], max(left - widths[2], 2 * left // 5))
+    row = min(widths[1], left - CHANGE)  # ids of a grid differ only at their ends
     lines = (
         (
             line[0],
