@@ -4,7 +4,7 @@
     python3 bench/gpu.py --output found --mirror DATA --reference REFERENCE
     python3 bench/gpu.py --output found --parts speed memory --rows baseline all-layers
 
-Each part is a process of its own and writes a file of its own, FOUND/<part>.json:
+Each part is a separate process and writes a separate file, FOUND/<part>.json:
 
     workflow       snakemake --cores 1 --resources gpu=1 on nano checkpoints: all rows, table and
                    answers; a second run; a run that is killed and goes on
@@ -15,7 +15,7 @@ Each part is a process of its own and writes a file of its own, FOUND/<part>.jso
     memory         the peak of XL's two rows that train throughout, by micro_batch
     estimates      the workflow with random weights: what a queue is asked for, and what was used
 
-The file is written anew after each measurement, so a part that is ended keeps what it has. What
+The file is written again after each measurement, so a part that is ended keeps what it has. What
 fails is a measurement too, with its error in the place of its numbers.
 """
 
@@ -162,7 +162,7 @@ def trained(
 
 
 def reset_peak() -> None:
-    """Begins to count a GPU's memory anew; a CPU's process has one peak."""
+    """Begins a new count of a GPU's memory; a process on a CPU has one peak."""
     if torch.cuda.is_available():
         torch.cuda.reset_peak_memory_stats()
 

@@ -30,7 +30,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
 GLIBC = 34  # of the machine, at least 2.34; wheels for older ones run there too
-TORCH = "torch"  # which every machine has in a build of its own
+TORCH = "torch"  # of which every machine has its own build
 
 
 def named(lines: str) -> dict[str, str | None]:
