@@ -38,6 +38,7 @@ pytestmark = [
 
 GPUS = 2
 DEMO = yaml.safe_load((ROOT / "demo/config.yaml").read_text())
+DEMO["seeds"] = DEMO["seeds"][:1]
 ALL_RANDOM = {"weights": "random", "trainable_layers": "all"}
 LONG = {"epochs": 15}
 
