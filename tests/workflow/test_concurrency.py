@@ -19,7 +19,7 @@ from safetensors.torch import save
 import tiny
 from ablations.model import checkpoint as weights
 from ablations.study.dimensions import Dimensions
-from commands import ROOT, environment, snakemake
+from commands import ROOT, environment, program, snakemake
 from hub_server import REVISION, HubServer
 
 # Replaces Python in the jobs: makes their outputs; those that need a GPU first wait until as
@@ -126,6 +126,9 @@ def test_a_second_workflow_in_one_folder_is_refused_and_a_lock_left_behind_expla
     running: subprocess.Popen[bytes], tmp_path: Path
 ) -> None:
     again = [tmp_path, *TARGET, "--configfile", tmp_path / "config.yaml"]
+    of_make = ["--configfile", tmp_path / "config.yaml", "--directory", tmp_path]
+    said = program("training.plan", *of_make).stderr
+    assert f"{tmp_path} is locked: another run is working there" in said
     refused = snakemake(*again, check=False, timeout=60)
     assert running.poll() is None
     assert refused.returncode == 1 and "Traceback" not in refused.stdout
@@ -139,6 +142,7 @@ def test_a_second_workflow_in_one_folder_is_refused_and_a_lock_left_behind_expla
     snakemake(*again, "--unlock")
     snakemake(*again, **standing_in(tmp_path, at_once=1))
     assert (tmp_path / "results/checkpoints/nano/manifest.json").is_file()
+    assert program("training.plan", *of_make).returncode == 0
 
 
 SHAPE = {"n_layer": 1, "n_head": 2, "n_embd": 4, "n_positions": 8, "vocab_size": 257}

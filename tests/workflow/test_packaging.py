@@ -127,3 +127,14 @@ def test_run_wants_to_know_which_study(checkout: Path) -> None:
         done = make(checkout, *arguments)
         assert done.returncode != 0
         assert "which study? make run STUDY=folder, or make table" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "at_once"), [(["table"], 1), (["table", "GPUS=4"], 4), (["demo"], 2)]
+)
+def test_a_study_runs_as_many_jobs_at_once_as_gpus_are_named(
+    checkout: Path, arguments: list[str], at_once: int
+) -> None:
+    (checkout / ".venv").mkdir()
+    (checkout / ".venv/.set-up").write_text(f"{checkout}\n")
+    assert f"--resources gpu={at_once} " in make(checkout, "--dry-run", *arguments).stdout

@@ -23,7 +23,7 @@ from ablations.errors import UserError
 from ablations.study import dataset
 from ablations.study import folder as layout
 from ablations.study.dataset import Download, Texts
-from ablations.study.models import Folder, HubTokenizer
+from ablations.study.models import HubTokenizer
 
 Item = TypeVar("Item")
 
@@ -78,30 +78,32 @@ def gpt2_vocabulary(folder: Path) -> None:
                 shutil.copyfile(found.path, temporary)
 
 
-def own_tokenizer(source: Folder | HubTokenizer, output: Path) -> None:
-    """Writes vocab.json and merges.txt of a tokenizer, of a folder or of the hub, into a folder.
+def hub_tokenizer(source: HubTokenizer, output: Path) -> None:
+    """Writes vocab.json and merges.txt of a repository's tokenizer into a folder.
 
-    Raises UserError if it is not of GPT-2's kind, or has another number of tokens than stated.
+    Raises UserError as `folder_tokenizer` does, and if it has another number of tokens than stated.
     """
-    if isinstance(source, Folder):
-        _write_tokenizer(Path(source.path), source.path, output)
-        return
     with download.scratch(output / layout.IDS) as folder:
         hub.copy_present(source.repo, source.revision, vocabulary.FILES, folder)
-        _write_tokenizer(folder, source.repo, output, source.vocab_size)
+        found = layout.vocab_size(folder) if layout.tokenizer_files(folder) else None
+        if found not in (None, source.vocab_size):
+            raise UserError(
+                f"tokenizer: vocab_size: {source.vocab_size} is not the {found} tokens that"
+                f" {source.repo} has"
+            )
+        folder_tokenizer(folder, source.repo, output)
 
 
-def _write_tokenizer(folder: Path, name: str, output: Path, vocab_size: int | None = None) -> None:
+def folder_tokenizer(folder: Path, name: str, output: Path) -> None:
+    """Writes vocab.json and merges.txt of a folder's tokenizer into another folder.
+
+    Messages call the folder by `name`. Raises UserError if it has none of GPT-2's kind.
+    """
     words = vocabulary.of_folder(folder, name)
     if words is None:
         raise UserError(
             f"{name} holds no tokenizer; expected {layout.TOKENIZER}, or {layout.IDS} and"
             f" {layout.MERGES}"
-        )
-    found = layout.vocab_size(folder)
-    if vocab_size not in (None, found):
-        raise UserError(
-            f"tokenizer: vocab_size: {vocab_size} is not the {found} tokens that {name} has"
         )
     vocabulary.check_pairs(words, name)
     vocabulary.write(words, output)
@@ -164,10 +166,9 @@ def main(arguments: argparse.Namespace) -> None:
         if arguments.what == "vocabulary":
             gpt2_vocabulary(arguments.output_dir)
         elif arguments.folder:
-            own_tokenizer(Folder(path=arguments.folder), arguments.output_dir)
+            folder_tokenizer(Path(arguments.folder), arguments.folder, arguments.output_dir)
         else:
-            source = _decoded("--hub", arguments.hub, HubTokenizer)
-            own_tokenizer(source, arguments.output_dir)
+            hub_tokenizer(_decoded("--hub", arguments.hub, HubTokenizer), arguments.output_dir)
 
 
 def parser() -> argparse.ArgumentParser:

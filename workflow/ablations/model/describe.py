@@ -89,6 +89,7 @@ def main(arguments: argparse.Namespace) -> None:
     else:
         entry = entry_of_hub(arguments.source, arguments.revision or "main")
         tokenizer = tokenizer_of_hub(arguments.source, entry["revision"])
+    # a copy, or YAML writes a folder's second line as a reference to the first
     lines = {"tokenizer": dict(tokenizer)} if tokenizer else {}
     lines["models"] = {path.absolute().name: entry}
     print(yaml.safe_dump(lines, sort_keys=False), end="")
