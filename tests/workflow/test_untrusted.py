@@ -176,7 +176,7 @@ ELEMENTS = {
     *("article", "h1", "h2", "h3", "p", "strong", "em", "code", "ul", "ol", "li", "a", "b", "span"),
     *("div", "table", "thead", "tbody", "tr", "th", "td", "details", "summary", "blockquote"),
     *("figure", "figcaption", "img", "svg", "rect", "line", "text", "circle", "path"),
-    *("dl", "dt", "dd", "script"),
+    *("dl", "dt", "dd", "small", "script"),
 }
 
 
