@@ -67,10 +67,10 @@ report: $(STAMP) ## results/report.html, once the table is finished (STUDY=mine:
 	$(BIN)/snakemake --report results/report.html $(IN_STUDY)
 
 test: $(STAMP) ## the test suite
-	$(BIN)/python -m pytest -n auto --maxprocesses 4
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test-slow: $(STAMP) ## the tests that take minutes, such as those on a SLURM cluster
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow -n 2 --dist loadfile
 
 mutations: $(STAMP) ## put in faults, one at a time: does a test catch each? (minutes)
 	$(BIN)/python tests/mutations.py --jobs 2
