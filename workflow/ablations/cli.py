@@ -105,3 +105,8 @@ def _read(log: Path) -> str:
 def progress(items: Iterable[Item], total: int, unit: str) -> Iterator[Item]:
     """Shows a bar with the time left where stderr is a terminal; elsewhere nothing."""
     yield from tqdm(items, total=total, unit=unit, disable=None, leave=False, dynamic_ncols=True)
+
+
+def count(number: int, noun: str) -> str:
+    """`1 seed`, `5 seeds`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

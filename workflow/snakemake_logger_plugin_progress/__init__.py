@@ -169,7 +169,7 @@ class LogHandler(LogHandlerBase):
                 jobs = {rule: n for rule, n in found["stats"].items() if rule != "total"}
                 self.remaining.left = Counter(jobs)
                 self.total = sum(n for rule, n in jobs.items() if PHRASES.get(rule, rule))
-                yield f"{_count(self.total, 'job')} to do"
+                yield f"{cli.count(self.total, 'job')} to do"
             case LogEvent.JOB_INFO:
                 yield from self._started(record, found)
             case LogEvent.JOB_FINISHED:
@@ -221,10 +221,6 @@ class LogHandler(LogHandlerBase):
     @property
     def _width(self) -> int:
         return len(f"{self.total} of {self.total}")
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _duration(seconds: float) -> str:

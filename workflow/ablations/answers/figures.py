@@ -215,7 +215,7 @@ def _usual(runs: Sequence[Run]) -> Run:
 
 def _measured_on(results: Results) -> str:
     found = _usual([run for row in results.rows for run in row.runs]).metrics
-    threads = formats.count(found.threads, "thread")
+    threads = cli.count(found.threads, "thread")
     return textwrap.shorten(f"{found.device}, {threads}", 70, placeholder="…")
 
 
@@ -425,7 +425,7 @@ def _in_numbers(comparison: Comparison, adjusted: str) -> str:
 
 def _figure(results: Results, height: float, title: str, remark: str | None = None) -> Figure:
     """An empty figure with its title, and below it the stand-ins; its height is in inches."""
-    heading = [f"{title} ({formats.count(len(results.seeds), 'seed')})"]
+    heading = [f"{title} ({cli.count(len(results.seeds), 'seed')})"]
     if results.notes:
         kinds = [note.partition(":")[0].rstrip(".") for note in results.notes]
         named = formats.names([kinds[0], *(kind[:1].lower() + kind[1:] for kind in kinds[1:])])

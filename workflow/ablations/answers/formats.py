@@ -184,11 +184,6 @@ def p_value(p: float) -> str:
     return f"p = {p:.4f}" if p < 0.1 else f"p = {p:.2f}"
 
 
-def count(number: int, noun: str) -> str:
-    """`1 seed`, `5 seeds`."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
 def names(items: Sequence[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""
     return " and ".join(filter(None, [", ".join(items[:-1]), *items[-1:]]))

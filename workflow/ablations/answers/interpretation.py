@@ -102,7 +102,7 @@ def _how_to_read(results: Results, comparisons: Sequence[Comparison]) -> Iterato
     messages, many = len(results.test), len(comparisons) > 1
     adjusted = f", adjusted for {len(comparisons)} comparisons by Holm's method" if many else ""
     yield (
-        f"**Verdict.** Two rows answer the same {formats.count(messages, 'test message')} and are"
+        f"**Verdict.** Two rows answer the same {cli.count(messages, 'test message')} and are"
         f" compared message by message. A row is called better or worse only if"
         f" {_test(len(results.seeds))} gives p below {statistics.ALPHA}{adjusted}."
     )
@@ -158,7 +158,7 @@ def _equivalence(results: Results, comparisons: Sequence[Comparison]) -> str:
     )
     if all(comparison.equivalence.possible for comparison in comparisons):
         return said
-    messages = formats.count(len(results.test), "test message")
+    messages = cli.count(len(results.test), "test message")
     return f"{said} {messages} cannot show that, whatever the rows answer."
 
 
@@ -216,7 +216,7 @@ def _seeds(results: Results, comparisons: Sequence[Comparison]) -> Iterator[str]
             f"**{seeds} seeds.** Intervals and tests count the choice of messages and the noise of"
             " training. No comparison counts less noise than the rows of the study have on average:"
             f" a standard deviation of {spread:.2f} points between the runs of a row, beyond what"
-            f" {formats.count(len(results.test), 'test message')} explain. (The ± of an accuracy"
+            f" {cli.count(len(results.test), 'test message')} explain. (The ± of an accuracy"
             " is the whole standard deviation.)"
         )
 
@@ -346,7 +346,7 @@ def _accuracies(comparison: Comparison, results: Results) -> Iterator[str]:
 
 def _messages(number: float) -> str:
     rounded = round(number, 1)
-    return formats.count(int(rounded), "message") if rounded.is_integer() else f"{rounded} messages"
+    return cli.count(int(rounded), "message") if rounded.is_integer() else f"{rounded} messages"
 
 
 def _p_values(comparison: Comparison, results: Results) -> str:
@@ -428,7 +428,7 @@ def grids(results: Results) -> Iterator[str]:
         yield (
             f"Each line is the mean difference in test accuracy{models} over all pairs of the"
             " grid's rows that differ in this setting alone, with its 95% interval. P-values are"
-            f" adjusted for {formats.count(len(of_grid), 'effect')} by Holm's method. A mean can"
+            f" adjusted for {cli.count(len(of_grid), 'effect')} by Holm's method. A mean can"
             " hide that a setting helps some rows and harms others: the rows themselves are in the"
             " table."
         )
@@ -551,7 +551,7 @@ def main(arguments: argparse.Namespace) -> None:
     comparisons = compare_all(results)
     write_text(arguments.csv, comma_separated(comparisons))
     write_text(arguments.markdown, markdown(results, comparisons))
-    cli.log.info("%s", formats.count(len(comparisons), "comparison"))
+    cli.log.info("%s", cli.count(len(comparisons), "comparison"))
 
 
 def parser() -> argparse.ArgumentParser:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from ablations import cli
 from ablations.answers import formats, grids, statistics
 from ablations.answers.comparisons import accuracy_intervals
 from ablations.answers.results import Results, TrainedRow, Unfinished
@@ -44,7 +45,7 @@ def provisional(results: Results) -> str | None:
 
 
 def _runs(unfinished: Sequence[Unfinished]) -> str:
-    return f"{formats.count(len(unfinished), 'run')} {'is' if len(unfinished) == 1 else 'are'}"
+    return f"{cli.count(len(unfinished), 'run')} {'is' if len(unfinished) == 1 else 'are'}"
 
 
 def varying(rows: Sequence[TrainedRow]) -> list[str]:
@@ -105,14 +106,14 @@ def _seeds(results: Results) -> str:
             " measured."
         )
     return (
-        f"Each row was trained with {formats.count(len(results.seeds), 'seed')}: the mean, and ±"
+        f"Each row was trained with {cli.count(len(results.seeds), 'seed')}: the mean, and ±"
         " the standard deviation between them."
     )
 
 
 def interval_note(results: Results) -> str:
     """What the intervals are, and what they count."""
-    messages = formats.count(len(results.test), "test message")
+    messages = cli.count(len(results.test), "test message")
     if len(results.seeds) < statistics.SEEDS_FOR_NOISE:
         return (
             f"The 95% intervals are Wilson's for {messages}. They show what other test"
@@ -196,7 +197,7 @@ def _devices(rows: Sequence[TrainedRow]) -> Iterator[str]:
     for row in rows:
         for run in row.runs:
             found = run.metrics
-            threads = formats.count(found.threads, "thread")
+            threads = cli.count(found.threads, "thread")
             what = f"{found.device}, {found.precision}, {threads}"
             members = users.setdefault(what, [])
             if row.id not in members:

@@ -175,7 +175,7 @@ def _numbers_first(compact: Table) -> Table:
 def _size(results: Results) -> str:
     sizes = [f"{results.sizes[split]:,} {name}" for split, name in formats.SPLITS.items()]
     return (
-        f"{formats.count(len(results.rows), 'row')}, {formats.count(len(results.seeds), 'seed')};"
+        f"{cli.count(len(results.rows), 'row')}, {cli.count(len(results.seeds), 'seed')};"
         f" {formats.names(sizes)} messages of {len(results.test.classes)} classes."
     )
 
@@ -188,7 +188,7 @@ def _best(results: Results) -> str:
         low, high = accuracy_intervals(results)["baseline"]
         said = (
             f"`baseline` is right on {formats.percent(accuracies['baseline'])} of"
-            f" {formats.count(len(results.test), 'test message')} (95% interval"
+            f" {cli.count(len(results.test), 'test message')} (95% interval"
             f" {formats.percent_interval(low, high)})."
         )
     highest = max(accuracies.values())
@@ -206,7 +206,7 @@ def _best(results: Results) -> str:
 def _verdicts_in_short(comparisons: Sequence[Comparison]) -> str:
     counts = Counter(comparison.verdict for comparison in comparisons)
     said = [f"{count} × {verdict}" for verdict, count in counts.items()]
-    return f"{formats.count(len(comparisons), 'comparison')}: {', '.join(said)}"
+    return f"{cli.count(len(comparisons), 'comparison')}: {', '.join(said)}"
 
 
 def _answers(results: Results, comparisons: Sequence[Comparison]) -> list[dict[str, Any]]:
@@ -313,7 +313,7 @@ def _legends(results: Results) -> dict[str, str]:
 def _errors_in_short(results: Results, wrong: int) -> str:
     shown = f" These are the {ERRORS} most often missed." if wrong > ERRORS else ""
     return (
-        f"{wrong} of {formats.count(len(results.test), 'test message')} are wrong in at least one"
+        f"{wrong} of {cli.count(len(results.test), 'test message')} are wrong in at least one"
         f" row.{shown} errors.csv says what each row predicted."
     )
 
@@ -327,7 +327,7 @@ def _error(results: Results, index: int) -> dict[str, str]:
     said = f"Labelled {test.classes[test.labels[index]]}, predicted as {test.classes[most]}"
     if len(test.classes) > 2:
         said += " most often"
-    said += f" by {len(wrong)} of {formats.count(len(results.rows), 'row')}"
+    said += f" by {len(wrong)} of {cli.count(len(results.rows), 'row')}"
     said += f": {formats.names([row.id for row in wrong])}." if len(wrong) <= 6 else "."
     if test.in_train[index]:
         said += " The same text is in the training set."

@@ -288,7 +288,7 @@ def main(arguments: argparse.Namespace) -> None:
     write_text(arguments.classes, table_csv.classes(results))
     write_text(arguments.tex, tex(results))
     write_text(arguments.markdown, markdown(results))
-    cli.log.info("%s", formats.count(len(results.rows), "row"))
+    cli.log.info("%s", cli.count(len(results.rows), "row"))
 
 
 def parser() -> argparse.ArgumentParser:

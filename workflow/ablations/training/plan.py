@@ -42,12 +42,12 @@ def outlined(study: Study, directory: Path) -> Iterator[str]:
     questions = sum(1 for _ in ask(study.questions, study.grids, {}))
     yield study.title.strip()
     yield (
-        f"  to train: {_count(rows, 'row')} × {_count(seeds, 'seed')}"
-        f" = {_count(rows * seeds, 'run')}; to answer: {_count(questions, 'question')}"
+        f"  to train: {cli.count(rows, 'row')} × {cli.count(seeds, 'seed')}"
+        f" = {cli.count(rows * seeds, 'run')}; to answer: {cli.count(questions, 'question')}"
     )
     for grid in study.grids:
         varying = ", ".join(f"{len(values)} of {key}" for key, values in grid.values.items())
-        yield f"  the grid {grid.id}: {_count(len(grid), 'row')} ({varying})"
+        yield f"  the grid {grid.id}: {cli.count(len(grid), 'row')} ({varying})"
     models = {
         row.model.name: row.model for row in study.rows if row.settings.weights == "pretrained"
     }
@@ -88,10 +88,6 @@ def _estimated(found: StudyNeeds, study: Study) -> Iterator[str]:
 
 def _gigabytes(size: int) -> str:
     return f"{size / GIGABYTE:.1f} GB"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def main(arguments: argparse.Namespace) -> None:
