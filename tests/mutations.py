@@ -195,7 +195,7 @@ The average effect counts no message won and none lost.
 | answers/test_interpretation.py::test_outcomes
 | answers/test_interpretation.py::test_near_copies_of_training_messages_are_left_out_too
 P-values are not adjusted.
-- statistics.holm(p_values)
+- statistics.holm(p_values, results.asked)
 + p_values
 Confounded comparisons are not named so.
 - len(self.settings) > 1

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ablations.answers import interpretation
+from ablations.answers import interpretation, statistics
 from ablations.answers.comparisons import compare_all
 from ablations.study import config
 from synthetic_runs import configuration, disagreeing, eight_rows, load, program, two_rows, write
@@ -167,6 +167,15 @@ def test_few_messages_cannot_show_equivalence(tmp_path):
     assert "cannot show that" not in text(tmp_path)
 
 
+def test_what_is_shown_is_never_said_to_be_impossible(tmp_path):
+    """Five seeds average out what one seed errs in."""
+    baseline, variant = np.ones((2, 5, 75), bool)
+    variant[0, 0] = False
+    two_rows(tmp_path, baseline, variant)
+    assert "they are equivalent within ±2 points" in verdict(tmp_path)
+    assert "cannot show that" not in text(tmp_path)
+
+
 def test_the_smallest_difference_that_the_study_would_show(tmp_path):
     two_rows(tmp_path, *disagreeing(300, 14, 9))
     (found,) = compare_all(load(tmp_path))
@@ -180,6 +189,19 @@ def test_the_smallest_difference_that_the_study_would_show(tmp_path):
     assert "is the smallest that" not in answer(tmp_path)
     two_rows(tmp_path, *disagreeing(5, 1, 0))
     assert "This study is too small, or its runs differ too much" in answer(tmp_path)
+
+
+def test_no_smallest_difference_is_larger_than_any_that_can_be(tmp_path):
+    """With three noisy seeds it would be 78 points, from an accuracy of 50%."""
+    right = np.zeros((2, 3, 60), bool)
+    for row, counts in zip(right, ([40, 30, 20], [20, 40, 30]), strict=True):
+        for seed, count in zip(row, counts, strict=True):
+            seed[:count] = True
+    assert statistics.smallest_shown(statistics.pair(*right), 1) > 0.5
+    two_rows(tmp_path, *right)
+    (found,) = compare_all(load(tmp_path))
+    assert found.smallest_shown is None
+    assert "too small, or its runs differ too much" in answer(tmp_path)
 
 
 def test_what_the_smallest_difference_rests_on_is_said(tmp_path):
@@ -274,6 +296,31 @@ def test_confounded_rows_name_the_rows_that_would_make_it_clean(tmp_path):
     assert "worse, confounded" in text(tmp_path)
     two_rows(tmp_path, *disagreeing(300, 1, 2), changed=changed)
     assert verdict(tmp_path).endswith("The effects of the changed settings may cancel out.")
+
+
+def test_a_clean_row_that_is_not_finished_is_not_said_to_be_lacking(tmp_path):
+    eight_rows(tmp_path)
+    (tmp_path / "runs/all-layers/seed-123/metrics.json").unlink()
+    results = load(tmp_path, so_far=True)
+    said = interpretation.markdown(results, compare_all(results))
+    assert "lacks a row" not in said
+    assert (
+        "For weights alone, compare `all-layers` with `random-weights` (`all-layers` is not"
+        " finished)."
+    ) in said
+
+
+def test_p_values_are_adjusted_for_the_comparisons_that_are_not_finished_too(tmp_path):
+    """Else a verdict so far could be withdrawn when the rest is finished."""
+    eight_rows(tmp_path)
+    whole = {found.question.id: found.adjusted_p for found in compare_all(load(tmp_path))}
+    for row in ("first-token", "medium", "large", "full-context"):
+        (tmp_path / f"runs/{row}/seed-123/metrics.json").unlink()
+    results = load(tmp_path, so_far=True)
+    part = compare_all(results)
+    assert 0 < len(part) < len(whole)
+    assert all(found.adjusted_p >= whole[found.question.id] for found in part)
+    assert f"adjusted for {len(whole)} comparisons" in interpretation.markdown(results, part)
 
 
 def test_a_row_that_would_make_it_clean_is_one_that_a_study_can_have(tmp_path):

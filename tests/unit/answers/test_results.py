@@ -1,6 +1,7 @@
 """Runs read back: losses, recall, and a study of which a part is finished."""
 
 import json
+import os
 import shutil
 
 import numpy as np
@@ -88,7 +89,7 @@ def test_what_is_finished_so_far(partly):
         (6, "large", 2, "not finished"),
     ]
     named = {row for question in read.questions for row in (question.baseline, question.variant)}
-    assert len(read.questions) == 6 and not named & {"first-token", "large"}
+    assert read.asked == 8 and len(read.questions) == 6 and not named & {"first-token", "large"}
     assert read.baseline == read.row("baseline").settings
 
 
@@ -108,6 +109,18 @@ def test_runs_of_what_the_study_was_before_are_not_finished(partly):
     assert (5, "medium", 1, "of other settings") in missing(read)
     assert (3, "last-layer", 2, "of another dataset") in missing(read)
     assert [row.id for row in read.rows][1:3] == ["all-layers", "random-weights"]
+
+
+def test_a_failed_run_is_said_to_have_failed(tmp_path):
+    results = tmp_path / "results"
+    eight_rows(results, messages=20)
+    log = tmp_path / "logs/train/large/seed-123.log"
+    log.parent.mkdir(parents=True)
+    log.write_text("2026-11-24 21:00:00 error: out of memory\n")
+    (results / "runs/large/seed-123/metrics.json").unlink()
+    assert missing(load(results, so_far=True)) == [(6, "large", 123, "failed: out of memory")]
+    os.utime(log, (0, 0))  # of a row as it was before
+    assert missing(load(results, so_far=True)) == [(6, "large", 123, "not finished")]
 
 
 def test_a_damaged_file_is_an_error_also_so_far(partly):

@@ -174,9 +174,16 @@ def test_repetitions_are_compared_each_for_itself():
 
 
 def test_holm():
-    assert statistics.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
-    assert statistics.holm([0.6, 0.7]) == [1.0, 1.0]
-    assert statistics.holm([]) == []
+    assert statistics.holm([0.01, 0.04, 0.03], 3) == pytest.approx([0.03, 0.06, 0.06])
+    assert statistics.holm([0.6, 0.7], 2) == [1.0, 1.0]
+    assert statistics.holm([], 0) == []
+
+
+@given(p=st.lists(st.floats(0, 1), min_size=2, max_size=9), known=st.integers(1, 8))
+def test_what_is_not_known_yet_only_makes_an_adjusted_p_smaller(p, known):
+    known = min(known, len(p) - 1)
+    early, final = statistics.holm(p[:known], len(p)), statistics.holm(p, len(p))
+    assert all(now >= later for now, later in zip(early, final, strict=False))
 
 
 @pytest.mark.parametrize("comparisons", [1, 8])
@@ -241,9 +248,20 @@ def test_equivalence_is_two_one_sided_tests_at_5_percent(lost, gained, seeds):
 def test_few_messages_show_no_equivalence_whatever_comes_out():
     z2 = scipy_stats.norm.ppf(0.95) ** 2  # two rows that always agree: ± z² / (n + z²)
     enough = math.floor(z2 / 0.02 - z2) + 1
-    assert statistics.can_show_equivalence(enough, 0.02)
-    assert not statistics.can_show_equivalence(enough - 1, 0.02)
+    assert statistics.can_show_equivalence(enough, 0.02, 1)
+    assert not statistics.can_show_equivalence(enough - 1, 0.02, 1)
     assert enough == 133
+
+
+@pytest.mark.parametrize(("seeds", "enough"), [(2, 67), (3, 45), (5, 27)])
+def test_seeds_that_err_on_different_messages_show_equivalence_on_fewer(seeds, enough):
+    assert statistics.can_show_equivalence(enough, 0.02, seeds)
+    assert not statistics.can_show_equivalence(enough - 1, 0.02, seeds)
+    right = np.ones((seeds, 75), bool)
+    other = right.copy()
+    other[0, 0] = False
+    if statistics.equivalent(statistics.pair(right, other), 0.02):
+        assert statistics.can_show_equivalence(75, 0.02, seeds)
 
 
 # --- the noise of training, pooled over a study's rows
@@ -452,7 +470,7 @@ def test_few_of_many_comparisons_are_false_alarms(effects):
 
 def test_the_simulations_holm_is_the_studies():
     p = np.random.default_rng(0).random((4, 5)) ** 3
-    adjusted = [statistics.holm(list(study)) for study in p]
+    adjusted = [statistics.holm(list(study), 5) for study in p]
     assert simulation.holm(p) == pytest.approx(np.array(adjusted))
 
 

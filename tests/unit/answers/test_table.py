@@ -185,6 +185,10 @@ def test_messages_of_the_validation_set_are_counted_apart(tmp_path):
     write_split(tmp_path / "data/validation.csv", [0, 1, 0], texts)
     write_runs(tmp_path, np.ones(100, bool))
     assert "\n- 2 more are in the validation set." in written(tmp_path)
+    assert (
+        "\n- 1 of the 3 validation messages is in the training set verbatim, so validation accuracy"
+        " is optimistic.\n"
+    ) in written(tmp_path)
 
 
 def test_a_text_that_looks_like_a_missing_value_is_a_text(tmp_path):
@@ -487,11 +491,12 @@ def test_study_json_says_what_is_a_standin():
         "gpt2-small (124M)": {"pretrain": pretrain, **shape},
         "unused": {"pretrain": pretrain, **shape},
     }
-    notes = config.parse(made).outline.notes
-    assert len(notes) == 2
-    assert "generated, not the SMS Spam Collection" in notes[0]
-    assert "gpt2-small (124M) was pretrained by this workflow" in notes[1]
-    assert config.parse(configuration()).outline.notes == ()
+    outline = config.parse(made).outline
+    (note,), (model,) = outline.notes, outline.models
+    assert "generated, not the SMS Spam Collection" in note
+    assert "gpt2-small (124M) was pretrained by this workflow" in model
+    published = config.parse(configuration()).outline
+    assert published.notes == published.models == ()
 
 
 def test_study_json_names_models_from_folders(tmp_path):
@@ -500,8 +505,22 @@ def test_study_json_names_models_from_folders(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(shape))
     (tmp_path / "model.safetensors").touch()
     made["models"]["gpt2-medium (355M)"] = {"path": str(tmp_path)}
-    (note,) = config.parse(made).outline.notes
-    assert "gpt2-medium (355M) was read from a folder" in note
+    made["models"]["gpt2-large (774M)"] |= {"repo": "someone/spam"}
+    outline = config.parse(made).outline
+    assert outline.notes == ()
+    assert outline.models == (
+        "Your own models: gpt2-medium (355M) from a folder, gpt2-large (774M) from someone/spam;"
+        " not GPT-2 as published.",
+    )
+
+
+def test_nothing_published_is_beside_a_row_with_another_model(tmp_path):
+    made = configuration()
+    made["models"]["gpt2-large (774M)"] |= {"repo": "someone/spam"}
+    outline = config.parse(made).outline
+    assert [line.id for line in outline.rows if line.published is None] == ["large"]
+    claims = {asked.variant: asked.claim for asked in outline.questions}
+    assert claims["large"] is None and claims["medium"] is not None
 
 
 def test_study_json_and_rows_survive_the_round_trip(published):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import yaml
 
-from ablations.answers import formats, misclassified, table, table_csv
+from ablations.answers import formats, interpretation, misclassified, table, table_csv
 from ablations.answers.notes import notes
 from ablations.study import config
 from commands import ROOT
@@ -152,6 +152,15 @@ def test_a_column_of_times_has_one_unit():
     assert formats.times_column([[0.034], [3.0]]) == ["0.03 s", "3.00 s"]
 
 
+def test_published_times_are_in_the_unit_of_the_measured_ones(tmp_path):
+    eight_rows(tmp_path, training_time_seconds=4.2)
+    results = load(tmp_path)
+    first = by_heading(table.full(results))[0]
+    assert first["Training time (published)"] == "4.2 s (23.4 s, V100)"
+    below = "\n".join(interpretation.measured_and_published(results))
+    assert "23.4 s (V100)" in below and " min" not in below
+
+
 def test_nothing_published_is_beside_stand_ins(tmp_path):
     eight_rows(tmp_path)
     assert "ublished" in table.markdown(load(tmp_path))
@@ -189,12 +198,12 @@ def test_recall_of_each_class_macro_f1_log_loss_and_the_worst_seed(tmp_path):
     assert found["Macro-F1"] == "98.33 ± 2.36%"
     # where right, log(1 + 2 / e²); where wrong, 2 more
     assert found["Log-loss"] == "0.273 ± 0.047"
-    assert found["Worst seed (test acc)"] == "2 (96.67%)"
+    assert found["Worst seed's test acc"] == "96.67% (seed 2)"
 
 
 def test_two_classes_need_no_macro_f1_and_many_are_summed_up(tmp_path):
     found = only(table.by_class(classes(tmp_path / "two", "ab", seeds=[1])))
-    assert "Macro-F1" not in found and "Worst seed (test acc)" not in found
+    assert "Macro-F1" not in found and "Worst seed's test acc" not in found
     wrong = [(0, 6), (1, 6), (0, 1)]
     found = only(table.by_class(classes(tmp_path / "eight", "abcdefgh", wrong=wrong)))
     assert found["Lowest recall"] == "90.91% (g)" and "Recall of a" not in found

@@ -34,6 +34,7 @@ class CleanPair:
     setting: Setting
     baseline: str | None
     variant: str | None
+    unfinished: str | None  # the one of the two that is not finished yet
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,7 @@ class Comparison:
     gained: float
     p: float
     adjusted_p: float
+    among: int  # comparisons of the study, for which it is adjusted
     equivalence: Equivalence
     smallest_shown: float | None  # the smallest true difference that this study would show
     time: TimeRatio
@@ -157,10 +159,10 @@ def accuracy_intervals(results: Results) -> dict[str, tuple[float, float]]:
 
 
 def compare_all(results: Results) -> list[Comparison]:
-    """Every comparison of the study, p-values adjusted for their number."""
+    """Every comparison whose rows are finished, p-values adjusted for the number of all."""
     pairs = _pairs(results, np.ones(len(results.test), bool))
     p_values = [float(statistics.p_value(pair)) for pair in pairs]
-    adjusted = statistics.holm(p_values)
+    adjusted = statistics.holm(p_values, results.asked)
     distinct = ~results.test.near_train
     distinct_pairs: Sequence[statistics.Paired | None] = [None] * len(pairs)
     if 0 < distinct.sum() < len(distinct):
@@ -203,13 +205,14 @@ def _compare(
     baseline, variant = results.row(question.baseline), results.row(question.variant)
     settings = differing(baseline, variant)
     low, high = statistics.interval(pair, statistics.EQUIVALENCE_CONFIDENCE)
+    accuracy = float(results.right(baseline).mean())
     return Comparison(
         question=question,
         baseline=baseline,
         variant=variant,
         settings=settings,
         clean_pairs=_clean_pairs(results, baseline, variant) if len(settings) > 1 else (),
-        baseline_accuracy=float(results.right(baseline).mean()),
+        baseline_accuracy=accuracy,
         variant_accuracy=float(results.right(variant).mean()),
         overall=_estimate(pair),
         distinct=_estimate(distinct) if distinct else None,
@@ -217,14 +220,15 @@ def _compare(
         gained=float(pair.gained) * pair.messages,
         p=p,
         adjusted_p=adjusted_p,
+        among=results.asked,
         equivalence=Equivalence(
             margin=results.margin,
             shown=bool(statistics.equivalent(pair, results.margin)),
-            possible=statistics.can_show_equivalence(pair.messages, results.margin),
+            possible=statistics.can_show_equivalence(pair.messages, results.margin, pair.seeds),
             low=float(low),
             high=float(high),
         ),
-        smallest_shown=statistics.smallest_shown(pair, len(results.questions)),
+        smallest_shown=_smallest_shown(pair, results.asked, accuracy),
         time=_times(baseline, variant),
     )
 
@@ -232,6 +236,12 @@ def _compare(
 def _estimate(pair: statistics.Paired) -> Estimate:
     low, high = statistics.interval(pair)
     return Estimate(pair.messages, float(pair.difference), float(low), float(high))
+
+
+def _smallest_shown(pair: statistics.Paired, among: int, accuracy: float) -> float | None:
+    """None where no row could differ as much from a baseline of this accuracy."""
+    found = statistics.smallest_shown(pair, among)
+    return found if found is not None and found <= max(accuracy, 1 - accuracy) else None
 
 
 def differing(baseline: TrainedRow, variant: TrainedRow) -> tuple[Setting, ...]:
@@ -248,16 +258,16 @@ def _clean_pairs(
     results: Results, baseline: TrainedRow, variant: TrainedRow
 ) -> tuple[CleanPair, ...]:
     """For each differing setting two rows that differ in it alone, one of them among the two."""
-    pairs = []
+    pairs, finished = [], {row.id for row in results.rows}
     for setting in differing(baseline, variant):
         like_variant = _changed(variant.settings, setting.name, baseline.settings)
         like_baseline = _changed(baseline.settings, setting.name, variant.settings)
         one, other = _row_with(results, like_variant), _row_with(results, like_baseline)
         # where the study has neither row, name one that it could have
-        if one or (other is None and not any(mistakes(like_variant))):
-            pairs.append(CleanPair(setting, one, variant.id))
-        else:
-            pairs.append(CleanPair(setting, baseline.id, other))
+        with_variant = one or (other is None and not any(mistakes(like_variant)))
+        first, second = (one, variant.id) if with_variant else (baseline.id, other)
+        unfinished = next((end for end in (first, second) if end and end not in finished), None)
+        pairs.append(CleanPair(setting, first, second, unfinished))
     return tuple(pairs)
 
 
@@ -272,7 +282,7 @@ def _changed(row: Settings, name: str, other: Settings) -> Settings:
 
 def _row_with(results: Results, settings: Settings) -> str | None:
     wanted = deciding(settings.compared())
-    found = (row.id for row in results.rows if deciding(row.settings.compared()) == wanted)
+    found = (id for id, row in results.stated.items() if deciding(row.compared()) == wanted)
     return next(found, None)
 
 

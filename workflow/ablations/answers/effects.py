@@ -56,7 +56,8 @@ def _of_grid(results: Results, grid: Grid, varying: list[str]) -> list[AveragedE
                 without, changed = map(np.stack, zip(*pairs, strict=True))
                 changes.append((setting, first, value, len(pairs)))
                 effects.append(statistics.average_effect(without, changed, noise))
-    adjusted = statistics.holm([float(effect.p) for effect in effects])
+    number = sum(len(grid.values[setting]) - 1 for setting in varying)
+    adjusted = statistics.holm([float(effect.p) for effect in effects], number)
     return [
         AveragedEffect(
             grid.id,

@@ -395,7 +395,7 @@ def differences(results: Results, comparisons: Sequence[Comparison]) -> Figure:
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="y", visible=False)
     beside = axes.secondary_yaxis("right")
-    adjusted = "adjusted " if len(comparisons) > 1 else ""
+    adjusted = "adjusted " if comparisons[0].among > 1 else ""
     numbers = [_in_numbers(comparison, adjusted) for comparison in comparisons]
     beside.set_yticks(range(len(comparisons)), numbers)
     beside.tick_params(length=0, labelsize=8)

@@ -65,10 +65,19 @@ def times(seconds: Sequence[float]) -> str:
 
 def times_column(rows: Sequence[Sequence[float]]) -> list[str]:
     """Each row's times as `times` writes them, in one unit: minutes if the shortest allows it."""
-    shortest = min(map(mean, rows))
+    return times_columns(rows)[0]
+
+
+def times_columns(*columns: Sequence[Sequence[float]]) -> list[list[str]]:
+    """The same for several columns, all in one unit; a row without times is empty."""
+    shortest = min(mean(row) for rows in columns for row in rows if row)
     scale, unit = (60.0, "min") if shortest >= 6 else (1.0, "s")
     digits = 2 if unit == "min" or shortest < 0.1 else 1
-    return [f"{with_spread([value / scale for value in row], digits)} {unit}" for row in rows]
+
+    def written(row: Sequence[float]) -> str:
+        return f"{with_spread([value / scale for value in row], digits)} {unit}" if row else ""
+
+    return [list(map(written, rows)) for rows in columns]
 
 
 def with_spread(values: Sequence[float], digits: int) -> str:

@@ -77,7 +77,7 @@ def summary(comparisons: Sequence[Comparison]) -> str:
         for number, comparison in enumerate(comparisons, start=1)
     ]
     headings = ["#", "Rows", "Difference in test accuracy, points (95% interval)"]
-    headings += ["Adjusted p" if len(comparisons) > 1 else "p", "Verdict"]
+    headings += ["Adjusted p" if comparisons[0].among > 1 else "p", "Verdict"]
     headings += ["Published", "Published claim is"] if claims else []
     return tabulate(lines, headings, tablefmt="github", disable_numparse=True)
 
@@ -99,8 +99,8 @@ def how_to_read(results: Results, comparisons: Sequence[Comparison]) -> str:
 
 
 def _how_to_read(results: Results, comparisons: Sequence[Comparison]) -> Iterator[str]:
-    messages, many = len(results.test), len(comparisons) > 1
-    adjusted = f", adjusted for {len(comparisons)} comparisons by Holm's method" if many else ""
+    messages, many = len(results.test), results.asked > 1
+    adjusted = f", adjusted for {results.asked} comparisons by Holm's method" if many else ""
     yield (
         f"**Verdict.** Two rows answer the same {cli.count(messages, 'test message')} and are"
         f" compared message by message. A row is called better or worse only if"
@@ -154,7 +154,7 @@ def _equivalence(results: Results, comparisons: Sequence[Comparison]) -> str:
         "**No detectable difference** does not mean that two rows are the same. They count as"
         f" equivalent only if the 90% interval of their difference lies within {margin} (`margin`"
         " in the configuration)."
-        + (" This is not adjusted for the number of comparisons." if len(comparisons) > 1 else "")
+        + (" This is not adjusted for the number of comparisons." if results.asked > 1 else "")
     )
     if all(comparison.equivalence.possible for comparison in comparisons):
         return said
@@ -166,7 +166,7 @@ def _smallest_shown(results: Results, comparisons: Sequence[Comparison]) -> Iter
     """What the smallest difference that a study would show rests on, where one is named."""
     if all(comparison.decided or comparison.equivalence.shown for comparison in comparisons):
         return
-    many = len(comparisons)
+    many = results.asked
     level = f" and at the strictest level of Holm's method, 0.05 / {many}" if many > 1 else ""
     said = (
         "**The smallest difference that this study would show** is computed for rows that disagree"
@@ -257,7 +257,7 @@ def _why_not(comparison: Comparison, results: Results) -> Iterator[str]:
     if comparison.p < statistics.ALPHA:
         yield (
             "As a single comparison this would count as a difference. Among"
-            f" {len(results.questions)} comparisons it does not: with so many, small p-values are"
+            f" {comparison.among} comparisons it does not: with so many, small p-values are"
             " more often due to chance."
         )
     elif comparison.overall.low > 0 or comparison.overall.high < 0:
@@ -318,7 +318,8 @@ def _value(value: Any) -> str:
 def _clean(pair: CleanPair, comparison: Comparison) -> str:
     name = pair.setting.name
     if pair.baseline and pair.variant:
-        return f"For {name} alone, compare `{pair.baseline}` with `{pair.variant}`."
+        later = f" (`{pair.unfinished}` is not finished)" if pair.unfinished else ""
+        return f"For {name} alone, compare `{pair.baseline}` with `{pair.variant}`{later}."
     like, value = comparison.variant.id, pair.setting.baseline
     if pair.baseline:
         like, value = pair.baseline, pair.setting.variant
@@ -351,7 +352,7 @@ def _messages(number: float) -> str:
 
 def _p_values(comparison: Comparison, results: Results) -> str:
     unadjusted = formats.p_value(comparison.p)
-    if len(results.questions) == 1:
+    if comparison.among == 1:
         return unadjusted
     return f"{unadjusted}, adjusted {formats.p_value(comparison.adjusted_p)}"
 
@@ -457,9 +458,13 @@ def measured_and_published(results: Results) -> Iterator[str]:
     names = map(str.capitalize, formats.SPLITS.values())
     headings += [f"{name} acc, published (difference)" for name in names]
     headings += ["Training time, published"]
+    measured, published = formats.times_columns(
+        [row.times() for row in results.rows], [row.published_times() for row in results.rows]
+    )
+    times = map(_times_beside, results.rows, measured, published)
     lines = [
-        [str(row.number), row.id, *map(_beside, repeat(row), formats.SPLITS), _times_beside(row)]
-        for row in results.rows
+        [str(row.number), row.id, *map(_beside, repeat(row), formats.SPLITS), time]
+        for row, time in zip(results.rows, times, strict=True)
     ]
     yield tabulate(lines, headings, tablefmt="github", disable_numparse=True)
 
@@ -474,15 +479,13 @@ def _beside(row: TrainedRow, split: str) -> str:
     return f"{measured}, {formats.percent(published)} ({formats.points(difference)})"
 
 
-def _times_beside(row: TrainedRow) -> str:
-    measured = formats.times(row.times())
+def _times_beside(row: TrainedRow, measured: str, published: str) -> str:
     devices = formats.names(list(dict.fromkeys(run.metrics.device for run in row.runs)))
     devices = formats.text(devices)
-    published = row.published
-    if published is None or published.training_time_min is None:
+    if row.published is None or not published:
         return f"{measured} ({devices})"
-    device = f" ({formats.text(published.device)})" if published.device else ""
-    return f"{measured} ({devices}), {published.training_time_min:.2f} min{device}"
+    device = f" ({formats.text(row.published.device)})" if row.published.device else ""
+    return f"{measured} ({devices}), {published}{device}"
 
 
 def comma_separated(comparisons: Sequence[Comparison]) -> str:

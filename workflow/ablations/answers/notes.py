@@ -36,7 +36,8 @@ def provisional(results: Results) -> str | None:
     for run in results.unfinished:
         seeds.setdefault((run.row, run.reason), []).append(str(run.seed))
     listed = [
-        f"{row} (seed {', '.join(found)}: {reason})" for (row, reason), found in seeds.items()
+        f"{row} (seed {', '.join(found)}: {formats.text(reason)})"
+        for (row, reason), found in seeds.items()
     ]
     return (
         f"Provisional: {_runs(results.unfinished)} missing. {'; '.join(_first(listed))}. A row is"
@@ -140,6 +141,12 @@ def _leakage(results: Results) -> Iterator[str]:
     if elsewhere:
         more = "more " if copies else ""
         yield f"{elsewhere} {more}{'is' if elsewhere == 1 else 'are'} in the validation set."
+    if known := results.validation_in_train:
+        yield (
+            f"{known:,} of the {results.sizes['validation']:,} validation messages"
+            f" {'is' if known == 1 else 'are'} in the training set verbatim, so validation accuracy"
+            " is optimistic."
+        )
     if near > copies:
         yield (
             f"{near} of the {size} test messages ({_by_class(results, test.near_train)}) are in the"

@@ -13,6 +13,7 @@ from msgspec import structs
 from numpy.typing import NDArray
 from scipy.special import log_softmax
 
+from ablations import cli
 from ablations.answers import selection
 from ablations.answers.near_duplicates import near_duplicates
 from ablations.data.split import SPLITS, read_split
@@ -24,6 +25,7 @@ from ablations.study.grid import Grid, ask
 from ablations.study.outline import Outline
 from ablations.study.schema import Published, Question
 from ablations.study.settings import Settings
+from ablations.training import logs
 from ablations.training.metrics import Metrics
 
 Labels = NDArray[np.int_]
@@ -63,6 +65,12 @@ class TrainedRow:
         """Of each run's training, in seconds."""
         return [run.metrics.training_time_seconds for run in self.runs]
 
+    def published_times(self) -> list[float]:
+        """The published training time in seconds, where there is one."""
+        if self.published is None or self.published.training_time_min is None:
+            return []
+        return [60 * self.published.training_time_min]
+
 
 @dataclass(frozen=True)
 class Unfinished:
@@ -71,7 +79,7 @@ class Unfinished:
     number: int  # its row's line in the table of the whole study, from 1
     row: str
     seed: int
-    reason: str  # "not finished", or whose its files are
+    reason: str  # "not finished", why it failed, or whose its files are
 
 
 @dataclass(frozen=True)
@@ -111,11 +119,18 @@ class Results:
     rows: tuple[TrainedRow, ...]  # those whose runs are all finished
     grids: tuple[Grid, ...]
     questions: tuple[Question, ...]  # those whose two rows are among them
+    asked: int  # how many questions the whole study has
     margin: float  # of equivalence, as a fraction
     test: TestMessages
     sizes: dict[str, int]  # messages in each split
-    baseline: Settings | None  # of the row `baseline`; None where nothing of it is there yet
+    validation_in_train: int  # validation messages that are in the training set verbatim
+    stated: dict[str, Settings]  # of each row of the whole study's table, by id
     unfinished: tuple[Unfinished, ...] = ()
+
+    @property
+    def baseline(self) -> Settings | None:
+        """The settings of the row `baseline`; None where nothing of it is there yet."""
+        return self.stated.get("baseline")
 
     def row(self, id: str) -> TrainedRow:
         """The row with this id."""
@@ -222,9 +237,11 @@ def load(folder: Path, so_far: bool = False) -> Results:
                 f" {len(about.classes) - 1}"
             )
     line_numbers = _line_numbers(outline)
-    found, unfinished = {}, []
+    found, stated, unfinished = {}, {}, []
     for line in outline.rows:
         number, row = line_numbers[line.id], _settings(folder, line.id, so_far)
+        if row:
+            stated[line.id] = row
         runs = []
         for seed in outline.seeds:
             try:
@@ -239,19 +256,20 @@ def load(folder: Path, so_far: bool = False) -> Results:
     if not rows:
         raise _none_finished(folder)
     finished = {row.id for row in rows}
+    questions = tuple(ask(outline.questions, outline.grids, chosen))
+    beaten = _not_chosen(outline.grids, chosen)
     return Results(
         title=outline.title,
-        notes=outline.notes,
+        notes=outline.notes + outline.models,
         data=outline.data,
         remarks=read_json(data / "notes.json", tuple[str, ...]),
         seeds=outline.seeds,
         rows=rows,
         grids=outline.grids,
         questions=tuple(
-            question
-            for question in ask(outline.questions, outline.grids, chosen)
-            if {question.baseline, question.variant} <= finished
+            question for question in questions if {question.baseline, question.variant} <= finished
         ),
+        asked=len(questions),
         margin=outline.margin / 100,
         test=TestMessages(
             classes=about.classes,
@@ -262,7 +280,8 @@ def load(folder: Path, so_far: bool = False) -> Results:
             near_train=near_duplicates(texts["test"], texts["train"]),
         ),
         sizes={split: len(found) for split, found in texts.items()},
-        baseline=_settings(folder, "baseline", so_far),
+        validation_in_train=int(_among(texts["validation"], texts["train"]).sum()),
+        stated={id: row for id, row in stated.items() if id not in beaten},
         unfinished=tuple(unfinished),
     )
 
@@ -289,18 +308,22 @@ def _line_numbers(outline: Outline) -> dict[str, int]:
 def _choose(
     grids: tuple[Grid, ...], found: dict[str, TrainedRow]
 ) -> tuple[tuple[TrainedRow, ...], dict[str, str]]:
-    """The rows of the table, and which row was chosen of each grid with `choose`."""
-    choosing = [grid for grid in grids if grid.choose]
-    whole = [grid for grid in choosing if grid.rows.keys() <= found.keys()]
+    """The rows of the table, and which row was chosen of each finished grid with `choose`."""
+    whole = [grid for grid in grids if grid.choose and grid.rows.keys() <= found.keys()]
     chosen = selection.choose(
         whole,
         {row.id: [run.metrics for run in row.runs] for row in found.values()},
         lambda id: float(np.mean([run.log_loss["validation"] for run in found[id].runs])),
     )
     number = {chosen[grid.id]: len(grid) for grid in whole}
-    beaten = {row for grid in choosing for row in grid.rows} - number.keys()
+    beaten = _not_chosen(grids, chosen)
     rows = (replace(row, chosen_from=number.get(row.id)) for row in found.values())
     return tuple(row for row in rows if row.id not in beaten), chosen
+
+
+def _not_chosen(grids: tuple[Grid, ...], chosen: dict[str, str]) -> set[str]:
+    """The rows of grids with `choose` that are not in the table, of an unfinished one all."""
+    return {row for grid in grids if grid.choose for row in grid.rows} - set(chosen.values())
 
 
 def _none_finished(folder: Path) -> UserError:
@@ -322,7 +345,10 @@ def _run(
     run = folder / "runs" / id / f"seed-{seed}"
     path = run / "metrics.json"
     if row is None or not path.exists():
-        raise _Missing("not finished", f"{path} does not exist; run the workflow to make it")
+        raise _Missing(
+            _why_unfinished(folder, row, seed),
+            f"{path} does not exist; run the workflow to make it",
+        )
     metrics = read_json(path, Metrics)
     if (metrics.row, metrics.seed) != (id, seed):
         raise UserError(
@@ -349,6 +375,12 @@ def _run(
             f" gives {measured:.6f}; both must come from the same run"
         )
     return Run(metrics, predicted, log_loss)
+
+
+def _why_unfinished(folder: Path, row: Settings | None, seed: int) -> str:
+    log = row and logs.current(folder.parent, row, seed)
+    reason = log and cli.failure(log)
+    return f"failed: {reason.splitlines()[0]}" if reason else "not finished"
 
 
 def _predictions(

@@ -9,7 +9,7 @@ what makes the simulation fast. Accuracies and differences are fractions, not pe
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -270,9 +270,16 @@ def _flip_tail(counts: NDArray[np.int_], total: int) -> float:
     return min(1.0, float(chances[np.abs(sums) >= abs(total)].sum()))
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
-    """P-values adjusted for their number by Holm's method."""
-    return [float(p) for p in multipletests(p_values, method="holm")[1]] if p_values else []
+def holm(p_values: Sequence[float], number: int) -> list[float]:
+    """P-values adjusted by Holm's method for the number of comparisons in the study.
+
+    Where some of these are not known yet, they count as 1: what they turn out to be can only make
+    an adjusted p-value smaller.
+    """
+    if not p_values:
+        return []
+    every = [*p_values, *[1.0] * (number - len(p_values))]
+    return [float(p) for p in multipletests(every, method="holm")[1][: len(p_values)]]
 
 
 @dataclass(frozen=True)
@@ -328,10 +335,16 @@ def equivalent(paired: Paired, margin: float) -> NDArray[np.bool_]:
     return np.asarray((-margin < low) & (high < margin))
 
 
-def can_show_equivalence(messages: int, margin: float) -> bool:
-    """Whether any outcome on so many messages shows it: if equal answers do not, nothing does."""
+def can_show_equivalence(messages: int, margin: float, seeds: int) -> bool:
+    """Whether any outcome on so many messages shows it.
+
+    The narrowest interval is that of rows that hardly differ, where each seed errs on messages of
+    its own and the noise of training is nothing.
+    """
     none = np.zeros((), int)
-    return bool(equivalent(one_seed(none, none, messages), margin))
+    equal = one_seed(none, none, messages)
+    own = replace(equal.spread, averaging=np.asarray(1 / seeds))
+    return bool(equivalent(replace(equal, spread=own), margin))
 
 
 def smallest_shown(paired: Paired, comparisons: int) -> float | None:

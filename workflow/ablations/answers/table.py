@@ -135,10 +135,10 @@ def full(results: Results) -> Table:
             shown[f"Test acc on the {left.sum()} {what}"] = [
                 formats.percents(results.right(row)[:, left].mean(1).tolist()) for row in rows
             ]
-    times = formats.times_column([row.times() for row in rows])
-    shown["Training time" + published] = [
-        time + _published_time(row) for row, time in zip(rows, times, strict=True)
-    ]
+    times, times_published = formats.times_columns(
+        [row.times() for row in rows], [row.published_times() for row in rows]
+    )
+    shown["Training time" + published] = list(map(_time, rows, times, times_published))
     for name in varying(rows):
         shown[HEADINGS.get(name, name)] = [setting(name, row) for row in rows]
     devices = [", ".join(dict.fromkeys(run.metrics.device for run in row.runs)) for row in rows]
@@ -154,11 +154,11 @@ def _beside_published(row: TrainedRow, split: str) -> str:
     return f"{measured} ({formats.percent(getattr(row.published, split))})"
 
 
-def _published_time(row: TrainedRow) -> str:
-    if row.published is None or row.published.training_time_min is None:
-        return ""
+def _time(row: TrainedRow, measured: str, published: str) -> str:
+    if row.published is None or not published:
+        return measured
     device = f", {row.published.device}" if row.published.device else ""
-    return f" ({row.published.training_time_min:.2f} min{device})"
+    return f"{measured} ({published}{device})"
 
 
 def by_class(results: Results) -> Table:
@@ -181,8 +181,9 @@ def by_class(results: Results) -> Table:
     ]
     if len(results.seeds) > 1:
         worst = [min(row.runs, key=lambda run: run.metrics.accuracy.test) for row in rows]
-        shown["Worst seed (test acc)"] = [
-            f"{run.metrics.seed} ({formats.percent(run.metrics.accuracy.test)})" for run in worst
+        shown["Worst seed's test acc"] = [  # the number first: the page sorts by it
+            f"{formats.percent(run.metrics.accuracy.test)} (seed {run.metrics.seed})"
+            for run in worst
         ]
     return Table(tuple(shown), tuple(zip(*shown.values(), strict=True)))
 

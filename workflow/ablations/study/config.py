@@ -81,15 +81,28 @@ class Study(Struct, frozen=True):
 
     @property
     def outline(self) -> Outline:
-        """What aggregation needs to know about the study."""
+        """What aggregation needs to know about the study.
+
+        Nothing published is said of a row whose model is not GPT-2 as published.
+        """
+        other = {row.id for row in self.rows if not row.model.is_gpt2}
+        other |= {grid.id for grid in self.grids if other & grid.rows.keys()}
         return Outline(
             title=self.title,
             data=self.dataset.description,
             notes=tuple(_notes(self)),
+            models=tuple(_model_notes(row.model for row in self.rows)),
             seeds=self.seeds,
-            rows=tuple(Line(row.id, row.published) for row in self.rows),
+            rows=tuple(
+                Line(row.id, None if row.id in other else row.published) for row in self.rows
+            ),
             grids=self.grids,
-            questions=self.questions,
+            questions=tuple(
+                structs.replace(asked, claim=None)
+                if {asked.baseline, asked.variant} & other
+                else asked
+                for asked in self.questions
+            ),
             margin=self.margin,
         )
 
@@ -178,7 +191,7 @@ def typed(value: Any) -> Any:
 
 
 def _notes(study: Study) -> Iterator[str]:
-    """One sentence for each thing that is not the SMS Spam Collection or GPT-2."""
+    """One sentence for each thing in every row that is not the published study's."""
     if isinstance(study.dataset, Generated):
         yield STAND_IN_DATA
     elif not study.dataset.published and (
@@ -190,7 +203,8 @@ def _notes(study: Study) -> Iterator[str]:
         )
     if not isinstance(study.tokenizer, str):
         yield f"Your own tokenizer: that of {_source(study.tokenizer)}, not GPT-2's."
-    yield from _model_notes(row.model for row in study.rows)
+    elif study.tokenizer == "bytes" and not isinstance(study.dataset, Generated):
+        yield "Byte tokenizer: a token for each byte, not GPT-2's tokenizer."
 
 
 def _model_notes(used: Iterable[Model]) -> Iterator[str]:
@@ -201,12 +215,14 @@ def _model_notes(used: Iterable[Model]) -> Iterator[str]:
             f"Stand-in models: {', '.join(pretrained)} {_were(pretrained)} pretrained by this"
             " workflow on the training messages, not GPT-2."
         )
-    folders = [name for name, model in models.items() if model.folder]
-    if folders:
-        yield (
-            f"Your own models: {', '.join(folders)} {_were(folders)} read from a folder, not GPT-2"
-            " as published."
-        )
+    sources = {
+        name: model.hub.repo if model.hub else "a folder"
+        for name, model in models.items()
+        if not model.pretrain and not model.is_gpt2
+    }
+    if sources:
+        named = ", ".join(f"{name} from {source}" for name, source in sources.items())
+        yield f"Your own models: {named}; not GPT-2 as published."
 
 
 def _were(names: list[str]) -> str:

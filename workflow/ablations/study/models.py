@@ -88,6 +88,14 @@ class Pretrain(Shape, frozen=True, kw_only=True):
     n_positions: Positive
 
 
+# The repositories of the four published models, by their names now and before.
+PUBLISHED = {
+    f"{owner}{name}"
+    for owner in ("openai-community/", "")
+    for name in ("gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl")
+}
+
+
 class Model(Struct, frozen=True, omit_defaults=True):
     """A named GPT-2: its shape, and where its checkpoint comes from, which is one of three."""
 
@@ -96,6 +104,11 @@ class Model(Struct, frozen=True, omit_defaults=True):
     hub: Hub | None = None
     folder: Folder | None = None
     pretrain: Pretrain | None = None
+
+    @property
+    def is_gpt2(self) -> bool:
+        """Whether it is one of the four published models."""
+        return self.hub is not None and self.hub.repo in PUBLISHED
 
     @property
     def slug(self) -> str:

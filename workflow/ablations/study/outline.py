@@ -22,7 +22,8 @@ class Outline(Struct, frozen=True, forbid_unknown_fields=True):
 
     title: str
     data: str
-    notes: tuple[str, ...]
+    notes: tuple[str, ...]  # what is not the published study's in any row
+    models: tuple[str, ...]  # which models are not GPT-2 as published
     seeds: tuple[int, ...]
     margin: float  # of equivalence, in percentage points
     rows: tuple[Line, ...]

@@ -12,9 +12,8 @@ from pathlib import Path
 from ablations import cli
 from ablations.errors import UserError
 from ablations.files import read_json
-from ablations.study import settings
 from ablations.study.config import Row, Study
-from ablations.training import plan
+from ablations.training import logs, plan
 from ablations.training.metrics import Metrics
 from ablations.training.plan import LOCKS
 
@@ -33,9 +32,8 @@ def lines(study: Study, folder: Path) -> Iterator[str]:
     yield f"{len(runs) - len(waiting)} of {len(runs)} runs are finished."
     at_work = any((folder / LOCKS).glob("*"))
     for row, seed in waiting:
-        log = folder / f"logs/train/{row.id}/seed-{seed}.log"
-        is_of_now = _is_of_now(log, folder / f"results/rows/{row.id}.json", row)
-        state = _state(log, at_work) if is_of_now else "has not started"
+        log = logs.current(folder, row.settings, seed)
+        state = _state(log, at_work) if log else "has not started"
         yield f"  {row.id}, seed {seed}: {state}"
     for log in sorted((folder / "logs").rglob("*.log")):
         is_other = log.relative_to(folder / "logs").parts[0] not in ("train", "so-far")
@@ -51,16 +49,6 @@ def _is_finished(path: Path, row: Row) -> bool:
         return read_json(path, Metrics).settings == row.settings
     except UserError:
         return False
-
-
-def _is_of_now(log: Path, stated: Path, row: Row) -> bool:
-    """Whether a run's log belongs to its row as it is now, whose file is written before."""
-    if not log.is_file():
-        return False
-    if not stated.is_file():
-        return True
-    newer = log.stat().st_mtime >= stated.stat().st_mtime
-    return newer and settings.read(stated) == row.settings
 
 
 def _state(log: Path, at_work: bool) -> str:
