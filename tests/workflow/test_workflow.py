@@ -564,6 +564,43 @@ def test_a_dry_run_names_the_keys_that_changed_and_writes_nothing(tmp_path: Path
     assert files_of(tmp_path) == before
 
 
+OWN = {"files": "own.csv", "text": "text", "label": "label", "split": DEMO["dataset"]["split"]}
+SHARES = {"train": 0.6, "validation": 0.1, "seed": 123}
+
+
+@pytest.mark.parametrize(
+    ("dataset", "change", "before", "now"),
+    [
+        (
+            DEMO["dataset"],
+            {"generated": {"messages": 1200, "seed": 0}},
+            "dataset: generated: messages: 1100",
+            "dataset: generated: messages: 1200",
+        ),
+        (
+            DEMO["dataset"],
+            {"split": SHARES},
+            "dataset: split: train: 0.7",
+            "dataset: split: train: 0.6",
+        ),
+        (OWN, {"balance": True}, "<nothing exclusive>", "dataset: balance: true"),
+    ],
+)
+def test_a_dry_run_names_the_key_of_the_texts_that_changed(
+    tmp_path: Path, dataset: Config, change: Config, before: str, now: str
+) -> None:
+    lines = ["text,label", *(f"number {n},{n % 2}" for n in range(40))]
+    (tmp_path / "own.csv").write_text("\n".join(lines))
+    file = tmp_path / "config.yaml"
+    run = ["results/data/train.csv", "--cores", 1, "--configfile", file]
+    file.write_text(yaml.safe_dump(DEMO | {"dataset": dataset}))
+    snakemake(tmp_path, *run)
+    file.write_text(yaml.safe_dump(DEMO | {"dataset": dataset | change}))
+    said = snakemake(tmp_path, *run, "--dry-run").stdout
+    (reason,) = [line for line in said.splitlines() if line.strip().startswith("reason: Params")]
+    assert f"before: {before} now: {now}" in reason.replace("'", "")
+
+
 def test_a_first_dry_run_and_one_that_is_refused_write_nothing(tmp_path: Path) -> None:
     (tmp_path / "own").mkdir()
     (tmp_path / "own/model.safetensors").touch()

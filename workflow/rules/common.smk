@@ -158,10 +158,19 @@ def rows(which):
 
 
 def lines(values, name=lambda wildcards: ""):
-    """The params of a rule that writes one of these values as a line; `name` chooses the value.
+    """The params of a rule that writes one of these values as a line; `name` chooses the value."""
+    return {
+        "line": lambda wildcards, output: as_json(values[name(wildcards)]),
+        **stated(values, name),
+    }
 
-    The line takes `output`, so Snakemake does not compare it. Snakemake compares the other params
-    as a set: one text for each key of the value. The texts that changed are its reason for a rerun.
+
+def stated(values, name=lambda wildcards: ""):
+    """One of these values as params that Snakemake compares; `name` chooses the value.
+
+    Snakemake compares params as a set: one text for each key of the value. The texts that changed
+    are its reason for a rerun. Params that take `output` are not compared; a command gets its
+    values from these.
     """
     texts = {name: messages.statements(value) for name, value in values.items()}
 
@@ -174,11 +183,7 @@ def lines(values, name=lambda wildcards: ""):
         return of
 
     return {
-        "line": lambda wildcards, output: as_json(values[name(wildcards)]),
-        **{
-            f"text_{n}": text(n)
-            for n in range(max(map(len, texts.values()), default=0))
-        },
+        f"text_{n}": text(n) for n in range(max(map(len, texts.values()), default=0))
     }
 
 
@@ -194,17 +199,14 @@ REMEMBERED = Path(".snakemake/ablations/folders.json")
 
 def folder_identity(wildcards):
     """A checksum of a model in a folder: Snakemake compares files of this size by date alone."""
-    folder = MODELS[wildcards.model].folder
-    return folder and path_sha256(Path(folder.path), REMEMBERED)
+    if folder := MODELS[wildcards.model].folder:
+        return f"content of {folder.path}: {path_sha256(Path(folder.path), REMEMBERED)}"
 
 
 def texts_identity(wildcards):
-    """What decides the texts, without addresses; for the user's own files a checksum of them."""
-    own = STUDY.dataset.local
-    return [
-        as_json(STUDY.dataset.identity),
-        contents_sha256(own, REMEMBERED) if own else "",
-    ]
+    """A checksum of the user's own files of texts."""
+    if own := STUDY.dataset.local:
+        return f"content of dataset: files: {contents_sha256(own, REMEMBERED)}"
 
 
 def tokenizer_source(tokenizer):
@@ -217,7 +219,8 @@ def tokenizer_source(tokenizer):
 def tokenizer_identity(tokenizer):
     """A checksum of a tokenizer in a folder; none of one at a fixed revision of the hub."""
     if isinstance(tokenizer, Folder):
-        return contents_sha256(tokenizer_files(Path(tokenizer.path)), REMEMBERED)
+        files = tokenizer_files(Path(tokenizer.path))
+        return f"content of {tokenizer.path}: {contents_sha256(files, REMEMBERED)}"
 
 
 def vocabulary_files(wildcards, input):

@@ -12,8 +12,9 @@ if isinstance(STUDY.dataset, Generated):
         conda:
             "../envs/ablations.yaml"
         params:
-            messages=STUDY.dataset.generated.messages,
-            seed=STUDY.dataset.generated.seed,
+            **stated({"": {"dataset": {"generated": STUDY.dataset.generated}}}),
+            messages=lambda wildcards, output: STUDY.dataset.generated.messages,
+            seed=lambda wildcards, output: STUDY.dataset.generated.seed,
         shell:
             "python -m ablations.data.generate --messages {params.messages} --seed {params.seed}"
             " --output {output} --log {log}"
@@ -32,8 +33,8 @@ else:
         conda:
             "../envs/ablations.yaml"
         params:
-            # Snakemake does not compare a parameter that takes `output`, so another URL for the
-            # same checksum makes nothing stale
+            # without addresses: another URL for the same checksum makes nothing stale
+            **stated({"": {"dataset": STUDY.dataset.identity}}),
             dataset=lambda wildcards, output: as_json(STUDY.dataset),
             identity=texts_identity,
         shell:
@@ -73,7 +74,8 @@ else:
         conda:
             "../envs/ablations.yaml"
         params:
-            source=tokenizer_source(STUDY.tokenizer),
+            **stated({"": {"tokenizer": STUDY.tokenizer}}),
+            source=lambda wildcards, output: tokenizer_source(STUDY.tokenizer),
             identity=tokenizer_identity(STUDY.tokenizer),
             folder=subpath(output[0], parent=True),
         shell:
@@ -99,7 +101,8 @@ rule split:
     conda:
         "../envs/ablations.yaml"
     params:
-        dataset=as_json(STUDY.dataset.reading),
+        **stated({"": {"dataset": STUDY.dataset.reading}}),
+        dataset=lambda wildcards, output: as_json(STUDY.dataset.reading),
         folder=subpath(output[0], parent=True),
     shell:
         "python -m ablations.data.split --collection {input.collection}"
@@ -136,7 +139,8 @@ rule tokens:
     conda:
         "../envs/ablations.yaml"
     params:
-        tokenizer=TOKENIZER,
+        **stated({"": {"tokenizer": TOKENIZER}}),
+        tokenizer=lambda wildcards, output: TOKENIZER,
         folder=subpath(output[0], parent=True),
     shell:
         "python -m ablations.data.encode --tokenizer {params.tokenizer}"

@@ -83,9 +83,19 @@ rule kept_model:
     resources:
         **estimated(needs_of_run),
     params:
+        **stated(
+            {
+                id: {
+                    "dataset": STUDY.dataset.description,
+                    "notes": STUDY.notes_about(row),
+                }
+                for id, row in ROWS.items()
+            },
+            lambda wildcards: wildcards.row,
+        ),
         vocabulary=vocabulary_files,
-        data=STUDY.dataset.description,
-        notes=lambda wildcards: STUDY.notes_about(ROWS[wildcards.row]),
+        data=lambda wildcards, output: STUDY.dataset.description,
+        notes=lambda wildcards, output: STUDY.notes_about(ROWS[wildcards.row]),
     shell:
         "python -m ablations.kept.write --row {input.row} --seed {wildcards.seed}"
         " --tokens {input.tokens} --model {input.model} --checkpoint {input.checkpoint}"
