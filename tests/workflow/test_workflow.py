@@ -689,14 +689,27 @@ def test_a_target_may_come_first(tmp_path: Path) -> None:
         ),
         ("results/rows/frist-token.json", "names no row: 'frist-token' (did you mean first-token?"),
         ("results/runs/baseline/seed-9/metrics.json", "names no seed: '9'; allowed: 123"),
+        ("./results//rows/basline.json", "names no row: 'basline'"),
+        ("{folder}/results/rows/basline.json", "names no row: 'basline'"),
+        (
+            "{folder}/results/rows/baseline.json",
+            "is an absolute path; allowed: results/rows/baseline.json, relative to",
+        ),
+        (
+            "results/models/baseline/seed-123/manifest.json",
+            "the row baseline keeps no model; to keep it, set save_model: true in the row",
+        ),
+        ("results/runs/baseline/seed-123/trained.safetensors", "the row baseline keeps no model"),
     ],
 )
 def test_a_target_that_is_of_no_run_says_which_was_meant(
     tmp_path: Path, target: str, message: str
 ) -> None:
+    target = target.format(folder=tmp_path)
     done = snakemake(tmp_path, target, "--cores", 1, check=False)
     assert done.returncode != 0
-    assert f"{target} {message}" in done.stdout
+    (said,) = [line for line in done.stdout.splitlines() if line.startswith(target)]
+    assert message in said
     assert "Traceback" not in done.stdout
     assert not (tmp_path / "results").exists()
 

@@ -82,8 +82,9 @@ TOKENIZER = STUDY.tokenizer if isinstance(STUDY.tokenizer, str) else "own"
 ROWS = {row.id: row for row in STUDY.rows}
 SEEDS = list(map(str, STUDY.seeds))
 # For a target that no rule makes, Snakemake's message does not say which row or seed was meant.
+kept = [id for id, row in ROWS.items() if row.save_model]
 for target in sys.argv[1:] if CONFIG_FILES else ():
-    for mistake in messages.misnamed(target, rows=ROWS, seeds=SEEDS):
+    for mistake in messages.misnamed(target, ROWS, SEEDS, kept):
         raise WorkflowError(mistake)
 
 MODELS = {model.slug: model for model in STUDY.models.values()}

@@ -5,6 +5,7 @@ A line for each mistake: the key (for an entry of a list its id), what was found
 
 import difflib
 import math
+import os
 import re
 import shlex
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -103,13 +104,26 @@ def unknown(found: object, allowed: Iterable[Any], in_words: str | None = None) 
     return f"{found!r}{hint}; allowed: {in_words or ', '.join(names)}"
 
 
-def misnamed(target: str, **known: Collection[str]) -> Iterator[str]:
-    """What is wrong with a target that should name one of these `rows` and `seeds`."""
-    named = re.match(r"results/(?:runs|rows|models)/([^/.]+)(?:/seed-([^/.]+))?", target)
-    for what, found in zip(("row", "seed"), named.groups() if named else (), strict=False):
-        allowed = known[f"{what}s"]
-        if found is not None and found not in allowed:
-            yield f"{target} names no {what}: {unknown(found, allowed)}"
+def misnamed(
+    target: str, rows: Collection[str], seeds: Collection[str], kept: Collection[str]
+) -> Iterator[str]:
+    """What is wrong with a target that should name one of these `rows` and `seeds`.
+
+    `kept` are the rows whose trained models are kept.
+    """
+    path = os.path.relpath(target or ".")  # as Snakemake names its files
+    named = re.match(r"results/(runs|rows|models)/([^/.]+)(?:/seed-([^/.]+)(?:/(.+))?)?", path)
+    if not named:
+        return
+    folder, row, seed, file = named.groups()
+    if row not in rows:
+        yield f"{target} names no row: {unknown(row, rows)}"
+    elif seed is not None and seed not in seeds:
+        yield f"{target} names no seed: {unknown(seed, seeds)}"
+    elif (folder == "models" or file == "trained.safetensors") and row not in kept:
+        yield f"{target}: the row {row} keeps no model; to keep it, set save_model: true in the row"
+    elif Path(target).is_absolute():
+        yield f"{target} is an absolute path; allowed: {path}, relative to the study's folder"
 
 
 def elsewhere(file: Path, directory: Path) -> Iterator[str]:
