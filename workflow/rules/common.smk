@@ -201,7 +201,7 @@ REMEMBERED = Path(".snakemake/ablations/folders.json")
 def folder_identity(wildcards):
     """A checksum of a model in a folder: Snakemake compares files of this size by date alone."""
     if folder := MODELS[wildcards.model].folder:
-        return f"content of {folder.path}: {path_sha256(Path(folder.path), REMEMBERED)}"
+        return f"content of its folder: {path_sha256(Path(folder.path), REMEMBERED)}"
 
 
 def texts_identity(wildcards):
@@ -221,7 +221,7 @@ def tokenizer_identity(tokenizer):
     """A checksum of a tokenizer in a folder; none of one at a fixed revision of the hub."""
     if isinstance(tokenizer, Folder):
         files = tokenizer_files(Path(tokenizer.path))
-        return f"content of {tokenizer.path}: {contents_sha256(files, REMEMBERED)}"
+        return f"content of tokenizer: {contents_sha256(files, REMEMBERED)}"
 
 
 def vocabulary_files(wildcards, input):
