@@ -277,3 +277,21 @@ def test_a_question_that_cannot_be(baseline: str, variant: str, named: list[str]
     assert len(text.splitlines()) == 1
     for part in ["comparisons: q: ", *named]:
         assert part in text
+
+
+def test_an_id_is_one_question_s() -> None:
+    sweep = {"id": "sweep", "grid": TWO}
+    plain = {"id": "y", "epochs": 10}
+    pair = [asking("baseline", "sweep", "q"), asking("baseline", "y", "q-lr-1e-4")]
+    for comparisons in (pair, pair[::-1]):
+        text = message(sweep, plain, comparisons=comparisons)
+        first, second = (each["id"] for each in comparisons)
+        assert f"comparisons: {second}: asks a question with the id q-lr-1e-4, and so" in text
+        assert f"so does {first} (" in text and "a different id for each question" in text
+    both = {"id": "both", "grid": {"epochs": [1], **TWO}}
+    comparisons = [asking("baseline", "both", "q"), asking("baseline", "sweep", "q-epochs-1")]
+    text = message(sweep, both, comparisons=comparisons)
+    assert (
+        "comparisons: q-epochs-1: " in text and "the id q-epochs-1-lr-1e-4, and so does q (" in text
+    )
+    assert len(text.splitlines()) == 1  # though two ids are the same

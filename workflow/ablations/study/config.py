@@ -157,6 +157,7 @@ def parse(found: object) -> Study:
     _refuse(_by_row(wrong, grids))
     _refuse(message for each in grids for message in _equal_row_errors(each, rows))
     _refuse(_question_errors(config.comparisons, [row["id"] for row in plain["rows"]], grids))
+    _refuse(_asked_errors(config.comparisons, grids))
     return Study(
         title=config.title,
         seeds=config.seeds,
@@ -440,3 +441,18 @@ def _question_errors(
                 f"{where}baseline {question.baseline} and variant {question.variant} are both"
                 " grids; allowed: one grid, or grids with choose"
             )
+
+
+def _asked_errors(questions: Iterable[Question], grids: Sequence[Grid]) -> Iterable[str]:
+    """Ids that two questions have once those about grids are questions about rows."""
+    owners: dict[str, str] = {}
+    for question in questions:
+        named = [each for each in grids if each.id in (question.baseline, question.variant)]
+        asked = [each.id for each in grid.ask([question], named, {})]
+        if taken := [id for id in asked if id in owners]:
+            yield (
+                f"comparisons: {question.id}: asks a question with the id {taken[0]}, and so does"
+                f" {owners[taken[0]]} (about a grid, it asks one for each row); allowed: a"
+                " different id for each question"
+            )
+        owners |= dict.fromkeys(asked, question.id)
