@@ -268,12 +268,16 @@ def test_an_id_is_one_row_s() -> None:
             "best-lr-1e-4",
             ["variant: best-lr-1e-4 belongs to the grid best", "allowed: best"],
         ),
+        ("best", "best-lr-1e-4", ["variant: best-lr-1e-4 belongs to the grid best"]),
+        ("h1", "h1-epochs-3", ["baseline h1 and variant h1-epochs-3 are one row", "two rows"]),
+        ("h1-epochs-3", "h1", ["baseline h1-epochs-3 and variant h1 are one row", "two rows"]),
     ],
 )
 def test_a_question_that_cannot_be(baseline: str, variant: str, named: list[str]) -> None:
     sweep = {"id": "sweep", "grid": TWO}
     rows = [sweep, sweep | {"id": "other"}, sweep | {"id": "best", "choose": "validation"}]
-    text = message(*rows, comparisons=[asking(baseline, variant)])
+    one = {"id": "h1", "grid": {"epochs": [3]}}
+    text = message(*rows, one, comparisons=[asking(baseline, variant)])
     assert len(text.splitlines()) == 1
     for part in ["comparisons: q: ", *named]:
         assert part in text

@@ -444,11 +444,16 @@ def _question_errors(
 
 
 def _asked_errors(questions: Iterable[Question], grids: Sequence[Grid]) -> Iterable[str]:
-    """Ids that two questions have once those about grids are questions about rows."""
+    """What is wrong once questions about grids are questions about rows: none, or one id twice."""
     owners: dict[str, str] = {}
     for question in questions:
         named = [each for each in grids if each.id in (question.baseline, question.variant)]
         asked = [each.id for each in grid.ask([question], named, {})]
+        if not asked:
+            yield (
+                f"comparisons: {question.id}: baseline {question.baseline} and variant"
+                f" {question.variant} are one row, the only one of the grid; name two rows"
+            )
         if taken := [id for id in asked if id in owners]:
             yield (
                 f"comparisons: {question.id}: asks a question with the id {taken[0]}, and so does"
