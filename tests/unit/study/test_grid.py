@@ -92,9 +92,30 @@ def test_every_setting_can_vary_and_ids_tell_it_in_short() -> None:
     assert set(grid.SHORT) <= set(OPTIONS)
 
 
+def test_large_numbers_are_short() -> None:
+    def named(**values: list[Any]) -> list[tuple[str, str]]:
+        (found,) = parsed({"id": "g", "trainable_layers": "lora", "grid": values}).grids
+        return [(id, grid.in_words(values)) for id, values in found.combinations()]
+
+    assert named(learning_rate=[1.0e30]) == [("g-lr-1e30", "learning_rate 1e+30")]
+    assert named(lora_alpha=[1.0e300, 2.5e7]) == [
+        ("g-alpha-1e300", "lora_alpha 1e+300"),
+        ("g-alpha-25e6", "lora_alpha 25000000"),
+    ]
+    # numbers of epochs and texts are plain, and none is lost by being made short
+    assert named(epochs=[10, 1_000_000]) == [
+        ("g-epochs-10", "epochs 10"),
+        ("g-epochs-1000000", "epochs 1000000"),
+    ]
+    assert named(eval_every=[1_234_567, 2**63 - 1]) == [
+        ("g-eval-every-1234567", "eval_every 1234567"),
+        ("g-eval-every-9223372036854775807", "eval_every 9.22337203685478e+18"),
+    ]
+
+
 VALUES = st.dictionaries(
     st.sampled_from(["learning_rate", "weight_decay", "lora_alpha"]),
-    st.lists(st.floats(1e-9, 1e9) | st.integers(1, 999), min_size=1, max_size=3, unique=True),
+    st.lists(st.floats(1e-9, 1e40) | st.integers(1, 10**15), min_size=1, max_size=3, unique=True),
     min_size=1,
 )
 

@@ -35,6 +35,8 @@ SHORT = {
     "accumulation_steps": "accumulation",
 }
 LONGEST_ID = 100
+# Longer numbers are shortened. config.py has made a whole number of 1.0e+30.
+LARGEST_PLAIN = 1_000_000
 # More would be too long for the command line that writes results/study.json, and slow in Snakemake.
 MOST_ROWS = 1000
 
@@ -169,7 +171,13 @@ def in_words(values: Mapping[str, Any]) -> str:
 
 
 def _plain(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    match value:
+        case float():
+            return f"{value:g}"
+        case int() if value > LARGEST_PLAIN:
+            return f"{value:.15g}"
+        case _:
+            return str(value)
 
 
 def _id(start: str, values: Mapping[str, Any]) -> str:
@@ -182,7 +190,7 @@ def _id(start: str, values: Mapping[str, Any]) -> str:
 
 
 def _in_id(value: Any) -> str:
-    """A value in small letters, digits and dashes: `1e-4`, `25e-5`, `last-block`, `off`."""
+    """A value in small letters, digits and dashes: `1e-4`, `1e30`, `last-block`, `off`."""
     match value:
         case bool():
             return "on" if value else "off"
@@ -190,6 +198,8 @@ def _in_id(value: Any) -> str:
             _, digits, exponent = Decimal(repr(value)).normalize().as_tuple()
             number = "".join(map(str, digits))
             return f"{number}e{exponent}" if exponent else number
+        case int() if value > LARGEST_PLAIN and value == float(value):
+            return _in_id(float(value))
         case int() if value < 0:
             return f"minus-{-value}"
         case _:
