@@ -360,6 +360,25 @@ def test_lora_s_own_options_are_no_further_difference_from_other_layers(tmp_path
     assert not comparison.confounded
 
 
+def test_the_token_is_no_further_difference_from_an_average(tmp_path):
+    average = {"average_embeddings": True, "trainable_token": "first"}
+    two_rows(tmp_path, *disagreeing(300, 9, 0), changed=average)
+    assert "- Changed: average_embeddings (false → true).\n" in answer(tmp_path)
+
+
+def test_a_clean_row_without_an_average_has_the_other_row_s_token(tmp_path):
+    """The baseline's could not be averaged with its own."""
+    rows = [
+        configuration()["rows"][0] | {"trainable_token": "flexible"},
+        {"id": "average", "average_embeddings": True, "trainable_token": "last", "epochs": 9},
+        {"id": "longer", "epochs": 9},
+    ]
+    question = {"id": "q", "question": "?", "baseline": "baseline", "variant": "average"}
+    parsed = config.parse(configuration(rows=rows, comparisons=[question]))
+    write(tmp_path, parsed, {row.id: np.ones((1, 20), bool) for row in parsed.rows})
+    assert "For average_embeddings alone, compare `longer` with `average`." in answer(tmp_path)
+
+
 def test_the_published_random_weights_claim_is_confounded_and_has_a_clean_pair(tmp_path):
     eight_rows(tmp_path)
     assert (

@@ -104,6 +104,16 @@ def test_what_a_row_changes_is_said_in_words(tmp_path):
         ({"causal_mask": False}, {"causal_mask": True}, "causal mask"),
         ({"accumulation_steps": 2}, {"accumulation_steps": 1}, "no accumulation"),
         ({"average_embeddings": True}, {"average_embeddings": False}, "one position"),
+        (  # an average reads no token
+            {},
+            {"average_embeddings": True, "trainable_token": "first"},
+            "average over all positions",
+        ),
+        (
+            {"average_embeddings": True},
+            {"average_embeddings": False, "trainable_token": "first"},
+            "first token, one position",
+        ),
         ({"weights": "random"}, {"weights": "pretrained"}, "pretrained weights"),
         ({}, {}, "nothing"),
         ({"model": "m (one)"}, {"model": "m (two)"}, "m (two)"),

@@ -55,6 +55,12 @@ def test_a_row_takes_lora_s_options_from_the_baseline_too() -> None:
     assert (inherited.lora_rank, inherited.lora_alpha) == (3, 5)
 
 
+def test_a_row_that_averages_keeps_its_token() -> None:
+    """It is not read, but in the row's file, by which a finished run is known."""
+    average = {"average_embeddings": True, "trainable_token": "first"}
+    assert found(average, {}, {}).trainable_token == "first"
+
+
 def test_a_row_does_not_take_from_the_baseline_whether_its_model_is_kept() -> None:
     """And whether it is decides nothing else."""
     made = configuration(comparisons=[])

@@ -276,8 +276,13 @@ def _changed(row: Settings, name: str, other: Settings) -> Settings:
     if name in names(Training):
         value = getattr(other.training, name)
         return structs.replace(row, training=structs.replace(row.training, **{name: value}))
-    with_it = {"model": ("dimensions",), "trainable_layers": OF_LORA}.get(name, ())
-    return structs.replace(row, **{each: getattr(other, each) for each in (name, *with_it)})
+    with_it = {
+        "model": ("dimensions",),
+        "trainable_layers": OF_LORA,
+        "average_embeddings": ("trainable_token",),
+    }
+    taken = (name, *with_it.get(name, ()))
+    return structs.replace(row, **{each: getattr(other, each) for each in taken})
 
 
 def _row_with(results: Results, settings: Settings) -> str | None:

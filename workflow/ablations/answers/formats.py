@@ -126,8 +126,8 @@ def changes(row: Settings, baseline: Settings, tokens: int) -> list[str]:
 
     A model is named without its size in brackets where that is enough to tell the two apart.
     """
-    own, other = deciding(row.compared()), deciding(baseline.compared())
-    changed = [name for name in own if name not in other or own[name] != other[name]]
+    own, other = deciding(row.compared()), baseline.compared()
+    changed = [name for name in own if own[name] != other[name]]
     if row.context_length == "variable" and "context_length" in changed:
         changed = [name for name in changed if name != "batch_size"]  # 1, as it must be
     found = list(dict.fromkeys(_change(name, row, tokens) for name in changed))

@@ -387,8 +387,8 @@ def _model_name_errors(models: Mapping[str, Model]) -> Iterable[str]:
 def _row(row: Mapping[str, Any], models: Mapping[str, Model]) -> Row:
     model = models[row["model"]]
     own = {key: row[key] for key in ROW_KEYS}
-    # a setting without effect is as if it were left out
-    own |= {key: settings.defaults()[key] for key in own.keys() - settings.deciding(own).keys()}
+    if row["trainable_layers"] != "lora":  # then LoRA's settings are as if they were left out
+        own |= {key: settings.defaults()[key] for key in settings.OF_LORA}
     own |= {
         "row": row["id"],
         "dimensions": msgspec.to_builtins(model.dimensions),

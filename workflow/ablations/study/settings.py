@@ -127,9 +127,11 @@ def names(of: type[Struct]) -> tuple[str, ...]:
 
 
 def deciding(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of a row's settings that have an effect: LoRA's settings have one only with LoRA."""
-    lora = settings["trainable_layers"] == "lora"
-    return {name: settings[name] for name in settings if lora or name not in OF_LORA}
+    """Those of a row's settings that are read: LoRA's with LoRA, the token without an average."""
+    idle = set() if settings["trainable_layers"] == "lora" else set(OF_LORA)
+    if settings["average_embeddings"]:
+        idle.add("trainable_token")
+    return {name: settings[name] for name in settings if name not in idle}
 
 
 def defaults() -> dict[str, Any]:
