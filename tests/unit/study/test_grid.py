@@ -245,6 +245,26 @@ MISTAKES: dict[str, tuple[dict[str, Any], list[str]]] = {
             "lora_rank has no effect there",
         ],
     ),
+    "tokens that an average does not read": (
+        {"grid": {"trainable_token": ["last", "first"], "average_embeddings": [False, True]}},
+        [
+            "rows: sweep: grid: trainable_token last, average_embeddings True and trainable_token"
+            " first, average_embeddings True are the same row",
+            "trainable_token has no effect there",
+        ],
+    ),
+    "two words for one token": (
+        {
+            "grid": {"trainable_token": ["first", "last", "flexible"]},
+            "context_length": "variable",
+            "batch_size": 1,
+        },
+        ["trainable_token last and trainable_token flexible are the same row"],
+    ),
+    "labels that no class has": (
+        {"grid": {"ignore_index": [-100, 50256]}},
+        ["ignore_index -100 and ignore_index 50256 are the same row", "has no effect there"],
+    ),
 }
 
 
@@ -254,6 +274,18 @@ def test_a_mistake_is_one_message(row: dict[str, Any], named: list[str]) -> None
     assert len(text.splitlines()) == 1, text
     for part in named:
         assert part in text
+
+
+def test_combinations_that_differ_are_allowed() -> None:
+    rows: list[dict[str, Any]] = [
+        {"grid": {"trainable_token": ["last", "first"], "context_length": ["variable", 64]}},
+        {"grid": {"average_embeddings": [False, True]}},
+        {"grid": {"trainable_token": ["last", "flexible"]}},
+        {"grid": {"context_length": ["variable", 64]}, "trainable_token": "flexible"},
+        {"grid": {"ignore_index": [50256]}},
+    ]
+    for row in rows:
+        assert parsed({"id": "sweep", "batch_size": 1, **row}).grids
 
 
 def test_the_baseline_is_one_row() -> None:

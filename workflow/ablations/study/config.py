@@ -282,9 +282,10 @@ def _by_row(errors: Iterable[tuple[str, str]], grids: Sequence[Grid]) -> Iterabl
 
 def _equal_row_errors(each: Grid, rows: Mapping[str, Row]) -> Iterable[str]:
     """Combinations that differ only in settings without effect, such as the rank without LoRA."""
-    first: dict[Settings, dict[str, Any]] = {}
+    first: dict[tuple[Any, ...], dict[str, Any]] = {}
     for id, values in each.rows.items():
-        other = first.setdefault(structs.replace(rows[id].settings, row=""), values)
+        result = settings.result(rows[id].settings.compared())
+        other = first.setdefault(tuple(result.items()), values)
         if other != values:
             idle = [key for key in values if values[key] != other[key]]
             yield (

@@ -134,6 +134,18 @@ def deciding(settings: Mapping[str, Any]) -> dict[str, Any]:
     return {name: settings[name] for name in settings if name not in idle}
 
 
+def result(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """What decides a row's result: two rows in which it is equal give the same numbers.
+
+    `deciding`, with which rows are described, has more: a published row shows that `ignore_index`
+    changes nothing, and beside a padded row `flexible` and `last` are not the same.
+    """
+    found = deciding(settings) | {"ignore_index": None}  # no class has it
+    if found["context_length"] == "variable" and found.get("trainable_token") == "flexible":
+        found["trainable_token"] = "last"  # without padding the same position
+    return found
+
+
 def defaults() -> dict[str, Any]:
     """The value of each option that neither the row nor the baseline nor `training:` sets."""
     fields = (*structs.fields(Choices), *structs.fields(Training))
