@@ -1,17 +1,21 @@
+from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 from msgspec.structs import replace
 
 from ablations.model import cut
+from ablations.model.gpt2 import Head, random_layers
 from ablations.study import config
 from ablations.study.config import Row
 from ablations.study.dimensions import Dimensions
 from ablations.study.models import Model
-from ablations.training import loop
+from ablations.training import loop, resume
 from ablations.training import needs as estimate
 from ablations.training.needs import Needs
+from ablations.training.resume import Identity, Progress, State
 from commands import ROOT
 
 STUDY = config.parse(yaml.safe_load((ROOT / "config.yaml").read_text()))
@@ -152,3 +156,41 @@ def test_rows_and_seeds_that_share_hidden_states_pay_for_them_once() -> None:
 
 def test_planning_knows_how_many_batches_are_computed_together() -> None:
     assert estimate.TOGETHER == loop.TOGETHER
+
+
+@pytest.mark.parametrize(("layers", "first"), [("all", 0), ("last_block", 3)])
+def test_what_is_saved_of_a_run_takes_the_estimated_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layers: str, first: int
+) -> None:
+    """At most: the second state is written before it replaces the first one."""
+    small = Dimensions(n_layer=3, n_head=2, n_embd=64, n_positions=64, vocab_size=257)
+    settings = replace(BASELINE.settings, dimensions=small, trainable_layers=layers)
+    tail = random_layers(small, 123, first, small.n_layer + 2)
+    tail.append(Head(small, 2, 123))
+    optimizer = torch.optim.AdamW(tail.parameters())
+    for each in tail.parameters():
+        each.grad = torch.ones_like(each)
+    optimizer.step()
+    used, write = [], resume.save_file
+
+    def written(*arguments: Any) -> None:
+        write(*arguments)
+        used.append(sum(file.stat().st_size for file in tmp_path.iterdir()))
+
+    monkeypatch.setattr(resume, "save_file", written)
+    about = dict.fromkeys(("tokens_sha256", "code", "torch", "precision", "device"), "")
+    identity = Identity(row=settings, seed=123, checkpoint_sha256=None, threads=1, **about)
+    for _ in range(2):
+        State(tmp_path / "state", identity).save(tail, optimizer, Progress(steps=1))
+    rows = (replace(BASELINE, settings=settings),)
+    needs = estimate.of_study(replace(STUDY, rows=rows, questions=()))
+    assert needs.state_bytes == pytest.approx(used[1], rel=0.05)
+    assert needs.state_bytes > 1.9 * used[0]
+
+
+def test_the_largest_saved_state_is_the_one_that_trains_most() -> None:
+    needs = estimate.of_study(EXTENDED)
+    weights = (50257 + 1024) * 1600 + 48 * 12 * 1600**2
+    assert (needs.state_bytes, needs.state_of) == (2 * 12 * weights, "xl-all-layers")
+    lora = estimate.of_study(replace(EXTENDED, rows=(EXTENDED.row("xl-lora"),), questions=()))
+    assert lora.state_bytes == 0

@@ -38,6 +38,8 @@ def test_it_estimates_time_memory_and_disk() -> None:
     assert re.search(r"about \d+ h on two CPU cores \(a GPU was not measured\)", line)
     assert re.search(r"\d+ GB of memory at most \(xl-all-layers\)", line)
     assert "GB of hidden states in ../../results/cache/" in line
+    progress = "in results/state/ for the progress of each run while it trains (xl-all-layers)"
+    assert f"up to 37.4 GB {progress}" in line
     assert re.search(r"1\d\.\d GB of checkpoints to download", line)
     assert "cache_gb" not in said
 

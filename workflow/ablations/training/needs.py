@@ -30,6 +30,8 @@ FIXED_MB = 4000  # and CUDA's libraries and context, and Snakemake's three proce
 # A trained weight: itself, its gradient and AdamW's two moments. (With a GPU they are in the GPU's
 # memory, and in the CPU's while the state is saved.) The checkpoint's file is mapped in addition.
 FLOATS_PER_TRAINED_WEIGHT = 4
+# A saved state has all of these but the gradient, and a new one is written before the old one goes.
+FLOATS_PER_SAVED_WEIGHT = 2 * 3
 # What the backward pass of a block needs per token, in units of the width: two norms, query, key,
 # value, the attention's output and its projection, the two times four of the MLP, and its output.
 WIDTHS_PER_TOKEN = 16
@@ -70,16 +72,16 @@ class StudyNeeds:
     memory_mb: int  # of the largest run
     largest: str  # whose row this is
     hidden_states_bytes: int
+    state_bytes: int  # of the run that saves most, at most
+    state_of: str  # whose row this is
     download_bytes: int  # of checkpoints
 
 
 def of_run(row: Settings, messages: int = MESSAGES) -> Needs:
     """The needs of a training run, with its trunk's work, since the cache may not hold that."""
     shape, training = row.dimensions, row.training
-    trained = first_trained(row.trainable_layers, shape.n_layer)
-    blocks = max(0, shape.n_layer + 1 - max(trained, 1))
+    blocks, weights = _trained_blocks(row), _trained_weights(row)
     lora, mean = row.trainable_layers == "lora", row.average_embeddings
-    weights = 0 if lora else blocks * _block(shape) + (_embeddings(shape) if trained == 0 else 0)
 
     # a step of a block at one position costs the time to move its weights; of others, to compute
     at_once = max(1, min(training.accumulation_steps, TOGETHER // training.batch_size))
@@ -126,6 +128,7 @@ def of_study(study: Study) -> StudyNeeds:
     )
     needs = {row.id: of_run(row.settings, messages) for row in study.rows}
     memory_mb, largest = max((each.resident_mb, row) for row, each in needs.items())
+    saved, state_of = max((_trained_weights(row.settings), row.id) for row in study.rows)
     used = {row.model.name: row.model for row in study.rows if row.settings.weights == "pretrained"}
     found = [trunk_settings(row.settings, seed) for row in study.rows for seed in study.seeds]
     trunks = {_hidden_states(trunk): trunk for trunk in found if trunk}
@@ -149,6 +152,8 @@ def of_study(study: Study) -> StudyNeeds:
             FLOAT * messages * _average(trunk.input) * trunk.dimensions.n_embd
             for trunk in trunks.values()
         ),
+        state_bytes=FLOAT * FLOATS_PER_SAVED_WEIGHT * saved,
+        state_of=state_of,
         download_bytes=sum(_file_bytes(each.dimensions) for each in used.values() if each.hub),
     )
 
@@ -158,6 +163,20 @@ def _hidden_states(trunk: TrunkSettings) -> tuple[Any, ...]:
     read = trunk.input
     tokens = (_longest(read), _average(read), read.causal_mask)
     return trunk.model, trunk.weights, trunk.seed, trunk.depth, trunk.precision, *tokens
+
+
+def _trained_blocks(row: Settings) -> int:
+    """The blocks in which something is trained."""
+    first = first_trained(row.trainable_layers, row.dimensions.n_layer)
+    return max(0, row.dimensions.n_layer + 1 - max(first, 1))
+
+
+def _trained_weights(row: Settings) -> int:
+    """The weights that are trained; LoRA's, and those of norms and head, are too few to count."""
+    if row.trainable_layers == "lora":
+        return 0
+    embeddings = _embeddings(row.dimensions) if row.trainable_layers == "all" else 0
+    return _trained_blocks(row) * _block(row.dimensions) + embeddings
 
 
 def _trunk_seconds(trunk: TrunkSettings, messages: int) -> float:

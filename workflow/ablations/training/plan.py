@@ -73,6 +73,11 @@ def _estimated(found: StudyNeeds, study: Study) -> Iterator[str]:
         f"{found.memory_mb / 1000:.0f} GB of memory at most ({found.largest})",
         f"{_gigabytes(found.hidden_states_bytes)} of hidden states in {study.cache_dir}/",
     ]
+    if found.state_bytes > GIGABYTE / 20:
+        parts.append(
+            f"up to {_gigabytes(found.state_bytes)} in results/state/ for the progress of each run"
+            f" while it trains ({found.state_of})"
+        )
     if found.download_bytes:
         parts.append(f"{_gigabytes(found.download_bytes)} of checkpoints to download")
     dataset, of_texts = study.dataset, ""
