@@ -44,6 +44,37 @@ def test_it_estimates_time_memory_and_disk() -> None:
     assert "cache_gb" not in said
 
 
+@pytest.mark.parametrize(
+    ("study", "told"),
+    [
+        (
+            "config.yaml",
+            {
+                "about 3 h on": "about three hours on two CPU cores",
+                "6.9 GB of hidden states": "about 7 GB of hidden states",
+                "up to 3.0 GB in results/state/": "up to 3 GB in `results/state/`",
+                "5.3 GB of checkpoints": "downloads of about 5.3 GB",
+            },
+        ),
+        (
+            "studies/extended/config.yaml",
+            {
+                "about 25 h on": "about 25 hours on two CPU cores",
+                "30 GB of memory": "30 GB of memory",
+                "9.4 GB of hidden states": "9 GB of hidden states",
+                "up to 37.4 GB in results/state/": "up to 37 GB of disk for its progress",
+                "11.7 GB of checkpoints": "12 GB of downloads",
+            },
+        ),
+    ],
+)
+def test_the_readme_promises_what_it_estimates(study: str, told: dict[str, str]) -> None:
+    _, said, _ = plan(ROOT / study)
+    readme = " ".join((ROOT / "README.md").read_text().split())
+    for estimated, promised in told.items():
+        assert estimated in said and promised in readme
+
+
 def test_it_says_where_the_cache_is_too_small_for_all_rows(tmp_path: Path) -> None:
     file = tmp_path / "small.yaml"
     file.write_text("cache_gb: 5\n")
