@@ -1,3 +1,4 @@
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -6,6 +7,8 @@ import torch
 import yaml
 from msgspec.structs import replace
 
+from ablations.data.encode import encode, gpt2_encoding
+from ablations.data.split import SPLITS, read_split
 from ablations.model import cut
 from ablations.model.gpt2 import Head, random_layers
 from ablations.study import config
@@ -17,6 +20,7 @@ from ablations.training import needs as estimate
 from ablations.training.needs import Needs
 from ablations.training.resume import Identity, Progress, State
 from commands import ROOT
+from texts import SMS, file, run_split
 
 STUDY = config.parse(yaml.safe_load((ROOT / "config.yaml").read_text()))
 EXTENDED = config.parse(yaml.safe_load((ROOT / "studies/extended/config.yaml").read_text()))
@@ -156,6 +160,38 @@ def test_rows_and_seeds_that_share_hidden_states_pay_for_them_once() -> None:
 
 def test_planning_knows_how_many_batches_are_computed_together() -> None:
     assert estimate.TOGETHER == loop.TOGETHER
+
+
+@pytest.mark.parametrize(
+    ("balance", "expected"), [(True, estimate.BALANCED), (False, estimate.ALL)]
+)
+def test_the_collections_messages_are_those_that_are_assumed(
+    shared: Path, tmp_path: Path, balance: bool, expected: estimate.Messages
+) -> None:
+    with zipfile.ZipFile(shared / "data/sms+spam+collection.zip") as archive:
+        archive.extract("SMSSpamCollection", tmp_path)
+    whole = file(tmp_path / "SMSSpamCollection", format="tsv")
+    done = run_split(tmp_path / "data", whole, dataset=SMS | {"balance": balance})
+    assert done.returncode == 0, done.stderr
+    encoding = gpt2_encoding(shared / "data/gpt2-bpe")
+    lengths = {
+        split: [len(ids) for ids in encode(encoding, read_split(tmp_path / f"data/{split}.csv")[1])]
+        for split in SPLITS
+    }
+    every = [length for found in lengths.values() for length in found]
+    average = round(sum(every) / len(every))
+    assert estimate.Messages(len(every), max(lengths["train"]), average) == expected
+
+
+def test_all_messages_need_more_of_everything() -> None:
+    texts = replace(STUDY.dataset, balance=False)
+    fewer, all_ = (estimate.of_study(each) for each in (STUDY, replace(STUDY, dataset=texts)))
+    assert all_.seconds > 5 * fewer.seconds
+    rows, width = (BASELINE,), BASELINE.model.dimensions.n_embd
+    baseline = estimate.of_study(replace(STUDY, dataset=texts, rows=rows, questions=()))
+    assert baseline.hidden_states_bytes == 4 * 5572 * 257 * width
+    assert not (fewer.assumed or all_.assumed)
+    assert estimate.of_study(replace(STUDY, tokenizer="bytes")).assumed
 
 
 @pytest.mark.parametrize(("layers", "first"), [("all", 0), ("last_block", 3)])

@@ -82,6 +82,29 @@ def test_it_says_where_the_cache_is_too_small_for_all_rows(tmp_path: Path) -> No
     assert "cache_gb: 5 does not hold all hidden states" in said
 
 
+def test_all_messages_of_the_collection_take_more_than_the_cache_holds(tmp_path: Path) -> None:
+    file = tmp_path / "unbalanced.yaml"
+    file.write_text("dataset: {balance: false}\n")
+    _, said, _ = plan(file, "--base", ROOT / "config.yaml")
+    assert "35.1 GB of hidden states" in said and "if there are" not in said
+    assert "cache_gb: 10 does not hold all hidden states" in said
+
+
+def test_it_says_what_it_assumes_of_the_texts(tmp_path: Path) -> None:
+    file = tmp_path / "changed.yaml"
+    for change in ("split: {seed: 5}", "stratify: true", "columns: [label, text, source]"):
+        file.write_text(f"dataset: {{{change}}}\n")
+        _, said, _ = plan(file, "--base", ROOT / "config.yaml")
+        assert "first run, if there are 1,494 texts of at most 120 tokens: about 3 h" in said
+    file.write_text("dataset: {balance: false, quotes: false}\n")
+    _, said, _ = plan(file, "--base", ROOT / "config.yaml")
+    assert "if there are 5,572 texts of at most 257 tokens" in said
+    _, said, _ = plan(ROOT / "studies/tickets/config.yaml", "--directory", ROOT / "studies/tickets")
+    assert "if there are 1,494 texts of at most 120 tokens" in said
+    for known in ("config.yaml", "studies/extended/config.yaml", "demo/config.yaml"):
+        assert "if there are" not in plan(ROOT / known)[1]
+
+
 def test_it_says_what_a_grid_makes(tmp_path: Path) -> None:
     grid = {"learning_rate": [1e-3, 1e-2, 1e-1], "epochs": [1, 2]}
     question = {"id": "q", "question": "?", "baseline": "baseline", "variant": "sweep"}

@@ -7,21 +7,18 @@ CPU cores took (docs/performance.md); a GPU was not measured.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
+
+from msgspec import structs
 
 from ablations.model.cut import TrunkSettings, first_trained, trunk_settings
 from ablations.study.config import Study
-from ablations.study.dataset import Generated
+from ablations.study.dataset import PUBLISHED, PUBLISHED_MESSAGES, Generated, parse
 from ablations.study.dimensions import Dimensions
 from ablations.study.settings import Input, Settings
 
-# Before the messages are read, these numbers are assumed: those of the SMS Spam Collection, in
-# GPT-2's tokens. Without padding, the longest message decides memory, the average one time.
-MESSAGES = 1494
 TRAINING_SHARE = 0.7
-LONGEST_TRAINING_EXAMPLE = 120
-AVERAGE_MESSAGE = 31
 
 TOGETHER = 8  # as loop.TOGETHER, but without importing torch
 FLOAT = 4  # bytes
@@ -51,6 +48,25 @@ SHORT_MINUTES = FIXED_MINUTES + 5
 
 
 @dataclass(frozen=True)
+class Messages:
+    """How many there are, and their tokens.
+
+    Without padding, the longest in training decides memory, the average one time.
+    """
+
+    count: int
+    longest: int
+    average: int
+
+
+# The SMS Spam Collection's in GPT-2's tokens, split as published: balanced, and all of it. Before
+# other messages are read, they are assumed to be like the first.
+BALANCED = Messages(PUBLISHED_MESSAGES, longest=120, average=31)
+ALL = Messages(5572, longest=257, average=23)
+AS_PUBLISHED = parse(PUBLISHED | {"split": {"train": 0.7, "validation": 0.1, "seed": 123}}).reading
+
+
+@dataclass(frozen=True)
 class Needs:
     """What to ask a cluster for, and the seconds that two CPU cores compute."""
 
@@ -68,6 +84,8 @@ class Needs:
 class StudyNeeds:
     """What all runs of a study need: the seconds of two CPU cores, memory and disk."""
 
+    messages: Messages
+    assumed: bool  # whether the texts may be more, or longer
     seconds: float
     memory_mb: int  # of the largest run
     largest: str  # whose row this is
@@ -77,7 +95,7 @@ class StudyNeeds:
     download_bytes: int  # of checkpoints
 
 
-def of_run(row: Settings, messages: int = MESSAGES) -> Needs:
+def of_run(row: Settings, messages: Messages = BALANCED) -> Needs:
     """The needs of a training run, with its trunk's work, since the cache may not hold that."""
     shape, training = row.dimensions, row.training
     blocks, weights = _trained_blocks(row), _trained_weights(row)
@@ -85,14 +103,14 @@ def of_run(row: Settings, messages: int = MESSAGES) -> Needs:
 
     # a step of a block at one position costs the time to move its weights; of others, to compute
     at_once = max(1, min(training.accumulation_steps, TOGETHER // training.batch_size))
-    steps = training.epochs * max(1, int(TRAINING_SHARE * messages) // training.batch_size)
+    steps = training.epochs * max(1, int(TRAINING_SHARE * messages.count) // training.batch_size)
     passes = math.ceil(steps / at_once)
     one_position = _block(shape) if blocks and not mean else 0
     everywhere = blocks if mean else max(0, blocks - 1)
     evaluations = math.ceil(steps / training.eval_every) + training.epochs
     read = steps * training.batch_size * (2 if lora else 3)  # forward, and backward twice that
-    read += evaluations * 2 * training.eval_batches * training.batch_size + messages
-    tail = everywhere * read * _operations(row.input, shape)
+    read += evaluations * 2 * training.eval_batches * training.batch_size + messages.count
+    tail = everywhere * read * _operations(row.input, shape, messages)
     others = passes * SECONDS_PER_WEIGHT * max(0, weights - one_position)
     seconds = passes * SECONDS_PER_WEIGHT * one_position
     seconds += max(tail / OPERATIONS_PER_SECOND, others)
@@ -100,14 +118,15 @@ def of_run(row: Settings, messages: int = MESSAGES) -> Needs:
         seconds += _trunk_seconds(trunk, messages)
 
     together = training.micro_batch or training.batch_size * at_once
-    activations = WIDTHS_PER_TOKEN * blocks * together * _longest(row.input) * shape.n_embd
-    hidden_states = messages * _average(row.input) * shape.n_embd if trunk else 0
+    tokens = together * _longest(row.input, messages)
+    activations = WIDTHS_PER_TOKEN * blocks * tokens * shape.n_embd
+    hidden_states = _hidden_states(trunk, messages) if trunk else 0
     return _needs(shape, weights, activations, hidden_states, seconds)
 
 
-def of_trunk(settings: TrunkSettings, messages: int = MESSAGES) -> Needs:
+def of_trunk(settings: TrunkSettings, messages: Messages = BALANCED) -> Needs:
     """The needs of a trunk's job."""
-    hidden_states = messages * _average(settings.input) * settings.dimensions.n_embd
+    hidden_states = _hidden_states(settings, messages)
     seconds = _trunk_seconds(settings, messages)
     return _needs(settings.dimensions, 0, 0, hidden_states, seconds)
 
@@ -123,15 +142,13 @@ def of_pretraining(dimensions: Dimensions, batch: int, steps: int) -> Needs:
 
 def of_study(study: Study) -> StudyNeeds:
     """The needs of a whole study without any result yet; shared hidden states count once."""
-    messages = (
-        study.dataset.generated.messages if isinstance(study.dataset, Generated) else MESSAGES
-    )
+    messages, assumed = _messages(study)
     needs = {row.id: of_run(row.settings, messages) for row in study.rows}
     memory_mb, largest = max((each.resident_mb, row) for row, each in needs.items())
     saved, state_of = max((_trained_weights(row.settings), row.id) for row in study.rows)
     used = {row.model.name: row.model for row in study.rows if row.settings.weights == "pretrained"}
     found = [trunk_settings(row.settings, seed) for row in study.rows for seed in study.seeds]
-    trunks = {_hidden_states(trunk): trunk for trunk in found if trunk}
+    trunks = {_shared(trunk, messages): trunk for trunk in found if trunk}
     computed = [_trunk_seconds(trunk, messages) for trunk in trunks.values()]
     again = sum(_trunk_seconds(trunk, messages) for trunk in found if trunk)
     pretrained = [
@@ -144,24 +161,39 @@ def of_study(study: Study) -> StudyNeeds:
         sum(each.seconds for each in needs.values()) * len(study.seeds) - again + sum(computed)
     )
     seconds += sum(each.seconds for each in pretrained) + jobs * JOB_SECONDS
+    floats = sum(_hidden_states(trunk, messages) for trunk in trunks.values())
     return StudyNeeds(
+        messages=messages,
+        assumed=assumed,
         seconds=seconds,
         memory_mb=memory_mb,
         largest=largest,
-        hidden_states_bytes=sum(
-            FLOAT * messages * _average(trunk.input) * trunk.dimensions.n_embd
-            for trunk in trunks.values()
-        ),
+        hidden_states_bytes=FLOAT * floats,
         state_bytes=FLOAT * FLOATS_PER_SAVED_WEIGHT * saved,
         state_of=state_of,
         download_bytes=sum(_file_bytes(each.dimensions) for each in used.values() if each.hub),
     )
 
 
-def _hidden_states(trunk: TrunkSettings) -> tuple[Any, ...]:
+def _messages(study: Study) -> tuple[Messages, bool]:
+    """The messages as far as they are known unread, and whether that is an assumption."""
+    dataset = study.dataset
+    if isinstance(dataset, Generated):
+        return replace(BALANCED, count=dataset.generated.messages), False
+    known = dataset.published and structs.replace(dataset.reading, balance=True) == AS_PUBLISHED
+    found = ALL if dataset.published and not dataset.balance else BALANCED
+    return found, not (known and study.tokenizer == "gpt2")
+
+
+def _hidden_states(trunk: TrunkSettings, messages: Messages) -> int:
+    """The number of floats in a trunk's output."""
+    return messages.count * _average(trunk.input, messages) * trunk.dimensions.n_embd
+
+
+def _shared(trunk: TrunkSettings, messages: Messages) -> tuple[Any, ...]:
     """A key that is equal for trunks that share hidden states; see hidden_states.Frozen."""
     read = trunk.input
-    tokens = (_longest(read), _average(read), read.causal_mask)
+    tokens = (_longest(read, messages), _average(read, messages), read.causal_mask)
     return trunk.model, trunk.weights, trunk.seed, trunk.depth, trunk.precision, *tokens
 
 
@@ -179,15 +211,15 @@ def _trained_weights(row: Settings) -> int:
     return _trained_blocks(row) * _block(row.dimensions) + embeddings
 
 
-def _trunk_seconds(trunk: TrunkSettings, messages: int) -> float:
+def _trunk_seconds(trunk: TrunkSettings, messages: Messages) -> float:
     """The seconds of all messages through the trunk's blocks."""
-    operations = trunk.depth * messages * _operations(trunk.input, trunk.dimensions)
+    operations = trunk.depth * messages.count * _operations(trunk.input, trunk.dimensions, messages)
     return operations / OPERATIONS_PER_SECOND
 
 
-def _operations(read: Input, shape: Dimensions) -> float:
+def _operations(read: Input, shape: Dimensions, messages: Messages) -> float:
     """Floating-point operations of a block's forward pass over an average message."""
-    tokens = _average(read)
+    tokens = _average(read, messages)
     return tokens * _per_token(shape, tokens)
 
 
@@ -227,22 +259,22 @@ def _needs(
     )
 
 
-def _longest(read: Input) -> int:
+def _longest(read: Input, messages: Messages) -> int:
     """The most tokens of a message that the model reads."""
     if read.trainable_token == "first" and read.causal_mask and not read.average_embeddings:
         return 1
     match read.context_length:
         case "longest_training_example":
-            return min(LONGEST_TRAINING_EXAMPLE, read.n_positions)
+            return min(messages.longest, read.n_positions)
         case int(length):
             return length
         case _:
             return read.n_positions
 
 
-def _average(read: Input) -> int:
+def _average(read: Input, messages: Messages) -> int:
     """The tokens that the model reads on average: the most, unless it reads no padding."""
     flexible = read.trainable_token == "flexible" and read.causal_mask
     if flexible or read.context_length == "variable":
-        return min(AVERAGE_MESSAGE, _longest(read))
-    return _longest(read)
+        return min(messages.average, _longest(read, messages))
+    return _longest(read, messages)

@@ -9,7 +9,6 @@ from ablations import cli
 from ablations.errors import UserError
 from ablations.study import config, reading
 from ablations.study.config import Study
-from ablations.study.dataset import PUBLISHED_SHA256, Texts
 from ablations.study.grid import ask
 from ablations.training import needs
 from ablations.training.limits import GIGABYTE
@@ -80,9 +79,10 @@ def _estimated(found: StudyNeeds, study: Study) -> Iterator[str]:
         )
     if found.download_bytes:
         parts.append(f"{_gigabytes(found.download_bytes)} of checkpoints to download")
-    dataset, of_texts = study.dataset, ""
-    if isinstance(dataset, Texts) and dataset.sha256 != PUBLISHED_SHA256:
-        of_texts = ", for texts as many and as long as the SMS Spam Collection's"
+    of_texts = ""
+    if found.assumed:
+        texts = found.messages
+        of_texts = f", if there are {texts.count:,} texts of at most {texts.longest} tokens"
     yield f"  estimated, for a first run{of_texts}: {'; '.join(parts)}"
     if 0 < study.cache_gb < found.hidden_states_bytes / GIGABYTE:
         yield (
