@@ -230,3 +230,8 @@ def test_the_largest_saved_state_is_the_one_that_trains_most() -> None:
     assert (needs.state_bytes, needs.state_of) == (2 * 12 * weights, "xl-all-layers")
     lora = estimate.of_study(replace(EXTENDED, rows=(EXTENDED.row("xl-lora"),), questions=()))
     assert lora.state_bytes == 0
+
+
+def test_a_trunks_work_is_its_blocks_and_not_the_embeddings() -> None:
+    block = 120 * (24 * 1600**2 + 2 * 120 * 1600) / estimate.OPERATIONS_PER_SECOND
+    assert of_trunk(EXTENDED.row("xl")).seconds == pytest.approx(47 * 1494 * block)

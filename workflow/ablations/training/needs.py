@@ -213,7 +213,8 @@ def _trained_weights(row: Settings) -> int:
 
 def _trunk_seconds(trunk: TrunkSettings, messages: Messages) -> float:
     """The seconds of all messages through the trunk's blocks."""
-    operations = trunk.depth * messages.count * _operations(trunk.input, trunk.dimensions, messages)
+    blocks = trunk.depth - 1  # the first layer is the embeddings
+    operations = blocks * messages.count * _operations(trunk.input, trunk.dimensions, messages)
     return operations / OPERATIONS_PER_SECOND
 
 
