@@ -235,3 +235,27 @@ def test_the_largest_saved_state_is_the_one_that_trains_most() -> None:
 def test_a_trunks_work_is_its_blocks_and_not_the_embeddings() -> None:
     block = 120 * (24 * 1600**2 + 2 * 120 * 1600) / estimate.OPERATIONS_PER_SECOND
     assert of_trunk(EXTENDED.row("xl")).seconds == pytest.approx(47 * 1494 * block)
+
+
+def test_the_cost_of_every_row_is_counted() -> None:
+    text = (ROOT / "docs/performance.md").read_text()
+    counted = text.split("## Counted")[1].split("## ")[0]
+    names = {
+        name.split()[0]
+        for line in counted.splitlines()
+        if line.startswith("| ")
+        for name in line.split("|")[1].split(",")
+    }
+    assert {row.id for row in EXTENDED.rows} <= names
+
+
+def test_the_counts_of_xl_are_those_that_are_estimated() -> None:
+    """In passes of a message through a block; the documentation leaves out what is not timed."""
+    text = (ROOT / "docs/performance.md").read_text()
+    block = 120 * (24 * 1600**2 + 2 * 120 * 1600) / estimate.OPERATIONS_PER_SECOND
+    for id, passes in (("xl-all-layers", 3), ("xl-lora", 2)):
+        run = 5 * 1040 * passes + 18 * 80
+        assert f"| {id} (L = 48) | {48 * run:,} |" in text
+        seconds = of_run(EXTENDED.row(id)).seconds
+        assert seconds == pytest.approx(47 * (run + 1494) * block, rel=0.02)
+    assert f"| xl (L = 48) | {5200 * 50 + 1440 * 48:,} | {1085 * 47:,} |" in text
