@@ -30,7 +30,7 @@ setup: $(STAMP) ## install the pinned versions in .venv/ (PYTHON=python3.12 choo
 demo: $(STAMP) ## all eight rows on stand-ins: no downloads, no GPU, about two minutes
 	@$(MAKE) --no-print-directory run STUDY=demo GPUS=2
 
-table: $(STAMP) ## the real table: downloads about 5.5 GB the first time
+table: $(STAMP) ## the real table: downloads about 5.3 GB the first time
 	@$(MAKE) --no-print-directory run STUDY=.
 
 run: $(STAMP) ## your own study, in a folder with a config.yaml: make run STUDY=mine
