@@ -313,7 +313,8 @@ def trunk_operations(row: Settings, trunk: TrunkSettings, tokens: Tokens) -> flo
     evaluated = row.training.eval_batches * row.training.batch_size
     share = min(1.0, evaluated / len(tokens.ids["validation"]))
     read = found["train"].sum() + share * found["validation"].sum()
-    return trunk.depth * float(read) * needs._per_token(row.dimensions, found["train"].mean())
+    blocks = trunk.depth - 1  # the first layer is the embeddings
+    return blocks * float(read) * needs._per_token(row.dimensions, found["train"].mean())
 
 
 def scaled(row: Settings, which: str, tokens: Tokens, machine: Device, rounds: int) -> Found:

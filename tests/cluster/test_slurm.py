@@ -218,8 +218,10 @@ def test_what_computes_is_submitted_once_and_the_rest_runs_beside_snakemake(firs
 
 
 def test_each_row_asks_for_one_gpu_and_for_what_is_estimated(first: Run) -> None:
-    for row in config.parse(study()).rows:
-        job, needs = trained(first, row.id)[0], estimate.of_run(row.settings)
+    stated = config.parse(study())
+    messages, _ = estimate.expected(stated)
+    for row in stated.rows:
+        job, needs = trained(first, row.id)[0], estimate.of_run(row.settings, messages)
         assert job.gpus == 1
         assert job.memory == f"{needs.memory_mb}M"
         assert job.time_limit == f"00:{needs.minutes}:00"
@@ -357,7 +359,9 @@ def never_started(many_root: Path, slurm: Cluster, one_bad_row: Run) -> Run:
 def test_forty_short_runs_are_four_jobs_and_each_asks_for_one_gpu(forty: Run) -> None:
     assert forty.returncode == 0, forty.output
     assert len(forty.jobs) <= 8  # with the model, the trunk, and one job that is tried again
-    needs = estimate.of_run(config.parse(many(RATES)).row("baseline").settings)
+    stated = config.parse(many(RATES))
+    messages, _ = estimate.expected(stated)
+    needs = estimate.of_run(stated.row("baseline").settings, messages)
     hours, minutes = divmod(10 * needs.minutes, 60)
     jobs = shared_jobs(forty)
     assert len(jobs) == 4 + 1

@@ -81,6 +81,7 @@ THREADS = int(os.environ.get("ABLATIONS_THREADS", 1))
 TOKENIZER = STUDY.tokenizer if isinstance(STUDY.tokenizer, str) else "own"
 ROWS = {row.id: row for row in STUDY.rows}
 SEEDS = list(map(str, STUDY.seeds))
+MESSAGES, _ = estimate.expected(STUDY)
 # For a target that no rule makes, Snakemake's message does not say which row or seed was meant.
 kept = [id for id, row in ROWS.items() if row.save_model]
 for target in sys.argv[1:] if CONFIG_FILES else ():
@@ -253,7 +254,7 @@ def trunk_of_run(wildcards):
 
 
 def needs_of_run(wildcards):
-    return estimate.of_run(ROWS[wildcards.row].settings)
+    return estimate.of_run(ROWS[wildcards.row].settings, MESSAGES)
 
 
 def group_of_run(wildcards):
@@ -263,7 +264,7 @@ def group_of_run(wildcards):
 
 
 def needs_of_trunk(wildcards):
-    return estimate.of_trunk(TRUNKS[wildcards.trunk])
+    return estimate.of_trunk(TRUNKS[wildcards.trunk], MESSAGES)
 
 
 def needs_of_pretraining(wildcards):
@@ -294,14 +295,14 @@ def work():
         if model.pretrain
     }
     found |= {
-        ("trunk", (name,)): estimate.of_trunk(settings)
+        ("trunk", (name,)): estimate.of_trunk(settings, MESSAGES)
         for name, settings in TRUNKS.items()
     }
     amounts = {key: needs.seconds for key, needs in found.items()}
     for row, seed in RUNS:
         # the needs of a run include its trunk, which is a separate job
         trunk = amounts.get(("trunk", (TRUNK_OF_RUN.get((row, str(seed))),)), 0)
-        whole = estimate.of_run(ROWS[row].settings).seconds
+        whole = estimate.of_run(ROWS[row].settings, MESSAGES).seconds
         training = "train_and_keep" if ROWS[row].save_model else "train"
         amounts[training, (row, str(seed))] = whole - trunk
     return amounts

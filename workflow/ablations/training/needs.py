@@ -142,7 +142,7 @@ def of_pretraining(dimensions: Dimensions, batch: int, steps: int) -> Needs:
 
 def of_study(study: Study) -> StudyNeeds:
     """The needs of a whole study without any result yet; shared hidden states count once."""
-    messages, assumed = _messages(study)
+    messages, assumed = expected(study)
     needs = {row.id: of_run(row.settings, messages) for row in study.rows}
     memory_mb, largest = max((each.resident_mb, row) for row, each in needs.items())
     saved, state_of = max((_trained_weights(row.settings), row.id) for row in study.rows)
@@ -175,7 +175,7 @@ def of_study(study: Study) -> StudyNeeds:
     )
 
 
-def _messages(study: Study) -> tuple[Messages, bool]:
+def expected(study: Study) -> tuple[Messages, bool]:
     """The messages as far as they are known unread, and whether that is an assumption."""
     dataset = study.dataset
     if isinstance(dataset, Generated):
