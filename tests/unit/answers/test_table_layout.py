@@ -394,3 +394,18 @@ def test_the_id_of_a_grid_s_row_keeps_the_end_that_tells_it_from_others(tmp_path
     written = table.compact(load(tmp_path))
     assert [line[1] for line in written.lines] == [row.id for row in study.rows]
     assert max(map(len, written.markdown().splitlines())) <= 120
+
+
+def test_an_id_that_does_not_fit_keeps_both_ends(tmp_path):
+    made = configuration(comparisons=[])
+    values = {"context_length": [64, 128], "learning_rate": [1e-4, 2e-4], "epochs": [3, 10]}
+    values |= {"trainable_token": ["first", "last"], "trainable_layers": ["last_layer", "all"]}
+    made["rows"] = [made["rows"][0], {"id": "sweep", "grid": values}]
+    study = config.parse(made)
+    write(tmp_path, study, {row.id: np.ones((1, 30), bool) for row in study.rows})
+    written = table.compact(load(tmp_path))
+    assert max(map(len, written.markdown().splitlines())) <= 120
+    for line, row in zip(written.lines[1:], study.rows[1:], strict=True):
+        start, end = line[1].split("…")
+        assert row.id.startswith(start) and start.startswith("sweep-token-")
+        assert row.id.endswith(f"-{end}") and re.fullmatch(r"epochs-\d+-lr-\de-4", end)

@@ -221,6 +221,18 @@ def shortened(written: str, width: int) -> str:
     return written if len(written) <= width else f"{written[: width - 1].rstrip()}…"
 
 
+def both_ends(name: str, width: int) -> str:
+    """At most `width` characters; a longer name loses the words in its middle.
+
+    A grid's rows begin with its name, and neighbours differ at their ends.
+    """
+    if len(name) <= width:
+        return name
+    end = name[-(width // 2) :]
+    start = name[: width - len(end) - 1]
+    return f"{start[: start.rfind('-') + 1] or start}…{end[end.find('-') + 1 :]}"
+
+
 @dataclass(frozen=True)
 class Table:
     """A table of plain texts, to be written as Markdown, LaTeX or HTML."""

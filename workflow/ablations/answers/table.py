@@ -56,11 +56,11 @@ def compact(results: Results) -> Table:
     widths = [max(map(len, column)) for column in zip(grid.headings, *grid.lines, strict=True)]
     borders = len("| ") + len(" | ") * (len(widths) - 1) + len(" |")
     left = WIDTH - borders - sum(widths) + widths[1] + widths[2]  # for the row and its changes
-    row = min(widths[1], left - CHANGE)  # ids of a grid differ only at their ends
+    row = min(widths[1], left - CHANGE)  # the number before it tells it from all others
     lines = (
         (
             line[0],
-            formats.shortened(line[1], row),
+            formats.both_ends(line[1], row),
             formats.shortened(line[2], left - row),
             *line[3:],
         )
