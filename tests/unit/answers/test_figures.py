@@ -80,11 +80,104 @@ def visible_texts(figure):
 )
 def test_no_text_is_clipped(tmp_path, rows, seeds, prefix, notes):
     for name, figure in drawn(many_rows(tmp_path, rows, seeds, prefix, notes)):
-        width, height = figure.get_size_inches() * figure.dpi
-        for text in visible_texts(figure):
-            box = text.get_window_extent()
-            assert box.x0 > -1 and box.y0 > -1, (name, text.get_text())
-            assert box.x1 < width + 1 and box.y1 < height + 1, (name, text.get_text())
+        assert clipped(figure) == [], name
+
+
+def clipped(figure):
+    width, height = figure.get_size_inches() * figure.dpi
+    boxes = [(text.get_text(), text.get_window_extent()) for text in visible_texts(figure)]
+    return [
+        text
+        for text, box in boxes
+        if box.x0 <= -1 or box.y0 <= -1 or box.x1 >= width + 1 or box.y1 >= height + 1
+    ]
+
+
+@pytest.fixture(scope="module")
+def of_a_grid(tmp_path_factory):
+    """The figures of a grid of 96 rows, and of two rows whose ids differ only in the middle."""
+    made = configuration()
+    made["rows"] = [
+        {key: value for key, value in made["rows"][0].items() if key != "published"},
+        {
+            "id": "sweep",
+            "grid": {
+                "trainable_token": ["first", "last"],
+                "trainable_layers": ["last_layer", "last_block"],
+                "context_length": [64, "longest_training_example"],
+                "batch_size": [4, 16],
+                "learning_rate": [1e-4, 5e-5, 25e-6],
+                "epochs": [3, 10],
+            },
+        },
+        *({"id": f"{45 * 'a'}-{epochs}-{45 * 'z'}", "epochs": epochs} for epochs in (6, 7)),
+    ]
+    one, other = (row["id"] for row in made["rows"][2:])
+    pairs = [("baseline", "sweep"), ("baseline", one), (one, other), (other, one)]
+    made["comparisons"] = [
+        {"id": f"q{n}", "question": "?", "baseline": baseline, "variant": variant}
+        for n, (baseline, variant) in enumerate(pairs)
+    ]
+    study = config.parse(made)
+    assert len(study.rows) == 99
+    folder = tmp_path_factory.mktemp("grid")
+    draw = np.random.default_rng(0)
+    write(folder, study, {row.id: draw.random((1, 50)) < 0.9 for row in study.rows})
+    return dict(drawn(load(folder)))
+
+
+def row_labels(figure):
+    return [label.get_text() for label in figure.axes[0].get_yticklabels()]
+
+
+def test_every_row_of_a_grid_has_a_label_of_its_own(of_a_grid):
+    rows, compared = row_labels(of_a_grid["accuracies"]), row_labels(of_a_grid["differences"])
+    titles = [axes.get_title(loc="left") for axes in of_a_grid["learning_curves"].axes]
+    assert len(set(rows)) == len(set(titles)) == len(titles) == 99
+    assert len(set(compared)) == len(compared) == 99
+    named = [text.get_text() for text in of_a_grid["accuracy_and_time"].axes[0].texts]
+    named = [name for name in named if name]  # others are lines to points
+    assert len(set(named)) == len(named)
+
+
+def test_a_label_that_is_cut_has_the_rows_number_and_both_ends_of_its_id(of_a_grid):
+    shown = row_labels(of_a_grid["accuracies"])
+    assert shown[13] == "#14 sweep-token-first-…\nepochs-3-batch-4-lr-1e-4"
+    assert shown[98] == f"#99 {23 * 'a'}…\n{28 * 'z'}"
+    compared = row_labels(of_a_grid["differences"])
+    assert compared[12] == f"{shown[13]}\nagainst baseline (confounded)"
+    assert compared[97] == f"{shown[98]}\nagainst {shown[97]}"
+
+
+def test_no_text_of_a_grids_figures_is_clipped(of_a_grid):
+    for name, figure in of_a_grid.items():
+        assert clipped(figure) == [], name
+
+
+def test_labels_of_a_grid_do_not_run_into_each_other(of_a_grid):
+    shown = of_a_grid["differences"].axes[0].get_yticklabels()
+    assert max(label.get_text().count("\n") for label in shown) == 3
+    for upper, lower in itertools.pairwise(label.get_window_extent() for label in shown):
+        assert upper.y0 >= lower.y1
+    titles = [axes._left_title.get_window_extent() for axes in of_a_grid["learning_curves"].axes]
+    for left, right in itertools.combinations(titles[1:97], 2):
+        assert not left.overlaps(right)
+
+
+@pytest.mark.parametrize(
+    ("id", "label"),
+    [
+        ("sweep-token-first-layers-all", "sweep-token-first-layers-all"),
+        ("sweep-token-last-layers-last-block", "sweep-token-last-layers-\nlast-block"),
+        (f"a-{54 * 'b'}", f"a-{26 * 'b'}\n{28 * 'b'}"),
+        (f"{28 * 'a'}-{27 * 'b'}", f"{28 * 'a'}\n-{27 * 'b'}"),
+    ],
+)
+def test_an_id_that_two_lines_hold_is_whole(tmp_path, id, label):
+    rows = [configuration()["rows"][0], {"id": id, "epochs": 6}]
+    study = config.parse(configuration(rows=rows, comparisons=[]))
+    write(tmp_path, study, {row.id: np.ones((1, 20), bool) for row in study.rows})
+    assert row_labels(draw_one(load(tmp_path), "accuracies")) == ["baseline", label]
 
 
 def test_row_labels_do_not_run_into_each_other(tmp_path):
@@ -108,7 +201,7 @@ def names_beside_points(read):
 def test_every_rows_name_is_beside_its_point_and_overlaps_nothing(tmp_path, rows, prefix):
     read = many_rows(tmp_path, rows, 1, prefix)
     figure, names = names_beside_points(read)
-    assert {name.get_text() for name in names} == {figures._shortened(row.id) for row in read.rows}
+    assert len({name.get_text() for name in names}) == rows
     boxes = [name.get_window_extent() for name in names]
     markers = [line for line in figure.axes[0].lines if len(line.get_xdata()) == 1]
     assert len(markers) == rows

@@ -47,8 +47,8 @@ DURATIONS = (
 )
 LOSSES = tuple(digit * 10.0**power for power in range(-8, 4) for digit in (1, 3))
 WIDTH = 7.2  # inches: letters stay legible where a paper makes a figure as wide as its text
-LABEL_WIDTH, LABEL_LINES = 28, 2  # characters, lines
-TITLE_WIDTH = 22  # characters of a small panel's
+LABEL_WIDTH = 28  # characters of a line
+NARROW = 22  # where there is less room
 NAMED_POINTS = 24  # with more rows, names beside all points would hide them
 CURVE_POINTS = 40_000  # in one figure; a browser still draws them at once
 STYLE: dict[Any, Any] = {
@@ -83,7 +83,7 @@ def accuracies(results: Results) -> Figure:
         panel.grid(axis="y", visible=False)
         panel.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     panels[-1].axvline(100 * results.test.majority[1], color=QUIET, linestyle=":")
-    _row_labels(panels[0], [_wrapped(row.id) for row in rows])
+    _row_labels(panels[0], [_label(row) for row in rows])
     panels[0].set_xlim(right=101.5)
     _legend(figure, _accuracy_entries(results))
     return figure
@@ -177,7 +177,7 @@ def accuracy_and_time(results: Results) -> Figure:
     order = [*front, *(index for index in range(len(rows)) if index not in front)]
     if len(rows) > NAMED_POINTS:
         order = [index for index in order if index in front or rows[index].id == "baseline"]
-    _name_points(figure, axes, points, {index: _shortened(rows[index].id) for index in order})
+    _name_points(figure, axes, points, {index: _label(rows[index], NARROW) for index in order})
     return figure
 
 
@@ -332,7 +332,7 @@ def learning_curves(results: Results) -> Figure:
     for panel, row in zip(panels, rows, strict=False):
         for run in row.runs:
             _curves(panel, results, row, run, most)
-        panel.set_title(_wrapped(row.id, TITLE_WIDTH), loc="left", fontsize=8)
+        panel.set_title(_label(row, NARROW), loc="left", fontsize=8)
     low, high = panels[0].get_ylim()
     panels[0].yaxis.set_major_locator(
         FixedLocator([loss for loss in LOSSES if low <= loss <= high])
@@ -372,7 +372,9 @@ def _curves(panel: Axes, results: Results, row: TrainedRow, run: Run, most: int)
 
 def differences(results: Results, comparisons: Sequence[Comparison]) -> Figure:
     """A forest plot: each comparison's difference with its interval, and the published one."""
-    height = 1.8 + 0.46 * max(1, len(comparisons))
+    labels = [_rows_compared(comparison) for comparison in comparisons]
+    lines = max((label.count("\n") + 1 for label in labels), default=2)
+    height = 1.8 + (0.16 + 0.15 * lines) * max(1, len(labels))
     figure = _figure(results, height, "Differences in test accuracy, paired")
     axes = figure.subplots()
     if not comparisons:
@@ -391,7 +393,7 @@ def differences(results: Results, comparisons: Sequence[Comparison]) -> Figure:
         published = comparison.published_difference
         if published is not None:
             _mark_published(axes, 100 * published, position + 0.24)
-    _row_labels(axes, [_rows_compared(comparison) for comparison in comparisons])
+    _row_labels(axes, labels)
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="y", visible=False)
     beside = axes.secondary_yaxis("right")
@@ -412,8 +414,8 @@ def differences(results: Results, comparisons: Sequence[Comparison]) -> Figure:
 
 
 def _rows_compared(comparison: Comparison) -> str:
-    variant, baseline = (_shortened(row.id) for row in (comparison.variant, comparison.baseline))
-    return f"{variant}{' (confounded)' if comparison.confounded else ''}\nagainst {baseline}"
+    variant, baseline = map(_label, (comparison.variant, comparison.baseline))
+    return f"{variant}\nagainst {baseline}{' (confounded)' if comparison.confounded else ''}"
 
 
 def _in_numbers(comparison: Comparison, adjusted: str) -> str:
@@ -446,13 +448,15 @@ def _legend(figure: Figure, found: Iterable[Line2D]) -> None:
     figure.legend(handles=entries, loc="outside lower center", ncols=columns)
 
 
-def _wrapped(label: str, width: int = LABEL_WIDTH) -> str:
-    lines = textwrap.wrap(label, width, max_lines=LABEL_LINES, placeholder="…")
-    return "\n".join(line[:width] for line in lines)
-
-
-def _shortened(label: str) -> str:
-    return label if len(label) <= LABEL_WIDTH else label[: LABEL_WIDTH - 1] + "…"
+def _label(row: TrainedRow, width: int = LABEL_WIDTH) -> str:
+    """The row's id on at most two lines; one that is cut follows the row's number in the table."""
+    label = row.id
+    if len(label) > 2 * width:
+        label = formats.both_ends(f"#{row.number} {label}", 2 * width)
+    if len(label) <= width:
+        return label
+    at = label.find("…") + 1 or label.rfind("-", len(label) - width - 1, width) + 1 or width
+    return f"{label[:at]}\n{label[at:]}"
 
 
 def _row_labels(axes: Axes, labels: Sequence[str]) -> None:
