@@ -98,6 +98,24 @@ def changed(trained: Path, folder: Path, *keys: str, value: Any) -> Path:
     return folder
 
 
+BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": False}
+
+
+def template(single: str) -> dict[str, Any]:
+    """A post_processor as tokenizer.json has it, written as the library's users write it."""
+    parts = [
+        {"Sequence": {"id": "A", "type_id": 0}}
+        if part == "$A"
+        else {"SpecialToken": {"id": part, "type_id": 0}}
+        for part in single.split()
+    ]
+    return {"type": "TemplateProcessing", "single": parts, "pair": parts, "special_tokens": {}}
+
+
+def sequence(*parts: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "Sequence", "processors": [*parts]}
+
+
 @pytest.mark.parametrize(
     ("keys", "value", "reason"),
     [
@@ -110,6 +128,11 @@ def changed(trained: Path, folder: Path, *keys: str, value: Any) -> Path:
         (["model", "vocab"], {"a": 1}, "has no id for '!'; expected a token for each of the 256"),
         (["model", "merges"], [["z", "q"]], "merge 1, 'z q', does not make a token of"),
         (["model"], None, "it has no model"),
+        (["post_processor"], template("<|endoftext|> $A"), "its post_processor adds tokens"),
+        (["post_processor"], template("$A <|endoftext|>"), '"TemplateProcessing"'),
+        (["post_processor"], sequence(BYTE_LEVEL, template("<|endoftext|> $A")), "adds tokens"),
+        (["post_processor"], {"type": "RobertaProcessing"}, "adds tokens"),
+        (["post_processor"], 1, "adds tokens to each text, as GPT-2's does not: 1"),
     ],
     ids=lambda value: str(value)[:20],
 )
@@ -121,6 +144,14 @@ def test_another_kind_of_tokenizer_is_refused_with_the_reason(
         vocabulary.of_folder(folder)
     assert str(raised.value).startswith(f"{folder}/tokenizer.json")
     assert reason in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    "after", [None, BYTE_LEVEL, template("$A"), sequence(BYTE_LEVEL, template("$A"))]
+)
+def test_a_post_processor_that_leaves_ids_is_gpt2_s_kind(trained, tmp_path, after):
+    folder = changed(trained, tmp_path / "mine", "post_processor", value=after)
+    assert vocabulary.of_folder(folder) == vocabulary.of_folder(trained)
 
 
 def test_merges_that_tiktoken_would_apply_otherwise_are_refused(trained):
@@ -162,6 +193,8 @@ def test_settings_that_change_ids_are_refused(trained, tmp_path):
     for settings_, reason in (
         ({"tokenizer_class": "LlamaTokenizer"}, "is 'LlamaTokenizer', expected GPT2Tokenizer"),
         ({"add_prefix_space": True}, "add_prefix_space is True, expected false"),
+        ({"add_bos_token": True}, "add_bos_token is True, expected false"),
+        ({"add_eos_token": True}, "add_eos_token is True, expected false"),
     ):
         (folder / "tokenizer_config.json").write_text(json.dumps(settings_))
         with pytest.raises(UserError, match=reason):
@@ -187,6 +220,24 @@ def test_transformers_reads_the_written_files_of_gpt2_s_tokenizer(shared, tmp_pa
 
     same()
     assert theirs("a<|endoftext|>")["input_ids"] == encode(ours, ["a<|endoftext|>"])[0].tolist()
+
+
+@pytest.mark.parametrize("option", ["add_bos_token", "add_eos_token"])
+def test_a_token_that_transformers_puts_beside_every_text_is_refused(shared, tmp_path, option):
+    """As transformers itself saves such a tokenizer; saved without the option, it is read."""
+    transformers = pytest.importorskip("transformers")
+    (tmp_path / "gpt2").mkdir()
+    for source, name in (("encoder.json", "vocab.json"), ("vocab.bpe", "merges.txt")):
+        shutil.copy(shared / "data/gpt2-bpe" / source, tmp_path / "gpt2" / name)
+    for kept, options in (("plain", {}), ("added", {option: True})):
+        tokenizer = transformers.GPT2Tokenizer.from_pretrained(tmp_path / "gpt2", **options)
+        tokenizer.save_pretrained(tmp_path / kept)
+    plain = vocabulary.of_folder(tmp_path / "plain")
+    assert plain is not None and plain.sha256 == vocabulary.GPT2_SHA256
+    if tokenizer("a")["input_ids"] == [64]:
+        pytest.skip(f"this version of transformers has no {option}")
+    with pytest.raises(UserError, match=r"adds tokens to each text|expected false"):
+        vocabulary.of_folder(tmp_path / "added")
 
 
 def test_a_repository_s_tokenizer_is_fetched_and_checked(trained, tmp_path):

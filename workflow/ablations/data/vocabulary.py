@@ -179,7 +179,7 @@ def _check_settings(path: Path) -> None:
     kind = settings.get("tokenizer_class", CLASSES[0])
     if kind not in CLASSES:
         raise UserError(f"{path}: tokenizer_class is {kind!r:.80}, expected {CLASSES[0]}")
-    for key in ("add_prefix_space", "do_lower_case"):
+    for key in ("add_prefix_space", "do_lower_case", "add_bos_token", "add_eos_token"):
         if settings.get(key):
             raise UserError(f"{path}: {key} is {settings[key]!r:.80}, expected false, as GPT-2 has")
 
@@ -219,6 +219,24 @@ def _differences(found: Mapping[str, Any]) -> Iterator[str]:
         yield f"its pre_tokenizer is {json.dumps(before):.80}, expected ByteLevel"
     elif before.get("add_prefix_space") or before.get("use_regex") is False:
         yield "its pre_tokenizer adds a space before a text, or does not split it as GPT-2's does"
+    after = found.get("post_processor")
+    if not _leaves_ids(after):
+        yield (
+            "its post_processor adds tokens to each text, as GPT-2's does not:"
+            f" {json.dumps(after):.120}"
+        )
+
+
+def _leaves_ids(after: Any) -> bool:
+    """Whether a post_processor gives the ids of a text as they are."""
+    match after:
+        case None | {"type": "ByteLevel"}:
+            return True
+        case {"type": "TemplateProcessing", "single": [{"Sequence": {"id": "A"}}]}:
+            return True
+        case {"type": "Sequence", "processors": [*parts]}:
+            return all(map(_leaves_ids, parts))
+    return False
 
 
 def _json(path: Path) -> dict[str, Any]:
