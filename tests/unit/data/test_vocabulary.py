@@ -112,6 +112,10 @@ def template(single: str) -> dict[str, Any]:
     return {"type": "TemplateProcessing", "single": parts, "pair": parts, "special_tokens": {}}
 
 
+def added(*words: str) -> list[dict[str, Any]]:
+    return [{"id": 400 + n, "content": word, "special": False} for n, word in enumerate(words)]
+
+
 def sequence(*parts: dict[str, Any]) -> dict[str, Any]:
     return {"type": "Sequence", "processors": [*parts]}
 
@@ -128,6 +132,8 @@ def sequence(*parts: dict[str, Any]) -> dict[str, Any]:
         (["model", "vocab"], {"a": 1}, "has no id for '!'; expected a token for each of the 256"),
         (["model", "merges"], [["z", "q"]], "merge 1, 'z q', does not make a token of"),
         (["model"], None, "it has no model"),
+        (["added_tokens"], added("covid", "sars"), "that are not special ('covid', 'sars'), and"),
+        (["added_tokens"], added(*"abcde"), "not special ('a', 'b', 'c' and 2 more), and texts"),
         (["post_processor"], template("<|endoftext|> $A"), "its post_processor adds tokens"),
         (["post_processor"], template("$A <|endoftext|>"), '"TemplateProcessing"'),
         (["post_processor"], sequence(BYTE_LEVEL, template("<|endoftext|> $A")), "adds tokens"),
@@ -187,6 +193,14 @@ def test_files_of_other_kinds_are_refused(tmp_path, name, content, reason):
     assert reason in str(raised.value)
 
 
+def test_special_tokens_that_were_added_are_no_part_of_texts(trained, tmp_path):
+    folder = tmp_path / "mine"
+    shutil.copytree(trained, folder)
+    pad = {"400": {"content": "<pad>", "special": True}}
+    (folder / "tokenizer_config.json").write_text(json.dumps({"added_tokens_decoder": pad}))
+    assert vocabulary.of_folder(folder) == vocabulary.of_folder(trained)
+
+
 def test_settings_that_change_ids_are_refused(trained, tmp_path):
     folder = tmp_path / "mine"
     shutil.copytree(trained, folder)
@@ -195,6 +209,7 @@ def test_settings_that_change_ids_are_refused(trained, tmp_path):
         ({"add_prefix_space": True}, "add_prefix_space is True, expected false"),
         ({"add_bos_token": True}, "add_bos_token is True, expected false"),
         ({"add_eos_token": True}, "add_eos_token is True, expected false"),
+        ({"added_tokens_decoder": {"400": added("covid")[0]}}, r"special \('covid'\), and"),
     ):
         (folder / "tokenizer_config.json").write_text(json.dumps(settings_))
         with pytest.raises(UserError, match=reason):

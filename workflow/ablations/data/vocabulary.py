@@ -70,7 +70,7 @@ class Vocabulary:
 
     @property
     def encoded(self) -> dict[str, int]:
-        """The tokens that a text can become, and <|endoftext|>; without words added by hand."""
+        """The tokens that a text can become, and <|endoftext|>; without other special ones."""
         made = {merge.replace(" ", "") for merge in self.merges}
         kept = made | BYTES.keys() | {END_OF_TEXT}
         return {token: number for token, number in self.ids.items() if token in kept}
@@ -182,6 +182,8 @@ def _check_settings(path: Path) -> None:
     for key in ("add_prefix_space", "do_lower_case", "add_bos_token", "add_eos_token"):
         if settings.get(key):
             raise UserError(f"{path}: {key} is {settings[key]!r:.80}, expected false, as GPT-2 has")
+    for wrong in _added_words((settings.get("added_tokens_decoder") or {}).values()):
+        raise UserError(f"{path}: {wrong}")
 
 
 def _of_tokenizer(path: Path) -> Vocabulary:
@@ -219,11 +221,24 @@ def _differences(found: Mapping[str, Any]) -> Iterator[str]:
         yield f"its pre_tokenizer is {json.dumps(before):.80}, expected ByteLevel"
     elif before.get("add_prefix_space") or before.get("use_regex") is False:
         yield "its pre_tokenizer adds a space before a text, or does not split it as GPT-2's does"
+    yield from _added_words(found.get("added_tokens") or ())
     after = found.get("post_processor")
     if not _leaves_ids(after):
         yield (
             "its post_processor adds tokens to each text, as GPT-2's does not:"
             f" {json.dumps(after):.120}"
+        )
+
+
+def _added_words(tokens: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """What is wrong with added tokens; special ones are none of a text's, since text is text."""
+    words = [token.get("content") for token in tokens if not token.get("special")]
+    if words:
+        shown = ", ".join(f"{word!r:.40}" for word in words[:3])
+        more = f" and {len(words) - 3} more" if len(words) > 3 else ""
+        yield (
+            f"it has added tokens that are not special ({shown}{more}), and texts are encoded by"
+            " merges alone; expected none, as GPT-2 has"
         )
 
 
