@@ -140,6 +140,23 @@ def test_a_whole_number_is_the_index_of_a_class_unless_classes_are_numbers():
     assert class_of("0", ["1", "2"]) is None
 
 
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        (["01", "02", "10"], ["01", "02", "10"]),
+        (["+1", "-1"], ["+1", "-1"]),
+        (["2", "01"], ["01", "2"]),
+        (["nan", "infinite"], ["infinite", "nan"]),
+        (["v1.5", "2.0"], ["2.0", "v1.5"]),
+    ],
+)
+def test_labels_that_are_no_plain_numbers_are_names(tmp_path, labels, expected):
+    path = written(tmp_path / "a.csv", rows(*labels * 5))
+    arguments = split_arguments(tmp_path / "data", path, dataset=CUT)
+    stage.main(stage.parser().parse_args(list(map(str, arguments))))
+    assert json.loads((tmp_path / "data/classes.json").read_text()) == expected
+
+
 # --- cuts
 
 
@@ -231,6 +248,9 @@ BAD_FILES: dict[str, tuple[str, str | bytes | None, str]] = {
     "no text": ("a.csv", "review,stars\n,1\n", "line 2: the column 'review' (text) is empty"),
     "decimals": ("a.csv", rows(1, 2, 4.5, 3), "a.csv: line 4: the column 'stars' (label) is 4.5, a"
                  " number with decimals; allowed: texts, whole numbers or truth values"),
+    "an exponent": ("a.csv", rows(1, "2e0", 3), "line 3: the column 'stars' (label) is 2e0, a"),
+    "NaN among numbers": ("a.csv", rows(1, 2, "nan"), "a.csv: line 4: the column 'stars' (label) is"
+                          " nan, which is no label; allowed: a label on every line"),
     "one class": ("a.csv", rows(1, 1, 1, 1, 1), "the column 'stars' (label) is '1' in every text;"
                   " allowed: two classes or more"),
     "columns swapped": ("a.csv", "review,stars\n" + "".join(f"1,text {n}\n" for n in range(1002)),
@@ -293,6 +313,8 @@ def test_the_program_says_a_mistake_in_one_line(tmp_path):
 def test_a_parquet_file_s_columns_and_kinds(tmp_path):
     path = parquet(tmp_path / "a.parquet", review=["a", "b"], stars=[1.0, 2.0])
     refused(tmp_path, "a.parquet: row 1: the column 'stars' (label) is 1.0, a number with", path)
+    path = parquet(tmp_path / "a.parquet", review=["a", "b"], stars=[float("nan"), 2.0])
+    refused(tmp_path, "a.parquet: row 1: the column 'stars' (label) is empty", path)
     path = parquet(tmp_path / "a.parquet", review=["a", None], stars=[1, 2])
     refused(tmp_path, "a.parquet: row 2: the column 'review' (text) is empty", path)
     path = parquet(tmp_path / "a.parquet", text=["a", "b"], stars=[1, 2])

@@ -65,7 +65,7 @@ class Seen:
                 )
             self.first[label] = known
             if not self.names and len(self.first) > MAX_CLASSES:
-                self._refuse_decimals()
+                self._refuse_numbers()
                 raise UserError(
                     f"{known.where}: the column {self.reading.label!r} (label) holds more than"
                     f" {MAX_CLASSES} different values, such as {label!r}; is it the label?"
@@ -76,7 +76,7 @@ class Seen:
         """The classes in the order of their labels: as named, or as `in_order` infers them."""
         if self.names:
             return self.names
-        self._refuse_decimals()
+        self._refuse_numbers()
         if len(self.first) == 1:
             (label,) = self.first
             raise UserError(
@@ -89,14 +89,16 @@ class Seen:
         """The label of each number that `number` gave."""
         return np.array([class_of(label, classes) for label in self.first], np.int64)
 
-    def _refuse_decimals(self) -> None:
-        """Refuses a column of decimals: all values are numbers, and one is not a whole number."""
-        decimals = [label for label in self.first if not WHOLE_NUMBER.fullmatch(label)]
-        if decimals and all(NUMBER.fullmatch(label) for label in self.first):
-            raise UserError(
-                f"{self.first[decimals[0]].where}: the column {self.reading.label!r} (label) is"
-                f" {decimals[0]}, a number with decimals; allowed: {LABELS}"
-            )
+    def _refuse_numbers(self) -> None:
+        """Refuses a column of numbers where one has decimals, or is NaN, as a missing one is."""
+        if not all(map(NUMBER.fullmatch, self.first)):
+            return
+        for label, first in self.first.items():
+            column = f"{first.where}: the column {self.reading.label!r} (label) is {label}"
+            if label.lower() == "nan":
+                raise UserError(f"{column}, which is no label; allowed: a label on every line")
+            if re.search(r"[.eE]", label):
+                raise UserError(f"{column}, a number with decimals; allowed: {LABELS}")
 
 
 def in_order(labels: Iterable[str]) -> tuple[str, ...]:

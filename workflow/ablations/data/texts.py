@@ -190,7 +190,7 @@ def _parquet(file: File, path: Path, reading: Reading) -> Cells:
 
 def _label(file: File, place: int, found: Any, reading: Reading) -> str:
     column = f"{where(file, place)}: the column {reading.label!r} (label)"
-    if found is None or found == "":
+    if found is None or found == "" or found != found:  # NaN, which differs from itself
         raise UserError(f"{column} is empty; allowed: a label on every line")
     if isinstance(found, float):
         raise UserError(f"{column} is {found}, a number with decimals; allowed: {LABELS}")
