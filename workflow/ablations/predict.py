@@ -123,7 +123,7 @@ def _texts(path: Path | None, column: str | None) -> Iterator[str]:
     name = str(path or "standard input")
     try:
         if path is None:
-            sys.stdin.reconfigure(encoding="utf-8", errors="strict", newline="")  # type: ignore[union-attr]
+            sys.stdin.reconfigure(encoding="utf-8-sig", errors="strict", newline="")  # type: ignore[union-attr]
             yield from _read(sys.stdin, name, column, table=column is not None)
         else:
             with path.open(encoding="utf-8-sig", newline="") as file:

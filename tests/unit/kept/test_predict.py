@@ -105,6 +105,17 @@ def test_texts_of_a_csv_file_of_lines_and_of_standard_input_are_the_same(folder,
     assert lines_of(predict(folder, *TEXTS)) == from_csv
 
 
+def test_a_mark_of_the_encoding_is_no_text(folder, tmp_path):
+    table, lines = tmp_path / "a.csv", tmp_path / "a.txt"
+    table.write_text("body,id\nhello,1\n", encoding="utf-8-sig")
+    lines.write_text("hello\n", encoding="utf-8-sig")
+    plain = lines_of(predict(folder, "hello", "x"))[:1]
+    column = ("--column", "body")
+    assert lines_of(predict(folder, *column, stdin=table.read_bytes())) == plain
+    assert lines_of(predict(folder, *column, "--file", table)) == plain
+    assert lines_of(predict(folder, stdin=lines.read_bytes())) == plain
+
+
 def test_more_texts_than_are_held_at_a_time(folder):
     texts = [f"text {number}" for number in range(1500)]
     found = lines_of(predict(folder, stdin="\n".join(texts).encode()))
