@@ -88,6 +88,12 @@ def _about(folder: Path) -> classifier.Kept:
 
 def main(arguments: argparse.Namespace) -> None:
     """Writes the class of each text to standard output."""
+    for option in ("file", "column"):
+        if arguments.text and getattr(arguments, option) is not None:
+            raise UserError(
+                f"text {arguments.text[0]!r:.60} and --{option} are given; allowed: texts as"
+                " arguments, or --file and --column"
+            )
     model = Classifier(arguments.model, arguments.threads, arguments.precision)
     try:
         if len(arguments.text) == 1:

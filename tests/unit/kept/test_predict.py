@@ -155,6 +155,13 @@ def test_bad_input_is_one_message(folder, unpadded, tmp_path):
     )
 
 
+def test_texts_from_two_places_are_refused(folder):
+    assert "text 'a' and --file are given; allowed: texts as arguments, or --file and" in failed(
+        folder, "a", "--file", "x.csv", "--column", "nope"
+    )
+    assert "text 'a' and --column are given" in failed(folder, "a", "b", "--column", "nope")
+
+
 def test_weights_of_another_size_name_the_command_that_writes_them_again(folder, tmp_path):
 
     shutil.copytree(folder, tmp_path / "model")
