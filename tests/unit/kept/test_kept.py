@@ -236,6 +236,21 @@ def test_the_card_says_how_it_was_made_and_how_well_it_does(kept, tmp_path):
     assert "base_model" not in (tmp_path / "copy/model/README.md").read_text()
 
 
+@pytest.mark.parametrize("precision", ["bfloat16", "tf32"])
+def test_the_card_promises_no_more_than_the_row_s_precision_allows(kept, tmp_path, precision):
+    folder, _ = kept("flexible")
+    exact = "With `transformers`, the same predictions:\n"
+    assert exact in (folder / "model/README.md").read_text()
+    shutil.copytree(folder, tmp_path / "copy")
+    metrics = tmp_path / "copy/run/metrics.json"
+    found = json.loads(metrics.read_text())
+    metrics.write_text(json.dumps(found | {"precision": precision}))
+    keep(tmp_path / "copy")
+    text = (tmp_path / "copy/model/README.md").read_text()
+    said = f"same predictions up to rounding, since the row computed in {precision}:\n"
+    assert said in text and exact not in text
+
+
 def test_writing_again_gives_the_same_bytes_and_half_a_folder_is_no_model(kept, monkeypatch):
     folder, texts = kept("first")
     before = {path.name: path.read_bytes() for path in (folder / "model").iterdir()}

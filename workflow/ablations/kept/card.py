@@ -17,7 +17,7 @@ differ. Only `ablations.predict` gives the row's predictions.
 """
 
 RECIPE = """\
-With `transformers`, the same predictions:
+With `transformers`, the same predictions{rounded}:
 
 ```python
 import torch
@@ -115,7 +115,7 @@ def card(
             "",
             f"reads every text as the row does: {_reading(kept)}.",
             "",
-            "".join(_recipe(kept, bias)),
+            "".join(_recipe(kept, bias, metrics.precision)),
         ]
     )
 
@@ -146,15 +146,18 @@ def _reading(kept: Kept) -> str:
     return f"{padded}; {read}{mask}"
 
 
-def _recipe(kept: Kept, bias: bool) -> Iterator[str]:
-    """How to get the row's predictions with transformers."""
+def _recipe(kept: Kept, bias: bool, precision: str) -> Iterator[str]:
+    """How to get the row's predictions with transformers, which computes in float32."""
+    rounded = ""
+    if precision != "float32":
+        rounded = f" up to rounding, since the row computed in {precision}"
     if bias or not kept.in_transformers:
         yield CANNOT
     elif kept.reads_last:
         line = "model.config.pad_token_id = -1  # no token's, so that it reads the last position\n"
-        yield RECIPE.format(line=line, padding='"max_length"')
+        yield RECIPE.format(rounded=rounded, line=line, padding='"max_length"')
         yield LAST.format(longest=kept.longest)
     else:
-        yield RECIPE.format(line="", padding="True")
+        yield RECIPE.format(rounded=rounded, line="", padding="True")
         yield BEFORE_PADDING
         yield "" if kept.settings.context_length == "variable" else EMPTY
