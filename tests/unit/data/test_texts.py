@@ -152,8 +152,7 @@ def test_a_whole_number_is_the_index_of_a_class_unless_classes_are_numbers():
 )
 def test_labels_that_are_no_plain_numbers_are_names(tmp_path, labels, expected):
     path = written(tmp_path / "a.csv", rows(*labels * 5))
-    arguments = split_arguments(tmp_path / "data", path, dataset=CUT)
-    stage.main(stage.parser().parse_args(list(map(str, arguments))))
+    run_stage(tmp_path / "data", path, dataset=CUT)
     assert json.loads((tmp_path / "data/classes.json").read_text()) == expected
 
 
@@ -291,11 +290,16 @@ def test_a_bad_file_is_one_message(tmp_path, name, content, message):
     refused(tmp_path, message, path)
 
 
+def run_stage(folder: Path, *given: Any, dataset: dict[str, Any]) -> None:
+    """The program, in this process."""
+    arguments = split_arguments(folder, *given, dataset=dataset)
+    stage.main(stage.parser().parse_args(list(map(str, arguments))))
+
+
 def refused(folder: Path, message: str, *given: Any, dataset: dict[str, Any] = CUT) -> None:
     """What the program raises before it writes anything."""
-    arguments = split_arguments(folder / "data", *given, dataset=dataset)
     with pytest.raises(UserError) as raised:
-        stage.main(stage.parser().parse_args(list(map(str, arguments))))
+        run_stage(folder / "data", *given, dataset=dataset)
     assert message in str(raised.value) and "\n" not in str(raised.value)
     assert not list((folder / "data").glob("*"))
 
@@ -349,7 +353,22 @@ def test_classes_that_training_lacks(tmp_path):
     refused(tmp_path, "of the class 'd'; no text has it", train, dev, train, dataset=dataset)
     rare = written(tmp_path / "rare.csv", rows(*"a" * 40, "b"))
     split = {"train": 0.1, "validation": 0.1, "seed": 3}
-    refused(tmp_path, "stratify: true", rare, dataset=COLUMNS | {"split": split})
+    message = (
+        "allowed: every class in training (with stratify: true, train 0.1 takes one of 10 texts of"
+        " a class; this one has 1)"
+    )
+    for stratify in (False, True):
+        dataset = COLUMNS | {"split": split, "stratify": stratify}
+        refused(tmp_path, message, rare, dataset=dataset)
+    enough = written(tmp_path / "enough.csv", rows(*"a" * 40, "b", "b"))
+    dataset = COLUMNS | {"split": {"train": 0.5, "validation": 0.4, "seed": 2}}
+    refused(tmp_path, "(stratify: true puts each class there)", enough, dataset=dataset)
+    run_stage(tmp_path / "x", enough, dataset=dataset | {"stratify": True})  # as it says
+    # no cut helps where training files alone are cut and only the test file has the class
+    many = file(written(tmp_path / "many.csv", rows(*"ab" * 10)), "train")
+    dataset = COLUMNS | {"split": {"validation": 0.1, "seed": 1}}
+    with pytest.raises(UserError, match=r"test\.csv: line 3 has it; .* every class in training$"):
+        run_stage(tmp_path / "y", many, test, dataset=dataset)
 
 
 def test_too_few_texts_to_cut(tmp_path):

@@ -8,6 +8,7 @@ only its label and its place are in memory.
 
 import argparse
 import csv
+import itertools
 import re
 import tempfile
 from array import array
@@ -277,9 +278,7 @@ def cut(
     return split(texts, both, "test", shares.seed, reading.stratify)
 
 
-def notes(
-    parts: Mapping[str, pd.DataFrame], classes: Sequence[str], seen: Seen, cut_here: bool
-) -> Iterator[str]:
+def notes(parts: Mapping[str, pd.DataFrame], classes: Sequence[str], seen: Seen) -> Iterator[str]:
     """What a reader of the results must know: the classes that a split lacks.
 
     Raises UserError where training lacks one, since no model could learn it.
@@ -294,15 +293,34 @@ def notes(
             first.where for own, first in seen.first.items() if class_of(own, classes) == label
         ]
         found = f"{places[0]} has it" if places else "no text has it"
-        hint = " (stratify: true puts each class into every split)" if cut_here and places else ""
         raise UserError(
             f"the training split has no text of the class {name!r}; {found}; allowed: every class"
-            f" in training{hint}"
+            f" in training{_hint(parts, label, seen.reading)}"
         )
     for split in ("validation", "test"):
         if lacking[split]:
             names = ", ".join(map(repr, lacking[split]))
             yield f"The {split} split has no text of {names}, so it says nothing about that."
+
+
+def _hint(parts: Mapping[str, pd.DataFrame], label: int, reading: Reading) -> str:
+    """How a class gets into the training split; empty where that is not cut from its texts."""
+    shares = reading.split
+    if shares is None:
+        return ""
+    cut_here, share = (SPLITS, shares.train) if shares.train else (SPLITS[:2], 1)
+    size = sum(parts[name]["Label"].tolist().count(label) for name in cut_here)
+    if size == 0:
+        return ""
+    # there is such a number, since the training split is not empty
+    enough = next(number for number in itertools.count(1) if int(number * share))
+    if size >= enough:
+        return " (stratify: true puts each class there)"
+    after = ", once balanced" if reading.balance else ""
+    return (
+        f" (with stratify: true, train {share:g} takes one of {enough} texts of a class; this one"
+        f" has {size}{after})"
+    )
 
 
 def main(arguments: argparse.Namespace) -> None:
@@ -318,7 +336,7 @@ def main(arguments: argparse.Namespace) -> None:
         found, seen, classes = gather(files, reading, spool)
         cli.log.info("%s texts: %s", len(spool.ends), _counted(found.values(), classes))
         parts = cut(found, reading, classes)
-        told = list(notes(parts, classes, seen, reading.split is not None))
+        told = list(notes(parts, classes, seen))
         for name in SPLITS:
             path, part = folder / f"{name}.csv", parts[name]
             write_split(path, part["Label"].tolist(), map(spool.__getitem__, part["Text"]))
