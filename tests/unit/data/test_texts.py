@@ -374,6 +374,25 @@ def test_classes_that_training_lacks(tmp_path):
 def test_too_few_texts_to_cut(tmp_path):
     path = written(tmp_path / "a.csv", rows("a", "b", "a"))
     refused(tmp_path, "the validation split is empty: 3 texts are too few", path)
+    six = written(tmp_path / "six.csv", rows(*"ababcc"))
+    message = "the validation split is empty: 6 texts are too few for train 0.5 and validation 0.2"
+    refused(tmp_path, f"{message} of each class", six, dataset=CUT | {"stratify": True})
+
+
+def test_balance_with_few_texts_of_a_class_or_none(tmp_path):
+    dataset = CUT | {"balance": True}
+    path = written(tmp_path / "a.csv", rows(*"a" * 10, *"b" * 10, "zz"))
+    message = (
+        "the validation split is empty: 3 texts are too few for train 0.5 and validation 0.2;"
+        " balance: true left 3 of 21, since 'zz' has 1 text"
+    )
+    refused(tmp_path, message, path, dataset=dataset)
+    message = (
+        "a.csv: the column 'stars' (label) is 'c' in 0 of 21 texts; balance: true needs texts of"
+        " each class"
+    )
+    classes = ["a", "b", "c", "zz"]
+    refused(tmp_path, message, path, dataset=dataset | {"classes": classes})
 
 
 def test_a_line_and_a_text_have_an_end(tmp_path, monkeypatch, request):

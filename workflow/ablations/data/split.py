@@ -124,16 +124,8 @@ def class_of(label: str, classes: Sequence[str]) -> int | None:
 
 
 def balanced(texts: pd.DataFrame, classes: Sequence[str], seed: int) -> pd.DataFrame:
-    """The same number of texts of each class, shuffled; larger classes are sampled.
-
-    Raises UserError if a class is missing.
-    """
+    """The same number of texts of each class, shuffled; larger classes are sampled."""
     parts = [texts[texts["Label"] == label] for label in range(len(classes))]
-    for name, part in zip(classes, parts, strict=True):
-        if part.empty:
-            raise UserError(
-                f"the collection holds no {name}; every one of {', '.join(classes)} is needed"
-            )
     size = min(map(len, parts))
     # the last class keeps its order where all of it is used, as in the published study
     keep = len(parts) - 1 if len(parts[-1]) == size else None
@@ -145,12 +137,17 @@ def balanced(texts: pd.DataFrame, classes: Sequence[str], seed: int) -> pd.DataF
 
 
 def split(
-    texts: pd.DataFrame, shares: Mapping[str, float], rest: str, seed: int, stratify: bool = False
+    texts: pd.DataFrame,
+    shares: Mapping[str, float],
+    rest: str,
+    seed: int,
+    stratify: bool = False,
+    why: str = "",
 ) -> dict[str, pd.DataFrame]:
     """Shuffles and cuts: `shares` are fractions by split, in order; `rest` names the last split.
 
     With `stratify`, each class is cut by these fractions. Raises UserError if a split would be
-    empty.
+    empty; `why`: why there are so few texts, as the end of its message.
     """
     shuffled = texts.sample(frac=1, random_state=seed).reset_index(drop=True)
     group = shuffled["Label"] if stratify else pd.Series(0, index=shuffled.index)
@@ -165,8 +162,9 @@ def split(
     for name, part in parts.items():
         if part.empty:
             cuts = " and ".join(f"{name} {share:g}" for name, share in shares.items())
+            cuts += " of each class" if stratify else ""
             raise UserError(
-                f"the {name} split is empty: {len(shuffled)} texts are too few for {cuts}"
+                f"the {name} split is empty: {len(shuffled)} texts are too few for {cuts}{why}"
             )
     return parts
 
@@ -237,7 +235,8 @@ def gather(
 ) -> tuple[dict[str, pd.DataFrame], Seen, tuple[str, ...]]:
     """Reads every file: each split's labels and its texts' numbers in the spool, and the classes.
 
-    Raises UserError at the first text that is not allowed.
+    Raises UserError at the first text that is not allowed, and for a class without texts where
+    classes are balanced.
     """
     seen = Seen(reading)
     numbers = {file.split: array("q") for file in files}
@@ -253,6 +252,13 @@ def gather(
             raise UserError(f"{names} holds no texts; allowed: at least one in every split")
     classes = seen.classes()
     labels = seen.labels(classes)
+    for number, name in enumerate(classes if reading.balance else ()):
+        if number not in labels:
+            names = ", ".join(file.name for file in files)
+            raise UserError(
+                f"{names}: the column {reading.label!r} (label) is {name!r} in 0 of"
+                f" {len(spool.ends)} texts; balance: true needs texts of each class"
+            )
     parts = {
         name: pd.DataFrame({"Label": labels[found], "Text": begins[name] + np.arange(len(found))})
         for name, found in numbers.items()
@@ -270,12 +276,17 @@ def cut(
     if shares.train is None:
         ours = {"validation": shares.validation}
         return parts | split(parts["train"], ours, "train", shares.seed, reading.stratify)
-    texts = parts[ALL]
+    texts, why = parts[ALL], ""
     if reading.balance:
+        counts, before = np.bincount(texts["Label"], minlength=len(classes)).tolist(), len(texts)
         texts = balanced(texts, classes, shares.seed)
         cli.log.info("%s after balancing", len(texts))
+        why = (
+            f"; balance: true left {len(texts)} of {before}, since"
+            f" {classes[counts.index(min(counts))]!r} has {cli.count(min(counts), 'text')}"
+        )
     both = {"train": shares.train, "validation": shares.validation}
-    return split(texts, both, "test", shares.seed, reading.stratify)
+    return split(texts, both, "test", shares.seed, reading.stratify, why)
 
 
 def notes(parts: Mapping[str, pd.DataFrame], classes: Sequence[str], seen: Seen) -> Iterator[str]:
