@@ -451,6 +451,31 @@ def test_folder_model_with_an_impossible_path(path: str) -> None:
     assert "holds no config.json" in message(changed(("models", "mine"), {"path": path}))
 
 
+def test_a_file_that_cannot_be_read_is_a_mistake_like_others(tmp_path: Path) -> None:
+    """Each kind of file whose checksum Snakemake would ask for, with a traceback around the error.
+
+    It is a file by its permissions too: its first byte cannot be read.
+    """
+    broken = Path("/proc/self/mem")
+    if not broken.is_file():
+        pytest.skip("only Linux has such a file")
+    texts = {"files": str(broken), "format": "csv", "text": "a", "label": "b"}
+    texts["split"] = {"train": 0.5, "validation": 0.2, "seed": 1}
+    said = "cannot be read: Input/output error"
+    assert message(changed(("dataset",), texts)) == f"dataset: files: '{broken}' {said}"
+
+    model = folder(tmp_path / "nano", json.dumps(NANO))
+    (tmp_path / "nano/model.safetensors").unlink(missing_ok=True)
+    (tmp_path / "nano/model.safetensors").symlink_to(broken)
+    expected = f"path: {tmp_path / 'nano'} holds a model.safetensors that {said}"
+    assert message(model) == f"models: mine: {expected}"
+
+    (tmp_path / "vocab.json").write_text(json.dumps({"a": 0}))
+    (tmp_path / "merges.txt").symlink_to(broken)
+    tokenizer = changed(("tokenizer",), {"path": str(tmp_path)})
+    assert message(tokenizer) == f"tokenizer: path: {tmp_path}/merges.txt {said}"
+
+
 # --- good configurations
 
 

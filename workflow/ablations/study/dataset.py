@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 from msgspec import Meta, structs
 
+from ablations.files import unreadable
 from ablations.study.models import Entry, Repo, Revision, Seed, Sha256, Text, slug
 
 SPLITS = ("train", "validation", "test")
@@ -274,6 +275,8 @@ def _file_mistakes(texts: Texts) -> Iterator[str]:
                 " relative to the working directory, which is the study's folder with make run"
                 " STUDY=… or --directory"
             )
+        elif why := unreadable(path):
+            yield f"dataset: files: {str(path)!r} cannot be read: {why}"
 
 
 def _column_mistakes(texts: Texts) -> Iterator[str]:

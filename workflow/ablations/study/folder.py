@@ -65,6 +65,8 @@ def missing(folder: Path) -> str | None:
                 f" {Path.cwd()}, with {CONFIG} and {WEIGHTS} (or {INDEX} and the files"
                 f" that it names){hint}"
             )
+        if why := files.unreadable(path):
+            return f"holds a {path.name} that cannot be read: {why}"
     return None
 
 
@@ -84,6 +86,9 @@ def vocab_size(folder: Path) -> int:
             f"{folder} holds no tokenizer; expected {TOKENIZER}, or {IDS} and {MERGES}, relative to"
             f" {Path.cwd()}"
         )
+    for path in found:
+        if why := files.unreadable(path):
+            raise UserError(f"{path} cannot be read: {why}")
     try:
         content = json.loads(found[0].read_text(encoding="utf-8"))
         if found[0].name == IDS:
