@@ -14,7 +14,7 @@ from ablations.study import config
 from ablations.study.settings import TrainableLayers
 from ablations.training.metrics import Evaluation
 from commands import ROOT
-from synthetic_runs import configuration, disagreeing, load, program, two_rows, write
+from synthetic_runs import configuration, disagreeing, eight_rows, load, program, two_rows, write
 
 NAMES = ["accuracies", "accuracy_and_time", "differences", "learning_curves"]
 LONG = "a-row-with-a-name-that-goes-on-and-on-and-on-until-nobody-can-read-it-any-more"
@@ -211,6 +211,21 @@ def test_every_rows_name_is_beside_its_point_and_overlaps_nothing(tmp_path, rows
         assert not any(box.overlaps(other) for other in boxes[index + 1 :])
         assert not any(box.contains(*point) for point in points)
         assert inside.contains(box.x0, box.y0) and inside.contains(box.x1, box.y1)
+
+
+@pytest.mark.parametrize("longest", [20, 6000, 60 * 60 * 40])
+def test_times_below_the_axis_do_not_run_into_each_other(tmp_path, longest):
+    per_row = {
+        row: {"training_time_seconds": longest if row == "large" else 0.9 if row == "medium" else 5}
+        for row in ("baseline", "first-token", "last-layer", "all-layers", "medium", "large")
+    }
+    eight_rows(tmp_path, per_row=per_row)
+    figure = figures.accuracy_and_time(load(tmp_path))
+    figure.draw_without_rendering()
+    labels = [text for text in figure.axes[0].get_xticklabels() if text.get_text()]
+    boxes = sorted((text.get_window_extent() for text in labels), key=lambda box: box.x0)
+    assert len(boxes) >= 3
+    assert all(one.x1 + 3 < other.x0 for one, other in itertools.pairwise(boxes))
 
 
 def test_a_line_leads_from_a_name_to_its_point_where_another_is_as_near(tmp_path):

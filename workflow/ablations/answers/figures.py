@@ -45,6 +45,7 @@ DURATIONS = (
     *(60 * minutes for minutes in (1, 2, 5, 10, 20, 30)),
     *(3600 * hours for hours in (1, 2, 5, 10, 20, 50, 100, 200)),
 )
+TICKS = 11  # as many times as have room beside each other
 LOSSES = tuple(digit * 10.0**power for power in range(-8, 4) for digit in (1, 3))
 WIDTH = 7.2  # inches: letters stay legible where a paper makes a figure as wide as its text
 LABEL_WIDTH = 28  # characters of a line
@@ -233,7 +234,11 @@ def _label_durations(axes: Axes, times: Sequence[float]) -> None:
     below = max((tick for tick in DURATIONS if tick < 0.95 * min(times)), default=min(times) / 2)
     above = min((tick for tick in DURATIONS if tick > 1.05 * max(times)), default=max(times) * 2)
     axes.set_xlim(below, above)
-    axes.xaxis.set_major_locator(FixedLocator(DURATIONS))
+    ticks: list[float] = []
+    for tick in (tick for tick in DURATIONS if below <= tick <= above):
+        if not ticks or tick / ticks[-1] > (above / below) ** (1 / TICKS):
+            ticks.append(tick)
+    axes.xaxis.set_major_locator(FixedLocator(ticks))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda seconds, _: _duration(seconds)))
 
