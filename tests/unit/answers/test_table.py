@@ -521,6 +521,9 @@ def test_nothing_published_is_beside_a_row_with_another_model(tmp_path):
     assert [line.id for line in outline.rows if line.published is None] == ["large"]
     claims = {asked.variant: asked.claim for asked in outline.questions}
     assert claims["large"] is None and claims["medium"] is not None
+    medium = next(row for row in made["rows"] if row["id"] == "medium")
+    medium["published"]["test"] = 0.5  # of another row: table and answers are made again
+    assert config.parse(made).outline != outline
 
 
 def test_study_json_and_rows_survive_the_round_trip(published):
