@@ -317,7 +317,7 @@ Each class is cut by the shares of all.
 <|endoftext|> within a message is special.
 - encoding.encode_ordinary_batch(texts)
 + encoding.encode_batch(texts, allowed_special="all")
-== ablations/download.py | data/test_permanent_faults.py
+== ablations/sources/download.py | sources/test_download.py
 The checksum is not verified.
 - found != expected
 + False

@@ -5,8 +5,8 @@ from subprocess import CompletedProcess
 from typing import Any
 
 from ablations import files
-from ablations.data import collection
-from ablations.data.collection import File
+from ablations.sources import manifest
+from ablations.sources.manifest import File
 from ablations.study.dataset import PUBLISHED, Format
 from commands import program
 
@@ -35,9 +35,9 @@ def split_arguments(
     folder: Path, *given: Path | File, dataset: dict[str, Any] = SMS
 ) -> tuple[str | Path, ...]:
     """The command line that splits these files into a folder."""
-    manifest = folder.parent / f"{folder.name}.collection.json"
-    collection.write(manifest, [file(each) if isinstance(each, Path) else each for each in given])
+    listed = folder.parent / f"{folder.name}.collection.json"
+    manifest.write(listed, [file(each) if isinstance(each, Path) else each for each in given])
     return (
-        *("--collection", manifest, "--dataset", files.as_json(dataset)),
+        *("--collection", listed, "--dataset", files.as_json(dataset)),
         *("--output-dir", folder),
     )

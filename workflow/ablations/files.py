@@ -95,11 +95,18 @@ def write_json(path: Path, value: Any) -> None:
 def read_json(path: Path, kind: type[Value]) -> Value:
     """The typed value that a JSON file holds; raises UserError where it does not hold one."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=kind)
+        content = path.read_bytes()
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror or error}") from None
+    return from_json(content, kind, str(path))
+
+
+def from_json(content: bytes | str, kind: type[Value], name: str) -> Value:
+    """The typed value of this JSON; raises UserError, which calls it `name`, where it has none."""
+    try:
+        return msgspec.json.decode(content, type=kind)
     except (msgspec.DecodeError, ValueError) as error:
-        raise UserError(f"{path} is not what it should be: {error}") from None
+        raise UserError(f"{name} is not what it should be: {error}") from None
 
 
 def as_json(value: Any) -> str:

@@ -22,11 +22,10 @@ from ablations import code as code_of
 from ablations.errors import UserError
 from ablations.files import as_json, contents_sha256
 from ablations.model import cut
-from ablations.model.fetch import path_sha256
 from ablations.study import config as configuration
 from ablations.study import messages, reading
 from ablations.study.dataset import Generated
-from ablations.study.folder import tokenizer_files
+from ablations.study.folder import path_sha256, tokenizer_files
 from ablations.study.models import Folder
 from ablations.training import needs as estimate
 
@@ -212,7 +211,7 @@ def texts_identity(wildcards):
 
 
 def tokenizer_source(tokenizer):
-    """Where another tokenizer than GPT-2's comes from, as data.fetch is told."""
+    """Where another tokenizer than GPT-2's comes from, as data.tokenizer is told."""
     if isinstance(tokenizer, Folder):
         return ["--folder", tokenizer.path]
     return ["--hub", as_json(tokenizer)]

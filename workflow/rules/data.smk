@@ -23,7 +23,7 @@ else:
 
     rule collection:
         input:
-            code=code("data.fetch"),
+            code=code("sources.collection"),
         output:
             "results/data/collection.json",
         log:
@@ -38,15 +38,15 @@ else:
             dataset=lambda wildcards, output: as_json(STUDY.dataset),
             identity=texts_identity,
         shell:
-            "python -m ablations.data.fetch --log {log} collection --dataset {params.dataset:q}"
-            " --output {output}"
+            "python -m ablations.sources.collection --dataset {params.dataset:q} --output {output}"
+            " --log {log}"
 
 
 if isinstance(STUDY.tokenizer, str):
 
     rule vocabulary:
         input:
-            code=code("data.fetch"),
+            code=code("data.tokenizer"),
         output:
             "results/tokenizer/vocab.bpe",
             "results/tokenizer/encoder.json",
@@ -58,13 +58,13 @@ if isinstance(STUDY.tokenizer, str):
         params:
             folder=subpath(output[0], parent=True),
         shell:
-            "python -m ablations.data.fetch --log {log} vocabulary --output-dir {params.folder}"
+            "python -m ablations.data.tokenizer --output-dir {params.folder} --log {log}"
 
 else:
 
     rule vocabulary:
         input:
-            code=code("data.fetch"),
+            code=code("data.tokenizer"),
         output:
             "results/tokenizer/merges.txt",
             "results/tokenizer/vocab.json",
@@ -79,8 +79,8 @@ else:
             identity=tokenizer_identity(STUDY.tokenizer),
             folder=subpath(output[0], parent=True),
         shell:
-            "python -m ablations.data.fetch --log {log} tokenizer {params.source:q}"
-            " --output-dir {params.folder}"
+            "python -m ablations.data.tokenizer {params.source:q} --output-dir {params.folder}"
+            " --log {log}"
 
 
 rule split:

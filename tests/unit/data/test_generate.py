@@ -11,10 +11,10 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ablations.data import collection
 from ablations.data.generate import CHOICES, generate
 from ablations.data.split import balanced, split
 from ablations.data.texts import read
+from ablations.sources import manifest
 from ablations.study import config
 from ablations.study.schema import Pretrain
 from commands import ROOT, program
@@ -62,7 +62,7 @@ def test_program_writes_a_collection_that_reads_back_message_for_message(tmp_pat
     path = tmp_path / "data" / "collection.json"
     done = program("data.generate", "--messages", 300, "--seed", 5, "--output", path)
     assert done.returncode == 0, done.stderr
-    (file,) = collection.read(path)
+    (file,) = manifest.read(path)
     found = [(label, text) for _, label, text in read(file, DEMO.dataset.reading)]
     assert found == generate(300, 5)
 

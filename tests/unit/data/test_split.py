@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ablations.data import collection as collection_json
 from ablations.data import tokens
 from ablations.data.split import SPLITS, balanced, read_split, split, write_split
 from ablations.data.texts import read
 from ablations.errors import UserError
 from ablations.files import write_json
+from ablations.sources import manifest
 from ablations.study.dataset import Reading
 from commands import program
 from texts import SMS, SPLIT, file, run_split
@@ -150,7 +150,7 @@ def test_three_classes_are_split_and_encoded_by_label(tmp_path):
     for name, part in parts.items():
         write_split(tmp_path / f"{name}.csv", part["Label"].tolist(), part["Text"].tolist())
     write_json(tmp_path / "classes.json", ("a", "b", "c"))
-    collection_json.write(tmp_path / "collection.json", [file(tmp_path / "train.csv")])
+    manifest.write(tmp_path / "collection.json", [file(tmp_path / "train.csv")])
     done = program(
         "data.encode", "--tokenizer", "bytes", "--data-dir", tmp_path,
         "--collection", tmp_path / "collection.json", "--output", tmp_path / "tokens.safetensors",

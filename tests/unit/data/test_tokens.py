@@ -11,11 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
 
-from ablations.data import collection, tokens
+from ablations.data import tokens
 from ablations.data.encode import byte_encoding, encode, gpt2_encoding
 from ablations.data.split import SPLITS, write_split
 from ablations.errors import UserError
 from ablations.files import sha256, write_json
+from ablations.sources import manifest
 from commands import environment, program
 from texts import file, run_split
 
@@ -29,7 +30,7 @@ def write_data(folder: Path, **texts: list[str]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "classes.json", CLASSES)
     (folder / "collection.tsv").write_text("the collection\n")
-    collection.write(folder / "collection.json", [file(folder / "collection.tsv")])
+    manifest.write(folder / "collection.json", [file(folder / "collection.tsv")])
     for split in SPLITS:
         messages = texts.get(split, ["hello"])
         write_split(folder / f"{split}.csv", [i % 2 for i in range(len(messages))], messages)
@@ -119,7 +120,7 @@ def test_real_collection_has_120_tokens_in_its_longest_training_message(shared, 
     with zipfile.ZipFile(shared / "data/sms+spam+collection.zip") as archive:
         (tmp_path / "collection.tsv").write_bytes(archive.read("SMSSpamCollection"))
     run_split(tmp_path, tmp_path / "collection.tsv")
-    collection.write(tmp_path / "collection.json", [file(tmp_path / "collection.tsv")])
+    manifest.write(tmp_path / "collection.json", [file(tmp_path / "collection.tsv")])
     vocabulary = shared / "data" / "gpt2-bpe"
     done = run_encode(tmp_path, "--tokenizer", "gpt2", "--vocabulary-dir", vocabulary)
     assert done.returncode == 0, done.stderr

@@ -12,8 +12,11 @@ import pytest
 from ablations import code
 from commands import environment
 
-GROUND = ("cli", "errors", "files", "code", "download", "hub")
-STAGES = ("study", "data", "machine", "model", "training", "answers", "kept", "predict")
+GROUND = ("cli", "errors", "files", "code")
+STAGES = (
+    *("study", "sources", "data", "machine", "model", "training", "answers", "kept", "predict"),
+)
+NETWORK = {"huggingface_hub", "pooch", "requests", "urllib3", "httpx", "socket"}
 
 LIBRARY = code.LIBRARY
 MODULES = sorted(path.relative_to(LIBRARY).as_posix() for path in LIBRARY.rglob("*.py"))
@@ -238,7 +241,7 @@ def test_modules_that_a_program_does_not_import_change_nothing_for_it(copied, pr
         ("answers/figures.py", {"answers.figures"}, {"training.run", "training.trunk"}),
         ("training/loop.py", {"training.run"}, {"training.trunk", "model.pretrain", "data.split"}),
         ("model/gpt2.py", {"training.run", "training.trunk", "model.pretrain"}, {"data.encode"}),
-        ("study/settings.py", {"training.run", "training.trunk"}, {"data.split", "data.fetch"}),
+        ("study/settings.py", {"training.run", "training.trunk"}, {"sources.collection"}),
         ("cli.py", set(PROGRAMS), set()),
     ],
 )
@@ -291,6 +294,14 @@ def test_every_module_is_of_the_ground_or_of_a_stage():
 def test_a_module_imports_only_its_own_package_and_those_above_it(path):
     below = [other for other in imported(path) if rank(other) > rank(path)]
     assert not below, f"{path} imports {', '.join(below)}, which is below it"
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if not path.startswith("sources/")])
+def test_only_sources_reach_the_network(path):
+    tree = ast.parse((LIBRARY / path).read_text(encoding="utf-8"))
+    names = {alias.name for n in ast.walk(tree) if isinstance(n, ast.Import) for alias in n.names}
+    names |= {n.module or "" for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
+    assert not NETWORK & {name.split(".")[0] for name in names}
 
 
 def test_no_modules_import_each_other_in_a_circle():

@@ -16,10 +16,11 @@ from tiktoken.load import data_gym_to_mergeable_bpe_ranks
 from tiktoken_ext.openai_public import r50k_pat_str  # type: ignore[import-untyped]
 
 from ablations import cli
-from ablations.data import collection, tokens, vocabulary
+from ablations.data import tokens, vocabulary
 from ablations.data.split import read_split_in_parts
 from ablations.errors import UserError
 from ablations.files import read_json
+from ablations.sources import manifest
 from ablations.study.dataset import SPLITS
 from ablations.study.folder import IDS, MERGES
 
@@ -97,7 +98,7 @@ def main(arguments: argparse.Namespace) -> None:
         vocab_size=encoding.n_vocab,
         padding_id=encoding.eot_token,
         classes=read_json(arguments.data_dir / "classes.json", tuple[str, ...]),
-        dataset_sha256=collection.sha256(collection.read(arguments.collection)),
+        dataset_sha256=manifest.sha256(manifest.read(arguments.collection)),
         splits=SPLITS,
     )
     tokens.write(arguments.output, tokens.Tokens(about, ids, labels))

@@ -13,9 +13,9 @@ from pathlib import Path
 from random import Random
 
 from ablations import cli
-from ablations.data import collection
-from ablations.data.collection import File
 from ablations.files import sha256, write_text
+from ablations.sources import manifest
+from ablations.sources.manifest import File
 from ablations.study.dataset import ALL
 
 REPEATED_SHARE = 0.03  # of messages that repeat an earlier one, as in the real collection
@@ -93,7 +93,7 @@ def main(arguments: argparse.Namespace) -> None:
     pairs = generate(arguments.messages, arguments.seed)
     path = arguments.output.with_suffix(".tsv")
     write_text(path, "".join(f"{label}\t{text}\n" for label, text in pairs))
-    collection.write(
+    manifest.write(
         arguments.output, [File("generated messages", path.as_posix(), sha256(path), "tsv", ALL)]
     )
     cli.log.info("%s: %s generated messages", path, len(pairs))

@@ -23,11 +23,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from ablations import cli
-from ablations.data import collection
-from ablations.data.collection import File
 from ablations.data.texts import LABELS, read, where
 from ablations.errors import UserError
 from ablations.files import whole, write_json
+from ablations.sources import manifest
+from ablations.sources.manifest import File
 from ablations.study.dataset import ALL, Reading, class_names
 from ablations.study.dataset import SPLITS as SPLITS
 
@@ -340,7 +340,7 @@ def main(arguments: argparse.Namespace) -> None:
         reading = msgspec.json.decode(arguments.dataset, type=Reading)
     except msgspec.DecodeError as error:
         raise UserError(f"--dataset is not what it should be: {error}") from None
-    files, folder = collection.read(arguments.collection), arguments.output_dir
+    files, folder = manifest.read(arguments.collection), arguments.output_dir
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryFile(dir=folder) as temporary:
         spool = Spool(temporary, array("q"))

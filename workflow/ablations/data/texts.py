@@ -15,8 +15,8 @@ from typing import Any, NamedTuple, TextIO
 
 import msgspec
 
-from ablations.data.collection import File
 from ablations.errors import UserError
+from ablations.sources.manifest import File
 from ablations.study.dataset import Reading
 
 # The limit of a line, and of a text in quotes over several lines. No model here reads more than the

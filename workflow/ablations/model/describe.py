@@ -19,10 +19,10 @@ from typing import Any
 import yaml
 from msgspec import structs
 
-from ablations import cli, download, hub
+from ablations import cli
 from ablations.data import vocabulary
 from ablations.errors import UserError
-from ablations.model.fetch import pickle_hint
+from ablations.sources import download, hub
 from ablations.study import folder as layout
 from ablations.study.dimensions import from_config_json
 from ablations.study.folder import CONFIG, INDEX, WEIGHTS
@@ -38,7 +38,7 @@ def entry_of_hub(repo: str, revision: str) -> dict[str, Any]:
         dimensions = from_config_json(config.path, f"{repo}/{CONFIG}")
     found: dict[str, Any] = {"repo": repo, "revision": commit}
     try:
-        _, sum = hub.look_up(repo, commit, WEIGHTS, partial(pickle_hint, repo, commit))
+        _, sum = hub.look_up(repo, commit, WEIGHTS, partial(hub.pickle_hint, repo, commit))
         if sum and re.fullmatch("[0-9a-f]{64}", sum):
             found["sha256"] = sum
     except download.NotThereError as error:

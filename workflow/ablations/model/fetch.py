@@ -19,12 +19,13 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-from ablations import cli, download, files, hub
+from ablations import cli, files
 from ablations.data import vocabulary
 from ablations.data.vocabulary import Vocabulary
-from ablations.download import Found
 from ablations.errors import UserError
 from ablations.model import checkpoint
+from ablations.sources import download, hub
+from ablations.sources.download import Found
 from ablations.study import folder as layout
 from ablations.study.dimensions import Dimensions, from_config_json
 from ablations.study.folder import CONFIG, INDEX, WEIGHTS, weight_files
@@ -59,7 +60,7 @@ def fetch_from_hub(
             check_tokenizer(config.path.parent, repo, words)
         index, bulk = None, []
         try:
-            pickle = partial(pickle_hint, repo, revision)
+            pickle = partial(hub.pickle_hint, repo, revision)
             bulk = [get(WEIGHTS, sha256, folder, why_missing=pickle)]
         except download.NotThereError:
             with suppress(download.NotThereError):
@@ -111,21 +112,6 @@ def take_folder(
     check_tensors(bulk, str(index or bulk[0]), dimensions)
     found = [Found(file, files.sha256(file)) for file in bulk]
     _place(path / CONFIG, index, found, dimensions, output, None)
-
-
-def path_sha256(folder: Path, cache: Path) -> str:
-    """One checksum for the config.json and the weights of a user's folder."""
-    return files.contents_sha256([folder / CONFIG, *weight_files(folder)], cache)
-
-
-def pickle_hint(repo: str, revision: str) -> str:
-    """The hint for a repository without safetensors that has a pickle; empty if it has none."""
-    from huggingface_hub import file_exists
-
-    with suppress(Exception):  # it is only a hint
-        if file_exists(repo, layout.PICKLES[0], revision=revision):
-            return f". {layout.pickle_hint(layout.PICKLES[0], repo)}"
-    return ""
 
 
 # --- the checks

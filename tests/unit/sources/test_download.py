@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from ablations import download
 from ablations.errors import UserError
+from ablations.sources import download
 from hub_server import Fault, HubServer
 
 

@@ -23,7 +23,7 @@ from tqdm import tqdm
 from ablations import files
 from ablations.errors import UserError
 
-log = logging.getLogger("ablations.download")
+log = logging.getLogger("ablations.sources.download")
 
 
 class NotThereError(UserError):

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ablations import download
-from ablations.data import collection, fetch
+from ablations.data import tokenizer
 from ablations.errors import UserError
 from ablations.files import as_json
+from ablations.sources import collection, download, manifest
 from ablations.study import config, dataset
 from commands import ROOT
 from hub_server import REVISION, Fault, HubServer
@@ -69,20 +69,22 @@ def sms(*urls: str, **changes: str) -> dict[str, object]:
 
 
 def collect(output: Path, *urls: str, **changes: str) -> None:
-    fetch.collection(dataset.parse(sms(*urls, **changes)), output)
+    collection.collection(dataset.parse(sms(*urls, **changes)), output)
 
 
 def collected(output: Path) -> bytes:
     """The content of the one file of a collection."""
-    (file,) = collection.read(output)
+    (file,) = manifest.read(output)
     content = Path(file.path).read_bytes()
     assert file.sha256 == sha256(content)
     return content
 
 
-def program(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+def program(
+    module: str, *arguments: str | Path, **environment: str
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "ablations.data.fetch", *map(str, arguments)],
+        [sys.executable, "-m", f"ablations.{module}", *map(str, arguments)],
         env=os.environ | {"PYTHONPATH": str(LIBRARY)} | environment,
         capture_output=True,
         text=True,
@@ -93,7 +95,7 @@ def program(*arguments: str | Path, **environment: str) -> subprocess.CompletedP
 def test_program_tries_sources_in_turn_and_logs_them(server, output, tmp_path):
     server.files["second.zip"] = ARCHIVE
     done = program(
-        *("--log", tmp_path / "log", "collection"),
+        *("sources.collection", "--log", tmp_path / "log"),
         *("--dataset", as_json(sms(f"{server.url}/first.zip", f"{server.url}/second.zip"))),
         *("--output", output),
         ABLATIONS_MIRROR=str(tmp_path / "nowhere"),
@@ -112,7 +114,7 @@ def test_program_fails_with_every_reason_in_one_message(server, output, tmp_path
     (tmp_path / "mirror").mkdir()
     (tmp_path / "mirror" / "sms+spam+collection.zip").write_bytes(ARCHIVE[:1000])
     done = program(
-        *("--log", tmp_path / "log", "collection"),
+        *("sources.collection", "--log", tmp_path / "log"),
         *("--dataset", as_json(sms(f"{server.url}/gone.zip", f"{server.url}/altered.zip"))),
         *("--output", output),
         ABLATIONS_MIRROR=str(tmp_path / "mirror"),
@@ -263,7 +265,7 @@ def test_killed_run_is_cleaned_up_by_the_next(server, output):
     server.faults.append(Fault("a.zip", "stall"))
     arguments = ["--dataset", as_json(sms(f"{server.url}/a.zip")), "--output", output]
     process = subprocess.Popen(
-        [sys.executable, "-m", "ablations.data.fetch", "collection", *map(str, arguments)],
+        [sys.executable, "-m", "ablations.sources.collection", *map(str, arguments)],
         env=os.environ | {"PYTHONPATH": str(LIBRARY)},
     )
     while not server.requests and process.poll() is None:
@@ -289,7 +291,7 @@ def test_run_that_outlives_its_workflow_takes_nothing_from_the_next(output):
 def test_disk_that_cannot_be_written_is_a_message(tmp_path):
     (tmp_path / "results").write_text("a file where a folder should be")
     done = program(
-        *("collection", "--dataset", as_json(sms("http://127.0.0.1:9/a.zip"))),
+        *("sources.collection", "--dataset", as_json(sms("http://127.0.0.1:9/a.zip"))),
         *("--output", tmp_path / "results" / "collection.json"),
     )
     assert done.returncode == 1
@@ -309,7 +311,7 @@ def test_the_real_archive_and_vocabulary(tmp_path):
         pytest.skip("needs ../shared/data")
     study = yaml.safe_load((ROOT / "config.yaml").read_text())
     done = program(
-        *("collection", "--dataset", as_json(config.parse(study).dataset)),
+        *("sources.collection", "--dataset", as_json(config.parse(study).dataset)),
         *("--output", tmp_path / "collection.json"),
         ABLATIONS_MIRROR=str(shared),
     )
@@ -317,10 +319,10 @@ def test_the_real_archive_and_vocabulary(tmp_path):
     assert len(collected(tmp_path / "collection.json")) == 477_907
 
     done = program(
-        "vocabulary", "--output-dir", tmp_path / "tokenizer", ABLATIONS_MIRROR=str(shared)
+        "data.tokenizer", "--output-dir", tmp_path / "tokenizer", ABLATIONS_MIRROR=str(shared)
     )
     assert done.returncode == 0, done.stderr
-    for name, expected in fetch.VOCABULARY_SHA256.items():
+    for name, expected in tokenizer.VOCABULARY_SHA256.items():
         content = (tmp_path / "tokenizer" / name).read_bytes()
         assert content == (shared / "gpt2-bpe" / name).read_bytes()
         assert sha256(content) == expected
@@ -338,7 +340,7 @@ OWN = {"text": "review", "label": "stars"}
 
 def named(output: Path) -> dict[str, tuple[str, bytes]]:
     """By split: what messages call each file, and its content."""
-    found = collection.read(output)
+    found = manifest.read(output)
     return {file.split: (file.name, Path(file.path).read_bytes()) for file in found}
 
 
@@ -347,8 +349,8 @@ def test_files_in_the_working_directory_stay_where_they_are(output, tmp_path, mo
     Path("texts").mkdir()
     Path("texts/reviews.csv").write_bytes(REVIEWS)
     given = dataset.parse({"files": "texts/reviews.csv", "split": SPLIT, **OWN})
-    fetch.collection(given, output)
-    (file,) = collection.read(output)
+    collection.collection(given, output)
+    (file,) = manifest.read(output)
     assert (file.path, file.split, file.format) == ("texts/reviews.csv", "all", "csv")
     assert not (output.parent / "source").exists()
 
@@ -357,13 +359,13 @@ def test_a_file_by_its_url_and_one_for_each_split(server, output):
     for name in ("train", "validation", "test"):
         server.files[f"{name}.csv"] = REVIEWS + name.encode() + b",3\n"
     single = {"urls": [f"{server.url}/train.csv"], "sha256": sha256(server.files["train.csv"])}
-    fetch.collection(dataset.parse({**OWN, **single, "split": SPLIT}), output)
+    collection.collection(dataset.parse({**OWN, **single, "split": SPLIT}), output)
     assert named(output) == {"all": ("train.csv", server.files["train.csv"])}
     splits = {
         name: {"urls": [f"{server.url}/{name}.csv"], "sha256": sha256(server.files[f"{name}.csv"])}
         for name in ("train", "validation", "test")
     }
-    fetch.collection(dataset.parse({**OWN, "files": splits}), output)
+    collection.collection(dataset.parse({**OWN, "files": splits}), output)
     assert named(output) == {name: (f"{name}.csv", server.files[f"{name}.csv"]) for name in splits}
 
 
@@ -373,7 +375,7 @@ def test_members_of_an_archive(server, output):
     files = {"train": "a/train.tsv", "test": "a/test.tsv"}
     split = {"validation": 0.5, "seed": 1}
     given = {"urls": [f"{server.url}/reviews.zip"], "sha256": sha256(archive), "files": files}
-    fetch.collection(dataset.parse({**OWN, **given, "split": split}), output)
+    collection.collection(dataset.parse({**OWN, **given, "split": split}), output)
     assert named(output) == {
         "train": ("a/train.tsv", REVIEWS), "test": ("a/test.tsv", REVIEWS * 2)
     }  # fmt: skip
@@ -390,7 +392,7 @@ def of_the_hub(server: HubServer, tmp_path: Path, output: Path):
         split = {"validation": 0.5, "seed": 1}
         about = {**OWN, **given, "revision": revision, "split": split}
         return program(
-            *("collection", "--dataset", as_json(about), "--output", output),
+            *("sources.collection", "--dataset", as_json(about), "--output", output),
             HF_ENDPOINT=server.url,
             HF_HOME=str(tmp_path / "hub"),
             **environment,
@@ -435,15 +437,15 @@ def test_what_a_dataset_repository_lacks_is_one_message(of_the_hub, output, wron
 
 def test_vocabulary_from_its_own_host_where_the_mirror_lacks_it(server, tmp_path, monkeypatch):
     contents = {"vocab.bpe": b"#version\n", "encoder.json": b"{}"}
-    monkeypatch.setattr(fetch, "VOCABULARY_URL", f"{server.url}/gpt-2/encodings/main")
+    monkeypatch.setattr(tokenizer, "VOCABULARY_URL", f"{server.url}/gpt-2/encodings/main")
     monkeypatch.setattr(
-        fetch, "VOCABULARY_SHA256", {name: sha256(text) for name, text in contents.items()}
+        tokenizer, "VOCABULARY_SHA256", {name: sha256(text) for name, text in contents.items()}
     )
     monkeypatch.setenv("ABLATIONS_MIRROR", f"{server.url}/mirror")
     server.files["mirror/gpt2-bpe/vocab.bpe"] = contents["vocab.bpe"]
     server.files["mirror/gpt2-bpe/encoder.json"] = b"altered"
     server.files["gpt-2/encodings/main/encoder.json"] = contents["encoder.json"]
-    fetch.gpt2_vocabulary(tmp_path)
+    tokenizer.of_gpt2(tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == contents
 
 
@@ -453,6 +455,6 @@ def test_vocabulary_checksums_are_those_that_tiktoken_pins():
     from tiktoken_ext import openai_public
 
     source = inspect.getsource(openai_public.gpt2)
-    for name, checksum in fetch.VOCABULARY_SHA256.items():
+    for name, checksum in tokenizer.VOCABULARY_SHA256.items():
         assert checksum in source
-        assert f"{fetch.VOCABULARY_URL}/{name}" in source
+        assert f"{tokenizer.VOCABULARY_URL}/{name}" in source

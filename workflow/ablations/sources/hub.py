@@ -15,11 +15,13 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from ablations import download, files
-from ablations.download import Found
+from ablations import files
 from ablations.errors import UserError
+from ablations.sources import download
+from ablations.sources.download import Found
+from ablations.study import folder as layout
 
-log = logging.getLogger("ablations.hub")
+log = logging.getLogger("ablations.sources.hub")
 
 Kind = Literal["model", "dataset"]
 
@@ -97,6 +99,16 @@ def look_up(
     if found.commit_hash is None:
         raise UserError(f"the hub does not say which commit of {repo} {revision} is")
     return found.commit_hash, found.etag
+
+
+def pickle_hint(repo: str, revision: str) -> str:
+    """The hint for a repository without safetensors that has a pickle; empty if it has none."""
+    from huggingface_hub import file_exists
+
+    with suppress(Exception):  # it is only a hint
+        if file_exists(repo, layout.PICKLES[0], revision=revision):
+            return f". {layout.pickle_hint(layout.PICKLES[0], repo)}"
+    return ""
 
 
 def _from_hub(

@@ -1,7 +1,7 @@
 """A small file that lists the files with the texts: collection.json.
 
 Those may be large, and anywhere in the working directory. Snakemake compares their names and
-checksums instead. Written by ablations.data.fetch or ablations.data.generate.
+checksums instead. Written by sources.collection or data.generate.
 """
 
 import hashlib

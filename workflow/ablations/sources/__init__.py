@@ -1,0 +1,1 @@
+"""What comes from outside: the only package that reaches the network."""

@@ -1,0 +1,109 @@
+"""Fetches the files that hold a study's texts: verified, whole or not at all.
+
+python -m ablations.sources.collection --dataset JSON --output results/data/collection.json
+"""
+
+import argparse
+import shutil
+import zipfile
+import zlib
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from ablations import cli, files
+from ablations.errors import UserError
+from ablations.sources import download, hub, manifest
+from ablations.sources.download import Found
+from ablations.sources.manifest import File
+from ablations.study import dataset
+from ablations.study.dataset import Download, Texts
+
+
+def collection(texts: Texts, output: Path) -> None:
+    """Writes collection.json, after the files that it names.
+
+    Files in the working directory stay where they are; others are put into the folder `source`
+    next to `output`. Raises UserError if a file cannot be fetched, with the reason of every source.
+    """
+    found = []
+    with download.scratch(output) as folder:
+        archive = None
+        if texts.files and texts.urls and texts.sha256:
+            archive = _download(texts.archive, texts.urls, texts.sha256, folder)
+        for split, given in texts.parts.items():
+            for number, file in enumerate(given, start=1):
+                format = texts.format_of(file)
+                assert format  # config.py refuses a file of unknown format
+                name = dataset.file_name(file)
+                path = output.parent / "source" / f"{split}-{number}.{format}"
+                if isinstance(file, Download):
+                    sha256 = _copy(_download(name, file.urls, file.sha256, folder).path, path)
+                elif archive:
+                    sha256 = _extract(archive.path, file, texts, path)
+                elif texts.repo and texts.revision:
+                    hubs = hub.fetch(texts.repo, texts.revision, file, None, folder, "dataset")
+                    sha256 = _copy(hubs.path, path)
+                else:
+                    path = Path(file)
+                    sha256 = _sha256(path)
+                found.append(File(name, path.as_posix(), sha256, format, split))
+    manifest.write(output, found)
+
+
+def _download(name: str, urls: Sequence[str], sha256: str, folder: Path) -> Found:
+    """A file from the mirror or one of its URLs, verified."""
+    originals = [(url, partial(download.fetch, url, name, sha256, folder)) for url in urls]
+    mirror = download.mirrored(name, sha256, folder)
+    return download.first_good(name, [*mirror, *originals], sha256)
+
+
+def _copy(source: Path, path: Path) -> str:
+    with files.whole(path) as temporary:
+        shutil.copyfile(source, temporary)
+        return files.sha256(temporary)
+
+
+def _sha256(path: Path) -> str:
+    try:
+        return files.sha256(path)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror or error}") from None
+
+
+def _extract(archive: Path, member: str, texts: Texts, path: Path) -> str:
+    """Writes a member of a zip archive; returns its checksum."""
+    name = texts.archive
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            names = opened.namelist()
+            if member not in names:
+                raise UserError(
+                    f"{name} holds no member {member}; it holds: {', '.join(names) or 'nothing'}"
+                )
+            with files.whole(path) as temporary:
+                with opened.open(member) as source, temporary.open("wb") as target:
+                    shutil.copyfileobj(source, target)
+                found = download.verified(temporary, texts.member_sha256, f"{member} in {name}")
+                return found.sha256
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+        raise UserError(f"{name} is not a zip archive that can be read: {error}") from None
+
+
+def main(arguments: argparse.Namespace) -> None:
+    """Fetches the files."""
+    with download.disk_errors(arguments.output):
+        texts = files.from_json(arguments.dataset, Texts, "--dataset")
+        collection(texts, arguments.output)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = cli.parser(__doc__)
+    parser.add_argument("--dataset", required=True, help="where they are, as JSON")
+    parser.add_argument("--output", type=Path, required=True, help="…/collection.json")
+    return parser
+
+
+if __name__ == "__main__":
+    cli.run(parser(), main)
