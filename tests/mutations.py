@@ -327,11 +327,20 @@ What fails for good is tried again.
 == ablations/code.py |
 | ground/test_code.py::test_a_program_depends_on_what_it_imports_directly_or_not_and_on_its_data
 An import within a function is not followed.
-- ast.walk(_tree(module))
-+ _tree(module).body
+- for node in ast.walk(tree):
++ for node in tree.body:
 A module imported from its package is not followed.
 - [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
 + [node.module]
+== ablations/code.py |
+| ground/test_code.py::test_what_is_no_words_of_a_message_is_a_change
+| ground/test_code.py::test_what_a_file_means_is_remembered_until_it_changes
+What is filled into a message counts for nothing.
+- if isinstance(part, ast.FormattedValue)]
++ if isinstance(part, ast.Name)]
+An edited file means what it meant before.
+- if known is None or known.state != state:
++ if known is None:
 == rules/common.smk | ground/test_snakemake_rules.py
 A job tried again is given no more memory.
 - attempt * needs(wildcards).memory_mb

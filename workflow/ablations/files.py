@@ -60,6 +60,13 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def state(path: Path) -> tuple[int, ...]:
+    """Size, times and inode: as long as they stay the same, so does the content."""
+    found = path.stat()
+    # the change time too: an edit in place may restore the other three
+    return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
+
+
 def contents_sha256(paths: Sequence[Path], cache: Path) -> str:
     """One checksum of the content of a user's own files.
 
@@ -74,9 +81,7 @@ def contents_sha256(paths: Sequence[Path], cache: Path) -> str:
     checksums, found = [], known.copy()
     for path in paths:
         try:
-            state = path.stat()
-            # the change time too: an edit in place may restore the other three
-            identity = [state.st_size, state.st_mtime_ns, state.st_ctime_ns, state.st_ino]
+            identity = list(state(path))
             if known.get(str(path), {}).get("identity") != identity:
                 found[str(path)] = {"identity": identity, "sha256": sha256(path)}
         except OSError as error:

@@ -128,12 +128,13 @@ wildcard_constraints:
 
 # program → the checksum of its code; a cluster's job uses those that it was submitted with
 CODE = {}
+LIBRARY = code_of.Library(Path(".snakemake/ablations/code.json"))
 
 
 def code(program):
     """The file that a rule takes as input, so that it depends on all code that its program runs."""
     if internals.is_main(workflow):
-        CODE.setdefault(program, code_of.sha256(program))
+        CODE.setdefault(program, LIBRARY.sha256(program))
         os.environ.update(ABLATIONS_CODE=json.dumps(CODE))
     else:
         CODE.update(json.loads(os.environ.get("ABLATIONS_CODE", "{}")))

@@ -19,6 +19,7 @@ STAGES = (
 NETWORK = {"huggingface_hub", "pooch", "requests", "urllib3", "httpx", "socket"}
 
 LIBRARY = code.LIBRARY
+OF_NOW = code.Library()
 MODULES = sorted(path.relative_to(LIBRARY).as_posix() for path in LIBRARY.rglob("*.py"))
 
 
@@ -29,21 +30,24 @@ def is_program(path: str) -> bool:
 PROGRAMS = [path.removesuffix(".py").replace("/", ".") for path in filter(is_program, MODULES)]
 
 
-class Library:
-    """A copy of the library, to be changed."""
+class Edited:
+    """A library of one's own, to be changed; what it remembers is beside it."""
 
-    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
-        monkeypatch.setattr(code, "LIBRARY", folder)
+
+    def library(self) -> code.Library:
+        """As a new process sees it."""
+        return code.Library(self.folder.parent / "remembered.json", self.folder)
 
     def sha256(self, program: str) -> str:
-        """As in a new process, which knows of no earlier content."""
-        forget()
-        return code.sha256(program)
+        found = self.library().sha256(program)
+        assert found == code.Library(folder=self.folder).sha256(program)  # nothing is remembered
+        return found
 
     def sha256_of_all(self) -> dict[str, str]:
-        forget()
-        return {program: code.sha256(program) for program in PROGRAMS}
+        library = self.library()
+        return {program: library.sha256(program) for program in PROGRAMS}
 
     def append(self, path: str, text: str) -> None:
         with (self.folder / path).open("a", encoding="utf-8") as file:
@@ -55,17 +59,12 @@ class Library:
         (self.folder / path).write_text(before.replace(old, new, 1), encoding="utf-8")
 
 
-def forget() -> None:
-    for remembered in (code._imported, code._meaning, code._tree):
-        remembered.cache_clear()
-
-
 @pytest.fixture
-def copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Library:
+def copied(tmp_path: Path) -> Edited:
     """A copy of the library at another depth."""
     folder = tmp_path / "some" / "where" / "ablations"
     shutil.copytree(LIBRARY, folder, ignore=shutil.ignore_patterns("__pycache__"))
-    return Library(folder, monkeypatch)
+    return Edited(folder)
 
 
 SMALL = {
@@ -119,21 +118,20 @@ READ = {
 
 
 @pytest.fixture
-def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Library:
+def small(tmp_path: Path) -> Edited:
     folder = tmp_path / "ablations"
     for path, text in SMALL.items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_text(text)
-    return Library(folder, monkeypatch)
+    return Edited(folder)
 
 
 # --- what counts as a change
 
 
 def test_a_program_depends_on_what_it_imports_directly_or_not_and_on_its_data(small):
-    small.sha256("stage.program")
-    found = {path.relative_to(small.folder).as_posix() for path in code.files("stage.program")}
-    assert found == READ
+    files = small.library().files("stage.program")
+    assert {path.relative_to(small.folder).as_posix() for path in files} == READ
 
 
 @pytest.mark.parametrize("path", SMALL)
@@ -184,6 +182,124 @@ def test_another_number_word_operator_or_import_is_a_change(small, path, old, ne
     assert small.sha256("stage.program") != before
 
 
+SPEAKS = '''"""A program that speaks."""
+import logging
+from collections.abc import Iterator
+from ablations import cli
+from ablations.errors import Message, UserError
+
+log = logging.getLogger("ablations.of.this")
+
+
+def read(path, names, n):
+    log.info(f"reads {path}")
+    cli.log.warning(f"{n} of {'all' if n else 'none'}")
+    if not path:
+        raise UserError(
+            f"no path in {names['of it']}" + " at all" if n > 1 else "nothing"
+        )
+    path.log.write("what is written")
+    log.name = "a name"
+    return path.read_text(encoding="utf-8"), "a value"
+
+
+def hint(n: int) -> Message | None:
+    if n == 3:
+        return f"take {n + 4}"
+    return "take " + ("some" if n > 5 else "more")
+
+
+def problems(names) -> Iterator[Message]:
+    yield f"none of {names.get('key')}"
+    key = "a key"
+    yield names[key]
+
+
+def name(n: int) -> str:
+    return f"name-{n}"
+
+
+def parser(found):
+    found.add_argument("--option", default="it", help="what it does")
+    return found.help(help="not an option's")
+'''
+
+
+@pytest.fixture
+def speaking(small: Edited) -> Edited:
+    (small.folder / "stage/program.py").write_text(SPEAKS)
+    return small
+
+
+WORDS = ["reads {", " of ", "all", "none'", "no path in ", " at all", "nothing", "take {", "take "]
+WORDS += ["some", "more", "none of ", "what it does", "A program that speaks"]
+
+
+@pytest.mark.parametrize("words", WORDS)
+def test_the_words_of_a_message_change_nothing(speaking, words):
+    before = speaking.sha256("stage.program")
+    speaking.replace("stage/program.py", words, f"other words and {words}")
+    assert speaking.sha256("stage.program") == before
+
+
+DECIDING = [
+    ('"ablations.of.this"', '"ablations.of.that"'),
+    ("names['of it']", "names['of that']"),
+    ("{n} of", "{m} of"),
+    ("{path}", ""),
+    ("n + 4", "n + 5"),
+    ("n == 3", "n == 4"),
+    ("n > 5", "n > 6"),
+    ("n > 1", "n > 2"),
+    ("'key'", "'other'"),
+    ('"a key"', '"another"'),
+    ("name-", "other-"),
+    ('"what is written"', '"what was written"'),
+    ('"a name"', '"another"'),
+    ("utf-8", "utf-16"),
+    ('"a value"', '"another"'),
+    ("--option", "--other"),
+    ('"it"', '"that"'),
+    ("not an option's", "no option's"),
+    ("UserError(\n", "UserError(n,\n"),
+    ("log.warning(", "log.error("),
+    ("-> str", "-> bytes"),
+]
+
+
+@pytest.mark.parametrize(("old", "new"), DECIDING)
+def test_what_is_no_words_of_a_message_is_a_change(speaking, old, new):
+    before = speaking.sha256("stage.program")
+    speaking.replace("stage/program.py", old, new)
+    assert speaking.sha256("stage.program") != before
+
+
+def test_what_a_file_means_is_remembered_until_it_changes(small, monkeypatch):
+    read: list[str] = []
+    original = code._read
+    monkeypatch.setattr(
+        code, "_read", lambda path, state: (read.append(path.name), original(path, state))[1]
+    )
+    first = small.library().sha256("stage.program")
+    assert len(read) == len(READ)
+    read.clear()
+    assert small.library().sha256("stage.program") == first and not read
+    (small.folder / "ground.py").touch()
+    assert small.library().sha256("stage.program") == first and read == ["ground.py"]
+    small.replace("ground.py", "1", "2")
+    assert small.library().sha256("stage.program") != first
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"files": 3}', '{"by": "another Python"}'])
+def test_what_another_python_remembered_or_is_damaged_is_not_used(small, content):
+    first = small.sha256("stage.program")
+    remembered = small.folder.parent / "remembered.json"
+    known = remembered.read_text()
+    remembered.write_text(content)
+    assert small.sha256("stage.program") == first
+    assert remembered.read_text() == known
+
+
 def test_a_module_that_is_imported_from_now_on_counts_from_now_on(small):
     before = small.sha256("stage.program")
     small.append("stage/behind.py", "\nfrom ablations.other.nested import alone\n")
@@ -207,12 +323,11 @@ def test_a_program_that_does_not_exist_has_no_code(small):
 # --- the library itself
 
 
-def test_a_copy_of_the_library_is_the_same_code(copied, monkeypatch):
+def test_a_copy_of_the_library_is_the_same_code(copied):
     assert len(PROGRAMS) >= 10
     copies = copied.sha256_of_all()
     assert len(set(copies.values())) == len(PROGRAMS)
-    monkeypatch.setattr(code, "LIBRARY", LIBRARY)
-    assert copied.sha256_of_all() == copies
+    assert {program: code.Library().sha256(program) for program in PROGRAMS} == copies
 
 
 def test_comments_and_docstrings_of_every_module_change_no_program(copied):
@@ -226,7 +341,9 @@ def test_comments_and_docstrings_of_every_module_change_no_program(copied):
 @pytest.mark.parametrize("program", PROGRAMS)
 def test_modules_that_a_program_does_not_import_change_nothing_for_it(copied, program):
     before = copied.sha256(program)
-    counted = {path.relative_to(copied.folder).as_posix() for path in code.files(program)}
+    counted = {
+        path.relative_to(copied.folder).as_posix() for path in copied.library().files(program)
+    }
     for path in set(MODULES) - counted:
         copied.append(path, "\nADDED = 1\n")
     assert copied.sha256(program) == before
@@ -267,7 +384,7 @@ def test_what_python_imports_is_among_the_files(program):
     )
     imported = set(map(Path, done.stdout.split()))
     assert LIBRARY.joinpath(*program.split(".")).with_suffix(".py") in imported, done.stderr
-    assert imported <= set(code.files(program))
+    assert imported <= set(code.Library().files(program))
 
 
 # --- who may know whom
@@ -282,7 +399,8 @@ def rank(path: str) -> int:
 
 
 def imported(path: str) -> list[str]:
-    return sorted(item.relative_to(LIBRARY).as_posix() for item in code._imported(LIBRARY / path))
+    found = OF_NOW.imported(LIBRARY / path)
+    return sorted(item.relative_to(LIBRARY).as_posix() for item in found)
 
 
 def test_every_module_is_of_the_ground_or_of_a_stage():

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from filelock import FileLock
 
-from ablations.errors import UserError
+from ablations.errors import Message, UserError
 from ablations.machine.sharing import OtherJobs, claim
 
 TOO_SMALL = "the model needs a device with more memory for itself"
@@ -152,7 +152,7 @@ def out_of_memory(advice: str) -> Iterator[None]:
         raise UserError(f"{_first_sentence(error)}; {advice}") from None
 
 
-def _first_sentence(error: Exception) -> str:
+def _first_sentence(error: Exception) -> Message:
     return "out of memory: " + str(error).split(". ")[0].splitlines()[0]
 
 

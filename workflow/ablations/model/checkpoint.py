@@ -14,7 +14,7 @@ from msgspec import Struct
 from safetensors import SafetensorError, safe_open
 
 from ablations import files
-from ablations.errors import UserError
+from ablations.errors import Message, UserError
 from ablations.study.dimensions import Dimensions
 from ablations.study.folder import INDEX, weight_files
 
@@ -124,7 +124,7 @@ def read(folder: Path, names: Iterable[str]) -> Iterator[tuple[str, "torch.Tenso
         ) from None
 
 
-def _together(paths: Sequence[Path]) -> str:
+def _together(paths: Sequence[Path]) -> Message:
     """How a message names these files."""
     return str(paths[0]) if len(paths) == 1 else f"the files of {paths[0].parent / INDEX}"
 
@@ -134,7 +134,7 @@ def stored_name(tensors: Tensors, name: str) -> str:
     return name if name in tensors.keys() else f"transformer.{name}"  # noqa: SIM118
 
 
-def problem(tensors: Tensors, name: str, shape: tuple[int, ...]) -> str | None:
+def problem(tensors: Tensors, name: str, shape: tuple[int, ...]) -> Message | None:
     """What is wrong with a stored tensor, without reading its data; None if nothing."""
     key = stored_name(tensors, name)
     if key not in tensors.keys():  # noqa: SIM118 (not a mapping)
@@ -164,7 +164,7 @@ def read_manifest(folder: Path) -> Manifest:
         raise UserError(f"{error}{_fetch_again(folder)}") from None
 
 
-def _fetch_again(folder: Path) -> str:
+def _fetch_again(folder: Path) -> Message:
     return (
         f"; fetch the checkpoint again: snakemake --cores 1 --force {folder / MANIFEST}"
         " (with the --directory and --configfile of this run, if it had any)"

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from msgspec import Meta, Struct, structs
 
-from ablations.errors import UserError
+from ablations.errors import Message, UserError
 
 Positive = Annotated[int, Meta(ge=1)]
 
@@ -57,7 +57,7 @@ def from_config_json(path: Path, name: str, expected: Dimensions | None = None) 
     return Dimensions(**{key: found[key] for key in NAMES})
 
 
-def width_errors(dimensions: Dimensions) -> Iterator[str]:
+def width_errors(dimensions: Dimensions) -> Iterator[Message]:
     """What is wrong with a width that is not a multiple of the number of heads."""
     if dimensions.n_embd % dimensions.n_head:
         yield (
@@ -66,7 +66,7 @@ def width_errors(dimensions: Dimensions) -> Iterator[str]:
         )
 
 
-def _dimension_errors(found: dict[str, Any], expected: Dimensions | None) -> Iterator[str]:
+def _dimension_errors(found: dict[str, Any], expected: Dimensions | None) -> Iterator[Message]:
     for key in NAMES:
         value = found.get(key)
         if type(value) is not int or value < 1:
@@ -75,7 +75,7 @@ def _dimension_errors(found: dict[str, Any], expected: Dimensions | None) -> Ite
             yield f"{key} is {value}, expected {getattr(expected, key)}"
 
 
-def _architecture_errors(found: dict[str, Any]) -> Iterator[str]:
+def _architecture_errors(found: dict[str, Any]) -> Iterator[Message]:
     for key, allowed in ARCHITECTURE.items():
         if key in found and found[key] not in allowed:
             yield f"{key} is {json.dumps(found[key])}, expected {json.dumps(allowed[0])}"

@@ -10,7 +10,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from ablations import files
-from ablations.errors import UserError
+from ablations.errors import Message, UserError
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
@@ -59,7 +59,7 @@ def path_sha256(folder: Path, cache: Path) -> str:
     return files.contents_sha256([folder / CONFIG, *weight_files(folder)], cache)
 
 
-def missing(folder: Path) -> str | None:
+def missing(folder: Path) -> Message | None:
     """What a folder lacks to be a checkpoint, as the end of a sentence; None if nothing."""
     for path in (folder / CONFIG, *weight_files(folder)):
         if not _is_file(path):
@@ -107,7 +107,7 @@ def vocab_size(folder: Path) -> int:
         ) from None
 
 
-def pickle_hint(name: str, source: str) -> str:
+def pickle_hint(name: str, source: str) -> Message:
     """Why a pickle is not read, and how to convert it to safetensors."""
     return (
         f"Its {name} is a pickle, which is never loaded, as it can run any code. If you trust it,"

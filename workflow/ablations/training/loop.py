@@ -16,7 +16,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ablations import cli
-from ablations.errors import UserError
+from ablations.errors import Message, UserError
 from ablations.machine import device
 from ablations.machine.device import Device
 from ablations.model.gpt2 import Layers
@@ -210,7 +210,7 @@ def _not_a_number(step: int, training: Training) -> UserError:
     )
 
 
-def _smaller(training: Training) -> str:
+def _smaller(training: Training) -> Message:
     size = training.micro_batch or training.batch_size
     if size == 1:
         return "micro_batch is 1 already: this row needs a device with more memory"
