@@ -14,8 +14,15 @@ import pytest
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 ROOT = Path(__file__).parents[2]
-SHARED = ROOT.parent / "shared"
 REPOSITORY = ("Snakefile", "config.yaml", "profiles", "workflow", "demo/config.yaml")
+
+
+def shared(name: str) -> Path:
+    """A file of the reference folder beside the repository; the test is skipped without it."""
+    path = ROOT.parent / "shared" / name
+    if not path.is_file():
+        pytest.skip(f"needs ../shared/{name}")
+    return path
 
 
 def environment(**extra: str) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """Files of labelled texts for the stages that read them, and those stages as programs."""
 
+import zipfile
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
@@ -8,13 +9,31 @@ from ablations import files
 from ablations.sources import manifest
 from ablations.sources.manifest import File
 from ablations.study.dataset import PUBLISHED, Format
-from commands import program
+from commands import program, shared
 
 SPLIT = {"train": 0.7, "validation": 0.1, "seed": 123}
 # How the SMS Spam Collection is read, balanced and cut.
 SMS: dict[str, Any] = {key: PUBLISHED[key] for key in PUBLISHED if key != "files"} | {
     "split": SPLIT
 }
+
+
+def sms_collection(folder: Path) -> Path:
+    """The SMS Spam Collection itself, unpacked into a folder."""
+    with zipfile.ZipFile(shared("data/sms+spam+collection.zip")) as archive:
+        return Path(archive.extract("SMSSpamCollection", folder))
+
+
+def gpt2_bpe() -> Path:
+    """The folder with the two files of GPT-2's tokenizer."""
+    shared("data/gpt2-bpe/vocab.bpe")
+    return shared("data/gpt2-bpe/encoder.json").parent
+
+
+def mirror() -> Path:
+    """The folder with both, as `mirror` names it."""
+    shared("data/sms+spam+collection.zip")
+    return gpt2_bpe().parent
 
 
 def file(path: Path, split: str = "all", format: Format | None = None) -> File:

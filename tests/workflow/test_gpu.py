@@ -10,7 +10,8 @@ import pytest
 
 import gpu
 import wheels
-from commands import ROOT, environment
+from commands import ROOT, environment, shared
+from texts import mirror
 
 # One of each way through the program.
 ROWS = ["baseline", "last-layer", "all-layers", "no-padding-accumulated"]
@@ -110,10 +111,11 @@ def test_every_job_s_estimate_stands_beside_what_it_used(found: dict[str, Part])
 
 
 @pytest.mark.slow
-def test_in_float32_the_first_epoch_is_the_reference_s(shared: Path, tmp_path: Path) -> None:
-    folders = ["--mirror", shared / "data", "--reference", shared / "reference"]
+def test_in_float32_the_first_epoch_is_the_reference_s(tmp_path: Path) -> None:
+    golden_file = shared("reference/golden.json")
+    folders = ["--mirror", mirror(), "--reference", golden_file.parent]
     runs = measured(tmp_path, "--epochs", "1", "--parts", "parity", *folders)["parity"]
-    golden = json.loads((shared / "reference/golden.json").read_text())["runs"]
+    golden = json.loads(golden_file.read_text())["runs"]
     assert [each["run"] for each in runs] == list(golden)
     for each in runs:
         if each["run"] != "lora":  # whose rounding grows tenfold in every fifty steps
@@ -134,8 +136,8 @@ def test_what_fails_is_a_measurement_too_and_none_is_lost(tmp_path: Path) -> Non
     assert (other["row"], other["error"]) == ("b", "RuntimeError: no memory")
 
 
-def test_the_real_collection_is_split_as_the_workflow_does(shared: Path) -> None:
-    options = gpu.argparse.Namespace(mirror=shared / "data")
+def test_the_real_collection_is_split_as_the_workflow_does() -> None:
+    options = gpu.argparse.Namespace(mirror=mirror())
     tokens = gpu.texts(options)
     assert {name: len(ids) for name, ids in tokens.ids.items()} == gpu.bench.MESSAGES
     assert max(map(len, tokens.ids["train"])) == gpu.bench.LONGEST

@@ -13,7 +13,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from commands import ROOT, snakemake
+from commands import ROOT, shared, snakemake
+from texts import mirror
 
 TOLERANCE = 1e-5
 # Full training at this learning rate amplifies rounding, most of all that of its last evaluations.
@@ -44,9 +45,9 @@ RUNS = {  # golden run → (row id, seed)
 }
 
 
-def nano_config(shared: Path, folder: Path) -> Path:
+def nano_config(folder: Path) -> Path:
     """The eight rows on nano checkpoints and the real collection, from the local mirror."""
-    script = shared / "reference" / "make_nano.py"
+    script = shared("reference/make_nano.py")
     subprocess.run([sys.executable, script, folder / "nano"], check=True, capture_output=True)
     config = yaml.safe_load((ROOT / "config.yaml").read_text())
     nano = {"gpt2-small (124M)": "nano-small", "gpt2-medium (355M)": "nano-medium"}
@@ -67,7 +68,7 @@ def nano_config(shared: Path, folder: Path) -> Path:
     ]
     config |= {
         "title": "Nano checkpoints on the real collection, not GPT-2",
-        "mirror": str(shared / "data"),
+        "mirror": str(mirror()),
         "models": {name: {"path": f"nano/{name}"} for name in ("nano-small", "nano-medium")},
         "training": config["training"] | {"learning_rate": 5e-4, "precision": "float32"},
     }
@@ -77,14 +78,14 @@ def nano_config(shared: Path, folder: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def golden(shared: Path) -> dict:
-    return json.loads((shared / "reference" / "golden.json").read_text())["runs"]
+def golden() -> dict:
+    return json.loads(shared("reference/golden.json").read_text())["runs"]
 
 
 @pytest.fixture(scope="module")
-def results(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("nano")
-    config = nano_config(shared, folder)
+    config = nano_config(folder)
     # one core: tests run at the same time, and threads that wait for a core spin
     snakemake(folder, "--configfile", config, "--cores", 1)
     others = [f"results/runs/{row}/seed-7/metrics.json" for row in ("baseline", "random-weights")]

@@ -7,7 +7,6 @@ import json
 import math
 import subprocess
 import sys
-import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +21,8 @@ from torch import nn
 import plain
 from ablations.data import encode
 from ablations.data import split as data
+from commands import shared
+from texts import gpt2_bpe, sms_collection
 
 BASELINE = plain.Recipe(
     weights="pretrained",
@@ -78,22 +79,22 @@ def one_thread() -> Iterator[None]:
 class Golden:
     """The reference's runs, and the messages and checkpoints they were measured on."""
 
-    def __init__(self, shared: Path, folder: Path):
-        script = shared / "reference/make_nano.py"
+    def __init__(self, folder: Path):
+        script = shared("reference/make_nano.py")
         subprocess.run([sys.executable, script, folder], check=True, capture_output=True)
-        with zipfile.ZipFile(shared / "data/sms+spam+collection.zip") as archive:
-            path = archive.extract("SMSSpamCollection", folder)
-        collection = pd.read_csv(path, sep="\t", header=None, names=["Label", "Text"])
+        collection = pd.read_csv(
+            sms_collection(folder), sep="\t", header=None, names=["Label", "Text"]
+        )
         collection["Label"] = collection["Label"].map(["ham", "spam"].index)
         messages = data.balanced(collection, ("ham", "spam"), 123)
         splits = data.split(messages, {"train": 0.7, "validation": 0.1}, "test", 123)
-        encoding = encode.gpt2_encoding(shared / "data/gpt2-bpe")
+        encoding = encode.gpt2_encoding(gpt2_bpe())
         self.ids = {
             split: encoding.encode_ordinary_batch(frame["Text"].tolist())
             for split, frame in splits.items()
         }
         self.labels = {split: frame["Label"].tolist() for split, frame in splits.items()}
-        self.runs = json.loads((shared / "reference/golden.json").read_text())["runs"]
+        self.runs = json.loads(shared("reference/golden.json").read_text())["runs"]
         self.folder = folder
 
     def check(self, run: str, epochs: int) -> plain.Result:
@@ -125,8 +126,8 @@ class Golden:
 
 
 @pytest.fixture(scope="module")
-def golden(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Golden:
-    return Golden(shared, tmp_path_factory.mktemp("nano"))
+def golden(tmp_path_factory: pytest.TempPathFactory) -> Golden:
+    return Golden(tmp_path_factory.mktemp("nano"))
 
 
 def test_no_golden_run_is_left_out(golden: Golden):

@@ -17,8 +17,9 @@ from typing import Any
 import pytest
 import yaml
 
-from commands import ROOT, SHARED, copy_repository, environment, snakemake, table
+from commands import ROOT, copy_repository, environment, snakemake, table
 from runs import MACHINE_FACTS
+from texts import mirror
 
 Config = dict[str, Any]
 Stale = dict[str, int]  # rule → number of jobs
@@ -526,12 +527,10 @@ def test_a_touched_checkpoint_of_the_users_own_reruns_nothing_and_a_changed_one_
 
 def test_a_touched_vocabulary_or_another_url_reruns_nothing(tmp_path: Path) -> None:
     """encoder.json is larger than what Snakemake compares by content."""
-    if not SHARED.is_dir():
-        pytest.skip("needs ../shared/data")
     overlay = ["--configfile", ROOT / "config.yaml"]
-    mirror = [f"mirror={SHARED / 'data'}"]
+    files = [f"mirror={mirror()}"]
     tokens = "results/data/tokens.safetensors"
-    snakemake(tmp_path, tokens, "--cores", 1, *overlay, "--config", *mirror)
+    snakemake(tmp_path, tokens, "--cores", 1, *overlay, "--config", *files)
     touch(tmp_path)
     other = tmp_path / "urls.yaml"
     other.write_text("dataset: {urls: ['https://example.org/elsewhere.zip']}\n")

@@ -1,6 +1,5 @@
 import csv
 import json
-import zipfile
 
 import msgspec
 import numpy as np
@@ -15,6 +14,7 @@ from ablations.data.split import write_split
 from ablations.errors import UserError
 from ablations.study import config, settings
 from synthetic_runs import configuration, disagreeing, eight_rows, load, program, two_rows
+from texts import sms_collection
 
 
 @pytest.fixture(scope="module")
@@ -139,10 +139,9 @@ def test_leakage_is_found_by_comparing_texts(published, tmp_path):
     assert cells(written(tmp_path))[1]["Test acc on the 96 unseen"] == "93.75%"
 
 
-def test_leakage_in_the_real_collection(tmp_path, shared):
-    archive = shared / "data/sms+spam+collection.zip"
-    with zipfile.ZipFile(archive) as packed, packed.open("SMSSpamCollection") as member:
-        everything = pd.read_csv(member, sep="\t", header=None, names=["Label", "Text"])
+def test_leakage_in_the_real_collection(tmp_path):
+    collection = sms_collection(tmp_path)
+    everything = pd.read_csv(collection, sep="\t", header=None, names=["Label", "Text"])
     spam = everything[everything["Label"] == "spam"]
     ham = everything[everything["Label"] == "ham"].sample(len(spam), random_state=123)
     frame = pd.concat([ham, spam]).sample(frac=1, random_state=123).reset_index(drop=True)

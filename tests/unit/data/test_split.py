@@ -2,7 +2,6 @@
 
 import io
 import json
-import zipfile
 from pathlib import Path
 
 import msgspec
@@ -20,7 +19,7 @@ from ablations.files import write_json
 from ablations.sources import manifest
 from ablations.study.dataset import Reading
 from commands import program
-from texts import SMS, SPLIT, file, run_split
+from texts import SMS, SPLIT, file, run_split, sms_collection
 
 CLASSES = ("ham", "spam")
 
@@ -68,10 +67,8 @@ def collection(ham: int, spam: int) -> str:
 # --- the published recipe
 
 
-def test_real_collection_is_split_as_published(shared, tmp_path):
-    with zipfile.ZipFile(shared / "data/sms+spam+collection.zip") as archive:
-        archive.extract("SMSSpamCollection", tmp_path)
-    real = tmp_path / "SMSSpamCollection"
+def test_real_collection_is_split_as_published(tmp_path):
+    real = sms_collection(tmp_path)
     done = run_split(tmp_path / "data", file(real, format="tsv"))
     assert done.returncode == 0, done.stderr
     assert "5572 texts: 4825 ham, 747 spam" in done.stderr

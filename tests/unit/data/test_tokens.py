@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,7 @@ from ablations.errors import UserError
 from ablations.files import sha256, write_json
 from ablations.sources import manifest
 from commands import environment, program
-from texts import file, run_split
+from texts import file, gpt2_bpe, run_split, sms_collection
 
 AWKWARD = ["", " ", "<|endoftext|>", "a<|endoftext|>\0b\t\n", "🙂ü", "x" * 100_000, "\n" * 300_000]
 
@@ -70,8 +69,8 @@ messages = st.lists(st.lists(st.integers(0, 255), max_size=12), min_size=1, max_
 
 
 @pytest.fixture(scope="module")
-def gpt2(shared):
-    return gpt2_encoding(shared / "data" / "gpt2-bpe")
+def gpt2():
+    return gpt2_encoding(gpt2_bpe())
 
 
 # --- encodings
@@ -116,13 +115,11 @@ def test_gpt2_ids_are_gpt2s(gpt2):
 # --- the program
 
 
-def test_real_collection_has_120_tokens_in_its_longest_training_message(shared, tmp_path):
-    with zipfile.ZipFile(shared / "data/sms+spam+collection.zip") as archive:
-        (tmp_path / "collection.tsv").write_bytes(archive.read("SMSSpamCollection"))
+def test_real_collection_has_120_tokens_in_its_longest_training_message(tmp_path):
+    sms_collection(tmp_path).rename(tmp_path / "collection.tsv")
     run_split(tmp_path, tmp_path / "collection.tsv")
     manifest.write(tmp_path / "collection.json", [file(tmp_path / "collection.tsv")])
-    vocabulary = shared / "data" / "gpt2-bpe"
-    done = run_encode(tmp_path, "--tokenizer", "gpt2", "--vocabulary-dir", vocabulary)
+    done = run_encode(tmp_path, "--tokenizer", "gpt2", "--vocabulary-dir", gpt2_bpe())
     assert done.returncode == 0, done.stderr
     read = tokens.read(tmp_path / "tokens.safetensors")
     assert [len(read.ids[split]) for split in SPLITS] == [1045, 149, 300]
@@ -155,13 +152,13 @@ def test_file_holds_every_message_and_the_same_bytes_each_time(tmp_path):
         )
 
 
-def test_a_stale_cache_of_tiktoken_is_not_read(shared, tmp_path):
+def test_a_stale_cache_of_tiktoken_is_not_read(tmp_path):
     """tiktoken would cache local files by name, and read them from there when they change."""
     write_data(tmp_path)
     cache, vocabulary = tmp_path / "cache", tmp_path / "vocabulary"
     vocabulary.mkdir()
     for name in ("vocab.bpe", "encoder.json"):
-        content = (shared / "data" / "gpt2-bpe" / name).read_bytes()
+        content = (gpt2_bpe() / name).read_bytes()
         (vocabulary / name).write_bytes(content)
     options = ("--tokenizer", "gpt2", "--vocabulary-dir", vocabulary)
     extra = {"TIKTOKEN_CACHE_DIR": str(cache), "TMPDIR": str(tmp_path)}

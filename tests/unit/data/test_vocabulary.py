@@ -15,6 +15,7 @@ from ablations.data.encode import byte_encoding, encode, gpt2_encoding
 from ablations.errors import UserError
 from commands import environment
 from hub_server import REVISION, HubServer
+from texts import gpt2_bpe
 
 tokenizers = pytest.importorskip("tokenizers")  # transformers brings it
 
@@ -75,11 +76,11 @@ def test_another_order_of_merges_or_another_id_is_another_vocabulary(trained):
     assert more.encoding("own").n_vocab < 999
 
 
-def test_bytes_and_gpt2_s_own_files_are_such_vocabularies(shared):
+def test_bytes_and_gpt2_s_own_files_are_such_vocabularies():
     of_bytes = vocabulary.of_bytes().encoding("bytes")
     assert of_bytes._mergeable_ranks == byte_encoding()._mergeable_ranks
     assert of_bytes.eot_token == 256
-    folder = shared / "data/gpt2-bpe"
+    folder = gpt2_bpe()
     found = vocabulary.read(folder / "encoder.json", folder / "vocab.bpe")
     vocabulary.check_pairs(found, "GPT-2's")
     assert found.sha256 == vocabulary.GPT2_SHA256
@@ -216,10 +217,10 @@ def test_settings_that_change_ids_are_refused(trained, tmp_path):
             vocabulary.of_folder(folder)
 
 
-def test_transformers_reads_the_written_files_of_gpt2_s_tokenizer(shared, tmp_path):
+def test_transformers_reads_the_written_files_of_gpt2_s_tokenizer(tmp_path):
     """With the settings that a kept model's folder has."""
     transformers = pytest.importorskip("transformers")
-    source = shared / "data/gpt2-bpe"
+    source = gpt2_bpe()
     vocabulary.write(
         vocabulary.read(source / "encoder.json", source / "vocab.bpe"), tmp_path / "model"
     )
@@ -238,12 +239,12 @@ def test_transformers_reads_the_written_files_of_gpt2_s_tokenizer(shared, tmp_pa
 
 
 @pytest.mark.parametrize("option", ["add_bos_token", "add_eos_token"])
-def test_a_token_that_transformers_puts_beside_every_text_is_refused(shared, tmp_path, option):
+def test_a_token_that_transformers_puts_beside_every_text_is_refused(tmp_path, option):
     """As transformers itself saves such a tokenizer; saved without the option, it is read."""
     transformers = pytest.importorskip("transformers")
     (tmp_path / "gpt2").mkdir()
     for source, name in (("encoder.json", "vocab.json"), ("vocab.bpe", "merges.txt")):
-        shutil.copy(shared / "data/gpt2-bpe" / source, tmp_path / "gpt2" / name)
+        shutil.copy(gpt2_bpe() / source, tmp_path / "gpt2" / name)
     for kept, options in (("plain", {}), ("added", {option: True})):
         tokenizer = transformers.GPT2Tokenizer.from_pretrained(tmp_path / "gpt2", **options)
         tokenizer.save_pretrained(tmp_path / kept)

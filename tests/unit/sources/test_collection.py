@@ -19,7 +19,7 @@ from ablations.sources import collection, download, manifest
 from ablations.study import config, dataset
 from commands import ROOT
 from hub_server import REVISION, Fault, HubServer
-from texts import SPLIT
+from texts import SPLIT, mirror
 
 LIBRARY = Path(__file__).parents[3] / "workflow"
 MESSAGES = "".join(f"ham\tmessage {n}, « ça va ? »\n" for n in range(500)).encode()
@@ -306,25 +306,23 @@ def test_timeout_that_is_no_number(output, monkeypatch):
 
 
 def test_the_real_archive_and_vocabulary(tmp_path):
-    shared = Path(__file__).parents[4] / "shared" / "data"
-    if not shared.exists():
-        pytest.skip("needs ../shared/data")
+    folder = mirror()
     study = yaml.safe_load((ROOT / "config.yaml").read_text())
     done = program(
         *("sources.collection", "--dataset", as_json(config.parse(study).dataset)),
         *("--output", tmp_path / "collection.json"),
-        ABLATIONS_MIRROR=str(shared),
+        ABLATIONS_MIRROR=str(folder),
     )
     assert done.returncode == 0, done.stderr
     assert len(collected(tmp_path / "collection.json")) == 477_907
 
     done = program(
-        "data.tokenizer", "--output-dir", tmp_path / "tokenizer", ABLATIONS_MIRROR=str(shared)
+        "data.tokenizer", "--output-dir", tmp_path / "tokenizer", ABLATIONS_MIRROR=str(folder)
     )
     assert done.returncode == 0, done.stderr
     for name, expected in tokenizer.VOCABULARY_SHA256.items():
         content = (tmp_path / "tokenizer" / name).read_bytes()
-        assert content == (shared / "gpt2-bpe" / name).read_bytes()
+        assert content == (folder / "gpt2-bpe" / name).read_bytes()
         assert sha256(content) == expected
     assert sorted(path.name for path in (tmp_path / "tokenizer").iterdir()) == [
         "encoder.json",

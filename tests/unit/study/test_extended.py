@@ -9,7 +9,7 @@ import yaml
 from ablations.files import as_json
 from ablations.study import config
 from ablations.study.config import Row, Study
-from commands import ROOT, table
+from commands import ROOT, shared, table
 
 
 def study(path: Path) -> Study:
@@ -54,9 +54,9 @@ def test_both_studies_read_the_same_texts_and_checkpoints() -> None:
     assert EXTENDED.cache_dir == "../../results/cache"
 
 
-def test_the_published_numbers_are_the_published_ones(shared: Path) -> None:
-    eight = table(shared / "reference/published.csv")
-    eleven = {int(line["row"]): line for line in table(shared / "reference/published-extended.csv")}
+def test_the_published_numbers_are_the_published_ones() -> None:
+    eight = table(shared("reference/published.csv"))
+    eleven = {int(line["row"]): line for line in table(shared("reference/published-extended.csv"))}
     numbers = [number for number in range(1, 20) if number not in eleven]
     lines = eleven | dict(zip(numbers, eight, strict=True))
     for number, row in enumerate(EXTENDED.rows, start=1):
@@ -65,7 +65,7 @@ def test_the_published_numbers_are_the_published_ones(shared: Path) -> None:
             assert value == (float(expected) if isinstance(value, float) else expected), row.id
 
 
-def test_the_further_settings_are_the_published_ones(shared: Path) -> None:
+def test_the_further_settings_are_the_published_ones() -> None:
     """The column `extra`, in words where it has no numbers."""
     words = {
         "": {},
@@ -76,7 +76,7 @@ def test_the_further_settings_are_the_published_ones(shared: Path) -> None:
     }
     usual = EXTENDED.row("baseline").settings.compared()
     columns = ("model", "weights", "trainable_token", "trainable_layers", "context_length")
-    for line in table(shared / "reference/published-extended.csv"):
+    for line in table(shared("reference/published-extended.csv")):
         row = EXTENDED.rows[int(line["row"]) - 1]
         other = row.settings.compared().items()
         further = {key: value for key, value in other if value != usual[key]}
@@ -90,7 +90,7 @@ def test_the_further_settings_are_the_published_ones(shared: Path) -> None:
         assert {key: further[key] for key in further if key not in columns} == expected
 
 
-def test_every_published_claim_is_a_question(shared: Path) -> None:
+def test_every_published_claim_is_a_question() -> None:
     numbers = {row.id: number for number, row in enumerate(EXTENDED.rows, start=1)}
     asked = {
         (numbers[question.baseline], numbers[question.variant]): question.claim
@@ -98,7 +98,7 @@ def test_every_published_claim_is_a_question(shared: Path) -> None:
     }
     claimed = {
         (int(line["baseline_row"]), int(line["variant_row"])): line["claim"]
-        for line in table(shared / "reference/published-claims.csv")
+        for line in table(shared("reference/published-claims.csv"))
     }
     assert {pair: claim for pair, claim in asked.items() if claim} == claimed
 

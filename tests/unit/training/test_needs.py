@@ -1,4 +1,3 @@
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from ablations.training import needs as estimate
 from ablations.training.needs import Needs
 from ablations.training.resume import Identity, Progress, State
 from commands import ROOT
-from texts import SMS, file, run_split
+from texts import SMS, file, gpt2_bpe, run_split, sms_collection
 
 STUDY = config.parse(yaml.safe_load((ROOT / "config.yaml").read_text()))
 EXTENDED = config.parse(yaml.safe_load((ROOT / "studies/extended/config.yaml").read_text()))
@@ -166,14 +165,12 @@ def test_planning_knows_how_many_batches_are_computed_together() -> None:
     ("balance", "expected"), [(True, estimate.BALANCED), (False, estimate.ALL)]
 )
 def test_the_collections_messages_are_those_that_are_assumed(
-    shared: Path, tmp_path: Path, balance: bool, expected: estimate.Messages
+    tmp_path: Path, balance: bool, expected: estimate.Messages
 ) -> None:
-    with zipfile.ZipFile(shared / "data/sms+spam+collection.zip") as archive:
-        archive.extract("SMSSpamCollection", tmp_path)
-    whole = file(tmp_path / "SMSSpamCollection", format="tsv")
+    whole = file(sms_collection(tmp_path), format="tsv")
     done = run_split(tmp_path / "data", whole, dataset=SMS | {"balance": balance})
     assert done.returncode == 0, done.stderr
-    encoding = gpt2_encoding(shared / "data/gpt2-bpe")
+    encoding = gpt2_encoding(gpt2_bpe())
     lengths = {
         split: [len(ids) for ids in encode(encoding, read_split(tmp_path / f"data/{split}.csv")[1])]
         for split in SPLITS
