@@ -15,6 +15,7 @@ from ablations.answers import results
 from ablations.data.split import SPLITS, read_split, write_split
 from ablations.study import config
 from ablations.study.settings import Settings, names
+from ablations.training import predictions
 from ablations.training.metrics import Accuracy, EpochAccuracy, Evaluation, Metrics
 
 ROOT = Path(__file__).parents[2]
@@ -130,18 +131,15 @@ def write_run(folder, row, seed, answers, classes=CLASSES, **metrics):
     } | metrics
     own = {name: getattr(row, name) for name in names(Settings)}
     files.write_json(run / "metrics.json", Metrics(**own, **made))
-    logits = [f"logit_{label}" for label in range(len(classes))]
-    lines = [",".join(["split,index,label,predicted", *logits])]
+    labels, logits = {}, {}
     for split in SPLITS:
-        labels = np.array(read_split(folder / f"data/{split}.csv")[0])
-        right = np.arange(len(labels)) < round(getattr(made["accuracy"], split) * len(labels))
-        predicted = np.where(
-            answers if split == "test" else right, labels, (labels + 1) % len(classes)
-        )
-        for index, (label, found) in enumerate(zip(labels, predicted, strict=True)):
-            values = ",".join("2.0" if found == name else "0.0" for name in range(len(classes)))
-            lines.append(f"{split},{index},{label},{found},{values}")
-    files.write_text(run / "predictions.csv", "\n".join(lines) + "\n")
+        labels[split] = np.array(read_split(folder / f"data/{split}.csv")[0])
+        accuracy = getattr(made["accuracy"], split)
+        right = np.arange(len(labels[split])) < round(accuracy * len(labels[split]))
+        wrong = (labels[split] + 1) % len(classes)
+        predicted = np.where(answers if split == "test" else right, labels[split], wrong)
+        logits[split] = 2.0 * np.eye(len(classes))[predicted]
+    predictions.write(run / "predictions.csv", labels, logits)
 
 
 def load(folder, so_far=False):

@@ -431,14 +431,23 @@ def edit_predictions(folder, old, new):
             lambda f: edit_metrics(f, accuracy={"train": 1, "validation": 1, "test": 0.5}),
             "accuracy: test is 0.5, but predictions.csv beside it gives 0.900000",
         ),
-        (lambda f: edit_predictions(f, "test,3,", "others,3,"), "has 9 test messages; expected"),
-        (lambda f: edit_predictions(f, "test,3,", "test,4,"), "each index from 0 to 9"),
+        (
+            lambda f: edit_predictions(f, "test,3,", "others,3,"),
+            "of the 9 test texts are not 0 to 8",
+        ),
+        (lambda f: edit_predictions(f, "test,3,", "test,4,"), "are not 0 to 9, each once"),
         (lambda f: edit_predictions(f, "test,3,1", "test,3,0"), "labels of the test messages"),
         (lambda f: edit_predictions(f, "predicted", "guess"), "predictions.csv is not what"),
         (lambda f: edit_predictions(f, "test,3,1,1", "test,3,1,2"), "allowed: 0 to 1"),
         (lambda f: edit_predictions(f, "test,3,1,1", "test,3,1,-1"), "allowed: 0 to 1"),
-        (lambda f: edit_predictions(f, "test,3,1,1,0.0", "test,3,1,1,inf"), "is no finite number"),
-        (lambda f: edit_predictions(f, "\ntrain,7,", "\ntrain,8,"), "has 1045 train messages"),
+        (
+            lambda f: edit_predictions(f, "test,3,1,1,0.000000", "test,3,1,1,inf"),
+            "is no finite number",
+        ),
+        (
+            lambda f: edit_predictions(f, "\ntrain,7,", "\ntrain,8,"),
+            "indexes of the 1045 train texts",
+        ),
         (lambda f: edit_metrics(f, classes=["ham", "eggs"]), r"another dataset \(classes ham, "),
         (lambda f: edit_metrics(f, dataset_sha256="1" * 64), "another dataset .*; sha256 111111"),
         (

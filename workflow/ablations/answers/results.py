@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 from msgspec import structs
 from numpy.typing import NDArray
 from scipy.special import log_softmax
@@ -25,7 +24,7 @@ from ablations.study.grid import Grid, ask
 from ablations.study.outline import Outline
 from ablations.study.schema import Published, Question
 from ablations.study.settings import Settings
-from ablations.training import logs
+from ablations.training import logs, predictions
 from ablations.training.metrics import Metrics
 
 Labels = NDArray[np.int_]
@@ -367,7 +366,7 @@ def _run(
             f" {', '.join(about.classes)}; sha256 {about.dataset_sha256[:12]}…); run the workflow"
             " again",
         )
-    predicted, log_loss = _predictions(run / "predictions.csv", labels, len(about.classes))
+    predicted, log_loss = _answers(run / "predictions.csv", labels, len(about.classes))
     measured = float((predicted == labels["test"]).mean())
     if abs(measured - metrics.accuracy.test) > 1e-4:
         raise UserError(
@@ -383,36 +382,20 @@ def _why_unfinished(folder: Path, row: Settings | None, seed: int) -> str:
     return f"failed: {reason.splitlines()[0]}" if reason else "not finished"
 
 
-def _predictions(
+def _answers(
     path: Path, labels: dict[str, Labels], classes: int
 ) -> tuple[Labels, dict[str, float]]:
     """The predicted label of each test message, in the order of test.csv; each split's log-loss."""
-    logits = [f"logit_{label}" for label in range(classes)]
-    columns = ["split", "index", "label", "predicted", *logits]
-    numbers = dict.fromkeys(columns[1:4], "int64") | dict.fromkeys(logits, "float64")
-    try:
-        frame = pd.read_csv(path, usecols=columns, dtype={"split": "str", **numbers})
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror or error}") from None
-    except (ValueError, TypeError) as error:
-        raise UserError(f"{path} is not what it should be: {error}") from None
+    found = predictions.read(path, classes)
     log_loss = {}
     for split, expected in labels.items():
-        part = frame[frame["split"] == split].sort_values("index")
-        if not np.array_equal(part["index"], np.arange(len(expected))):
-            raise UserError(
-                f"{path} has {len(part)} {split} messages; expected each index from 0 to"
-                f" {len(expected) - 1} of {split}.csv once"
-            )
-        if not np.array_equal(part["label"], expected):
+        if split not in found or len(found[split].labels) != len(expected):
+            number = len(found[split].labels) if split in found else 0
+            raise UserError(f"{path} has {number} {split} messages; expected {len(expected)}")
+        if not np.array_equal(found[split].labels, expected):
             raise UserError(
                 f"{path}: the labels of the {split} messages are not those of {split}.csv"
             )
-        if not part["predicted"].between(0, classes - 1).all():
-            raise UserError(f"{path}: a predicted label is no class; allowed: 0 to {classes - 1}")
-        values = part[logits].to_numpy()
-        if not np.isfinite(values).all():
-            raise UserError(f"{path}: a logit of the {split} messages is no finite number")
-        correct = log_softmax(values, axis=1)[np.arange(len(expected)), expected]
-        log_loss[split] = float(-correct.mean())
-    return part["predicted"].to_numpy(), log_loss
+        of_classes = log_softmax(found[split].logits, axis=1)
+        log_loss[split] = float(-of_classes[np.arange(len(expected)), expected].mean())
+    return found["test"].predicted, log_loss

@@ -7,7 +7,6 @@ ablations.json (how the row reads texts, for ablations.predict) and, last, manif
 """
 
 import argparse
-import csv
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from ablations.study import settings
 from ablations.study.folder import CONFIG, WEIGHTS
 from ablations.study.models import Model
 from ablations.study.settings import Settings
+from ablations.training import predictions
 from ablations.training.hidden_states import load_layers
 from ablations.training.metrics import Metrics
 
@@ -40,6 +40,7 @@ def main(arguments: argparse.Namespace) -> None:
         words = vocabulary.read(*arguments.vocabulary)
     else:
         words = vocabulary.of_bytes()
+    tested = predictions.read(arguments.predictions, len(metrics.classes))
     unpadded = row.context_length == "variable"
     kept = Kept(
         settings=row,
@@ -57,7 +58,7 @@ def main(arguments: argparse.Namespace) -> None:
         files.read_json(arguments.model, Model),
         data=arguments.data,
         notes=arguments.note,
-        tested=_tested(arguments.predictions),
+        tested=len(tested["test"].labels),
         bias=classifier.BIAS in found,
     )
 
@@ -135,11 +136,6 @@ def _tokenizer_config(kept: Kept) -> dict[str, Any]:
         "add_prefix_space": False,
         "clean_up_tokenization_spaces": False,
     }
-
-
-def _tested(predictions: Path) -> int:
-    with predictions.open(newline="", encoding="utf-8") as file:
-        return sum(line["split"] == "test" for line in csv.DictReader(file))
 
 
 def parser() -> argparse.ArgumentParser:

@@ -27,6 +27,7 @@ from ablations.model.cut import TrunkManifest, first_trained
 from ablations.model.gpt2 import Head, Layers, add_lora
 from ablations.study import settings
 from ablations.study.settings import Settings
+from ablations.training import predictions
 from ablations.training.hidden_states import (
     Cache,
     forward,
@@ -168,7 +169,8 @@ def main(arguments: argparse.Namespace) -> None:
     }
     run.loop.check(logits, len(run.plan.steps) - 1)
     metrics = _metrics(identity, read, run, done, logits)
-    write_text(arguments.output_dir / "predictions.csv", _predictions(logits, read.labels))
+    answers = {split: found.numpy() for split, found in logits.items()}
+    predictions.write(arguments.output_dir / "predictions.csv", read.labels, answers)
     write_text(arguments.output_dir / "history.csv", _history(metrics.history))
     if arguments.keep:
         with whole(arguments.output_dir / TRAINED) as temporary:
@@ -218,17 +220,6 @@ def _accuracy(
     right = {split: logits[split].argmax(1).numpy() == labels[split] for split in logits}
     right["train"] = right["train"][plan.final]
     return Accuracy(**{split: int(found.sum()) / len(found) for split, found in right.items()})
-
-
-def _predictions(logits: Mapping[str, Tensor], labels: Mapping[str, Labels]) -> str:
-    classes = range(next(iter(logits.values())).shape[1])
-    lines = [",".join(["split,index,label,predicted", *(f"logit_{label}" for label in classes)])]
-    for split, found in logits.items():
-        rows = zip(labels[split].tolist(), found.argmax(1).tolist(), found.tolist(), strict=True)
-        for index, (label, predicted, values) in enumerate(rows):
-            written = ",".join(f"{value:.6f}" for value in values)
-            lines.append(f"{split},{index},{label},{predicted},{written}")
-    return "\n".join(lines) + "\n"
 
 
 def _history(history: tuple[Evaluation, ...]) -> str:
