@@ -42,8 +42,8 @@ from ablations.data.sequences import Numbers, Sequences, sequences
 from ablations.data.tokens import About, Tokens
 from ablations.machine import device
 from ablations.machine.device import Device
-from ablations.model.cut import TrunkManifest, first_trained, trunk_depth, trunk_settings
 from ablations.study import settings
+from ablations.study.cut import TrunkManifest, first_trained, trunk_depth, trunk_settings
 from ablations.study.dimensions import Dimensions
 from ablations.study.settings import Settings, Training
 from ablations.training import hidden_states, run

@@ -54,8 +54,8 @@ from ablations.errors import UserError
 from ablations.machine import device
 from ablations.machine.device import Device
 from ablations.model import checkpoint
-from ablations.model.cut import TrunkManifest, TrunkSettings, trunk_settings
 from ablations.study import settings
+from ablations.study.cut import TrunkManifest, TrunkSettings, trunk_settings
 from ablations.study.dimensions import Dimensions
 from ablations.study.settings import Settings
 from ablations.training import hidden_states, needs, run

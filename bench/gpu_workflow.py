@@ -21,8 +21,8 @@ import yaml
 
 import bench
 from ablations import files
-from ablations.model.cut import TrunkSettings
 from ablations.study import settings
+from ablations.study.cut import TrunkSettings
 from ablations.training import needs
 
 ROOT = Path(__file__).parents[1]

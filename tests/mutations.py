@@ -155,7 +155,7 @@ A text is padded to the model's positions and not as its row's were.
 transformers reads the last token before the padding of every row.
 - None if kept.reads_last else kept.padding_id
 + kept.padding_id
-== ablations/model/cut.py | model/test_cut.py
+== ablations/study/cut.py | study/test_cut.py
 Runs of several seeds share a trunk of random weights.
 - seed=seed if row.weights == "random" else None
 + seed=None

@@ -10,10 +10,10 @@ from safetensors.torch import save_file
 from ablations import files
 from ablations.code import Code
 from ablations.data import tokens
-from ablations.model import checkpoint, cut
-from ablations.model.cut import TrunkManifest
+from ablations.model import checkpoint
 from ablations.model.gpt2 import checkpoint_tensors, random_layers
-from ablations.study import settings
+from ablations.study import cut, settings
+from ablations.study.cut import TrunkManifest
 from ablations.study.dimensions import Dimensions
 from ablations.study.folder import WEIGHTS
 from ablations.study.settings import Settings, Training

@@ -21,7 +21,7 @@ import snakemake_internals as internals
 from ablations import code as code_of
 from ablations.errors import UserError
 from ablations.files import as_json, contents_sha256
-from ablations.model import cut
+from ablations.study import cut
 from ablations.study import config as configuration
 from ablations.study import messages, reading
 from ablations.study.dataset import Generated

@@ -17,9 +17,8 @@ from ablations.data import tokens
 from ablations.data.sequences import Sequences, sequences
 from ablations.errors import UserError
 from ablations.machine import device
-from ablations.model import cut
 from ablations.model.gpt2 import Reading, checkpoint_tensors, pretrained_layers
-from ablations.study import settings
+from ablations.study import cut, settings
 from ablations.study.dimensions import Dimensions
 from ablations.training import hidden_states, inputs
 from ablations.training.hidden_states import Cache, Frozen, HiddenStates, frozen

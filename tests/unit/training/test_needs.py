@@ -8,9 +8,8 @@ from msgspec.structs import replace
 
 from ablations.data.encode import encode, gpt2_encoding
 from ablations.data.split import SPLITS, read_split
-from ablations.model import cut
 from ablations.model.gpt2 import Head, random_layers
-from ablations.study import config
+from ablations.study import config, cut
 from ablations.study.config import Row
 from ablations.study.dimensions import Dimensions
 from ablations.study.models import Model

@@ -377,7 +377,7 @@ def _run(
 
 
 def _why_unfinished(folder: Path, row: Settings | None, seed: int) -> str:
-    log = row and logs.current(folder.parent, row, seed)
+    log = row and logs.current(folder, row, seed)
     reason = log and cli.failure(log)
     return f"failed: {reason.splitlines()[0]}" if reason else "not finished"
 

@@ -16,8 +16,8 @@ from ablations.data.sequences import sequences
 from ablations.data.tokens import Tokens
 from ablations.errors import UserError
 from ablations.files import write_json
-from ablations.model.cut import trunk_depth
 from ablations.study import settings
+from ablations.study.cut import trunk_depth
 from ablations.study.settings import Input, Settings
 from ablations.training import limits
 

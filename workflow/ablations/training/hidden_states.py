@@ -26,8 +26,8 @@ from ablations.data.sequences import Numbers, Sequences
 from ablations.errors import UserError
 from ablations.files import as_json, read_json, write_json
 from ablations.machine.device import Device
-from ablations.model.cut import TrunkManifest
 from ablations.model.gpt2 import Layers, pretrained_layers, random_layers
+from ablations.study.cut import TrunkManifest
 from ablations.study.dimensions import Dimensions
 from ablations.study.settings import Settings
 from ablations.training.inputs import Inputs, Layout, Mapped, batches, by_sequence

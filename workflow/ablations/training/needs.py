@@ -12,8 +12,8 @@ from typing import Any
 
 from msgspec import structs
 
-from ablations.model.cut import TrunkSettings, first_trained, trunk_settings
 from ablations.study.config import Study
+from ablations.study.cut import TrunkSettings, first_trained, trunk_settings
 from ablations.study.dataset import PUBLISHED, PUBLISHED_MESSAGES, Generated, parse
 from ablations.study.dimensions import Dimensions
 from ablations.study.settings import Input, Settings

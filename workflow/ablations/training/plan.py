@@ -7,14 +7,12 @@ from pathlib import Path
 
 from ablations import cli
 from ablations.errors import UserError
-from ablations.study import config, reading
+from ablations.study import config, paths, reading
 from ablations.study.config import Study
 from ablations.study.grid import ask
 from ablations.training import needs
 from ablations.training.limits import GIGABYTE
 from ablations.training.needs import StudyNeeds
-
-LOCKS = Path(".snakemake/locks")  # files of it exist while Snakemake runs in the folder
 
 
 def read_study(file: Path, base: Path, directory: Path) -> Study:
@@ -60,7 +58,7 @@ def outlined(study: Study, directory: Path) -> Iterator[str]:
             yield f"  models {what}: {', '.join(names)}"
     yield f"  texts: {study.dataset.description}"
     yield from _estimated(needs.of_study(study), study)
-    yield f"  results go to {directory / 'results'}/"
+    yield f"  results go to {directory / paths.RESULTS}/"
 
 
 def _estimated(found: StudyNeeds, study: Study) -> Iterator[str]:
@@ -99,7 +97,7 @@ def main(arguments: argparse.Namespace) -> None:
     """Prints what a run will do."""
     directory = arguments.directory
     study = read_study(arguments.configfile, arguments.base, directory)
-    if any((directory / LOCKS).glob("*")):
+    if any((directory / paths.LOCKS).glob("*")):
         study_options = f"--directory {directory} --configfile {arguments.configfile}"
         options = "" if directory == Path() else f" {study_options}"
         raise UserError(

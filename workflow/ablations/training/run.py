@@ -23,9 +23,9 @@ from ablations.files import read_json, sha256, whole, write_json, write_text
 from ablations.machine import device
 from ablations.machine.device import Device
 from ablations.model import checkpoint
-from ablations.model.cut import TrunkManifest, first_trained
 from ablations.model.gpt2 import Head, Layers, add_lora
 from ablations.study import settings
+from ablations.study.cut import TrunkManifest, first_trained
 from ablations.study.settings import Settings
 from ablations.training import predictions
 from ablations.training.hidden_states import (

@@ -12,10 +12,10 @@ from pathlib import Path
 from ablations import cli
 from ablations.errors import UserError
 from ablations.files import read_json
+from ablations.study import paths
 from ablations.study.config import Row, Study
 from ablations.training import logs, plan
 from ablations.training.metrics import Metrics
-from ablations.training.plan import LOCKS
 
 
 def lines(study: Study, folder: Path) -> Iterator[str]:
@@ -23,20 +23,21 @@ def lines(study: Study, folder: Path) -> Iterator[str]:
 
     Then raises UserError if no run is finished, since there is no table without one.
     """
+    results = folder / paths.RESULTS
     runs = [(row, seed) for row in study.rows for seed in study.seeds]
     waiting = [
         (row, seed)
         for row, seed in runs
-        if not _is_finished(folder / f"results/runs/{row.id}/seed-{seed}/metrics.json", row)
+        if not _is_finished(paths.at(results, paths.METRICS, row=row.id, seed=seed), row)
     ]
     yield f"{len(runs) - len(waiting)} of {len(runs)} runs are finished."
-    at_work = any((folder / LOCKS).glob("*"))
+    at_work = any(paths.at(results, paths.LOCKS).glob("*"))
     for row, seed in waiting:
-        log = logs.current(folder, row.settings, seed)
+        log = logs.current(results, row.settings, seed)
         state = _state(log, at_work) if log else "has not started"
         yield f"  {row.id}, seed {seed}: {state}"
-    for log in sorted((folder / "logs").rglob("*.log")):
-        is_other = log.relative_to(folder / "logs").parts[0] not in ("train", "so-far")
+    for log in sorted((folder / paths.LOGS).rglob("*.log")):
+        is_other = log.relative_to(folder / paths.LOGS).parts[0] not in ("train", "so-far")
         if is_other and (reason := _failure(log)):
             yield f"  failed, not a run: {reason}; its log: {log}"
     if len(waiting) == len(runs):

@@ -15,7 +15,7 @@ from ablations.data.sequences import sequences
 from ablations.files import read_json, write_json
 from ablations.machine import device
 from ablations.model import checkpoint
-from ablations.model.cut import TrunkManifest, TrunkSettings
+from ablations.study.cut import TrunkManifest, TrunkSettings
 from ablations.training.hidden_states import Cache, frozen
 
 

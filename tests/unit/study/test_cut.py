@@ -7,8 +7,7 @@ import pytest
 from msgspec import structs
 
 import runs
-from ablations.model import cut
-from ablations.study import settings
+from ablations.study import cut, settings
 from ablations.study.settings import Settings
 
 

@@ -1,0 +1,33 @@
+"""The layout of a study's folder, as programs and users' targets name it."""
+
+from pathlib import Path
+
+import pytest
+
+from ablations.study import paths
+
+
+def test_a_programs_file_is_in_the_results_that_it_was_given():
+    results = Path("some/where/results-on-another-disk")
+    found = paths.at(results, paths.METRICS, row="baseline", seed=1)
+    assert found == results / "runs/baseline/seed-1/metrics.json"
+    log = paths.at(results, paths.RUN_LOG, row="baseline", seed=1)
+    assert log == Path("some/where/logs/train/baseline/seed-1.log")
+    assert paths.at(Path("results"), paths.LOCKS) == Path(".snakemake/locks")
+
+
+@pytest.mark.parametrize(
+    ("path", "pattern", "wildcards"),
+    [
+        ("results/runs/a/seed-1/metrics.json", paths.METRICS, {"row": "a", "seed": "1"}),
+        ("results/runs/a/seed-1/x.csv", paths.RUN, {"row": "a", "seed": "1", "file": "x.csv"}),
+        ("results/runs/a", paths.RUN, {"row": "a"}),
+        ("results/runs/a/1/metrics.json", paths.RUN, {"row": "a"}),
+        ("results/rows/a.json", paths.ROW, {"row": "a"}),
+        ("results/rows/a.b.json", paths.ROW, {"row": "a.b"}),
+        ("results/models/a/seed-1", paths.RUN, {}),
+        ("elsewhere", paths.RUN, {}),
+    ],
+)
+def test_a_path_tells_its_wildcards_as_far_as_it_follows_the_pattern(path, pattern, wildcards):
+    assert paths.read(path, pattern) == wildcards

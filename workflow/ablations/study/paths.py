@@ -1,0 +1,84 @@
+"""Where a study keeps what: the only place that spells its layout.
+
+The paths have Snakemake's wildcards and are relative to the study's folder. Snakemake's rules take
+them as they are; `at` gives a program the file of a study.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+RESULTS = "results"
+LOGS = "logs"
+BENCHMARKS = "benchmarks"
+OF_RUN = "{row}/seed-{seed}"  # the part that tells a run's files from another run's
+
+# what is asked
+OUTLINE = f"{RESULTS}/study.json"
+ROW = f"{RESULTS}/rows/{{row}}.json"
+CHECKED = f"{RESULTS}/rows.checked.json"
+CODE = f"{RESULTS}/code/{{program}}-{{sha256}}.json"
+
+# the texts
+COLLECTION = f"{RESULTS}/data/collection.json"
+SPLIT = f"{RESULTS}/data/{{split}}.csv"
+CLASSES = f"{RESULTS}/data/classes.json"
+NOTES = f"{RESULTS}/data/notes.json"
+TOKENS = f"{RESULTS}/data/tokens.safetensors"
+TOKENIZER = f"{RESULTS}/tokenizer/{{file}}"
+
+# models and trunks
+MODEL = f"{RESULTS}/checkpoints/{{model}}.json"
+CHECKPOINT = f"{RESULTS}/checkpoints/{{model}}/manifest.json"
+TRUNK_SETTINGS = f"{RESULTS}/trunks/{{trunk}}.settings.json"
+TRUNK = f"{RESULTS}/trunks/{{trunk}}.json"
+CACHE = f"{RESULTS}/cache"  # unless the config names another folder
+
+# runs
+RUN = f"{RESULTS}/runs/{OF_RUN}/{{file}}"
+METRICS = f"{RESULTS}/runs/{OF_RUN}/metrics.json"
+PREDICTIONS = f"{RESULTS}/runs/{OF_RUN}/predictions.csv"
+HISTORY = f"{RESULTS}/runs/{OF_RUN}/history.csv"
+TRAINED = f"{RESULTS}/runs/{OF_RUN}/trained.safetensors"
+STATE = f"{RESULTS}/state/{OF_RUN}.safetensors"
+RUN_LOG = f"{LOGS}/train/{OF_RUN}.log"
+KEPT = f"{RESULTS}/models/{OF_RUN}/{{file}}"
+
+# what is answered
+ANSWER = f"{RESULTS}/{{file}}"
+FIGURE = f"{RESULTS}/figures/{{file}}"
+SO_FAR = f"{RESULTS}/so-far/{{file}}"  # the answers of a study that is not finished
+
+# Snakemake's own folder
+RECORDS = ".snakemake/ablations/{file}"
+LOCKS = ".snakemake/locks"  # files of it exist while Snakemake runs in the folder
+
+
+def at(results: Path, pattern: str, **wildcards: object) -> Path:
+    """A file of the study that keeps its results in the folder `results`.
+
+    >>> at(Path("demo/results"), METRICS, row="baseline", seed=1).as_posix()
+    'demo/results/runs/baseline/seed-1/metrics.json'
+    >>> at(Path("demo/results"), RUN_LOG, row="baseline", seed=1).as_posix()
+    'demo/logs/train/baseline/seed-1.log'
+    """
+    top, _, rest = pattern.format(**wildcards).partition("/")
+    return (results if top == RESULTS else results.parent / top) / rest
+
+
+def read(path: str, pattern: str) -> dict[str, str]:
+    """The wildcards of a path, as far as it follows the pattern.
+
+    >>> read("results/runs/baseline", METRICS)
+    {'row': 'baseline'}
+    """
+    return dict(_read(path, pattern))
+
+
+def _read(path: str, pattern: str) -> Iterator[tuple[str, str]]:
+    for part, expected in zip(path.split("/"), pattern.split("/"), strict=False):
+        named = re.sub(r"\\{(\w+)\\}", r"(?P<\1>.+)", re.escape(expected))
+        found = re.fullmatch(named, part)
+        if not found:
+            return
+        yield from found.groupdict().items()
