@@ -38,7 +38,7 @@ run: $(STAMP) ## your own study, in a folder with a config.yaml: make run STUDY=
 	  echo "error: which study? make run STUDY=folder, or make table for the published one" >&2; exit 1; }
 	@test -f $(STUDY)/config.yaml || { \
 	  echo "error: $(STUDY)/config.yaml is missing; STUDY names a folder with a config.yaml" >&2; exit 1; }
-	@$(PROGRAM) ablations.training.plan $(OF_STUDY)
+	@$(PROGRAM) ablations.study.plan $(OF_STUDY)
 	@PYTHONPATH=$(CURDIR)/workflow $(SNAKEMAKE) --logger progress --keep-going $(IN_STUDY) || { \
 	  echo "Not everything is done. Run the same command again to continue. Snakemake's own lines are in"; \
 	  echo "$(STUDY)/.snakemake/log/. To see what is finished: make table-so-far STUDY=$(STUDY)"; exit 1; } >&2

@@ -22,8 +22,8 @@ rule all:
     default_target: True
     input:
         "results/rows.checked.json",
-        run_files("metrics.json"),
-        KEPT,
+        of_runs(paths.METRICS),
+        JOBS.kept_files(),
         RESULTS,
         list(map(code_file, CODE)),
     localrule: True

@@ -54,11 +54,11 @@ from ablations.errors import UserError
 from ablations.machine import device
 from ablations.machine.device import Device
 from ablations.model import checkpoint
-from ablations.study import settings
+from ablations.study import needs, settings
 from ablations.study.cut import TrunkManifest, TrunkSettings, trunk_settings
 from ablations.study.dimensions import Dimensions
 from ablations.study.settings import Settings
-from ablations.training import hidden_states, needs, run
+from ablations.training import hidden_states, run
 from ablations.training.loop import Loop
 from ablations.training.schedule import Schedule
 from gpu_workflow import Found, called

@@ -21,9 +21,8 @@ import yaml
 
 import bench
 from ablations import files
-from ablations.study import settings
+from ablations.study import needs, settings
 from ablations.study.cut import TrunkSettings
-from ablations.training import needs
 
 ROOT = Path(__file__).parents[1]
 ROLES = ["small", "medium", "large", "xl"]

@@ -352,7 +352,7 @@ Of a key that appears twice the last value is used.
 A configuration that overlays another replaces whole mappings.
 - value = overlay(before, value)
 + value = dict(value)
-== ablations/study/messages.py | study/test_config.py
+== ablations/study/statements.py | study/test_config.py
 Rows in another order say the same.
 - yield f"{where}{', '.join(entry['id'] for entry in node)}"
 + yield f"{where}{', '.join(sorted(entry['id'] for entry in node))}"

@@ -21,13 +21,13 @@ import snakemake_internals as internals
 from ablations import code as code_of
 from ablations.errors import UserError
 from ablations.files import as_json, contents_sha256
-from ablations.study import cut
 from ablations.study import config as configuration
-from ablations.study import messages, reading
+from ablations.study import jobs, paths, reading, targets
 from ablations.study.dataset import Generated
 from ablations.study.folder import path_sha256, tokenizer_files
 from ablations.study.models import Folder
-from ablations.training import needs as estimate
+from ablations.study.needs import SHORT_MINUTES
+from ablations.study.statements import statements
 
 # Within lists and mappings of --config, Snakemake leaves numbers as text: seeds=[1,2].
 for key in internals.command_line_keys(workflow) & config.keys():
@@ -41,12 +41,13 @@ try:
         file: reading.read(file) for file in internals.config_files(workflow)
     }
     STUDY = configuration.parse(config)
+    JOBS = jobs.of_study(STUDY)
 except UserError as error:
     raise WorkflowError(f"The configuration is not valid.\n{error}") from None
 
 if internals.runs_where_it_was_called(workflow):
     for file in filter(lambda file: "rows" in CONFIG_FILES[file], CONFIG_FILES):
-        for note in messages.elsewhere(file, Path.cwd()):
+        for note in targets.elsewhere(file, Path.cwd()):
             logger.warning(note)
 
 # No result depends on these, so they reach the jobs by environment: as parameters they would rerun
@@ -78,49 +79,14 @@ if internals.is_main(workflow):
 THREADS = int(os.environ.get("ABLATIONS_THREADS", 1))
 
 TOKENIZER = STUDY.tokenizer if isinstance(STUDY.tokenizer, str) else "own"
-ROWS = {row.id: row for row in STUDY.rows}
-SEEDS = list(map(str, STUDY.seeds))
-MESSAGES, _ = estimate.expected(STUDY)
-# For a target that no rule makes, Snakemake's message does not say which row or seed was meant.
-kept = [id for id, row in ROWS.items() if row.save_model]
 for target in sys.argv[1:] if CONFIG_FILES else ():
-    for mistake in messages.misnamed(target, ROWS, SEEDS, kept):
+    for mistake in targets.misnamed(target, JOBS):
         raise WorkflowError(mistake)
-
-MODELS = {model.slug: model for model in STUDY.models.values()}
-RUNS = [(row, seed) for row in ROWS for seed in STUDY.seeds]
-# The files of a kept model. The manifest is written last.
-MODEL_FILES = [
-    "manifest.json",  # first, as rule kept_model names it
-    "config.json",
-    "model.safetensors",
-    "vocab.json",
-    "merges.txt",
-    "tokenizer_config.json",
-    "ablations.json",
-    "README.md",
-]
-KEPT = [
-    f"results/models/{row}/seed-{seed}/{file}"
-    for row, seed in RUNS
-    for file in MODEL_FILES
-    if ROWS[row].save_model
-]
-# TRUNK_OF_RUN: the trunk's name for each run that has one, by row and seed as wildcards name them.
-# TRUNKS: the settings of each trunk.
-TRUNK_OF_RUN = {}
-TRUNKS = {}
-for row, seed in RUNS:
-    settings = cut.trunk_settings(ROWS[row].settings, seed)
-    if settings:
-        name = cut.trunk_name(settings, ROWS[row].model.slug)
-        TRUNK_OF_RUN[row, str(seed)] = name
-        TRUNKS[name] = settings
 
 
 wildcard_constraints:
-    row="|".join(ROWS),
-    seed="|".join(SEEDS),
+    row="|".join(JOBS.rows),
+    seed="|".join(map(str, STUDY.seeds)),
     model="[^/]+",
     # results/trunks/{trunk}.settings.json is not the manifest of another trunk
     trunk=r"[^/]+(?<!\.settings)",
@@ -145,8 +111,9 @@ def code_file(program):
     return f"results/code/{program}-{CODE[program][:12]}.json"
 
 
-def run_files(name):
-    return [f"results/runs/{row}/seed-{seed}/{name}" for row, seed in RUNS]
+def of_runs(pattern, runs=JOBS.runs.values()):
+    """This file of every run."""
+    return [run.path(pattern) for run in runs]
 
 
 # Writes {params.line}. The report draws run times on a log scale, and a single time of zero would
@@ -156,7 +123,7 @@ WRITE_LINE = "sleep 0.02; printf '%s\\n' {params.line:q} > {output} 2> {log}"
 
 def rows(which):
     """The rows for which this holds, as a wildcard's pattern."""
-    return "|".join(row for row in ROWS if which(ROWS[row])) or "(?!)"
+    return "|".join(id for id, row in JOBS.rows.items() if which(row)) or "(?!)"
 
 
 def lines(values, name=lambda wildcards: ""):
@@ -174,7 +141,7 @@ def stated(values, name=lambda wildcards: ""):
     are its reason for a rerun. Params that take `output` are not compared; a command gets its
     values from these.
     """
-    texts = {name: messages.statements(value) for name, value in values.items()}
+    texts = {name: statements(value) for name, value in values.items()}
 
     def text(number):
         def of(wildcards):
@@ -191,7 +158,8 @@ def stated(values, name=lambda wildcards: ""):
 
 def slugs(which):
     """The models for which this holds, as a wildcard's pattern."""
-    return "|".join(re.escape(slug) for slug in MODELS if which(MODELS[slug])) or "(?!)"
+    chosen = (slug for slug, model in JOBS.models.items() if which(model))
+    return "|".join(map(re.escape, chosen)) or "(?!)"
 
 
 # The checksums of large files are remembered in Snakemake's folder. A dry run needs them too, and it
@@ -201,7 +169,7 @@ REMEMBERED = Path(".snakemake/ablations/folders.json")
 
 def folder_identity(wildcards):
     """A checksum of a model in a folder: Snakemake compares files of this size by date alone."""
-    if folder := MODELS[wildcards.model].folder:
+    if folder := JOBS.models[wildcards.model].folder:
         return f"content of its folder: {path_sha256(Path(folder.path), REMEMBERED)}"
 
 
@@ -234,46 +202,29 @@ def checkpoint(model, weights):
     """The manifest of the checkpoint that a row or a trunk starts from; none for random weights."""
     if weights == "random":
         return []
-    return f"results/checkpoints/{model.slug}/manifest.json"
+    return paths.CHECKPOINT.format(model=model.slug)
 
 
 def checkpoint_of_run(wildcards):
-    row = ROWS[wildcards.row]
+    row = JOBS.rows[wildcards.row]
     return checkpoint(row.model, row.settings.weights)
 
 
 def checkpoint_of_trunk(wildcards):
-    settings = TRUNKS[wildcards.trunk]
+    settings = JOBS.trunks[wildcards.trunk]
     return checkpoint(STUDY.models[settings.model], settings.weights)
 
 
 def trunk_of_run(wildcards):
     """The trunk's manifest; none where a row freezes nothing."""
-    name = TRUNK_OF_RUN.get((wildcards.row, wildcards.seed))
-    return f"results/trunks/{name}.json" if name else []
-
-
-def needs_of_run(wildcards):
-    return estimate.of_run(ROWS[wildcards.row].settings, MESSAGES)
+    name = JOBS.run(wildcards).trunk
+    return paths.TRUNK.format(trunk=name) if name else []
 
 
 def group_of_run(wildcards):
     """The group of short runs, which may share a job of a cluster; None unless that is asked for."""
-    short = needs_of_run(wildcards).minutes <= estimate.SHORT_MINUTES
+    short = JOBS.needs_of_run(wildcards).minutes <= SHORT_MINUTES
     return internals.SHORT if short and internals.grouped(workflow) else None
-
-
-def needs_of_trunk(wildcards):
-    return estimate.of_trunk(TRUNKS[wildcards.trunk], MESSAGES)
-
-
-def needs_of_pretraining(wildcards):
-    return pretraining_of(MODELS[wildcards.model])
-
-
-def pretraining_of(model):
-    recipe = model.pretrain.pretrain
-    return estimate.of_pretraining(model.dimensions, recipe.batch_size, recipe.steps)
 
 
 def estimated(needs):
@@ -287,27 +238,6 @@ def estimated(needs):
     }
 
 
-def work():
-    """How much each job computes, by rule and wildcards."""
-    found = {
-        ("pretrain", (model.slug,)): pretraining_of(model)
-        for model in MODELS.values()
-        if model.pretrain
-    }
-    found |= {
-        ("trunk", (name,)): estimate.of_trunk(settings, MESSAGES)
-        for name, settings in TRUNKS.items()
-    }
-    amounts = {key: needs.seconds for key, needs in found.items()}
-    for row, seed in RUNS:
-        # the needs of a run include its trunk, which is a separate job
-        trunk = amounts.get(("trunk", (TRUNK_OF_RUN.get((row, str(seed))),)), 0)
-        whole = estimate.of_run(ROWS[row].settings, MESSAGES).seconds
-        training = "train_and_keep" if ROWS[row].save_model else "train"
-        amounts[training, (row, str(seed))] = whole - trunk
-    return amounts
-
-
 if internals.is_main(workflow):
     # for `--logger progress`, which estimates the time left from it; other loggers do not print it
-    logger.info(None, extra={"ablations_work": work()})
+    logger.info(None, extra={"ablations_work": JOBS.work()})

@@ -11,7 +11,7 @@ rule model:
     conda:
         "../envs/ablations.yaml"
     params:
-        **lines(MODELS, lambda wildcards: wildcards.model),
+        **lines(JOBS.models, lambda wildcards: wildcards.model),
     shell:
         WRITE_LINE
 
@@ -55,7 +55,7 @@ rule pretrain:
         "../envs/ablations.yaml"
     threads: THREADS
     resources:
-        **estimated(needs_of_pretraining),
+        **estimated(JOBS.needs_of_pretraining),
         gpu=1,
     shell:
         "python -m ablations.model.pretrain --model {input.model} --tokens {input.tokens}"
@@ -67,21 +67,21 @@ rule kept_model:
         **VOCABULARY,
         row="results/rows/{row}.json",
         tokens="results/data/tokens.safetensors",
-        model=lambda wildcards: f"results/checkpoints/{ROWS[wildcards.row].model.slug}.json",
+        model=lambda wildcards: f"results/checkpoints/{JOBS.rows[wildcards.row].model.slug}.json",
         checkpoint=checkpoint_of_run,
         trained="results/runs/{row}/seed-{seed}/trained.safetensors",
         metrics="results/runs/{row}/seed-{seed}/metrics.json",
         predictions="results/runs/{row}/seed-{seed}/predictions.csv",
         code=code("kept.write"),
     output:
-        expand("results/models/{{row}}/seed-{{seed}}/{file}", file=MODEL_FILES[1:]),
+        expand(paths.KEPT, file=jobs.KEPT_FILES[:-1], allow_missing=True),
         manifest="results/models/{row}/seed-{seed}/manifest.json",
     log:
         "logs/models/{row}/seed-{seed}.log",
     conda:
         "../envs/ablations.yaml"
     resources:
-        **estimated(needs_of_run),
+        **estimated(JOBS.needs_of_run),
     params:
         **stated(
             {
@@ -89,13 +89,13 @@ rule kept_model:
                     "dataset": STUDY.dataset.description,
                     "notes": STUDY.notes_about(row),
                 }
-                for id, row in ROWS.items()
+                for id, row in JOBS.rows.items()
             },
             lambda wildcards: wildcards.row,
         ),
         vocabulary=vocabulary_files,
         data=lambda wildcards, output: STUDY.dataset.description,
-        notes=lambda wildcards, output: STUDY.notes_about(ROWS[wildcards.row]),
+        notes=lambda wildcards, output: STUDY.notes_about(JOBS.rows[wildcards.row]),
     shell:
         "python -m ablations.kept.write --row {input.row} --seed {wildcards.seed}"
         " --tokens {input.tokens} --model {input.model} --checkpoint {input.checkpoint}"

@@ -7,9 +7,9 @@ report: "../report/workflow.rst"
 # The input of every rule below that reads finished runs.
 FINISHED = {
     "study": "results/study.json",
-    "rows": [f"results/rows/{row}.json" for row in ROWS],
-    "metrics": run_files("metrics.json"),
-    "predictions": run_files("predictions.csv"),
+    "rows": [f"results/rows/{row}.json" for row in JOBS.rows],
+    "metrics": of_runs(paths.METRICS),
+    "predictions": of_runs(paths.PREDICTIONS),
     "texts": rules.split.output,
     "tokens": "results/data/tokens.safetensors",
 }

@@ -14,7 +14,7 @@ rule row:
         "../envs/ablations.yaml"
     params:
         **lines(
-            {id: row.settings for id, row in ROWS.items()},
+            {id: row.settings for id, row in JOBS.rows.items()},
             lambda wildcards: wildcards.row,
         ),
     shell:
@@ -23,7 +23,7 @@ rule row:
 
 rule check:
     input:
-        rows=[f"results/rows/{row}.json" for row in sorted(ROWS)],
+        rows=[f"results/rows/{row}.json" for row in sorted(JOBS.rows)],
         tokens="results/data/tokens.safetensors",
         code=code("training.check"),
     output:
@@ -50,7 +50,7 @@ rule trunk_settings:
     conda:
         "../envs/ablations.yaml"
     params:
-        **lines(TRUNKS, lambda wildcards: wildcards.trunk),
+        **lines(JOBS.trunks, lambda wildcards: wildcards.trunk),
     shell:
         WRITE_LINE
 
@@ -71,7 +71,7 @@ rule trunk:
         "../envs/ablations.yaml"
     threads: THREADS
     resources:
-        **estimated(needs_of_trunk),
+        **estimated(JOBS.needs_of_trunk),
         gpu=1,
     shell:
         "python -m ablations.training.trunk --settings {input.settings} --tokens {input.tokens}"
@@ -102,7 +102,7 @@ rule train:
         "../envs/ablations.yaml"
     threads: THREADS
     resources:
-        **estimated(needs_of_run),
+        **estimated(JOBS.needs_of_run),
         gpu=1,
     params:
         folder=subpath(output.metrics, parent=True),

@@ -14,7 +14,7 @@ rule probe:
         "done.txt",
     retries: 2
     resources:
-        **estimated(lambda wildcards: estimate.Needs(1000, 500, seconds=0)),
+        **estimated(lambda wildcards: jobs.Needs(1000, 500, seconds=0)),
     shell:
         "echo {{resources.mem_mb}} {{resources.runtime}} >> asked.txt;"
         " test $(wc -l < asked.txt) = 3; touch {{output}}"

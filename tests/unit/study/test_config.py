@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from ablations.files import as_json
-from ablations.study import messages
 from ablations.study.config import ConfigError, parse, typed
 from ablations.study.models import Folder, Recipe, slug
 from ablations.study.schema import schema
@@ -747,27 +746,3 @@ def test_a_file_has_a_name_whatever_its_url(url: str) -> None:
 )
 def test_numbers_within_lists_and_mappings_are_numbers(given: Any, meant: Any) -> None:
     assert typed(given) == meant
-
-
-# --- what a value says, for Snakemake's reasons
-
-
-def said_of(**changes: object) -> set[str]:
-    return set(messages.statements(parse(default() | changes).outline))
-
-
-def test_a_value_says_each_key_once_and_an_entry_more_changes_nothing_of_the_others() -> None:
-    made = default()
-    more = [*made["rows"][:1], {"id": "more"}, *made["rows"][1:]]
-    before, after = said_of(), said_of(rows=more)
-    ids = ", ".join(row["id"] for row in made["rows"])
-    assert {text.partition(":")[0] for text in before ^ after} == {"rows"}
-    assert before - after == {f"rows: {ids}"}
-    assert len(after - before) == 1 + len(messages.statements({"published": None}))
-
-
-def test_another_order_of_rows_or_another_kind_of_value_says_something_else() -> None:
-    made = default()
-    assert said_of(rows=made["rows"][::-1]) != said_of()
-    kinds = [1, "1", None, [], {}, [1], True, {"a": {}}, {"a": []}]
-    assert len({tuple(messages.statements({"key": kind})) for kind in kinds}) == len(kinds)

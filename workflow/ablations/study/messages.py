@@ -1,21 +1,14 @@
-"""What is wrong with a configuration, or with the command that names it, in plain words.
+"""What is wrong with a configuration, in plain words.
 
 A line for each mistake: the key (for an entry of a list its id), what was found, what is allowed.
 """
 
 import difflib
 import math
-import os
-import re
-import shlex
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import jsonschema
-import msgspec
-
-from ablations import files
 
 
 def mistakes(schema: Mapping[str, Any], config: object) -> Iterator[str]:
@@ -102,66 +95,6 @@ def unknown(found: object, allowed: Iterable[Any], in_words: str | None = None) 
     near = difflib.get_close_matches(str(found), names, n=1)
     hint = f" (did you mean {near[0]}?)" if near else ""
     return f"{found!r}{hint}; allowed: {in_words or ', '.join(names)}"
-
-
-def misnamed(
-    target: str, rows: Collection[str], seeds: Collection[str], kept: Collection[str]
-) -> Iterator[str]:
-    """What is wrong with a target that should name one of these `rows` and `seeds`.
-
-    `kept` are the rows whose trained models are kept.
-    """
-    path = os.path.relpath(target or ".")  # as Snakemake names its files
-    named = re.match(r"results/(runs|rows|models)/([^/.]+)(?:/seed-([^/.]+)(?:/(.+))?)?", path)
-    if not named:
-        return
-    folder, row, seed, file = named.groups()
-    if row not in rows:
-        yield f"{target} names no row: {unknown(row, rows)}"
-    elif seed is not None and seed not in seeds:
-        yield f"{target} names no seed: {unknown(seed, seeds)}"
-    elif (folder == "models" or file == "trained.safetensors") and row not in kept:
-        yield f"{target}: the row {row} keeps no model; to keep it, set save_model: true in the row"
-    elif Path(target).is_absolute():
-        yield f"{target} is an absolute path; allowed: {path}, relative to the study's folder"
-
-
-def elsewhere(file: Path, directory: Path) -> Iterator[str]:
-    """A note where a study's folder is not the directory in which it runs and keeps its results."""
-    if file.is_relative_to(directory) and file.parent != directory:
-        folder = file.parent.relative_to(directory)
-        yield (
-            f"The results of {folder / file.name} go to results/ of this folder, together with"
-            f" those of other studies. To keep them in {folder}/results/, add: --directory"
-            f" {shlex.quote(str(folder))}"
-        )
-
-
-def statements(value: Any) -> list[str]:
-    """Everything that a typed value says, one text for each key: `training: epochs: 5`.
-
-    Only equal values give the same texts. The order of a list's entries that have an id is a
-    separate text, so one more entry does not change the texts of the others.
-    """
-    return list(_statements(msgspec.to_builtins(value), ""))
-
-
-def _statements(node: Any, where: str) -> Iterator[str]:
-    if isinstance(node, Mapping) and node:
-        for key, entry in node.items():
-            yield from _statements(entry, f"{where}{key}: ")
-    elif _is_named(node):
-        yield f"{where}{', '.join(entry['id'] for entry in node)}"
-        for entry in node:
-            rest = {key: value for key, value in entry.items() if key != "id"}
-            yield from _statements(rest, f"{where}{entry['id']}: ")
-    else:
-        yield f"{where}{files.as_json(node)}"
-
-
-def _is_named(node: Any) -> bool:
-    is_list = isinstance(node, list | tuple) and len(node) > 0
-    return is_list and all(isinstance(entry, Mapping) and "id" in entry for entry in node)
 
 
 def _looks_numeric(found: object) -> bool:

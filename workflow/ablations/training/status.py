@@ -12,9 +12,9 @@ from pathlib import Path
 from ablations import cli
 from ablations.errors import UserError
 from ablations.files import read_json
-from ablations.study import paths
+from ablations.study import paths, plan
 from ablations.study.config import Row, Study
-from ablations.training import logs, plan
+from ablations.training import logs
 from ablations.training.metrics import Metrics
 
 

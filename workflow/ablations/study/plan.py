@@ -7,12 +7,13 @@ from pathlib import Path
 
 from ablations import cli
 from ablations.errors import UserError
-from ablations.study import config, paths, reading
+from ablations.study import config, jobs, paths, reading
 from ablations.study.config import Study
 from ablations.study.grid import ask
-from ablations.training import needs
-from ablations.training.limits import GIGABYTE
-from ablations.training.needs import StudyNeeds
+from ablations.study.jobs import Jobs
+
+GIGABYTE = 10**9
+STATES = paths.STATE.split("{")[0]
 
 
 def read_study(file: Path, base: Path, directory: Path) -> Study:
@@ -35,6 +36,7 @@ def read_study(file: Path, base: Path, directory: Path) -> Study:
 
 def outlined(study: Study, directory: Path) -> Iterator[str]:
     """Lines that say what a run will do."""
+    work = jobs.of_study(study)
     rows, seeds = len(study.rows), len(study.seeds)
     questions = sum(1 for _ in ask(study.questions, study.grids, {}))
     yield study.title.strip()
@@ -45,24 +47,22 @@ def outlined(study: Study, directory: Path) -> Iterator[str]:
     for grid in study.grids:
         varying = ", ".join(f"{len(values)} of {key}" for key, values in grid.values.items())
         yield f"  the grid {grid.id}: {cli.count(len(grid), 'row')} ({varying})"
-    models = {
-        row.model.name: row.model for row in study.rows if row.settings.weights == "pretrained"
-    }
     kinds = {
-        "downloaded unless they are in the cache": [m.name for m in models.values() if m.hub],
-        "pretrained here": [m.name for m in models.values() if m.pretrain],
-        "read from your folders": [m.name for m in models.values() if m.folder],
+        "downloaded unless they are in the cache": [m.name for m in work.starts_from if m.hub],
+        "pretrained here": [m.name for m in work.starts_from if m.pretrain],
+        "read from your folders": [m.name for m in work.starts_from if m.folder],
     }
     for what, names in kinds.items():
         if names:
             yield f"  models {what}: {', '.join(names)}"
     yield f"  texts: {study.dataset.description}"
-    yield from _estimated(needs.of_study(study), study)
+    yield from _estimated(work)
     yield f"  results go to {directory / paths.RESULTS}/"
 
 
-def _estimated(found: StudyNeeds, study: Study) -> Iterator[str]:
+def _estimated(work: Jobs) -> Iterator[str]:
     """What the study costs where there are no results yet."""
+    found, study = work.total(), work.study
     minutes = found.seconds / 60
     time = f"about {minutes / 60:.0f} h" if minutes > 90 else f"about {minutes:.0f} minutes"
     parts = [
@@ -72,14 +72,14 @@ def _estimated(found: StudyNeeds, study: Study) -> Iterator[str]:
     ]
     if found.state_bytes > GIGABYTE / 20:
         parts.append(
-            f"up to {_gigabytes(found.state_bytes)} in results/state/ for the progress of each run"
+            f"up to {_gigabytes(found.state_bytes)} in {STATES} for the progress of each run"
             f" while it trains ({found.state_of})"
         )
     if found.download_bytes:
         parts.append(f"{_gigabytes(found.download_bytes)} of checkpoints to download")
     of_texts = ""
-    if found.assumed:
-        texts = found.messages
+    if work.assumed:
+        texts = work.messages
         of_texts = f", if there are {texts.count:,} texts of at most {texts.longest} tokens"
     yield f"  estimated, for a first run{of_texts}: {'; '.join(parts)}"
     if 0 < study.cache_gb < found.hidden_states_bytes / GIGABYTE:

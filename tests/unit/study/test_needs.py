@@ -9,13 +9,14 @@ from msgspec.structs import replace
 from ablations.data.encode import encode, gpt2_encoding
 from ablations.data.split import SPLITS, read_split
 from ablations.model.gpt2 import Head, random_layers
-from ablations.study import config, cut
+from ablations.study import config, cut, jobs
+from ablations.study import needs as estimate
 from ablations.study.config import Row
 from ablations.study.dimensions import Dimensions
-from ablations.study.models import Model
+from ablations.study.jobs import Total
+from ablations.study.models import Model, Pretrain, Recipe
+from ablations.study.needs import Needs
 from ablations.training import loop, resume
-from ablations.training import needs as estimate
-from ablations.training.needs import Needs
 from ablations.training.resume import Identity, Progress, State
 from commands import ROOT
 from texts import SMS, file, gpt2_bpe, run_split, sms_collection
@@ -89,7 +90,9 @@ def test_a_run_can_do_its_trunks_work_too(id: str) -> None:
 
 def test_a_stand_in_needs_little() -> None:
     nano = Dimensions(n_layer=4, n_head=4, n_embd=32, n_positions=256, vocab_size=257)
-    needs = estimate.of_pretraining(nano, batch=8, steps=200)
+    recipe = Recipe(steps=200, batch_size=8, learning_rate=1e-3, seed=1)
+    made = Pretrain(pretrain=recipe, n_layer=4, n_head=4, n_embd=32, n_positions=256)
+    needs = estimate.of_pretraining(Model("nano", nano, pretrain=made))
     assert needs.memory_mb < estimate.FIXED_MB + 100
     assert needs.minutes == estimate.FIXED_MINUTES
 
@@ -140,9 +143,9 @@ def test_a_smaller_part_of_a_batch_at_a_time_needs_less_memory_and_as_long() -> 
 
 
 def test_rows_and_seeds_that_share_hidden_states_pay_for_them_once() -> None:
-    def of_study(ids: list[str], seeds: tuple[int, ...] = (123,)) -> estimate.StudyNeeds:
+    def of_study(ids: list[str], seeds: tuple[int, ...] = (123,)) -> Total:
         rows = tuple(EXTENDED.row(id) for id in ids)
-        return estimate.of_study(replace(EXTENDED, rows=rows, seeds=seeds, questions=()))
+        return jobs.of_study(replace(EXTENDED, rows=rows, seeds=seeds, questions=())).total()
 
     one, shared = of_study(["baseline"]), of_study(["baseline", "last-layer", "ignore-index"])
     assert one.seconds < shared.seconds < 1.3 * one.seconds
@@ -181,13 +184,14 @@ def test_the_collections_messages_are_those_that_are_assumed(
 
 def test_all_messages_need_more_of_everything() -> None:
     texts = replace(STUDY.dataset, balance=False)
-    fewer, all_ = (estimate.of_study(each) for each in (STUDY, replace(STUDY, dataset=texts)))
+    unbalanced = replace(STUDY, dataset=texts)
+    fewer, all_ = (jobs.of_study(each).total() for each in (STUDY, unbalanced))
     assert all_.seconds > 5 * fewer.seconds
     rows, width = (BASELINE,), BASELINE.model.dimensions.n_embd
-    baseline = estimate.of_study(replace(STUDY, dataset=texts, rows=rows, questions=()))
+    baseline = jobs.of_study(replace(STUDY, dataset=texts, rows=rows, questions=())).total()
     assert baseline.hidden_states_bytes == 4 * 5572 * 257 * width
-    assert not (fewer.assumed or all_.assumed)
-    assert estimate.of_study(replace(STUDY, tokenizer="bytes")).assumed
+    assert not (jobs.of_study(STUDY).assumed or jobs.of_study(unbalanced).assumed)
+    assert jobs.of_study(replace(STUDY, tokenizer="bytes")).assumed
 
 
 @pytest.mark.parametrize(("layers", "first"), [("all", 0), ("last_block", 3)])
@@ -215,17 +219,17 @@ def test_what_is_saved_of_a_run_takes_the_estimated_disk(
     for _ in range(2):
         State(tmp_path / "state", identity).save(tail, optimizer, Progress(steps=1))
     rows = (replace(BASELINE, settings=settings),)
-    needs = estimate.of_study(replace(STUDY, rows=rows, questions=()))
+    needs = jobs.of_study(replace(STUDY, rows=rows, questions=())).total()
     assert needs.state_bytes == pytest.approx(used[1], rel=0.05)
     assert needs.state_bytes > 1.9 * used[0]
 
 
 def test_the_largest_saved_state_is_the_one_that_trains_most() -> None:
-    needs = estimate.of_study(EXTENDED)
+    needs = jobs.of_study(EXTENDED).total()
     weights = (50257 + 1024) * 1600 + 48 * 12 * 1600**2
     assert (needs.state_bytes, needs.state_of) == (2 * 12 * weights, "xl-all-layers")
-    lora = estimate.of_study(replace(EXTENDED, rows=(EXTENDED.row("xl-lora"),), questions=()))
-    assert lora.state_bytes == 0
+    lora = jobs.of_study(replace(EXTENDED, rows=(EXTENDED.row("xl-lora"),), questions=()))
+    assert lora.total().state_bytes == 0
 
 
 def test_a_trunks_work_is_its_blocks_and_not_the_embeddings() -> None:

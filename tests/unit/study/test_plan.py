@@ -11,7 +11,7 @@ from commands import ROOT, program
 
 
 def plan(file: Path, *arguments: object) -> tuple[int, str, str]:
-    done = program("training.plan", "--configfile", file, *arguments)
+    done = program("study.plan", "--configfile", file, *arguments)
     assert "Traceback" not in done.stderr
     return done.returncode, done.stdout, done.stderr
 

@@ -1,4 +1,4 @@
-"""What a job and a study need (memory, time), estimated before any message is read.
+"""What a job and a study need (memory, time), estimated before any text is read.
 
 The estimate is rough: only the largest terms, from the model's shape and what the row trains.
 Nothing else depends on these numbers, and a job that needs more gets more when it is tried again.
@@ -16,6 +16,7 @@ from ablations.study.config import Study
 from ablations.study.cut import TrunkSettings, first_trained, trunk_settings
 from ablations.study.dataset import PUBLISHED, PUBLISHED_MESSAGES, Generated, parse
 from ablations.study.dimensions import Dimensions
+from ablations.study.models import Model
 from ablations.study.settings import Input, Settings
 
 TRAINING_SHARE = 0.7
@@ -80,99 +81,73 @@ class Needs:
         return FIXED_MINUTES + round(self.seconds / SECONDS_PER_MINUTE_OF_QUEUE)
 
 
-@dataclass(frozen=True)
-class StudyNeeds:
-    """What all runs of a study need: the seconds of two CPU cores, memory and disk."""
-
-    messages: Messages
-    assumed: bool  # whether the texts may be more, or longer
-    seconds: float
-    memory_mb: int  # of the largest run
-    largest: str  # whose row this is
-    hidden_states_bytes: int
-    state_bytes: int  # of the run that saves most, at most
-    state_of: str  # whose row this is
-    download_bytes: int  # of checkpoints
-
-
 def of_run(row: Settings, messages: Messages = BALANCED) -> Needs:
     """The needs of a training run, with its trunk's work, since the cache may not hold that."""
-    shape, training = row.dimensions, row.training
-    blocks, weights = _trained_blocks(row), _trained_weights(row)
-    lora, mean = row.trainable_layers == "lora", row.average_embeddings
+    trunk = trunk_settings(row, seed=0)
+    seconds = training_seconds(row, messages) + (trunk_seconds(trunk, messages) if trunk else 0)
+    together = row.training.micro_batch or row.training.batch_size * _at_once(row)
+    tokens = together * _longest(row.input, messages)
+    activations = WIDTHS_PER_TOKEN * _trained_blocks(row) * tokens * row.dimensions.n_embd
+    states = hidden_states(trunk, messages) if trunk else 0
+    return _needs(row.dimensions, trained_weights(row), activations, states, seconds)
 
+
+def of_trunk(settings: TrunkSettings, messages: Messages = BALANCED) -> Needs:
+    """The needs of a trunk's job."""
+    states, seconds = hidden_states(settings, messages), trunk_seconds(settings, messages)
+    return _needs(settings.dimensions, 0, 0, states, seconds)
+
+
+def of_pretraining(model: Model) -> Needs:
+    """The needs of pretraining a stand-in."""
+    assert model.pretrain
+    shape, recipe = model.dimensions, model.pretrain.pretrain
+    tokens = recipe.batch_size * shape.n_positions
+    activations = WIDTHS_PER_TOKEN * shape.n_layer * tokens * shape.n_embd
+    operations = 3 * recipe.steps * shape.n_layer * tokens * _per_token(shape, shape.n_positions)
+    seconds = operations / OPERATIONS_PER_SECOND
+    return _needs(shape, _all_weights(shape), activations, 0, seconds)
+
+
+def _needs(shape: Dimensions, trained: int, activations: int, states: int, seconds: float) -> Needs:
+    """The needs of a model with this number of trained weights; arguments are counts of floats."""
+    frozen = _all_weights(shape) - trained
+    mapped = _all_weights(shape) + states  # enough that nothing must be read twice
+    resident = frozen + FLOATS_PER_TRAINED_WEIGHT * trained + activations
+    return Needs(
+        memory_mb=FIXED_MB + round((resident + mapped) * FLOAT / 1e6),
+        resident_mb=PROGRAM_MB + round(resident * FLOAT / 1e6),
+        seconds=seconds,
+    )
+
+
+def training_seconds(row: Settings, messages: Messages) -> float:
+    """The seconds of a run beside its trunk."""
+    training, shape = row.training, row.dimensions
+    blocks, lora, mean = (
+        _trained_blocks(row),
+        row.trainable_layers == "lora",
+        row.average_embeddings,
+    )
     # a step of a block at one position costs the time to move its weights; of others, to compute
-    at_once = max(1, min(training.accumulation_steps, TOGETHER // training.batch_size))
     steps = training.epochs * max(1, int(TRAINING_SHARE * messages.count) // training.batch_size)
-    passes = math.ceil(steps / at_once)
+    passes = math.ceil(steps / _at_once(row))
     one_position = _block(shape) if blocks and not mean else 0
     everywhere = blocks if mean else max(0, blocks - 1)
     evaluations = math.ceil(steps / training.eval_every) + training.epochs
     read = steps * training.batch_size * (2 if lora else 3)  # forward, and backward twice that
     read += evaluations * 2 * training.eval_batches * training.batch_size + messages.count
     tail = everywhere * read * _operations(row.input, shape, messages)
-    others = passes * SECONDS_PER_WEIGHT * max(0, weights - one_position)
-    seconds = passes * SECONDS_PER_WEIGHT * one_position
-    seconds += max(tail / OPERATIONS_PER_SECOND, others)
-    if trunk := trunk_settings(row, seed=0):
-        seconds += _trunk_seconds(trunk, messages)
-
-    together = training.micro_batch or training.batch_size * at_once
-    tokens = together * _longest(row.input, messages)
-    activations = WIDTHS_PER_TOKEN * blocks * tokens * shape.n_embd
-    hidden_states = _hidden_states(trunk, messages) if trunk else 0
-    return _needs(shape, weights, activations, hidden_states, seconds)
+    others = passes * SECONDS_PER_WEIGHT * max(0, trained_weights(row) - one_position)
+    first = passes * SECONDS_PER_WEIGHT * one_position
+    return first + max(tail / OPERATIONS_PER_SECOND, others)
 
 
-def of_trunk(settings: TrunkSettings, messages: Messages = BALANCED) -> Needs:
-    """The needs of a trunk's job."""
-    hidden_states = _hidden_states(settings, messages)
-    seconds = _trunk_seconds(settings, messages)
-    return _needs(settings.dimensions, 0, 0, hidden_states, seconds)
-
-
-def of_pretraining(dimensions: Dimensions, batch: int, steps: int) -> Needs:
-    """The needs of pretraining a stand-in."""
-    tokens, layers = dimensions.n_positions, dimensions.n_layer
-    activations = WIDTHS_PER_TOKEN * layers * batch * tokens * dimensions.n_embd
-    operations = 3 * steps * batch * layers * tokens * _per_token(dimensions, tokens)
-    seconds = operations / OPERATIONS_PER_SECOND
-    return _needs(dimensions, _all_weights(dimensions), activations, 0, seconds)
-
-
-def of_study(study: Study) -> StudyNeeds:
-    """The needs of a whole study without any result yet; shared hidden states count once."""
-    messages, assumed = expected(study)
-    needs = {row.id: of_run(row.settings, messages) for row in study.rows}
-    memory_mb, largest = max((each.resident_mb, row) for row, each in needs.items())
-    saved, state_of = max((_trained_weights(row.settings), row.id) for row in study.rows)
-    used = {row.model.name: row.model for row in study.rows if row.settings.weights == "pretrained"}
-    found = [trunk_settings(row.settings, seed) for row in study.rows for seed in study.seeds]
-    trunks = {_shared(trunk, messages): trunk for trunk in found if trunk}
-    computed = [_trunk_seconds(trunk, messages) for trunk in trunks.values()]
-    again = sum(_trunk_seconds(trunk, messages) for trunk in found if trunk)
-    pretrained = [
-        of_pretraining(model.dimensions, recipe.pretrain.batch_size, recipe.pretrain.steps)
-        for model in used.values()
-        if (recipe := model.pretrain)
-    ]
-    jobs = len(needs) * len(study.seeds) + len(set(filter(None, found))) + len(pretrained)
-    seconds = (
-        sum(each.seconds for each in needs.values()) * len(study.seeds) - again + sum(computed)
-    )
-    seconds += sum(each.seconds for each in pretrained) + jobs * JOB_SECONDS
-    floats = sum(_hidden_states(trunk, messages) for trunk in trunks.values())
-    return StudyNeeds(
-        messages=messages,
-        assumed=assumed,
-        seconds=seconds,
-        memory_mb=memory_mb,
-        largest=largest,
-        hidden_states_bytes=FLOAT * floats,
-        state_bytes=FLOAT * FLOATS_PER_SAVED_WEIGHT * saved,
-        state_of=state_of,
-        download_bytes=sum(_file_bytes(each.dimensions) for each in used.values() if each.hub),
-    )
+def trunk_seconds(trunk: TrunkSettings, messages: Messages) -> float:
+    """The seconds of all messages through the trunk's blocks."""
+    blocks = trunk.depth - 1  # the first layer is the embeddings
+    operations = blocks * messages.count * _operations(trunk.input, trunk.dimensions, messages)
+    return operations / OPERATIONS_PER_SECOND
 
 
 def expected(study: Study) -> tuple[Messages, bool]:
@@ -185,16 +160,29 @@ def expected(study: Study) -> tuple[Messages, bool]:
     return found, not (known and study.tokenizer == "gpt2")
 
 
-def _hidden_states(trunk: TrunkSettings, messages: Messages) -> int:
+def hidden_states(trunk: TrunkSettings, messages: Messages) -> int:
     """The number of floats in a trunk's output."""
     return messages.count * _average(trunk.input, messages) * trunk.dimensions.n_embd
 
 
-def _shared(trunk: TrunkSettings, messages: Messages) -> tuple[Any, ...]:
+def shared(trunk: TrunkSettings, messages: Messages) -> tuple[Any, ...]:
     """A key that is equal for trunks that share hidden states; see hidden_states.Frozen."""
     read = trunk.input
     tokens = (_longest(read, messages), _average(read, messages), read.causal_mask)
     return trunk.model, trunk.weights, trunk.seed, trunk.depth, trunk.precision, *tokens
+
+
+def trained_weights(row: Settings) -> int:
+    """The weights that are trained; LoRA's, and those of norms and head, are too few to count."""
+    if row.trainable_layers == "lora":
+        return 0
+    embeddings = _embeddings(row.dimensions) if row.trainable_layers == "all" else 0
+    return _trained_blocks(row) * _block(row.dimensions) + embeddings
+
+
+def file_bytes(shape: Dimensions) -> int:
+    """The size of a checkpoint, with the masks that GPT-2's checkpoints hold for every block."""
+    return FLOAT * (_all_weights(shape) + shape.n_layer * shape.n_positions**2)
 
 
 def _trained_blocks(row: Settings) -> int:
@@ -203,19 +191,10 @@ def _trained_blocks(row: Settings) -> int:
     return max(0, row.dimensions.n_layer + 1 - max(first, 1))
 
 
-def _trained_weights(row: Settings) -> int:
-    """The weights that are trained; LoRA's, and those of norms and head, are too few to count."""
-    if row.trainable_layers == "lora":
-        return 0
-    embeddings = _embeddings(row.dimensions) if row.trainable_layers == "all" else 0
-    return _trained_blocks(row) * _block(row.dimensions) + embeddings
-
-
-def _trunk_seconds(trunk: TrunkSettings, messages: Messages) -> float:
-    """The seconds of all messages through the trunk's blocks."""
-    blocks = trunk.depth - 1  # the first layer is the embeddings
-    operations = blocks * messages.count * _operations(trunk.input, trunk.dimensions, messages)
-    return operations / OPERATIONS_PER_SECOND
+def _at_once(row: Settings) -> int:
+    """How many batches are computed together, as accumulated ones may be."""
+    training = row.training
+    return max(1, min(training.accumulation_steps, TOGETHER // training.batch_size))
 
 
 def _operations(read: Input, shape: Dimensions, messages: Messages) -> float:
@@ -239,25 +218,6 @@ def _embeddings(shape: Dimensions) -> int:
 
 def _all_weights(shape: Dimensions) -> int:
     return _embeddings(shape) + shape.n_layer * _block(shape)
-
-
-def _file_bytes(shape: Dimensions) -> int:
-    """The size of a checkpoint, with the masks that GPT-2's checkpoints hold for every block."""
-    return FLOAT * (_all_weights(shape) + shape.n_layer * shape.n_positions**2)
-
-
-def _needs(
-    shape: Dimensions, trained: int, activations: int, hidden_states: int, seconds: float
-) -> Needs:
-    """The needs of a model with this number of trained weights; arguments are counts of floats."""
-    frozen = _all_weights(shape) - trained
-    mapped = _all_weights(shape) + hidden_states  # enough that nothing must be read twice
-    resident = frozen + FLOATS_PER_TRAINED_WEIGHT * trained + activations
-    return Needs(
-        memory_mb=FIXED_MB + round((resident + mapped) * FLOAT / 1e6),
-        resident_mb=PROGRAM_MB + round(resident * FLOAT / 1e6),
-        seconds=seconds,
-    )
 
 
 def _longest(read: Input, messages: Messages) -> int:

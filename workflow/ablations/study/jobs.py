@@ -1,0 +1,166 @@
+"""The jobs of a study, without Snakemake: runs, trunks and kept models, and what each needs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ablations.study import needs, paths
+from ablations.study.config import Row, Study
+from ablations.study.cut import TrunkSettings, trunk_name, trunk_settings
+from ablations.study.models import Model
+from ablations.study.needs import Messages, Needs
+
+# The files of a kept model; the manifest is written last.
+KEPT_FILES = (
+    "config.json",
+    "model.safetensors",
+    "vocab.json",
+    "merges.txt",
+    "tokenizer_config.json",
+    "ablations.json",
+    "README.md",
+    "manifest.json",
+)
+
+
+@dataclass(frozen=True)
+class Run:
+    """One row trained with one seed."""
+
+    row: Row
+    seed: int
+    trunk: str | None  # the trunk's name; None where the row freezes nothing
+
+    @property
+    def wildcards(self) -> dict[str, str]:
+        """What tells it from the other runs, as paths name it."""
+        return {"row": self.row.id, "seed": str(self.seed)}
+
+    def path(self, pattern: str) -> str:
+        """One of its files."""
+        return pattern.format_map(self.wildcards)
+
+
+@dataclass(frozen=True)
+class Total:
+    """What all jobs of a study need: the seconds of two CPU cores, memory and disk."""
+
+    seconds: float
+    memory_mb: int  # of the largest run
+    largest: str  # whose row this is
+    hidden_states_bytes: int
+    state_bytes: int  # of the run that saves most, at most
+    state_of: str  # whose row this is
+    download_bytes: int  # of checkpoints
+
+
+@dataclass(frozen=True)
+class Jobs:
+    """The jobs of a study."""
+
+    study: Study
+    rows: dict[str, Row]  # by id
+    models: dict[str, Model]  # by the names of their files
+    runs: dict[str, Run]  # by what tells them apart in paths: OF_RUN
+    trunks: dict[str, TrunkSettings]  # by name
+    messages: Messages  # as far as they are known before they are read
+    assumed: bool  # whether they may be more, or longer
+
+    def kept_files(self) -> list[str]:
+        """The files of every model that is kept."""
+        kept = [run for run in self.runs.values() if run.row.save_model]
+        return [
+            paths.KEPT.format(file=file, **run.wildcards) for run in kept for file in KEPT_FILES
+        ]
+
+    @property
+    def starts_from(self) -> list[Model]:
+        """The models whose checkpoints are needed."""
+        used = [row.model for row in self.rows.values() if row.settings.weights == "pretrained"]
+        return list({model.name: model for model in used}.values())
+
+    def run(self, wildcards: Mapping[str, str]) -> Run:
+        """The run that wildcards name."""
+        return self.runs[paths.OF_RUN.format_map(wildcards)]
+
+    def stated(self) -> dict[str, Any]:
+        """The files that state a value as a line, which other jobs read."""
+        found: dict[str, Any] = {}
+        for id, row in self.rows.items():
+            found[paths.ROW.format(row=id)] = row.settings
+        for name, trunk in self.trunks.items():
+            found[paths.TRUNK_SETTINGS.format(trunk=name)] = trunk
+        for name, model in self.models.items():
+            found[paths.MODEL.format(model=name)] = model
+        return found
+
+    def needs_of_run(self, wildcards: Mapping[str, str]) -> Needs:
+        """What a run needs, with its trunk's work, since the cache may not hold that."""
+        return needs.of_run(self.run(wildcards).row.settings, self.messages)
+
+    def needs_of_trunk(self, wildcards: Mapping[str, str]) -> Needs:
+        """What a trunk's job needs."""
+        return needs.of_trunk(self.trunks[wildcards["trunk"]], self.messages)
+
+    def needs_of_pretraining(self, wildcards: Mapping[str, str]) -> Needs:
+        """What pretraining a stand-in needs."""
+        return needs.of_pretraining(self.models[wildcards["model"]])
+
+    def work(self) -> dict[tuple[str, tuple[str, ...]], float]:
+        """The seconds of each job that computes, by its rule and its wildcards."""
+        found: dict[tuple[str, tuple[str, ...]], float] = {}
+        for slug, model in self.models.items():
+            if model.pretrain:
+                found["pretrain", (slug,)] = needs.of_pretraining(model).seconds
+        for name, trunk in self.trunks.items():
+            found["trunk", (name,)] = needs.trunk_seconds(trunk, self.messages)
+        for run in self.runs.values():
+            rule = "train_and_keep" if run.row.save_model else "train"
+            seconds = needs.training_seconds(run.row.settings, self.messages)
+            found[rule, tuple(run.wildcards.values())] = seconds
+        return found
+
+    def total(self) -> Total:
+        """What the study needs without any result yet; shared hidden states count once."""
+        rows, models = self.rows.values(), self.starts_from
+        memory_mb, largest = max(
+            (needs.of_run(row.settings, self.messages).resident_mb, row.id) for row in rows
+        )
+        saved, state_of = max((needs.trained_weights(row.settings), row.id) for row in rows)
+        trunks = {needs.shared(each, self.messages): each for each in self.trunks.values()}
+        computed = [needs.trunk_seconds(each, self.messages) for each in trunks.values()]
+        each_row = [needs.training_seconds(row.settings, self.messages) for row in rows]
+        pretrained = [needs.of_pretraining(model).seconds for model in models if model.pretrain]
+        jobs = len(self.runs) + len(self.trunks) + len(pretrained)
+        floats = sum(needs.hidden_states(each, self.messages) for each in trunks.values())
+        return Total(
+            seconds=sum(computed + each_row * len(self.study.seeds) + pretrained) + jobs * needs.JOB_SECONDS,
+            memory_mb=memory_mb,
+            largest=largest,
+            hidden_states_bytes=needs.FLOAT * floats,
+            state_bytes=needs.FLOAT * needs.FLOATS_PER_SAVED_WEIGHT * saved,
+            state_of=state_of,
+            download_bytes=sum(needs.file_bytes(each.dimensions) for each in models if each.hub),
+        )
+
+
+def of_study(study: Study) -> Jobs:
+    """The jobs of a study."""
+    runs, trunks = [], {}
+    for row in study.rows:
+        for seed in study.seeds:
+            name = None
+            if trunk := trunk_settings(row.settings, seed):
+                name = trunk_name(trunk, row.model.slug)
+                trunks[name] = trunk
+            runs.append(Run(row, seed, name))
+    messages, assumed = needs.expected(study)
+    return Jobs(
+        study=study,
+        rows={row.id: row for row in study.rows},
+        models={model.slug: model for model in study.models.values()},
+        runs={run.path(paths.OF_RUN): run for run in runs},
+        trunks=trunks,
+        messages=messages,
+        assumed=assumed,
+    )
