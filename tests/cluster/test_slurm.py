@@ -23,7 +23,7 @@ import yaml
 import slurm as local_slurm
 from ablations import files
 from ablations.study import config
-from ablations.training import needs as estimate
+from ablations.study import needs as estimate
 from ablations.training.metrics import Metrics
 from commands import ROOT, copy_repository, environment, table
 from slurm import Cluster, Job, until

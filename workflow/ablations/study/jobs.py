@@ -134,7 +134,8 @@ class Jobs:
         jobs = len(self.runs) + len(self.trunks) + len(pretrained)
         floats = sum(needs.hidden_states(each, self.messages) for each in trunks.values())
         return Total(
-            seconds=sum(computed + each_row * len(self.study.seeds) + pretrained) + jobs * needs.JOB_SECONDS,
+            seconds=sum(computed + each_row * len(self.study.seeds) + pretrained)
+            + jobs * needs.JOB_SECONDS,
             memory_mb=memory_mb,
             largest=largest,
             hidden_states_bytes=needs.FLOAT * floats,
