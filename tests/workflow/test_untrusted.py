@@ -78,7 +78,7 @@ def test_model_names_that_are_no_file_names_are_refused(name: str, tmp_path: Pat
     made = yaml.safe_load(tiny.config(tmp_path).read_text())
     made["models"] = {name: tiny.MODEL}
     made["rows"][0]["model"] = name
-    with pytest.raises(config.ConfigError, match="models: "):
+    with pytest.raises(UserError, match="models: "):
         config.parse(made)
 
 

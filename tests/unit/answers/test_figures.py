@@ -1,6 +1,5 @@
 import itertools
 import json
-from typing import get_args
 
 import jinja2
 import matplotlib
@@ -11,7 +10,6 @@ import pytest
 from ablations.answers import figures, statistics
 from ablations.answers.comparisons import compare_all, run_noise
 from ablations.study import config
-from ablations.study.settings import TrainableLayers
 from ablations.training.metrics import Evaluation
 from commands import ROOT
 from synthetic_runs import configuration, disagreeing, eight_rows, load, program, two_rows, write
@@ -283,11 +281,6 @@ def test_of_a_hundred_rows_the_front_is_named_and_the_figure_says_so(tmp_path):
     }
     assert {name.get_text() for name in names} == front | {"baseline"}
     assert any("Named: the baseline" in text.get_text() for text in visible_texts(figure))
-
-
-def test_every_choice_of_trainable_layers_has_a_marker_of_its_own():
-    assert list(figures.LAYER_MARKERS) == list(get_args(TrainableLayers))
-    assert len(set(figures.LAYER_MARKERS.values())) == len(figures.LAYER_MARKERS)
 
 
 def test_standins_are_named_in_one_line_of_every_figure(tmp_path):

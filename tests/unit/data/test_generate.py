@@ -16,7 +16,7 @@ from ablations.data.split import balanced, split
 from ablations.data.texts import read
 from ablations.sources import manifest
 from ablations.study import config
-from ablations.study.schema import Pretrain
+from ablations.study.models import Pretrain
 from commands import ROOT, program
 
 DEMO = config.parse(yaml.safe_load((ROOT / "demo" / "config.yaml").read_text()))

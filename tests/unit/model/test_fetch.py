@@ -27,7 +27,7 @@ from ablations.data import vocabulary
 from ablations.errors import UserError
 from ablations.files import contents_sha256, write_json
 from ablations.model import checkpoint, fetch
-from ablations.study import schema
+from ablations.study import models
 from ablations.study.dimensions import Dimensions
 from ablations.study.folder import path_sha256
 from ablations.study.models import Model
@@ -106,7 +106,7 @@ class Hub:
         source = {"repo": REPO, "revision": REVISION, **STATED, **model}
         shape = {name: source[name] for name in STATED}
         del source["vocab_size"]
-        write_json(self.model, Model("tiny", Dimensions(**shape), hub=schema.Hub(**source)))
+        write_json(self.model, Model("tiny", Dimensions(**shape), hub=models.Hub(**source)))
         return [
             *(sys.executable, "-m", "ablations.model.fetch", "--model", str(self.model)),
             *("--output", str(self.output), *arguments),
@@ -385,7 +385,7 @@ def take(folder: Path, output: Path, **expected: int) -> None:
 
 def test_folder_program(folder, output, tmp_path):
     write_json(
-        tmp_path / "model.json", Model("tiny", DIMENSIONS, folder=schema.Folder(path="mine"))
+        tmp_path / "model.json", Model("tiny", DIMENSIONS, folder=models.Folder(path="mine"))
     )
     done = subprocess.run(
         [

@@ -9,6 +9,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 import yaml
 
@@ -68,8 +69,12 @@ def sms(*urls: str, **changes: str) -> dict[str, object]:
     return {"urls": urls, "split": SPLIT, **dataset.PUBLISHED, **sums, **changes}
 
 
+def parsed(entry: dict[str, object]) -> dataset.Texts:
+    return msgspec.convert(entry, dataset.Texts)
+
+
 def collect(output: Path, *urls: str, **changes: str) -> None:
-    collection.collection(dataset.parse(sms(*urls, **changes)), output)
+    collection.collection(parsed(sms(*urls, **changes)), output)
 
 
 def collected(output: Path) -> bytes:
@@ -346,7 +351,7 @@ def test_files_in_the_working_directory_stay_where_they_are(output, tmp_path, mo
     monkeypatch.chdir(tmp_path)
     Path("texts").mkdir()
     Path("texts/reviews.csv").write_bytes(REVIEWS)
-    given = dataset.parse({"files": "texts/reviews.csv", "split": SPLIT, **OWN})
+    given = parsed({"files": "texts/reviews.csv", "split": SPLIT, **OWN})
     collection.collection(given, output)
     (file,) = manifest.read(output)
     assert (file.path, file.split, file.format) == ("texts/reviews.csv", "all", "csv")
@@ -357,13 +362,13 @@ def test_a_file_by_its_url_and_one_for_each_split(server, output):
     for name in ("train", "validation", "test"):
         server.files[f"{name}.csv"] = REVIEWS + name.encode() + b",3\n"
     single = {"urls": [f"{server.url}/train.csv"], "sha256": sha256(server.files["train.csv"])}
-    collection.collection(dataset.parse({**OWN, **single, "split": SPLIT}), output)
+    collection.collection(parsed({**OWN, **single, "split": SPLIT}), output)
     assert named(output) == {"all": ("train.csv", server.files["train.csv"])}
     splits = {
         name: {"urls": [f"{server.url}/{name}.csv"], "sha256": sha256(server.files[f"{name}.csv"])}
         for name in ("train", "validation", "test")
     }
-    collection.collection(dataset.parse({**OWN, "files": splits}), output)
+    collection.collection(parsed({**OWN, "files": splits}), output)
     assert named(output) == {name: (f"{name}.csv", server.files[f"{name}.csv"]) for name in splits}
 
 
@@ -373,7 +378,7 @@ def test_members_of_an_archive(server, output):
     files = {"train": "a/train.tsv", "test": "a/test.tsv"}
     split = {"validation": 0.5, "seed": 1}
     given = {"urls": [f"{server.url}/reviews.zip"], "sha256": sha256(archive), "files": files}
-    collection.collection(dataset.parse({**OWN, **given, "split": split}), output)
+    collection.collection(parsed({**OWN, **given, "split": split}), output)
     assert named(output) == {
         "train": ("a/train.tsv", REVIEWS), "test": ("a/test.tsv", REVIEWS * 2)
     }  # fmt: skip

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from ablations.files import as_json
-from ablations.study.config import ConfigError, parse, typed
+from ablations.study.config import parse, typed
+from ablations.study.door import ConfigError
 from ablations.study.models import Folder, Recipe, slug
 from ablations.study.schema import schema
 

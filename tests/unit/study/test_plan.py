@@ -112,7 +112,7 @@ def test_it_says_what_a_grid_makes(tmp_path: Path) -> None:
     file = tiny.config(tmp_path, rows=rows, comparisons=[question])
     _, said, _ = plan(file, "--directory", tmp_path)
     assert "to train: 7 rows × 1 seed = 7 runs; to answer: 6 questions" in said
-    assert "the grid sweep: 6 rows (3 of learning_rate, 2 of epochs)" in said
+    assert "the grid sweep: 6 rows (2 of epochs, 3 of learning_rate)" in said
     assert "a few minutes on two CPU cores" in said
 
 

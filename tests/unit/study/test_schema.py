@@ -2,6 +2,10 @@
 
 import json
 
+import jsonschema
+import pytest
+import yaml
+
 from ablations.study import schema, settings
 from ablations.study.settings import Choices, Training
 from commands import ROOT
@@ -15,11 +19,21 @@ def test_the_file_for_editors_is_what_the_declarations_give() -> None:
     assert json.loads(written) == schema.schema()
 
 
+@pytest.mark.parametrize("folder", [".", "demo", "studies/tickets"])
+def test_an_editor_accepts_what_the_door_does(folder: str) -> None:
+    study = yaml.safe_load((ROOT / folder / "config.yaml").read_text(encoding="utf-8"))
+    validator = jsonschema.Draft202012Validator(schema.schema())
+    assert not list(validator.iter_errors(study))
+    study["rows"][1] |= {"trainable_layers": "evrything", "epoch": 1, "sha256": None}
+    assert list(validator.iter_errors(study))
+
+
 def test_a_row_may_set_every_option_and_the_schema_explains_each() -> None:
-    row = schema.schema()["$defs"]["Row"]["properties"]
+    parts = schema.schema()["$defs"]
+    row, grid = (parts[name]["properties"] for name in ("RowEntry", "GridEntry"))
     assert row.keys() == {"id", "grid", "choose", "published", "save_model", *OPTIONS}
     assert all(row[option]["description"].endswith(".") for option in OPTIONS)
-    assert row["grid"]["properties"].keys() == set(OPTIONS) - {"micro_batch"}
+    assert grid.keys() == set(OPTIONS) - {"micro_batch"}
 
 
 def test_config_yaml_tells_of_every_option() -> None:

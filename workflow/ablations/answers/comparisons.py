@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from ablations.answers import formats, statistics
 from ablations.answers.results import Results, TrainedRow
-from ablations.study.combinations import mistakes
-from ablations.study.schema import Question
-from ablations.study.settings import OF_LORA, Settings, Training, deciding, names
+from ablations.study.checks import together
+from ablations.study.entries import Question
+from ablations.study.settings import OPTIONS, Settings, Training, names
 
 Outcome = Literal["confirmed", "contradicted", "not settled here"]
 
@@ -246,7 +246,7 @@ def _smallest_shown(pair: statistics.Paired, among: int, accuracy: float) -> flo
 
 def differing(baseline: TrainedRow, variant: TrainedRow) -> tuple[Setting, ...]:
     """The settings in which two rows differ, in the table's order."""
-    one, other = (deciding(row.settings.compared()) for row in (baseline, variant))
+    one, other = (row.settings.deciding() for row in (baseline, variant))
     return tuple(
         Setting(name, value, other[name])
         for name, value in one.items()
@@ -264,7 +264,7 @@ def _clean_pairs(
         like_baseline = _changed(baseline.settings, setting.name, variant.settings)
         one, other = _row_with(results, like_variant), _row_with(results, like_baseline)
         # where the study has neither row, name one that it could have
-        with_variant = one or (other is None and not any(mistakes(like_variant)))
+        with_variant = one or (other is None and not any(together(like_variant)))
         first, second = (one, variant.id) if with_variant else (baseline.id, other)
         unfinished = next((end for end in (first, second) if end and end not in finished), None)
         pairs.append(CleanPair(setting, first, second, unfinished))
@@ -276,18 +276,14 @@ def _changed(row: Settings, name: str, other: Settings) -> Settings:
     if name in names(Training):
         value = getattr(other.training, name)
         return structs.replace(row, training=structs.replace(row.training, **{name: value}))
-    with_it = {
-        "model": ("dimensions",),
-        "trainable_layers": OF_LORA,
-        "average_embeddings": ("trainable_token",),
-    }
-    taken = (name, *with_it.get(name, ()))
+    taken = [name, *(["dimensions"] if name == "model" else [])]
+    taken += [each for each, option in OPTIONS.items() if name in option.part_of | option.idle_with]
     return structs.replace(row, **{each: getattr(other, each) for each in taken})
 
 
 def _row_with(results: Results, settings: Settings) -> str | None:
-    wanted = deciding(settings.compared())
-    found = (id for id, row in results.stated.items() if deciding(row.compared()) == wanted)
+    wanted = settings.deciding()
+    found = (id for id, row in results.stated.items() if row.deciding() == wanted)
     return next(found, None)
 
 

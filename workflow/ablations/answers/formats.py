@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from statistics import mean, stdev
 from typing import Any
 
-from ablations.study.settings import Settings, deciding
-
 # The splits as texts name them, in the order of the table.
 SPLITS = {"train": "training", "validation": "validation", "test": "test"}
 MISSING = "–"
@@ -86,104 +84,11 @@ def with_spread(values: Sequence[float], digits: int) -> str:
     return f"{mean(values):.{digits}f}{spread}"
 
 
-def context(length: str | int, tokens: int) -> str:
-    """`longest train ex. (120)`, `context length (1024)` or a plain number of tokens."""
-    if length == "variable":
-        return "variable: no padding (batch size 1)"
-    names = {
-        "longest_training_example": "longest train ex.",
-        "model_context_length": "context length",
-    }
-    return f"{names[length]} ({tokens})" if isinstance(length, str) else str(length)
-
-
-def setting(name: str, row: Settings, tokens: int) -> str:
-    """A row's setting in its column of the table, in the published study's words.
-
-    `tokens`: the length of the row's padded inputs.
-    """
-    match name, row.compared()[name]:
-        case "context_length", length:
-            return context(length, tokens)
-        case "trainable_token", "flexible":
-            return "flexible (last token before the padding)"
-        case "trainable_layers", "lora":
-            return _lora(row)
-        case "causal_mask", kept:
-            return "causal mask" if kept else "no causal mask"
-        case "average_embeddings", averaged:
-            return "average over all positions" if averaged else "one position"
-        case "accumulation_steps", steps:
-            return f"accumulation over {steps} batches" if steps > 1 else "no accumulation"
-        case "ignore_index", int(index):
-            return f"{index} (no effect: no class has it)"
-        case _, value:
-            return _plain(value)
-
-
-def changes(row: Settings, baseline: Settings, tokens: int) -> list[str]:
-    """What a row sets differently from the baseline, in few words each.
-
-    A model is named without its size in brackets where that is enough to tell the two apart.
-    """
-    own, other = deciding(row.compared()), baseline.compared()
-    changed = [name for name in own if own[name] != other[name]]
-    if row.context_length == "variable" and "context_length" in changed:
-        changed = [name for name in changed if name != "batch_size"]  # 1, as it must be
-    found = list(dict.fromkeys(_change(name, row, tokens) for name in changed))
-    short = row.model.partition(" (")[0]
-    if short != baseline.model.partition(" (")[0]:
-        return [short if change == row.model else change for change in found]
-    return found
-
-
-def _change(name: str, row: Settings, tokens: int) -> str:
-    match name, row.compared()[name]:
-        case "weights", weights:
-            return f"{weights} weights"
-        case "trainable_token", token:
-            flexible = "last token before the padding"
-            return flexible if token == "flexible" else f"{token} token"
-        case "trainable_layers" | "lora_rank" | "lora_alpha", _ if row.trainable_layers == "lora":
-            return _lora(row)
-        case "trainable_layers", layers:
-            return "all layers" if layers == "all" else layers.replace("_", " ")
-        case "context_length", "variable":
-            return "no padding"
-        case "context_length", int(length):
-            return f"context length {length}"
-        case "accumulation_steps", steps if steps > 1:
-            return f"{steps} batches accumulated"
-        case "ignore_index", int(index):
-            return f"ignore_index {index} (no effect)"
-        case (
-            "model"
-            | "context_length"
-            | "causal_mask"
-            | "average_embeddings"
-            | "accumulation_steps",
-            _,
-        ):
-            return setting(name, row, tokens)
-        case _, value:
-            return f"{name} {_plain(value)}"
-
-
-def _lora(row: Settings) -> str:
-    return f"lora (rank {row.lora_rank}, alpha {row.lora_alpha:g})"
-
-
 def as_configured(value: Any) -> str:
     """A setting's value as config.yaml has it; an option that is not set is `none`."""
     if value is None or isinstance(value, bool):
         return str(value).lower()
     return str(value)
-
-
-def _plain(value: Any) -> str:
-    if value is None:
-        return MISSING
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def p_value(p: float) -> str:

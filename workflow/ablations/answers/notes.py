@@ -9,7 +9,8 @@ from ablations import cli
 from ablations.answers import formats, grids, statistics
 from ablations.answers.comparisons import accuracy_intervals
 from ablations.answers.results import Results, TrainedRow, Unfinished
-from ablations.study.settings import OF_LORA, defaults
+from ablations.study import words
+from ablations.study.settings import defaults
 
 MOST_NAMED = 10  # in one sentence
 
@@ -51,13 +52,13 @@ def _runs(unfinished: Sequence[Unfinished]) -> str:
 
 def varying(rows: Sequence[TrainedRow]) -> list[str]:
     """The settings in which rows differ, LoRA's own within trainable_layers."""
-    names = [name for name in rows[0].settings.compared() if name not in OF_LORA]
+    names = words.columns(rows[0].settings)
     return [name for name in names if len({setting(name, row) for row in rows}) > 1]
 
 
 def setting(name: str, row: TrainedRow) -> str:
     """A row's setting as the table writes it."""
-    return formats.setting(name, row.settings, row.context_tokens)
+    return words.cell(name, row.settings, row.context_tokens)
 
 
 def _data(results: Results) -> str:
@@ -89,9 +90,9 @@ def _same(rows: Sequence[TrainedRow]) -> Iterator[str]:
     first, different = rows[0].settings.compared(), varying(rows)
     same = [
         f"{name} {setting(name, rows[0])}"
-        for name, value in first.items()
-        if name not in (*different, *OF_LORA)
-        if name not in defaults() or value != defaults()[name]
+        for name in words.columns(rows[0].settings)
+        if name not in different
+        if name not in defaults() or first[name] != defaults()[name]
     ]
     if same:
         yield (

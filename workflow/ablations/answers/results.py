@@ -20,9 +20,9 @@ from ablations.data.tokens import About, read_about
 from ablations.errors import UserError
 from ablations.files import read_json
 from ablations.study import settings
+from ablations.study.entries import Published, Question
 from ablations.study.grid import Grid, ask
 from ablations.study.outline import Outline
-from ablations.study.schema import Published, Question
 from ablations.study.settings import Settings
 from ablations.training import logs, predictions
 from ablations.training.metrics import Metrics

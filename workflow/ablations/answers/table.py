@@ -18,17 +18,11 @@ from ablations.answers.formats import MISSING, Table
 from ablations.answers.notes import interval_note, notes, provisional, setting, standins, varying
 from ablations.answers.results import Results, TrainedRow, add_arguments, load
 from ablations.files import write_text
+from ablations.study import words
 
 WIDTH = 120  # characters of the first table, which fit a screen
 CHANGE = 15  # of its column for what a row changes, where ids are long
 MOST_CLASSES = 5  # with a column of their own
-HEADINGS = {
-    "model": "Model",
-    "weights": "Weights",
-    "trainable_token": "Trainable token",
-    "trainable_layers": "Trainable layers",
-    "context_length": "Context length",
-}
 
 
 def markdown(results: Results) -> str:
@@ -97,7 +91,7 @@ def _change(results: Results, row: TrainedRow) -> str:
         return "(the baseline)"
     if results.baseline is None:
         return MISSING
-    found = formats.changes(row.settings, results.baseline, row.context_tokens)
+    found = words.changes(row.settings, results.baseline, row.context_tokens)
     chosen = f" (best of {row.chosen_from})" if row.chosen_from not in (None, 1) else ""
     return (", ".join(found) or "nothing") + chosen
 
@@ -140,7 +134,7 @@ def full(results: Results) -> Table:
     )
     shown["Training time" + published] = list(map(_time, rows, times, times_published))
     for name in varying(rows):
-        shown[HEADINGS.get(name, name)] = [setting(name, row) for row in rows]
+        shown[words.heading(name)] = [setting(name, row) for row in rows]
     devices = [", ".join(dict.fromkeys(run.metrics.device for run in row.runs)) for row in rows]
     if len(set(devices)) > 1:
         shown["Device"] = devices

@@ -5,7 +5,7 @@ they are balanced and cut.
 messages are texts in a file.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 from urllib.parse import unquote, urlsplit
@@ -13,7 +13,6 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 from msgspec import Meta, structs
 
-from ablations.files import unreadable
 from ablations.study.models import Entry, Repo, Revision, Seed, Sha256, Text, slug
 
 SPLITS = ("train", "validation", "test")
@@ -110,6 +109,11 @@ class Reading(Entry, frozen=True, kw_only=True, omit_defaults=True):
     split: Shares | None = None  # None: every split has files
 
 
+PUBLISHED_READING = msgspec.convert(
+    {key: value for key, value in PUBLISHED.items() if key != "files"}, Reading
+)
+
+
 class Texts(Reading, frozen=True, kw_only=True, omit_defaults=True):
     """The keys of `dataset`.
 
@@ -200,6 +204,8 @@ class Grammar(Entry, frozen=True, kw_only=True):
 class Generated(Entry, frozen=True, kw_only=True):
     """A generated stand-in for the collection."""
 
+    known_by = "generated"
+
     generated: Grammar
     split: Shares
 
@@ -210,8 +216,7 @@ class Generated(Entry, frozen=True, kw_only=True):
     @property
     def reading(self) -> Reading:
         """They are written as the SMS Spam Collection is."""
-        about = {key: PUBLISHED[key] for key in PUBLISHED.keys() - {"files"}}
-        return msgspec.convert(about | {"split": self.split}, Reading, from_attributes=True)
+        return structs.replace(PUBLISHED_READING, split=self.split)
 
 
 def in_full(found: Any) -> Any:
@@ -225,101 +230,6 @@ def in_full(found: Any) -> Any:
     if any(isinstance(url, str) and _suffix(url_name(url)) in SUFFIXES for url in urls):
         return found
     return PUBLISHED | dict(found)
-
-
-def parse(entry: Mapping[str, Any]) -> Texts | Generated:
-    """The typed value of an entry that the schema allows; see `mistakes`."""
-    if "generated" in entry:
-        return msgspec.convert(entry, Generated)
-    return msgspec.convert(entry, Texts)
-
-
-def mistakes(found: Texts | Generated) -> Iterator[str]:
-    """What the schema cannot say, a line for each mistake."""
-    if isinstance(found, Texts):
-        yield from _place_mistakes(found)
-        yield from _file_mistakes(found)
-        yield from _column_mistakes(found)
-    yield from _split_mistakes(found)
-
-
-def _place_mistakes(texts: Texts) -> Iterator[str]:
-    for first, second in (("urls", "sha256"), ("repo", "revision")):
-        for key, other in ((first, second), (second, first)):
-            if getattr(texts, key) and not getattr(texts, other):
-                yield f"dataset: missing key {other}, which {key} needs"
-    if texts.urls and texts.repo:
-        yield "dataset: urls and repo name two places for the files; allowed: one of the two"
-    if not texts.files and (texts.repo or not texts.urls):
-        yield "dataset: missing key files, which names the files that hold the texts"
-    if texts.member_sha256 and not (texts.urls and isinstance(texts.files, str)):
-        yield "dataset: member_sha256 is for one file in an archive; allowed with urls and one file"
-
-
-def _file_mistakes(texts: Texts) -> Iterator[str]:
-    for split, files in texts.parts.items():
-        where = "dataset: files: " + ("" if split == ALL else f"{split}: ")
-        for file in files:
-            name = file_name(file)
-            if isinstance(file, Download) and (texts.repo or (texts.urls and texts.files)):
-                yield f"{where}{name}: urls are given beside another place of the files"
-            if not texts.format_of(file):
-                yield (
-                    f"{where}{name}: the name does not tell the format; allowed:"
-                    f" {', '.join(SUFFIXES)}, or the key format: csv, tsv, jsonl or parquet"
-                )
-    for path in texts.local:
-        if not _is_file(path):
-            yield (
-                f"dataset: files: there is no file {str(path)!r} in {Path.cwd()}; allowed: files,"
-                " relative to the working directory, which is the study's folder with make run"
-                " STUDY=… or --directory"
-            )
-        elif why := unreadable(path):
-            yield f"dataset: files: {str(path)!r} cannot be read: {why}"
-
-
-def _column_mistakes(texts: Texts) -> Iterator[str]:
-    if texts.text == texts.label:
-        yield f"dataset: text and label both name the column {texts.text!r}; name two"
-    formats = {texts.format_of(file) for files in texts.parts.values() for file in files}
-    for key, is_set in (("columns", texts.columns), ("quotes", not texts.quotes)):
-        if is_set and formats - {"csv", "tsv"}:
-            yield f"dataset: {key} is for csv and tsv files; in others every text names its columns"
-    for key in ("text", "label") if texts.columns else ():
-        times = list(texts.columns or ()).count(getattr(texts, key))
-        if times != 1:
-            yield (
-                f"dataset: {key}: {getattr(texts, key)!r} appears {times} times in columns;"
-                f" allowed: once ({', '.join(texts.columns or ())})"
-            )
-    names = class_names(texts)
-    for name in sorted({name for name in names if names.count(name) > 1}):
-        yield f"dataset: classes: {name!r} appears {names.count(name)} times; each may appear once"
-
-
-def _split_mistakes(found: Texts | Generated) -> Iterator[str]:
-    files = None if isinstance(found, Generated) else found.files
-    given, split = isinstance(files, Splits), found.split
-    if isinstance(files, Splits) and files.validation:
-        if split:
-            yield "dataset: split: every split has files; leave out one of the two"
-    elif split is None:
-        yield "dataset: missing key split, which says how the texts are cut"
-    elif given and split.train is not None:
-        yield "dataset: split: train has files; allowed: validation, its share of them, and seed"
-    elif not given and split.train is None:
-        yield "dataset: split: missing key train"
-    elif (split.train or 0) + split.validation >= 1:
-        yield (
-            f"dataset: split: train {split.train:g} and validation {split.validation:g} leave"
-            " nothing for the test set; allowed: a sum below 1"
-        )
-    if isinstance(found, Texts):
-        if found.balance and given:
-            yield "dataset: balance: splits that have files are taken as they are; leave it out"
-        if found.stratify and not split:
-            yield "dataset: stratify: every split has files, so nothing is cut; leave it out"
 
 
 def class_names(reading: Reading) -> tuple[str, ...]:
@@ -349,13 +259,6 @@ def _listed(files: Files | None) -> tuple[File, ...]:
     if files is None:
         return ()
     return files if isinstance(files, tuple) else (files,)
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # a name that is too long or not allowed
-        return False
 
 
 def _names(of: type[Reading]) -> Iterable[str]:

@@ -8,37 +8,19 @@ import hashlib
 import itertools
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any
 
 from msgspec import Struct, structs
 
-from ablations.study.schema import Question
-from ablations.study.settings import Choices, Training, names
+from ablations.study import words
+from ablations.study.entries import Choose, Question, RowEntry, options
+from ablations.study.settings import OPTIONS
 
-Choose = Literal["validation"]
-
-OPTIONS = (*names(Choices), *names(Training))
-# Shorter names of settings, for ids.
-SHORT = {
-    "trainable_token": "token",
-    "trainable_layers": "layers",
-    "context_length": "context",
-    "lora_rank": "rank",
-    "lora_alpha": "alpha",
-    "causal_mask": "mask",
-    "average_embeddings": "average",
-    "batch_size": "batch",
-    "learning_rate": "lr",
-    "weight_decay": "decay",
-    "accumulation_steps": "accumulation",
-}
 LONGEST_ID = 100
-# Longer numbers are shortened. config.py has made a whole number of 1.0e+30.
+# Longer numbers are shortened. 1.0e+30 is a whole number too.
 LARGEST_PLAIN = 1_000_000
-# More would be too long for the command line that writes results/study.json, and slow in Snakemake.
-MOST_ROWS = 1000
 
 
 class Grid(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -68,74 +50,18 @@ class Grid(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
         return dict(self.combinations())
 
 
-def read(row: Mapping[str, Any]) -> Grid | None:
+def of(row: RowEntry) -> Grid | None:
     """The grid that a row of config.yaml is, if it is one."""
-    if "grid" not in row:
+    if row.grid is None:
         return None
-    values = {key: tuple(found) for key, found in row["grid"].items()}
-    return Grid(row["id"], values, row.get("choose"))
+    lists = options(row.grid)
+    values = {key: tuple(map(_as_written, found)) for key, found in lists.items()}
+    return Grid(row.id, values, row.choose)
 
 
-def expand(row: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """The plain rows that a row of config.yaml becomes: itself, unless it is a grid."""
-    own = {key: value for key, value in row.items() if key not in ("grid", "choose")}
-    grid = read(row)
-    rows = grid.rows if grid else {row["id"]: {}}
-    for id, values in rows.items():
-        yield own | values | {"id": id}
-
-
-def mistakes(rows: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """What is wrong with the grids among the rows of config.yaml: a line for each mistake."""
-    found = [message for row in rows for message in _row_errors(row)]
-    if not found:
-        grids = [grid for row in rows if (grid := read(row))]
-        found = list(_number_errors(rows, grids)) or list(_id_errors(rows, grids))
-    yield from found
-
-
-def _row_errors(row: Mapping[str, Any]) -> Iterator[str]:
-    where = f"rows: {row['id']}: "
-    if "grid" not in row:
-        if "choose" in row:
-            yield f"{where}choose: needs a grid, and this row has none; allowed: with a grid"
-        return
-    if row["id"] == "baseline":
-        yield (
-            f"{where}grid: is not allowed: the baseline is one row, from which others take what"
-            " they leave out; allowed: a grid in another row"
-        )
-    if "published" in row:
-        yield (
-            f"{where}published: is not allowed with a grid, which is several rows; allowed: in a"
-            " row without a grid"
-        )
-    for key in row["grid"]:
-        if key in row:
-            yield (
-                f"{where}{key}: is set both in the row, {row[key]!r}, and in its grid; allowed: one"
-                " of the two"
-            )
-
-
-def _number_errors(rows: Sequence[Mapping[str, Any]], grids: Sequence[Grid]) -> Iterator[str]:
-    number = len(rows) + sum(len(each) - 1 for each in grids)
-    if number > MOST_ROWS:
-        made = "".join(f"; the grid {each.id} makes {len(each):,}" for each in grids)
-        yield f"rows: {number:,} rows are too many{made}; allowed: at most {MOST_ROWS:,}"
-
-
-def _id_errors(rows: Sequence[Mapping[str, Any]], grids: Sequence[Grid]) -> Iterator[str]:
-    """Ids of grids' rows that another row has too."""
-    owners = {row["id"]: "another row" for row in rows}
-    for each in grids:
-        for id, values in each.combinations():
-            if id in owners:
-                yield (
-                    f"rows: {each.id}: grid: {in_words(values)} gives a row the id {id}, which"
-                    f" {owners[id]} has already; allowed: a different id for each row"
-                )
-            owners[id] = f"another row of {each.id}"
+def _as_written(value: Any) -> Any:
+    """A whole number is an integer, as in ids."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def ask(
@@ -153,7 +79,7 @@ def ask(
         of_grids = [end for end, row in ends.items() if row in each]
         if not of_grids:
             yield structs.replace(question, **ends)
-        for end in of_grids:  # one at most: config.py refuses two
+        for end in of_grids:  # one at most: checks.py refuses two
             for row, values in each[ends[end]].items():
                 asked = ends | {end: row}
                 if asked["baseline"] != asked["variant"]:
@@ -182,7 +108,7 @@ def _plain(value: Any) -> str:
 
 def _id(start: str, values: Mapping[str, Any]) -> str:
     """`sweep-lr-1e-4-epochs-10`: an id made of the values; if too long, it ends in a checksum."""
-    parts = (f"{SHORT.get(key, key)}-{_in_id(value)}" for key, value in values.items())
+    parts = (f"{words.short(key)}-{_in_id(value)}" for key, value in values.items())
     whole = "-".join([start, *parts]).replace("_", "-")
     if len(whole) <= LONGEST_ID:
         return whole

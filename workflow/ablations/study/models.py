@@ -1,7 +1,7 @@
 """A model as the configuration states it: its shape, and where its checkpoint comes from."""
 
 import re
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from msgspec import Meta, Struct
 
@@ -37,7 +37,13 @@ Text = Annotated[str, Meta(min_length=1)]
 
 
 class Entry(Struct, frozen=True, forbid_unknown_fields=True):
-    """A mapping in config.yaml; an unknown key is a mistake."""
+    """A mapping in config.yaml; an unknown key is a mistake.
+
+    Where several kinds of entries are allowed, it is the first whose `known_by` is there, or the
+    last.
+    """
+
+    known_by: ClassVar[str | None] = None
 
 
 class Shape(Entry, frozen=True, kw_only=True):
@@ -61,7 +67,14 @@ class Hub(Shape, frozen=True, kw_only=True):
 class Folder(Entry, frozen=True, kw_only=True):
     """A user's folder, relative to the working directory: of a model, or of a tokenizer."""
 
+    known_by = "path"
+
     path: Text
+
+    @property
+    def source(self) -> str:
+        """Where it is, for a reader."""
+        return self.path
 
 
 class HubTokenizer(Entry, frozen=True, kw_only=True):
@@ -70,6 +83,11 @@ class HubTokenizer(Entry, frozen=True, kw_only=True):
     repo: Repo
     revision: Revision
     vocab_size: Positive
+
+    @property
+    def source(self) -> str:
+        """Where it is, for a reader."""
+        return self.repo
 
 
 class Recipe(Entry, frozen=True, kw_only=True):
@@ -83,6 +101,8 @@ class Recipe(Entry, frozen=True, kw_only=True):
 
 class Pretrain(Shape, frozen=True, kw_only=True):
     """A model that the workflow pretrains as a language model on the training texts."""
+
+    known_by = "pretrain"
 
     pretrain: Recipe
     n_positions: Positive

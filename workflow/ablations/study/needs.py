@@ -14,7 +14,7 @@ from msgspec import structs
 
 from ablations.study.config import Study
 from ablations.study.cut import TrunkSettings, first_trained, trunk_settings
-from ablations.study.dataset import PUBLISHED, PUBLISHED_MESSAGES, Generated, parse
+from ablations.study.dataset import PUBLISHED_MESSAGES, PUBLISHED_READING, Generated, Shares
 from ablations.study.dimensions import Dimensions
 from ablations.study.models import Model
 from ablations.study.settings import Input, Settings
@@ -64,7 +64,7 @@ class Messages:
 # other messages are read, they are assumed to be like the first.
 BALANCED = Messages(PUBLISHED_MESSAGES, longest=120, average=31)
 ALL = Messages(5572, longest=257, average=23)
-AS_PUBLISHED = parse(PUBLISHED | {"split": {"train": 0.7, "validation": 0.1, "seed": 123}}).reading
+AS_PUBLISHED = structs.replace(PUBLISHED_READING, split=Shares(train=0.7, validation=0.1, seed=123))
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,14 @@ Row files hold what decides a run. This holds the rest: titles, the order of the
 numbers, questions, where the texts come from, and what is only a stand-in.
 """
 
+from collections.abc import Iterable, Iterator
+
 from msgspec import Struct
 
+from ablations.study.dataset import Generated, Texts
+from ablations.study.entries import Published, Question, Tokenizer
 from ablations.study.grid import Grid
-from ablations.study.schema import Published, Question
+from ablations.study.models import Model
 
 
 class Line(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -29,3 +33,47 @@ class Outline(Struct, frozen=True, forbid_unknown_fields=True):
     rows: tuple[Line, ...]
     grids: tuple[Grid, ...]
     questions: tuple[Question, ...]  # as they were asked: about rows, and about grids
+
+
+def stand_in_data(texts: Texts | Generated) -> Iterator[str]:
+    """A sentence where the texts are none that anybody wrote."""
+    if isinstance(texts, Generated):
+        yield "Stand-in data: the messages are generated, not the SMS Spam Collection."
+
+
+def about_texts(texts: Texts | Generated, any_published: bool) -> Iterator[str]:
+    """A sentence where they are not the published study's; `any_published`: numbers or claims."""
+    yield from stand_in_data(texts)
+    if isinstance(texts, Texts) and not texts.published and any_published:
+        yield (
+            f"Your own texts: {texts.description}, not the SMS Spam Collection, so no published"
+            " number is about them."
+        )
+
+
+def about_tokenizer(tokenizer: Tokenizer, texts: Texts | Generated) -> Iterator[str]:
+    """A sentence where the user's tokenizer is not the published study's."""
+    if not isinstance(tokenizer, str):
+        yield f"Your own tokenizer: that of {tokenizer.source}, not GPT-2's."
+    elif tokenizer == "bytes" and not isinstance(texts, Generated):
+        yield "Byte tokenizer: a token for each byte, not GPT-2's tokenizer."
+
+
+def about_models(used: Iterable[Model]) -> Iterator[str]:
+    """A sentence for each kind of model that is not GPT-2 as published."""
+    models = {model.name: model for model in used}
+    pretrained = [name for name, model in models.items() if model.pretrain]
+    if pretrained:
+        were = "was" if len(pretrained) == 1 else "were"
+        yield (
+            f"Stand-in models: {', '.join(pretrained)} {were} pretrained by this workflow on the"
+            " training messages, not GPT-2."
+        )
+    sources = {
+        name: model.hub.repo if model.hub else "a folder"
+        for name, model in models.items()
+        if not model.pretrain and not model.is_gpt2
+    }
+    if sources:
+        named = ", ".join(f"{name} from {source}" for name, source in sources.items())
+        yield f"Your own models: {named}; not GPT-2 as published."

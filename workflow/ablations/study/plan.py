@@ -30,7 +30,7 @@ def read_study(file: Path, base: Path, directory: Path) -> Study:
     try:
         with contextlib.chdir(directory):
             return config.parse(found)
-    except config.ConfigError as error:
+    except UserError as error:
         raise UserError(f"{file} is not valid:\n{error}") from None
 
 

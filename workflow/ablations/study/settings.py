@@ -1,14 +1,14 @@
 """What a row may set: every option once, with its type, its default, what is allowed and why.
 
 `Settings` is the content of a row file: everything that decides a run's result, apart from texts,
-code and seed. config.py makes it and the jobs read it. The schema of config.yaml (schema.py), the
-messages about wrong values and the table's columns come from the declarations here. A default is
-left out of the files, so a new option does not change old row files.
+code and seed. config.py makes it and the jobs read it. The shape of config.yaml (entries.py), the
+messages about wrong values, ids, tables and figures (words.py) come from the declarations here. A
+default is left out of the files, so a new option does not change old row files.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from msgspec import Meta, Struct, structs
 
@@ -24,61 +24,183 @@ ContextLength = (
 )
 Precision = Literal["auto", "float32", "tf32", "bfloat16"]
 
+LORA = "lora (rank {row.lora_rank}, alpha {row.lora_alpha:g})"
 
-OF_LORA = ("lora_rank", "lora_alpha")
+
+class Option(Struct, frozen=True, kw_only=True):
+    """What is declared of an option beside its type, its default and its bounds.
+
+    `cells` are its values' words in the table; `changes` those for what a row changes, where they
+    are others. `cell` and `change` are for values that have none. They may hold {name}, {value}, a
+    setting of the row, such as {row.lora_rank}, and {tokens}, the length of its padded inputs.
+    """
+
+    short: str = ""  # its name in ids; "": its own
+    heading: str = ""  # of its column
+    cell: str = "{value}"
+    cells: dict[Any, str] = {}
+    change: str = "{name} {value}"
+    changes: dict[Any, str] = {}
+    markers: dict[Any, str] = {}  # of points in figures
+    part_of: dict[
+        str, Any
+    ] = {}  # read with this value of another option alone, whose words tell it
+    idle_with: dict[str, Any] = {}  # not read with this value of another option
+    compared: bool = True  # False: it changes how a run is computed, not its result
 
 
-def _says(description: str, allowed: str | None = None, **bounds: Any) -> Meta:
-    """A declaration's description; `allowed` is for messages, where the type says too little."""
-    extra = {"allowed": allowed} if allowed else None
-    return Meta(description=description, extra_json_schema=extra, **bounds)
+def option(
+    description: str,
+    *,
+    allowed: str | None = None,
+    ge: float | None = None,
+    gt: float | None = None,
+    le: float | None = None,
+    **words: Any,
+) -> Meta:
+    """A declaration; `allowed` is for messages and editors, where the type says too little."""
+    bounds: Any = {"ge": ge, "gt": gt, "le": le}
+    told = {"allowed": allowed} if allowed else None
+    extra = {"option": Option(**words)}
+    return Meta(description=description, extra_json_schema=told, extra=extra, **bounds)
 
 
 class Training(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """How a row is trained: `training:` sets it for all rows, a row sets it for itself."""
 
-    epochs: Annotated[int, _says("Passes over the training set.", ge=1, le=1_000_000)]
-    batch_size: Annotated[int, _says("Texts in a batch.", ge=1, le=1_000_000)]
-    learning_rate: Annotated[float, _says("Of AdamW, constant.", gt=0)]
-    weight_decay: Annotated[float, _says("Of AdamW, on everything that is trained.", ge=0)]
-    eval_every: Annotated[int, _says("Batches between two evaluations of the loss.", ge=1)]
-    eval_batches: Annotated[int, _says("Batches that such an evaluation reads.", ge=1)]
+    epochs: Annotated[int, option("Passes over the training set.", ge=1, le=1_000_000)]
+    batch_size: Annotated[int, option("Texts in a batch.", short="batch", ge=1, le=1_000_000)]
+    learning_rate: Annotated[float, option("Of AdamW, constant.", short="lr", gt=0)]
+    weight_decay: Annotated[
+        float, option("Of AdamW, on everything that is trained.", short="decay", ge=0)
+    ]
+    eval_every: Annotated[int, option("Batches between two evaluations of the loss.", ge=1)]
+    eval_batches: Annotated[int, option("Batches that such an evaluation reads.", ge=1)]
     precision: Annotated[
-        Precision, _says("Of matrix products; auto: tf32 on CUDA, float32 elsewhere.")
+        Precision, option("Of matrix products; auto: tf32 on CUDA, float32 elsewhere.")
     ]
     accumulation_steps: Annotated[
-        int, _says("Batches whose gradients make one update of the weights.", ge=1)
+        int,
+        option(
+            "Batches whose gradients make one update of the weights.",
+            short="accumulation",
+            cell="accumulation over {value} batches",
+            cells={1: "no accumulation"},
+            change="{value} batches accumulated",
+            ge=1,
+        ),
     ] = 1
     ignore_index: (
-        Annotated[int, _says("A label that the loss leaves out; no class may have it.")] | None
+        Annotated[
+            int,
+            option(
+                "A label that the loss leaves out; no class may have it.",
+                cell="{value} (no effect: no class has it)",
+                change="ignore_index {value} (no effect)",
+            ),
+        ]
+        | None
     ) = None
     micro_batch: (
-        Annotated[int, _says("Texts of a batch to compute at a time, to save memory.", ge=1)] | None
+        Annotated[
+            int,
+            option("Texts of a batch to compute at a time, to save memory.", compared=False, ge=1),
+        ]
+        | None
     ) = None
 
 
 class Choices(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """The settings that rows are compared by: the table's columns, in their order."""
 
-    model: Annotated[str, _says("One of the names under models.")]
-    weights: Annotated[Weights, _says("Where the model's weights come from.")]
-    trainable_token: Annotated[TrainableToken, _says("The position whose output is classified.")]
-    trainable_layers: Annotated[TrainableLayers, _says("What is trained.")]
-    context_length: Annotated[
-        ContextLength,
-        _says(
-            "Tokens of a text after padding.",
-            "longest_training_example, model_context_length or a number of tokens; or variable, for"
-            " no padding",
+    model: Annotated[
+        str, option("One of the names under models.", heading="Model", change="{value}")
+    ]
+    weights: Annotated[
+        Weights,
+        option("Where the model's weights come from.", heading="Weights", change="{value} weights"),
+    ]
+    trainable_token: Annotated[
+        TrainableToken,
+        option(
+            "The position whose output is classified.",
+            short="token",
+            heading="Trainable token",
+            cells={"flexible": "flexible (last token before the padding)"},
+            change="{value} token",
+            changes={"flexible": "last token before the padding"},
+            idle_with={"average_embeddings": True},
         ),
     ]
-    lora_rank: Annotated[int, _says("Rank of LoRA's update of a layer.", ge=1)] = 8
-    lora_alpha: Annotated[float, _says("Factor of LoRA's update.", gt=0)] = 8.0
+    trainable_layers: Annotated[
+        TrainableLayers,
+        option(
+            "What is trained.",
+            short="layers",
+            heading="Trainable layers",
+            cells={"lora": LORA},
+            changes={
+                "last_layer": "last layer",
+                "last_block": "last block",
+                "last_two_blocks": "last two blocks",
+                "all": "all layers",
+            },
+            markers={
+                "last_layer": "^",
+                "last_block": "o",
+                "last_two_blocks": "P",
+                "all": "s",
+                "lora": "v",
+            },
+        ),
+    ]
+    context_length: Annotated[
+        ContextLength,
+        option(
+            "Tokens of a text after padding.",
+            allowed="longest_training_example, model_context_length or a number of tokens; or"
+            " variable, for no padding",
+            short="context",
+            heading="Context length",
+            cells={
+                "longest_training_example": "longest train ex. ({tokens})",
+                "model_context_length": "context length ({tokens})",
+                "variable": "variable: no padding (batch size 1)",
+            },
+            change="context length {value}",
+            changes={"variable": "no padding"},
+        ),
+    ]
+    lora_rank: Annotated[
+        int,
+        option(
+            "Rank of LoRA's update of a layer.",
+            short="rank",
+            part_of={"trainable_layers": "lora"},
+            ge=1,
+        ),
+    ] = 8
+    lora_alpha: Annotated[
+        float,
+        option(
+            "Factor of LoRA's update.", short="alpha", part_of={"trainable_layers": "lora"}, gt=0
+        ),
+    ] = 8.0
     causal_mask: Annotated[
-        bool, _says("Whether a position reads only itself and the positions before it.")
+        bool,
+        option(
+            "Whether a position reads only itself and the positions before it.",
+            short="mask",
+            cells={True: "causal mask", False: "no causal mask"},
+        ),
     ] = True
     average_embeddings: Annotated[
-        bool, _says("Whether the logits are the mean over all positions.")
+        bool,
+        option(
+            "Whether the logits are the mean over all positions.",
+            short="average",
+            cells={True: "average over all positions", False: "one position"},
+        ),
     ] = False
 
 
@@ -111,14 +233,32 @@ class Settings(Choices, frozen=True, kw_only=True, forbid_unknown_fields=True, o
         )
 
     def compared(self) -> dict[str, Any]:
-        """Every setting in which rows can differ, defaults too: choices, then training.
+        """Every setting in which rows can differ, defaults too: choices, then training."""
+        found = structs.asdict(self) | structs.asdict(self.training)
+        return {name: found[name] for name, option in OPTIONS.items() if option.compared}
 
-        micro_batch is not among them: it changes how a batch is computed, not the result.
+    def deciding(self) -> dict[str, Any]:
+        """Those of `compared` that are read: LoRA's with LoRA, the token without an average."""
+        found = self.compared()
+        return {name: value for name, value in found.items() if not self._is_idle(name)}
+
+    def result(self) -> dict[str, Any]:
+        """What decides the row's result: two rows in which it is equal give the same numbers.
+
+        `deciding`, with which rows are described, has more: a published row shows that
+        `ignore_index` changes nothing, and beside a padded row `flexible` and `last` are not the
+        same.
         """
-        found = {name: getattr(self, name) for name in names(Choices)}
-        found |= {name: getattr(self.training, name) for name in names(Training)}
-        del found["micro_batch"]
+        found = self.deciding() | {"ignore_index": None}  # no class has it
+        if found["context_length"] == "variable" and found.get("trainable_token") == "flexible":
+            found["trainable_token"] = "last"  # without padding the same position
         return found
+
+    def _is_idle(self, name: str) -> bool:
+        needed, idle = OPTIONS[name].part_of, OPTIONS[name].idle_with
+        return any(getattr(self, other) != value for other, value in needed.items()) or any(
+            getattr(self, other) == value for other, value in idle.items()
+        )
 
 
 def names(of: type[Struct]) -> tuple[str, ...]:
@@ -126,30 +266,25 @@ def names(of: type[Struct]) -> tuple[str, ...]:
     return tuple(field.name for field in structs.fields(of))
 
 
-def deciding(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of a row's settings that are read: LoRA's with LoRA, the token without an average."""
-    idle = set() if settings["trainable_layers"] == "lora" else set(OF_LORA)
-    if settings["average_embeddings"]:
-        idle.add("trainable_token")
-    return {name: settings[name] for name in settings if name not in idle}
-
-
-def result(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """What decides a row's result: two rows in which it is equal give the same numbers.
-
-    `deciding`, with which rows are described, has more: a published row shows that `ignore_index`
-    changes nothing, and beside a padded row `flexible` and `last` are not the same.
-    """
-    found = deciding(settings) | {"ignore_index": None}  # no class has it
-    if found["context_length"] == "variable" and found.get("trainable_token") == "flexible":
-        found["trainable_token"] = "last"  # without padding the same position
-    return found
-
-
 def defaults() -> dict[str, Any]:
     """The value of each option that neither the row nor the baseline nor `training:` sets."""
     fields = (*structs.fields(Choices), *structs.fields(Training))
     return {field.name: field.default for field in fields if not field.required}
+
+
+def _declared(kind: Any) -> Iterator[Option]:
+    for part in get_args(kind):
+        if isinstance(part, Meta):
+            yield from (part.extra or {}).values()
+        else:
+            yield from _declared(part)
+
+
+# Every option that a row may set, in the order of the table's columns.
+OPTIONS = {
+    field.name: next(_declared(field.type))
+    for field in (*structs.fields(Choices), *structs.fields(Training))
+}
 
 
 def read(path: Path) -> Settings:

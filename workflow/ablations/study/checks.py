@@ -1,0 +1,231 @@
+"""What must hold between two keys of config.yaml: a line for each mistake."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, get_args
+
+from ablations.study import grid
+from ablations.study.dataset import PUBLISHED_MESSAGES, Generated, Texts
+from ablations.study.entries import Config, Question, RowEntry, options
+from ablations.study.grid import Grid
+from ablations.study.messages import unknown
+from ablations.study.models import Model
+from ablations.study.settings import Settings, TrainableLayers
+
+# More would be too long for the command line that writes results/study.json, and slow in Snakemake.
+MOST_ROWS = 1000
+
+
+def cache(config: Config) -> Iterator[str]:
+    """A cache that is emptied must not be another study's."""
+    if config.cache_gb == 0 and config.cache_dir != "results/cache":
+        yield (
+            f"cache_gb: 0 empties the cache after each run, and cache_dir: {config.cache_dir} may"
+            " be another study's; allowed: more than 0, or no cache_dir"
+        )
+
+
+def model_names(models: Mapping[str, Model]) -> Iterator[str]:
+    """Each model has files of its own name."""
+    slugs: dict[str, str] = {}
+    for name, model in models.items():
+        if not model.slug:
+            yield f"models: {name!r} has no letter or digit, which the names of its files need"
+        elif model.slug.lower() in slugs:  # some file systems do not tell A from a
+            yield (
+                f"models: {slugs[model.slug.lower()]!r} and {name!r} would share the files named"
+                f" {model.slug}; give one another name"
+            )
+        slugs[model.slug.lower()] = name
+
+
+# --- rows
+
+
+def row_ids(rows: Sequence[RowEntry]) -> Iterator[str]:
+    """Ids are different, and one is the baseline's."""
+    yield from _twice("rows", (row.id for row in rows))
+    if all(row.id != "baseline" for row in rows):
+        ids = ", ".join(row.id for row in rows)
+        yield f"rows: no row has the id baseline, which is required; found: {ids}"
+
+
+def grids(rows: Sequence[RowEntry]) -> Iterator[str]:
+    """The rows that are grids can be, and make a number of rows that can be trained."""
+    wrong = [message for row in rows for message in _grid(row)]
+    made = [each for row in rows if (each := grid.of(row))]
+    number = len(rows) + sum(len(each) - 1 for each in made)
+    if not wrong and number > MOST_ROWS:
+        sizes = "".join(f"; the grid {each.id} makes {len(each):,}" for each in made)
+        wrong = [f"rows: {number:,} rows are too many{sizes}; allowed: at most {MOST_ROWS:,}"]
+    yield from wrong or _grid_ids(rows, made)
+
+
+def _grid(row: RowEntry) -> Iterator[str]:
+    where = f"rows: {row.id}: "
+    if row.grid is None:
+        if row.choose:
+            yield f"{where}choose: needs a grid, and this row has none; allowed: with a grid"
+        return
+    lists, own = options(row.grid), options(row)
+    if not lists:
+        yield f"{where}grid: {{}} is empty; at least 1 is needed"
+    if row.id == "baseline":
+        yield (
+            f"{where}grid: is not allowed: the baseline is one row, from which others take what"
+            " they leave out; allowed: a grid in another row"
+        )
+    if row.published:
+        yield (
+            f"{where}published: is not allowed with a grid, which is several rows; allowed: in a"
+            " row without a grid"
+        )
+    for key in [key for key in lists if key in own]:
+        yield (
+            f"{where}{key}: is set both in the row, {own[key]!r}, and in its grid; allowed: one of"
+            " the two"
+        )
+
+
+def _grid_ids(rows: Sequence[RowEntry], made: Sequence[Grid]) -> Iterator[str]:
+    """Ids of grids' rows that another row has too."""
+    owners = {row.id: "another row" for row in rows}
+    for each in made:
+        for id, values in each.combinations():
+            if id in owners:
+                yield (
+                    f"rows: {each.id}: grid: {grid.in_words(values)} gives a row the id {id}, which"
+                    f" {owners[id]} has already; allowed: a different id for each row"
+                )
+            owners[id] = f"another row of {each.id}"
+
+
+def by_row(errors: Iterable[tuple[str, str]], made: Sequence[Grid]) -> Iterator[str]:
+    """Messages that name the row; for a grid the first wrong row, and how many are wrong."""
+    of_grid = {row: each for each in made for row in each.rows}
+    wrong: dict[str, dict[str, str]] = {}
+    for row, error in errors:
+        if row in of_grid:
+            wrong.setdefault(of_grid[row].id, {}).setdefault(row, error)
+        else:
+            yield f"rows: {row}: {error}"
+    for id, found in wrong.items():
+        row, error = next(iter(found.items()))
+        combination = grid.in_words(of_grid[row].rows[row])
+        more = f" ({len(found)} of the {len(of_grid[row])} combinations)" if len(found) > 1 else ""
+        yield f"rows: {id}: grid: {combination}: {error}{more}"
+
+
+def together(row: Settings) -> Iterator[str]:
+    """What is wrong with settings that are right one by one: with this model, with one another."""
+    positions, length = row.dimensions.n_positions, row.context_length
+    if row.trainable_layers == "last_two_blocks" and row.dimensions.n_layer < 2:
+        others = [layers for layers in get_args(TrainableLayers) if layers != "last_two_blocks"]
+        yield (
+            f"trainable_layers: last_two_blocks needs a model with two blocks, and {row.model} has"
+            f" one; allowed: {', '.join(others)}"
+        )
+    if isinstance(length, int) and length > positions:
+        yield (
+            f"context_length: {length} is out of range; allowed: at most {positions}, the"
+            f" positions of {row.model}"
+        )
+    if length == "variable" and row.training.batch_size != 1:
+        yield (
+            "context_length: variable has no padding to make a batch of, and batch_size is"
+            f" {row.training.batch_size}; allowed: batch_size 1 (accumulation_steps adds up"
+            " several)"
+        )
+    if row.average_embeddings and row.trainable_token == "flexible":
+        yield (
+            "average_embeddings: True reads every position, and trainable_token: flexible"
+            " names one; allowed: one of the two"
+        )
+
+
+def batch(row: Settings, texts: Texts | Generated) -> Iterator[str]:
+    """A batch larger than the training set, where that is known before the texts are read."""
+    if isinstance(texts, Generated):
+        count = texts.generated.messages  # fewer, once balanced
+    elif texts.published and texts.balance:
+        count = PUBLISHED_MESSAGES
+    else:
+        return
+    share = texts.split.train if texts.split and texts.split.train else 1
+    most = int(share * count)
+    if row.training.batch_size > most:
+        yield (
+            f"batch_size: {row.training.batch_size} is out of range; allowed: at most the training"
+            f" messages, which are no more than {most} ({share:g} of {count})"
+        )
+
+
+def equal_rows(each: Grid, rows: Mapping[str, Settings]) -> Iterator[str]:
+    """Combinations that differ only in settings without effect, such as the rank without LoRA."""
+    first: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for id, values in each.combinations():
+        other = first.setdefault(tuple(rows[id].result().items()), values)
+        if other != values:
+            idle = [key for key in values if values[key] != other[key]]
+            yield (
+                f"rows: {each.id}: grid: {grid.in_words(other)} and {grid.in_words(values)} are the"
+                f" same row: {' and '.join(idle)} has no effect there; allowed: combinations that"
+                " differ"
+            )
+            return
+
+
+# --- questions
+
+
+def questions(asked: Sequence[Question], rows: Sequence[RowEntry]) -> Iterator[str]:
+    """Questions name two rows, or a row and a grid, and have different ids."""
+    made = [each for row in rows if (each := grid.of(row))]
+    of_grid = {row: each for each in made for row in each.rows}
+    several = {each.id for each in made if not each.choose}
+    written = [row.id for row in rows]
+    wrong = list(_twice("comparisons", (question.id for question in asked)))
+    for question in asked:
+        where = f"comparisons: {question.id}: "
+        for end, row in (("baseline", question.baseline), ("variant", question.variant)):
+            if row in of_grid and of_grid[row].choose:
+                wrong.append(
+                    f"{where}{end}: {row} belongs to the grid {of_grid[row].id}, whose chosen row"
+                    f" alone is in the table; allowed: {of_grid[row].id}"
+                )
+            elif row not in of_grid and row not in written:
+                wrong.append(f"{where}{end}: names no row: {unknown(row, written)}")
+        if question.baseline == question.variant:
+            wrong.append(f"{where}baseline and variant are both {question.variant}; name two rows")
+        elif {question.baseline, question.variant} <= several:
+            wrong.append(
+                f"{where}baseline {question.baseline} and variant {question.variant} are both"
+                " grids; allowed: one grid, or grids with choose"
+            )
+    yield from wrong or _asked(asked, made)
+
+
+def _asked(asked: Iterable[Question], made: Sequence[Grid]) -> Iterator[str]:
+    """What is wrong once questions about grids are questions about rows: none, or one id twice."""
+    owners: dict[str, str] = {}
+    for question in asked:
+        named = [each for each in made if each.id in (question.baseline, question.variant)]
+        ids = [each.id for each in grid.ask([question], named, {})]
+        if not ids:
+            yield (
+                f"comparisons: {question.id}: baseline {question.baseline} and variant"
+                f" {question.variant} are one row, the only one of the grid; name two rows"
+            )
+        if taken := [id for id in ids if id in owners]:
+            yield (
+                f"comparisons: {question.id}: asks a question with the id {taken[0]}, and so does"
+                f" {owners[taken[0]]} (about a grid, it asks one for each row); allowed: a"
+                " different id for each question"
+            )
+        owners |= dict.fromkeys(ids, question.id)
+
+
+def _twice(where: str, ids: Iterable[str]) -> Iterator[str]:
+    for id, times in sorted(Counter(ids).items()):
+        if times > 1:
+            yield f"{where}: {id}: the id appears {times} times; allowed: once"

@@ -1,0 +1,134 @@
+"""The shape of config.yaml: the type of each of its entries.
+
+What must hold between two keys is in checks.py.
+"""
+
+from typing import Annotated, Any, Literal
+
+from msgspec import UNSET, Meta, UnsetType, defstruct, structs
+
+from ablations.study.dataset import Generated, Texts
+from ablations.study.models import Entry, Folder, Hub, HubTokenizer, Pretrain, Seed, Text
+from ablations.study.settings import OPTIONS, Choices, Training
+
+
+def _text(pattern: str, allowed: str) -> Meta:
+    # \Z, because $ accepts a line break at the end; a length, because names become file names
+    return Meta(pattern=pattern + r"\Z", max_length=100, extra_json_schema={"allowed": allowed})
+
+
+def _says(description: str) -> Meta:
+    return Meta(description=description)
+
+
+Id = Annotated[
+    str, _text("^[a-z0-9][a-z0-9-]*", "small letters, digits and dashes, a letter or digit first")
+]
+ModelName = Annotated[
+    str,
+    _text(
+        r"^[^\x00-\x1f\x7f]+",
+        "a text on one line, in quotes where YAML would read a number or a truth value",
+    ),
+]
+Dir = Annotated[str, _text(r"^[^\x00-\x1f\x7f]+", "a folder, relative to the working directory")]
+Fraction = Annotated[float, Meta(ge=0, le=1)]
+Claim = Literal["better", "worse", "similar"]
+Choose = Literal["validation"]
+ModelEntry = Folder | Pretrain | Hub
+Tokenizer = Literal["gpt2", "bytes"] | Folder | HubTokenizer
+
+
+class Published(Entry, frozen=True, kw_only=True):
+    """What was published for a row; accuracies are fractions."""
+
+    train: Fraction
+    validation: Fraction
+    test: Fraction
+    training_time_min: Annotated[float, Meta(gt=0)] | None = None
+    device: Text | None = None
+
+
+class Question(Entry, frozen=True, kw_only=True):
+    """A question that two rows answer; `claim` is what was published about the variant."""
+
+    id: Id
+    question: Text
+    baseline: str
+    variant: str
+    claim: Claim | None = None
+
+
+# --- a row, every option of which may be left out
+
+_DECLARED = {f.name: f.type for f in (*structs.fields(Choices), *structs.fields(Training))}
+
+
+def _several(kind: Any) -> Any:
+    """The type of a list of values of an option."""
+    of: Any = tuple.__class_getitem__((kind, ...))
+    return Annotated[of, Meta(min_length=1, extra_json_schema={"uniqueItems": True})]
+
+
+Options = defstruct(
+    "Options",
+    [(name, kind | UnsetType, UNSET) for name, kind in _DECLARED.items()],
+    bases=(Entry,),
+    frozen=True,
+    kw_only=True,
+)
+Lists = defstruct(
+    "Lists",
+    [
+        (name, _several(kind) | UnsetType, UNSET)
+        for name, kind in _DECLARED.items()
+        if OPTIONS[name].compared
+    ],
+    bases=(Entry,),
+    frozen=True,
+    kw_only=True,
+)
+
+
+class GridEntry(Lists):  # type: ignore[misc, valid-type]
+    """Lists of values of settings; the row becomes one row per combination."""
+
+
+class RowEntry(Options, kw_only=True):  # type: ignore[call-arg, misc, valid-type]
+    """One row of the table; what it leaves out is the baseline's."""
+
+    id: Id
+    grid: GridEntry | None = None
+    choose: (
+        Annotated[
+            Choose, _says("With a grid: only its row with the best accuracy there is in the table.")
+        ]
+        | None
+    ) = None
+    published: Published | None = None
+    save_model: Annotated[
+        bool, _says("Whether the trained model is kept. It does not change the results.")
+    ] = False
+
+
+class Config(Entry, frozen=True, kw_only=True):
+    """The keys of config.yaml."""
+
+    title: Text = "Finetuning ablations of GPT-2"
+    seeds: Annotated[tuple[Seed, ...], Meta(min_length=1, extra_json_schema={"uniqueItems": True})]
+    tokenizer: Tokenizer
+    mirror: Text | Literal[None] = None  # null, which is no value elsewhere
+    cache_dir: Dir = "results/cache"
+    cache_gb: Annotated[float, Meta(ge=0)] = 10
+    dataset: Generated | Texts
+    training: Training
+    models: Annotated[dict[ModelName, ModelEntry], Meta(min_length=1)]
+    rows: Annotated[tuple[RowEntry, ...], Meta(min_length=1)]
+    comparisons: tuple[Question, ...] = ()
+    margin: Annotated[float, Meta(gt=0, le=100)] = 2
+
+
+def options(row: Any) -> dict[str, Any]:
+    """The options that a row, or its grid, sets, in the order of their declaration."""
+    found = {name: getattr(row, name, UNSET) for name in OPTIONS}
+    return {name: value for name, value in found.items() if value is not UNSET}
