@@ -251,14 +251,14 @@ The page may run any script.
 == ablations/study/config.py | study/test_inheritance.py
 | study/test_config.py::test_rows_inherit_from_the_baseline_wherever_it_is
 What is set under training overrides a row.
-- [shared | row for
-+ [shared | row | plain["training"] for
+- shared | own[written.id] | values
++ shared | own[written.id] | values | structs.asdict(config.training)
 Rows inherit the baseline's published numbers.
-- if key not in OF_ONE_ROW
-+ if key
+- written.published,
++ config.rows[0].published,
 Defaults override the baseline.
-- settings.defaults() | plain["training"] | inherited
-+ plain["training"] | inherited | settings.defaults()
+- settings.defaults() | structs.asdict(config.training) | own["baseline"]
++ structs.asdict(config.training) | own["baseline"] | settings.defaults()
 == ablations/study/grid.py | study/test_grid.py
 A grid's rows are in the order of the file that tells of them.
 - keys = [key for key in OPTIONS if key in self.values]
