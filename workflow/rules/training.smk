@@ -1,4 +1,4 @@
-# One job per run, and one per trunk that runs share. Short runs may go to a cluster together.
+# One job per run, and one per trunk that runs share.
 
 
 rule row:
@@ -96,8 +96,6 @@ rule train:
         "benchmarks/train/{row}/seed-{seed}.tsv"
     wildcard_constraints:
         row=rows(lambda row: not row.save_model),
-    group:
-        group_of_run
     conda:
         "../envs/ablations.yaml"
     threads: THREADS
