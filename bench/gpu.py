@@ -47,7 +47,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "workflow"))
 import bench
 import gpu_workflow
 from ablations import files
-from ablations.data import encode, split
+from ablations.data import cuts, encode
 from ablations.data.sequences import sequences
 from ablations.data.tokens import Tokens
 from ablations.errors import UserError
@@ -124,9 +124,9 @@ def texts(o: argparse.Namespace) -> Tokens:
         collection = pd.read_csv(file, sep="\t", header=None, names=["Label", "Text"])
     classes = made_up.about.classes
     collection["Label"] = collection["Label"].map(classes.index)
-    messages = split.balanced(collection, classes, SEED)
-    parts = split.split(messages, {"train": 0.7, "validation": 0.1}, "test", SEED)
-    encoding = encode.gpt2_encoding(o.mirror / "gpt2-bpe")
+    messages = cuts.balanced(collection, SEED)
+    parts = cuts.split(messages, {"train": 0.7, "validation": 0.1}, "test", SEED)
+    encoding = encode.encoding("gpt2", o.mirror / "gpt2-bpe")
     ids = {name: encode.encode(encoding, part["Text"].tolist()) for name, part in parts.items()}
     labels = {name: part["Label"].to_numpy(np.int64) for name, part in parts.items()}
     return Tokens(made_up.about, ids, labels)

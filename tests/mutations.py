@@ -285,38 +285,38 @@ A text is written in its place.
 -         temporary.write_text(
 +     with whole(path):
 +         path.write_text(
-== ablations/data/split.py | data/test_shuffles.py
-| data/test_split.py::test_splits_are_a_partition_cut_at_whole_messages
+== ablations/data/cuts.py | data/test_cuts.py
 The larger class gives its first messages, not a sample.
 - part.sample(size, random_state=seed)
 + part[:size]
 The sizes of the splits are rounded.
 - (size * share).astype(int)
 + (size * share).round().astype(int)
+Each class is cut by the shares of all.
+- shuffled["Label"] if stratify else
++ pd.Series(0, index=shuffled.index) if stratify else
 == ablations/data/texts.py | data/test_texts.py
 A quote that is never closed passes.
-- if lines.ended:
-+ if False:
+- first < last == len(lines)
++ False
 A line with more cells than columns is read.
 - len(cells) != len(columns)
 + len(cells) < len(columns)
 A file that a spreadsheet marked as UTF-8 is read with its mark.
-- encoding="utf-8-sig"
-+ encoding="utf-8"
-== ablations/data/split.py | data/test_texts.py
+- removeprefix(codecs.BOM_UTF8)
++ removeprefix(b"")
+== ablations/data/classes.py | data/test_classes.py
 Classes that are whole numbers are in the order of their characters.
 - sorted(names, key=int) if
 + names if
+== ablations/data/split.py | data/test_split.py
 A class that training lacks is accepted.
-- lacking["train"][:1]
-+ lacking["train"][:0]
-Each class is cut by the shares of all.
-- shuffled["Label"] if stratify else
-+ pd.Series(0, index=shuffled.index) if stratify else
+- lacking and name == "train"
++ False
 == ablations/data/encode.py | data/test_tokens.py::test_awkward_texts_as_bytes
 <|endoftext|> within a message is special.
-- encoding.encode_ordinary_batch(texts)
-+ encoding.encode_batch(texts, allowed_special="all")
+- encoding.encode_ordinary(text)
++ encoding.encode(text, allowed_special="all")
 == ablations/sources/download.py | sources/test_download.py
 The checksum is not verified.
 - found != expected

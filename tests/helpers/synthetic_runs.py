@@ -12,8 +12,9 @@ import programs
 import runs
 from ablations import files
 from ablations.answers import results
-from ablations.data.split import SPLITS, read_split, write_split
+from ablations.data.split_files import read_split, write_split
 from ablations.study import config
+from ablations.study.dataset import SPLITS
 from ablations.study.settings import Settings, names
 from ablations.training import predictions
 from ablations.training.metrics import Accuracy, EpochAccuracy, Evaluation, Metrics

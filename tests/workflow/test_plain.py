@@ -19,8 +19,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 import plain
-from ablations.data import encode
-from ablations.data import split as data
+from ablations.data import cuts, encode
 from commands import shared
 from texts import gpt2_bpe, sms_collection
 
@@ -86,9 +85,9 @@ class Golden:
             sms_collection(folder), sep="\t", header=None, names=["Label", "Text"]
         )
         collection["Label"] = collection["Label"].map(["ham", "spam"].index)
-        messages = data.balanced(collection, ("ham", "spam"), 123)
-        splits = data.split(messages, {"train": 0.7, "validation": 0.1}, "test", 123)
-        encoding = encode.gpt2_encoding(gpt2_bpe())
+        messages = cuts.balanced(collection, 123)
+        splits = cuts.split(messages, {"train": 0.7, "validation": 0.1}, "test", 123)
+        encoding = encode.encoding("gpt2", gpt2_bpe())
         self.ids = {
             split: encoding.encode_ordinary_batch(frame["Text"].tolist())
             for split, frame in splits.items()

@@ -19,7 +19,7 @@ import tiny
 from ablations import files
 from ablations.answers import interpretation, misclassified, page, table, table_csv
 from ablations.answers.comparisons import compare_all
-from ablations.data import split as data
+from ablations.data import split_files as data
 from ablations.errors import UserError
 from ablations.model import fetch as checkpoint
 from ablations.study import config

@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 import torch
 
-from ablations.data.split import SPLITS
 from ablations.errors import UserError
 from ablations.study import config
+from ablations.study.dataset import SPLITS
 from synthetic_runs import configuration, disagreeing, eight_rows, load, program, two_rows, write
 
 # --- what the logits say

@@ -10,7 +10,7 @@ import synthetic_runs
 from ablations import files
 from ablations.answers import formats, misclassified, statistics, table, table_csv
 from ablations.answers.comparisons import accuracy_intervals
-from ablations.data.split import write_split
+from ablations.data.split_files import write_split
 from ablations.errors import UserError
 from ablations.study import config, settings
 from synthetic_runs import configuration, disagreeing, eight_rows, load, program, two_rows

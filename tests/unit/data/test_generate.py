@@ -11,8 +11,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ablations.data.cuts import balanced, split
 from ablations.data.generate import CHOICES, generate
-from ablations.data.split import balanced, split
 from ablations.data.texts import read
 from ablations.sources import manifest
 from ablations.study import config
@@ -28,7 +28,7 @@ def splits(messages: int, seed: int) -> dict[str, pd.DataFrame]:
     pairs = generate(messages, seed)
     frame = pd.DataFrame(pairs, columns=["Label", "Text"])
     frame["Label"] = frame["Label"].map(CLASSES.index)
-    return split(balanced(frame, CLASSES, 123), {"train": 0.7, "validation": 0.1}, "test", 123)
+    return split(balanced(frame, 123), {"train": 0.7, "validation": 0.1}, "test", 123)
 
 
 def words(text: str) -> set[str]:
@@ -62,9 +62,8 @@ def test_program_writes_a_collection_that_reads_back_message_for_message(tmp_pat
     path = tmp_path / "data" / "collection.json"
     done = program("data.generate", "--messages", 300, "--seed", 5, "--output", path)
     assert done.returncode == 0, done.stderr
-    (file,) = manifest.read(path)
-    found = [(label, text) for _, label, text in read(file, DEMO.dataset.reading)]
-    assert found == generate(300, 5)
+    found = read(manifest.read(path), DEMO.dataset.reading)
+    assert list(zip(found["label"], found["text"], strict=True)) == generate(300, 5)
 
 
 def test_messages_are_the_same_on_every_python():

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from ablations.data import tokens
 from ablations.data.sequences import Sequences, sequences
-from ablations.data.split import SPLITS
 from ablations.errors import UserError
+from ablations.study.dataset import SPLITS
 from ablations.study.settings import Input
 
 PADDING = 9

@@ -1,67 +1,52 @@
-"""The collection, its balance and split, and the CSV files that give every text back."""
+"""Texts from files to the three splits, and the CSV files that give every text back."""
 
-import io
 import json
 from pathlib import Path
+from typing import Any
 
-import msgspec
-import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ablations.data import split as stage
 from ablations.data import tokens
-from ablations.data.split import SPLITS, balanced, read_split, split, write_split
-from ablations.data.texts import read
+from ablations.data.split_files import read_split, write_split
 from ablations.errors import UserError
-from ablations.files import write_json
-from ablations.sources import manifest
-from ablations.study.dataset import Reading
+from ablations.study.dataset import SPLITS
 from commands import program
-from texts import SMS, SPLIT, file, run_split, sms_collection
+from texts import SMS, SPLIT, file, run_split, sms_collection, split_arguments
 
-CLASSES = ("ham", "spam")
+REVIEWS = {"text": "review", "label": "stars"}
+CUT = REVIEWS | {"split": {"train": 0.5, "validation": 0.2, "seed": 1}}
 
 AWKWARD = [
-    "",
-    " ",
-    " \t ",
-    "\n",
-    "\r",
-    "a\r\nb",
-    '"',
-    '""quoted"" and "open',
-    "a\tb",
-    "a,b;c",
-    "a\0b",
-    "\0",
-    "NA",
-    "null",
-    "nan",
-    "-1",
-    "1e5",
-    "True",
-    "#N/A",
-    "<|endoftext|>",
-    "\ufeffmark",
-    "\u2028\x85\x1a",
-    "🙂👩\u200d👩\u200d👧 ü £",
+    *("", " ", " \t ", "\n", "\r", "a\r\nb", '"', '""quoted"" and "open', "a\tb", "a,b;c", "a\0b"),
+    *("\0", "NA", "null", "nan", "-1", "1e5", "True", "#N/A", "<|endoftext|>", "\ufeffmark"),
+    *("\u2028\x85\x1a", "🙂👩\u200d👩\u200d👧 ü £"),
     "'; DROP TABLE messages; -- $(touch pwned) `touch pwned` {0} %s \\n",
-    "x" * 100_000,
-    '"' * 100_000,
-    "\n" * 100_000,
+    *("x" * 100_000, '"' * 100_000, "\n" * 100_000),
 ]
 
 
-def lines(*pairs: tuple[str, str]) -> str:
-    return "".join(f"{label}\t{text}\n" for label, text in pairs)
+def rows(*stars: object) -> str:
+    lines = "".join(f"text {number},{label}\n" for number, label in enumerate(stars))
+    return f"review,stars\n{lines}"
 
 
-def collection(ham: int, spam: int) -> str:
-    return lines(
-        *(("ham", f"hello {i}") for i in range(ham)), *(("spam", f"win {i}") for i in range(spam))
-    )
+def written(path: Path, content: str) -> Path:
+    path.write_text(content)
+    return path
+
+
+def run_stage(folder: Path, *given: Any, dataset: dict[str, Any]) -> None:
+    """The program, in this process."""
+    arguments = split_arguments(folder, *given, dataset=dataset)
+    stage.main(stage.parser().parse_args(list(map(str, arguments))))
+
+
+def splits(folder: Path) -> dict[str, tuple[list[int], list[str]]]:
+    return {name: read_split(folder / f"{name}.csv") for name in SPLITS}
 
 
 # --- the published recipe
@@ -80,122 +65,83 @@ def test_real_collection_is_split_as_published(tmp_path):
     for _ in range(2):
         both = both.sample(frac=1, random_state=123).reset_index(drop=True)
     expected = {"train": both[:1045], "validation": both[1045:1194], "test": both[1194:]}
-    for name, part in expected.items():
-        labels, texts = read_split(tmp_path / "data" / f"{name}.csv")
-        assert texts == part.Text.tolist()
-        assert labels == [{"ham": 0, "spam": 1}[label] for label in part.Label]
+    for name, (labels, texts) in splits(tmp_path / "data").items():
+        assert texts == expected[name].Text.tolist()
+        assert labels == expected[name].Label.map({"ham": 0, "spam": 1}).tolist()
 
 
-def test_split_files_have_the_columns_label_and_text(tmp_path):
-    (tmp_path / "collection.tsv").write_text(collection(30, 20))
-    run_split(tmp_path / "data", tmp_path / "collection.tsv")
-    for name, rows in zip(SPLITS, (28, 4, 8), strict=True):
-        path = tmp_path / f"data/{name}.csv"
-        assert path.read_text().startswith("Label,Text\n")
-        frame = pd.read_csv(path)
-        assert list(frame) == ["Label", "Text"] and len(frame) == rows
-        assert set(frame.Label) <= {0, 1}
-    assert sorted(path.name for path in (tmp_path / "data").iterdir()) == [
-        "classes.json", "notes.json", "test.csv", "train.csv", "validation.csv",
-    ]  # fmt: skip
-    assert json.loads((tmp_path / "data/classes.json").read_text()) == ["ham", "spam"]
-    assert json.loads((tmp_path / "data/notes.json").read_text()) == []
-
-
-# --- balance and cuts
-
-
-@given(st.integers(1, 30), st.integers(1, 30), st.integers(0, 2**32 - 1))
-@settings(max_examples=50, deadline=None)
-def test_balance_takes_as_many_of_each_class_and_none_twice(ham, spam, seed):
-    pairs = [(0, f"h{i}") for i in range(ham)] + [(1, f"s{i}") for i in range(spam)]
-    chosen = balanced(pd.DataFrame(pairs, columns=["Label", "Text"]), CLASSES, seed)
-    found = list(chosen.itertuples(index=False, name=None))
-    assert len(set(found)) == len(found) and set(found) <= set(pairs)
-    assert chosen["Label"].tolist().count(0) == chosen["Label"].tolist().count(1) == min(ham, spam)
-
-
-@given(st.lists(st.integers(0, 2), max_size=60), st.integers(0, 2**32 - 1))
-@settings(max_examples=100, deadline=None)
-def test_balance_takes_as_many_of_each_of_three_classes(more, seed):
-    labels = [0, 1, 2, *more]
-    names = ("question", "answer", "neither")
-    counts = [labels.count(label) for label in range(3)]
-    texts = pd.DataFrame({"Label": labels, "Text": [f"{i}" for i in range(len(labels))]})
-    chosen = balanced(texts, names, seed)
-    assert chosen["Label"].value_counts().to_dict() == dict.fromkeys(range(3), min(counts))
-    found = list(chosen.itertuples(index=False, name=None))
-    assert len(set(found)) == len(found)
-    assert set(found) <= set(texts.itertuples(index=False, name=None))
-    assert chosen.index.tolist() == list(range(len(chosen)))
-    pd.testing.assert_frame_equal(balanced(texts, names, seed), chosen)
-
-
-def test_a_third_class_that_is_larger_does_not_change_what_the_others_give():
-    """Each class is sampled on its own, from the seed alone."""
-    two = pd.DataFrame({"Label": [0] * 9 + [1] * 5, "Text": [f"{i}" for i in range(14)]})
-    more = pd.DataFrame({"Label": [2] * 30, "Text": [f"third {i}" for i in range(30)]})
-    three = balanced(pd.concat([two, more], ignore_index=True), ("a", "b", "c"), 7)
-    kept = set(three["Text"][three["Label"] < 2])
-    assert kept == set(balanced(two, ("a", "b"), 7)["Text"])
-
-
-def test_three_classes_are_split_and_encoded_by_label(tmp_path):
-    labels = [0, 1, 2] * 20
-    texts = pd.DataFrame({"Label": labels, "Text": [f"text {i}" for i in range(60)]})
-    parts = split(balanced(texts, ("a", "b", "c"), 1), {"train": 0.5, "validation": 0.2}, "test", 1)
-    for name, part in parts.items():
-        write_split(tmp_path / f"{name}.csv", part["Label"].tolist(), part["Text"].tolist())
-    write_json(tmp_path / "classes.json", ("a", "b", "c"))
-    manifest.write(tmp_path / "collection.json", [file(tmp_path / "train.csv")])
-    done = program(
-        "data.encode", "--tokenizer", "bytes", "--data-dir", tmp_path,
-        "--collection", tmp_path / "collection.json", "--output", tmp_path / "tokens.safetensors",
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    read = tokens.read(tmp_path / "tokens.safetensors")
-    assert read.about.classes == ("a", "b", "c")
-    for name, part in parts.items():
-        assert read.labels[name].tolist() == part["Label"].tolist()
-        assert [bytes(ids.tolist()).decode() for ids in read.ids[name]] == part["Text"].tolist()
-    assert set(np.concatenate(list(read.labels.values()))) == {0, 1, 2}
-
-
-@given(
-    st.integers(4, 200),
-    st.floats(0.01, 0.98),
-    st.floats(0.01, 0.98),
-    st.integers(0, 2**32 - 1),
-)
-@settings(max_examples=50, deadline=None)
-def test_splits_are_a_partition_cut_at_whole_messages(n, train, validation, seed):
-    messages = pd.DataFrame({"Label": [0] * n, "Text": [str(i) for i in range(n)]})
-    sizes = [int(n * train), int(n * validation)]
-    shares = {"train": train, "validation": validation}
-    if min(*sizes, n - sum(sizes)) <= 0:
-        with pytest.raises(UserError, match=r"the (train|validation|test) split is empty"):
-            split(messages, shares, "test", seed)
-        return
-    parts = split(messages, shares, "test", seed)
-    assert [len(parts[name]) for name in SPLITS] == [*sizes, n - sum(sizes)]
-    texts = [text for part in parts.values() for text in part["Text"]]
-    assert sorted(texts) == sorted(messages["Text"])
-
-
-def test_another_seed_gives_another_split_and_the_same_seed_the_same_bytes(tmp_path):
-    (tmp_path / "collection.tsv").write_text(collection(40, 30))
+def test_what_is_written_and_that_another_seed_gives_another_split(tmp_path):
+    texts = [("ham", f"hello {i}") for i in range(30)] + [("spam", f"win {i}") for i in range(20)]
+    source = written(tmp_path / "a.tsv", "".join(f"{label}\t{text}\n" for label, text in texts))
     for folder, seed in (("a", 1), ("b", 1), ("c", 2)):
-        dataset = SMS | {"split": SPLIT | {"seed": seed}}
-        run_split(tmp_path / folder, tmp_path / "collection.tsv", dataset=dataset)
+        run_stage(tmp_path / folder, source, dataset=SMS | {"split": SPLIT | {"seed": seed}})
     a, b, c = ((tmp_path / folder / "train.csv").read_bytes() for folder in "abc")
     assert a == b != c
+    for name, size in zip(SPLITS, (28, 4, 8), strict=True):
+        path = tmp_path / f"a/{name}.csv"
+        assert path.read_text().startswith("Label,Text\n")
+        frame = pd.read_csv(path)
+        assert list(frame) == ["Label", "Text"] and len(frame) == size
+        assert set(frame.Label) <= {0, 1}
+    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == [
+        "classes.json", "notes.json", "test.csv", "train.csv", "validation.csv",
+    ]  # fmt: skip
+    assert json.loads((tmp_path / "a/classes.json").read_text()) == ["ham", "spam"]
+    assert json.loads((tmp_path / "a/notes.json").read_text()) == []
+
+
+# --- files for each split
+
+
+def test_splits_that_have_files_stay_as_they_are_and_three_classes_are_encoded(tmp_path):
+    given = {
+        "train": written(tmp_path / "a.csv", rows("c", "a", "b")),
+        "validation": written(tmp_path / "v.jsonl", '{"stars": "a", "review": "é"}\n'),
+        "test": written(tmp_path / "t.csv", "review,stars\nx,b\ntext 0,a\ny,c\n"),
+    }
+    files = [file(path, name) for name, path in given.items()]
+    run_stage(tmp_path / "data", *files, dataset=REVIEWS)
+    expected = {
+        "train": ([2, 0, 1], ["text 0", "text 1", "text 2"]),
+        "validation": ([0], ["é"]),
+        "test": ([1, 0, 2], ["x", "text 0", "y"]),
+    }
+    assert splits(tmp_path / "data") == expected
+    assert json.loads((tmp_path / "data/notes.json").read_text()) == [
+        "The validation split has no text of 'b', 'c', so it says nothing about that."
+    ]
+    done = program(
+        "data.encode", "--tokenizer", "bytes", "--data-dir", tmp_path / "data",
+        "--collection", tmp_path / "data.collection.json", "--output", tmp_path / "tokens",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    read = tokens.read(tmp_path / "tokens")
+    assert read.about.classes == ("a", "b", "c")
+    for name, (labels, texts) in expected.items():
+        assert read.labels[name].tolist() == labels
+        assert [bytes(ids.tolist()).decode() for ids in read.ids[name]] == texts
+
+
+def test_validation_texts_are_cut_from_training_files_where_they_have_none(tmp_path):
+    train = [
+        written(tmp_path / f"{n}.csv", rows(*"ab" * 5).replace("t ", f"t{n} ")) for n in (1, 2)
+    ]
+    test = written(tmp_path / "test.csv", rows("a", "b"))
+    files = [*(file(path, "train") for path in train), file(test, "test")]
+    dataset = REVIEWS | {"split": {"validation": 0.25, "seed": 1}, "stratify": True}
+    run_stage(tmp_path / "data", *files, dataset=dataset)
+    found = splits(tmp_path / "data")
+    assert found["test"] == ([0, 1], ["text 0", "text 1"])
+    assert sorted(found["validation"][0]) == [0, 0, 1, 1]
+    both = found["train"][1] + found["validation"][1]
+    assert sorted(both) == sorted(f"text{n} {i}" for n in (1, 2) for i in range(10))
 
 
 # --- any text survives
 
 
 @given(st.lists(st.tuples(st.integers(0, 1), st.text() | st.sampled_from(AWKWARD)), max_size=20))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_split_files_give_back_what_was_written(tmp_path_factory, pairs):
     path = tmp_path_factory.getbasetemp() / "split.csv"
     labels, texts = [label for label, _ in pairs], [text for _, text in pairs]
@@ -203,53 +149,22 @@ def test_split_files_give_back_what_was_written(tmp_path_factory, pairs):
     assert read_split(path) == (labels, texts)
 
 
-def test_all_awkward_texts_survive_together(tmp_path):
-    labels = [i % 2 for i in range(len(AWKWARD))]
-    write_split(tmp_path / "split.csv", labels, AWKWARD)
-    assert read_split(tmp_path / "split.csv") == (labels, AWKWARD)
-
-
-@given(st.text(alphabet="ab\" ,'\n", max_size=30))
-@settings(max_examples=150, deadline=None)
-def test_collection_is_read_with_pandas_default_quoting(tmp_path_factory, text):
-    path = tmp_path_factory.getbasetemp() / "collection.tsv"
-    content = f"ham\tfirst\nham\t{text}\nspam\tlast\n"
-    path.write_text(content)
-    reading = msgspec.convert(SMS, Reading)
-    try:
-        frame = pd.read_csv(io.StringIO(content), sep="\t", header=None, keep_default_na=False)
-        expected = frame.to_numpy().tolist() if (frame[[0, 1]] != "").all(axis=None) else None
-    except ValueError:
-        expected = None
-    if expected is None:
-        with pytest.raises(UserError):
-            list(read(file(path), reading))
-    else:
-        assert [[each.label, each.text] for each in read(file(path), reading)] == expected
-
-
-def test_awkward_messages_go_through_the_command_line_unharmed(tmp_path):
+def test_awkward_texts_go_through_the_command_line_unharmed(tmp_path):
     kept = [text for text in AWKWARD if text and not set(text) & set('"\t\n\r')]
     quoted = ['"a\tb\nc\rd ""e"" f"', '"""all of it"""', 'in the "middle"']
-    pairs = [("ham", text) for text in kept + quoted] + [
-        ("spam", text[::-1]) for text in [*kept, "x", "y", "z"]
-    ]
+    spam = [text[::-1] for text in [*kept, "x", "y", "z"]]
+    pairs = [("ham", text) for text in kept + quoted] + [("spam", text) for text in spam]
     source = tmp_path / "collection.tsv"
-    source.write_bytes(lines(*pairs).encode())
+    source.write_bytes("".join(f"{label}\t{text}\n" for label, text in pairs).encode())
     dataset = SMS | {"split": {"train": 0.5, "validation": 0.2, "seed": 123}}
     done = run_split(tmp_path / "data", source, dataset=dataset)
     assert done.returncode == 0, done.stderr
     found = [
-        pair
-        for name in SPLITS
-        for pair in zip(*read_split(tmp_path / "data" / f"{name}.csv"), strict=True)
+        pair for part in splits(tmp_path / "data").values() for pair in zip(*part, strict=True)
     ]
-    expected = [(0, text) for text in kept]
-    expected += [(0, 'a\tb\nc\rd "e" f'), (0, '"all of it"'), (0, 'in the "middle"')]
-    expected += [(1, text[::-1]) for text in kept] + [(1, "x"), (1, "y"), (1, "z")]
-    assert sorted(found) == sorted(expected)
-    assert not list(tmp_path.rglob("pwned"))
-    assert not Path("pwned").exists()
+    ham = [*kept, 'a\tb\nc\rd "e" f', '"all of it"', 'in the "middle"']
+    assert sorted(found) == sorted([(0, text) for text in ham] + [(1, text) for text in spam])
+    assert not list(tmp_path.rglob("pwned")) and not Path("pwned").exists()
 
 
 # --- mistakes are one message, and leave nothing
@@ -262,3 +177,80 @@ def test_bad_split_file_is_a_message_that_names_it(tmp_path, content):
         path.write_bytes(content)
     with pytest.raises(UserError, match=r"train\.csv"):
         read_split(path)
+
+
+def refused(folder: Path, message: str, *given: Any, dataset: dict[str, Any] = CUT) -> None:
+    """What the program raises before it writes anything."""
+    with pytest.raises(UserError) as raised:
+        run_stage(folder / "data", *given, dataset=dataset)
+    assert message in str(raised.value) and "\n" not in str(raised.value)
+    assert not list((folder / "data").glob("*"))
+
+
+def test_the_program_says_a_mistake_in_one_line(tmp_path):
+    path = written(tmp_path / "a.csv", rows(1, 2, ""))
+    done = run_split(tmp_path / "data", path, dataset=CUT)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    (line,) = done.stderr.splitlines()
+    assert line.endswith(
+        "error: a.csv: line 4: the column 'stars' (label) is empty; allowed: a label on every line"
+    )
+    refused(tmp_path, "line 4: the column 'stars' (label) is empty", path)
+
+
+def test_classes_that_training_lacks(tmp_path):
+    train = file(written(tmp_path / "train.csv", rows("a", "b")), "train")
+    dev = file(written(tmp_path / "dev.csv", rows("a", "b")), "validation")
+    test = file(written(tmp_path / "test.csv", rows("a", "c")), "test")
+    message = "the training split has no text of the class 'c'; test.csv: line 3 has it"
+    refused(tmp_path, message, train, dev, test, dataset=REVIEWS)
+    dataset = REVIEWS | {"classes": ["a", "b", "d"]}
+    refused(tmp_path, "of the class 'd'; no text has it", train, dev, train, dataset=dataset)
+    # no cut helps where training files alone are cut and only the test file has the class
+    many = file(written(tmp_path / "many.csv", rows(*"ab" * 10)), "train")
+    dataset = REVIEWS | {"split": {"validation": 0.1, "seed": 1}}
+    with pytest.raises(UserError, match=r"test\.csv: line 3 has it; .* every class in training$"):
+        run_stage(tmp_path / "y", many, test, dataset=dataset)
+
+
+def test_how_a_rare_class_gets_into_training(tmp_path):
+    rare = written(tmp_path / "rare.csv", rows(*"a" * 40, "b"))
+    dataset = REVIEWS | {"split": {"train": 0.1, "validation": 0.1, "seed": 3}}
+    message = (
+        "allowed: every class in training (with stratify: true, train 0.1 takes one of 10 texts of"
+        " a class; this one has 1)"
+    )
+    for stratify in (False, True):
+        refused(tmp_path, message, rare, dataset=dataset | {"stratify": stratify})
+    enough = written(tmp_path / "enough.csv", rows(*"a" * 40, "b", "b"))
+    dataset = REVIEWS | {"split": {"train": 0.5, "validation": 0.4, "seed": 2}}
+    refused(tmp_path, "(stratify: true puts each class there)", enough, dataset=dataset)
+    run_stage(tmp_path / "x", enough, dataset=dataset | {"stratify": True})  # as it says
+
+
+def test_too_few_texts_to_cut_or_none(tmp_path):
+    path = written(tmp_path / "a.csv", rows("a", "b", "a"))
+    refused(tmp_path, "the validation split is empty: 3 texts are too few", path)
+    six = written(tmp_path / "six.csv", rows(*"ababcc"))
+    message = "the validation split is empty: 6 texts are too few for train 0.5 and validation 0.2"
+    refused(tmp_path, f"{message} of each class", six, dataset=CUT | {"stratify": True})
+    empty = written(tmp_path / "none.csv", rows())
+    refused(tmp_path, "none.csv holds no texts", empty)
+    files = [file(path, "train"), file(path, "validation"), file(empty, "test")]
+    refused(tmp_path, "none.csv holds no texts", *files, dataset=REVIEWS)
+
+
+def test_balance_with_few_texts_of_a_class_or_none(tmp_path):
+    dataset = CUT | {"balance": True}
+    path = written(tmp_path / "a.csv", rows(*"a" * 10, *"b" * 10, "zz"))
+    message = (
+        "the validation split is empty: 3 texts are too few for train 0.5 and validation 0.2;"
+        " balance: true left 3 of 21, since 'zz' has 1 text"
+    )
+    refused(tmp_path, message, path, dataset=dataset)
+    message = (
+        "a.csv: the column 'stars' (label) is 'c' in 0 of 21 texts; balance: true needs texts of"
+        " each class"
+    )
+    classes = ["a", "b", "c", "zz"]
+    refused(tmp_path, message, path, dataset=dataset | {"classes": classes})

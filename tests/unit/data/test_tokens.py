@@ -1,5 +1,6 @@
 """Tokens: what the encodings do to a text, what the file keeps, how long a context is."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,12 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
 
+from ablations.data import encode as stage
 from ablations.data import tokens
-from ablations.data.encode import byte_encoding, encode, gpt2_encoding
-from ablations.data.split import SPLITS, write_split
+from ablations.data.encode import encode, encoding
+from ablations.data.split_files import write_split
 from ablations.errors import UserError
 from ablations.files import sha256, write_json
 from ablations.sources import manifest
+from ablations.study.dataset import SPLITS
 from commands import environment, program
 from texts import file, gpt2_bpe, run_split, sms_collection
 
@@ -25,32 +28,28 @@ CLASSES = ("even", "odd", "neither")
 
 
 def write_data(folder: Path, **texts: list[str]) -> None:
-    """Three splits; those not named hold one message. Labels alternate."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Three splits; those not named hold one text. Labels alternate."""
     write_json(folder / "classes.json", CLASSES)
     (folder / "collection.tsv").write_text("the collection\n")
     manifest.write(folder / "collection.json", [file(folder / "collection.tsv")])
     for split in SPLITS:
-        messages = texts.get(split, ["hello"])
-        write_split(folder / f"{split}.csv", [i % 2 for i in range(len(messages))], messages)
+        found = texts.get(split, ["hello"])
+        write_split(folder / f"{split}.csv", [i % 2 for i in range(len(found))], found)
 
 
-def run_encode(folder: Path, *options: object, **environment: str):
-    return program(
-        "data.encode", *options, "--data-dir", folder, "--collection", folder / "collection.json",
-        "--output", folder / "tokens.safetensors", **environment,
-    )  # fmt: skip
+def arguments(folder: Path, tokenizer: str, *options: object) -> list[str]:
+    found = ["--tokenizer", tokenizer, *options, "--data-dir", folder]
+    found += ["--collection", folder / "collection.json"]
+    return list(map(str, [*found, "--output", folder / "tokens.safetensors"]))
 
 
-def of_ids(*train: list[int]) -> tokens.Tokens:
-    """Tokens with these training messages and padding 256."""
-    ids = {split: [np.array(message, np.int32) for message in train] for split in SPLITS}
-    labels = {split: np.zeros(len(train), np.int64) for split in SPLITS}
-    return tokens.Tokens(about(), ids, labels)
+def run_stage(folder: Path, tokenizer: str, *options: object) -> None:
+    """The program, in this process."""
+    stage.main(stage.parser().parse_args(arguments(folder, tokenizer, *options)))
 
 
 def about() -> tokens.About:
-    """As the byte encoding has it."""
+    """As the encoding of bytes has it."""
     return tokens.About(
         tokenizer="bytes",
         vocab_size=257,
@@ -61,16 +60,20 @@ def about() -> tokens.About:
     )
 
 
+def of_ids(*train: list[int]) -> tokens.Tokens:
+    """Tokens with these texts in every split, and padding 256."""
+    ids = {split: [np.array(text, np.int32) for text in train] for split in SPLITS}
+    labels = {split: np.zeros(len(train), np.int64) for split in SPLITS}
+    return tokens.Tokens(about(), ids, labels)
+
+
 def described(found: tokens.Tokens) -> tuple[str, int, int]:
     return found.about.tokenizer, found.about.vocab_size, found.about.padding_id
 
 
-messages = st.lists(st.lists(st.integers(0, 255), max_size=12), min_size=1, max_size=8)
-
-
 @pytest.fixture(scope="module")
 def gpt2():
-    return gpt2_encoding(gpt2_bpe())
+    return encoding("gpt2", gpt2_bpe())
 
 
 # --- encodings
@@ -79,29 +82,24 @@ def gpt2():
 @given(st.text())
 @settings(max_examples=200, deadline=None)
 def test_bytes_are_the_texts_own(text):
-    (ids,) = encode(byte_encoding(), [text])
+    (ids,) = encode(encoding("bytes"), [text])
     assert ids.tolist() == list(text.encode())
 
 
-@pytest.mark.parametrize("text", AWKWARD)
-def test_awkward_texts_as_bytes(text):
-    (ids,) = encode(byte_encoding(), [text])
-    assert ids.tolist() == list(text.encode())
+def test_awkward_texts_as_bytes():
+    found = encode(encoding("bytes"), AWKWARD)
+    assert [ids.tolist() for ids in found] == [list(text.encode()) for text in AWKWARD]
 
 
 def test_gpt2_ids_decode_to_the_text_and_hold_no_special_token(gpt2):
-    @given(st.text())
-    @settings(max_examples=200, deadline=None)
     def check(text):
         (ids,) = encode(gpt2, [text])
         assert gpt2.decode(ids.tolist()) == text
         assert gpt2.eot_token not in ids
 
-    check()
+    settings(max_examples=200, deadline=None)(given(st.text())(check))()
     for text in AWKWARD:
-        (ids,) = encode(gpt2, [text])
-        assert gpt2.decode(ids.tolist()) == text
-        assert gpt2.eot_token not in ids
+        check(text)
 
 
 def test_gpt2_ids_are_gpt2s(gpt2):
@@ -115,12 +113,11 @@ def test_gpt2_ids_are_gpt2s(gpt2):
 # --- the program
 
 
-def test_real_collection_has_120_tokens_in_its_longest_training_message(tmp_path):
+def test_real_collection_has_120_tokens_in_its_longest_training_text(tmp_path):
     sms_collection(tmp_path).rename(tmp_path / "collection.tsv")
     run_split(tmp_path, tmp_path / "collection.tsv")
     manifest.write(tmp_path / "collection.json", [file(tmp_path / "collection.tsv")])
-    done = run_encode(tmp_path, "--tokenizer", "gpt2", "--vocabulary-dir", gpt2_bpe())
-    assert done.returncode == 0, done.stderr
+    run_stage(tmp_path, "gpt2", "--vocabulary-dir", gpt2_bpe())
     read = tokens.read(tmp_path / "tokens.safetensors")
     assert [len(read.ids[split]) for split in SPLITS] == [1045, 149, 300]
     assert read.context_tokens("longest_training_example", 1024) == 120
@@ -130,11 +127,11 @@ def test_real_collection_has_120_tokens_in_its_longest_training_message(tmp_path
     assert read.about.dataset_sha256 == expected
 
 
-def test_file_holds_every_message_and_the_same_bytes_each_time(tmp_path):
+def test_file_holds_every_text_and_the_same_bytes_each_time(tmp_path):
     write_data(tmp_path, train=AWKWARD, test=["only"])
     written = set()
-    for seed in "123":  # of Python's hashes; the file's own hash maps are seeded by the system
-        done = run_encode(tmp_path, "--tokenizer", "bytes", PYTHONHASHSEED=seed)
+    for seed in "12":  # of Python's hashes; the file's own hash maps are seeded by the system
+        done = program("data.encode", *arguments(tmp_path, "bytes"), PYTHONHASHSEED=seed)
         assert done.returncode == 0, done.stderr
         written.add((tmp_path / "tokens.safetensors").read_bytes())
     assert len(written) == 1
@@ -146,46 +143,31 @@ def test_file_holds_every_message_and_the_same_bytes_each_time(tmp_path):
     assert described(read) == ("bytes", 257, 256)
     assert (read.about.classes, read.about.splits) == (CLASSES, SPLITS)
     assert tokens.read_about(tmp_path / "tokens.safetensors") == read.about
-    with safe_open(tmp_path / "tokens.safetensors", framework="numpy") as file:
-        assert sorted(file.keys()) == sorted(
+    with safe_open(tmp_path / "tokens.safetensors", framework="numpy") as opened:
+        assert sorted(opened.keys()) == sorted(
             f"{split}.{part}" for split in SPLITS for part in ("ids", "labels", "offsets")
         )
 
 
-def test_a_stale_cache_of_tiktoken_is_not_read(tmp_path):
-    """tiktoken would cache local files by name, and read them from there when they change."""
+def refused(folder: Path, message: str, tokenizer: str, *options: object) -> None:
+    with pytest.raises(UserError) as raised:
+        run_stage(folder, tokenizer, *options)
+    assert message in str(raised.value)
+    assert not (folder / "tokens.safetensors").exists()
+
+
+def test_a_vocabulary_that_is_missing_or_not_gpt2_s_is_a_message(tmp_path):
     write_data(tmp_path)
-    cache, vocabulary = tmp_path / "cache", tmp_path / "vocabulary"
-    vocabulary.mkdir()
+    refused(tmp_path, "needs --vocabulary-dir", "gpt2")
+    refused(tmp_path, "nowhere/vocab.bpe", "gpt2", "--vocabulary-dir", "nowhere")
     for name in ("vocab.bpe", "encoder.json"):
-        content = (gpt2_bpe() / name).read_bytes()
-        (vocabulary / name).write_bytes(content)
-    options = ("--tokenizer", "gpt2", "--vocabulary-dir", vocabulary)
-    extra = {"TIKTOKEN_CACHE_DIR": str(cache), "TMPDIR": str(tmp_path)}
-    assert run_encode(tmp_path, *options, **extra).returncode == 0
-    assert not cache.exists() and not (tmp_path / "data-gym-cache").exists()
-    (tmp_path / "tokens.safetensors").unlink()
-
-    (vocabulary / "encoder.json").write_text('{"a": 0}')
-    done = run_encode(tmp_path, *options, **extra)
-    assert done.returncode == 1
-    assert "encoder.json are not GPT-2's vocabulary" in done.stderr
-    assert "Traceback" not in done.stderr
-    assert not (tmp_path / "tokens.safetensors").exists()
-
-
-@pytest.mark.parametrize(
-    ("options", "expected"),
-    [
-        (("--tokenizer", "gpt2"), "needs --vocabulary-dir"),
-        (("--tokenizer", "gpt2", "--vocabulary-dir", "nowhere"), "nowhere/vocab.bpe"),
-    ],
-)
-def test_missing_vocabulary_is_a_message(tmp_path, options, expected):
-    write_data(tmp_path)
-    done = run_encode(tmp_path, *options)
-    assert done.returncode == 1
-    assert expected in done.stderr and "Traceback" not in done.stderr
+        shutil.copy(gpt2_bpe() / name, tmp_path)
+    options = ("gpt2", "--vocabulary-dir", tmp_path)
+    merges = (tmp_path / "vocab.bpe").read_text()
+    (tmp_path / "vocab.bpe").write_text(merges[: merges.rindex("\n", 0, -1) + 1])  # one less
+    refused(tmp_path, "encoder.json are not GPT-2's vocabulary (", *options)
+    (tmp_path / "encoder.json").write_text('{"a": 0}')
+    refused(tmp_path, "encoder.json are not GPT-2's vocabulary (", *options)
 
 
 @pytest.mark.parametrize(
@@ -195,10 +177,7 @@ def test_missing_vocabulary_is_a_message(tmp_path, options, expected):
 def test_missing_split_or_list_of_classes_is_a_message(tmp_path, file, expected):
     write_data(tmp_path)
     (tmp_path / file).unlink()
-    done = run_encode(tmp_path, "--tokenizer", "bytes")
-    assert done.returncode == 1
-    assert expected in done.stderr and "Traceback" not in done.stderr
-    assert not (tmp_path / "tokens.safetensors").exists()
+    refused(tmp_path, expected, "bytes")
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no safetensors", b"\x02\0\0\0\0\0\0\0{}"])
@@ -221,9 +200,9 @@ def test_reading_imports_neither_torch_nor_what_only_encoding_needs():
 # --- the file, and lengths of context
 
 
-@given(messages)
+@given(st.lists(st.lists(st.integers(0, 255), max_size=12), min_size=1, max_size=8))
 @settings(max_examples=100, deadline=None)
-def test_file_gives_back_what_was_written(tmp_path_factory, train):
+def test_file_gives_back_what_was_written_and_context_lengths(tmp_path_factory, train):
     path = tmp_path_factory.getbasetemp() / "tokens.safetensors"
     tokens.write(path, of_ids(*train))
     read = tokens.read(path)
@@ -231,12 +210,6 @@ def test_file_gives_back_what_was_written(tmp_path_factory, train):
         assert [ids.tolist() for ids in read.ids[split]] == train
         assert read.labels[split].tolist() == [0] * len(train)
     assert read.about == about()
-
-
-@given(messages)
-@settings(max_examples=100, deadline=None)
-def test_context_lengths(train):
-    read = of_ids(*train)
     longest = max(1, max(map(len, train)))
     assert read.context_tokens("longest_training_example", 12) == longest
     assert read.context_tokens("model_context_length", 12) == 12
@@ -248,11 +221,10 @@ def test_context_lengths(train):
 
 @pytest.mark.parametrize(
     ("context_length", "found"),
-    [(7, "context_length: 7,"), ("longest_training_example", "message has 9 tokens")],
+    [(7, "context_length: 7,"), ("longest_training_example", "text has 9 tokens")],
 )
 def test_more_tokens_than_positions_are_refused(context_length, found):
     with pytest.raises(UserError) as caught:
         of_ids([1] * 9, [2]).context_tokens(context_length, 6)
-    assert found in str(caught.value)
-    assert "the model has 6 positions" in str(caught.value)
-    assert "a number up to 6" in str(caught.value)
+    for part in (found, "the model has 6 positions", "a number up to 6"):
+        assert part in str(caught.value)

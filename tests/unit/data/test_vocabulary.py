@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import programs
 from ablations.data import vocabulary
-from ablations.data.encode import byte_encoding, encode, gpt2_encoding
+from ablations.data.encode import encode, encoding
 from ablations.errors import UserError
 from commands import environment
 from hub_server import REVISION, HubServer
@@ -78,13 +78,13 @@ def test_another_order_of_merges_or_another_id_is_another_vocabulary(trained):
 
 def test_bytes_and_gpt2_s_own_files_are_such_vocabularies():
     of_bytes = vocabulary.of_bytes().encoding("bytes")
-    assert of_bytes._mergeable_ranks == byte_encoding()._mergeable_ranks
+    assert of_bytes._mergeable_ranks == encoding("bytes")._mergeable_ranks
     assert of_bytes.eot_token == 256
     folder = gpt2_bpe()
     found = vocabulary.read(folder / "encoder.json", folder / "vocab.bpe")
     vocabulary.check_pairs(found, "GPT-2's")
     assert found.sha256 == vocabulary.GPT2_SHA256
-    assert found.encoding("gpt2")._mergeable_ranks == gpt2_encoding(folder)._mergeable_ranks
+    assert found.encoding("gpt2")._mergeable_ranks == encoding("gpt2", folder)._mergeable_ranks
     assert found.encoding("gpt2").eot_token == 50256
 
 
@@ -227,7 +227,7 @@ def test_transformers_reads_the_written_files_of_gpt2_s_tokenizer(tmp_path):
     stated = {"tokenizer_class": "GPT2Tokenizer", "split_special_tokens": True}
     (tmp_path / "model/tokenizer_config.json").write_text(json.dumps(stated))
     theirs = transformers.AutoTokenizer.from_pretrained(tmp_path / "model")
-    ours = gpt2_encoding(source)
+    ours = encoding("gpt2", source)
 
     @settings(max_examples=150, deadline=None)
     @given(text=st.text(max_size=60) | st.text("WINER!! £100 now\n\t<|>endoftx'", max_size=60))

@@ -23,7 +23,7 @@ from safetensors.torch import load_file
 import programs
 import runs
 from ablations import files
-from ablations.data.encode import byte_encoding, encode
+from ablations.data.encode import encode, encoding
 from ablations.kept import write
 from ablations.model import classifier
 from ablations.model.gpt2 import FinalNorm, Head
@@ -80,7 +80,7 @@ def train(folder: Path, options: dict[str, Any]) -> list[str]:
     """Trains FOLDER's row and keeps it in FOLDER/model; returns the test set's texts."""
     texts, chosen = texts_of(options), {"weights": "pretrained", "context_length": 12} | options
     classes = tuple(f"class {label}" for label in range(chosen.pop("classes", 3)))
-    ids = {split: encode(byte_encoding(), found) for split, found in texts.items()}
+    ids = {split: encode(encoding("bytes"), found) for split, found in texts.items()}
     labels = {
         split: np.array([len(text) % len(classes) for text in found], np.int64)
         for split, found in texts.items()

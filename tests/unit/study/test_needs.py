@@ -6,12 +6,13 @@ import torch
 import yaml
 from msgspec.structs import replace
 
-from ablations.data.encode import encode, gpt2_encoding
-from ablations.data.split import SPLITS, read_split
+from ablations.data.encode import encode, encoding
+from ablations.data.split_files import read_split
 from ablations.model.gpt2 import Head, random_layers
 from ablations.study import config, cut, jobs
 from ablations.study import needs as estimate
 from ablations.study.config import Row
+from ablations.study.dataset import SPLITS
 from ablations.study.dimensions import Dimensions
 from ablations.study.jobs import Total
 from ablations.study.models import Model, Pretrain, Recipe
@@ -172,9 +173,9 @@ def test_the_collections_messages_are_those_that_are_assumed(
     whole = file(sms_collection(tmp_path), format="tsv")
     done = run_split(tmp_path / "data", whole, dataset=SMS | {"balance": balance})
     assert done.returncode == 0, done.stderr
-    encoding = gpt2_encoding(gpt2_bpe())
+    words = encoding("gpt2", gpt2_bpe())
     lengths = {
-        split: [len(ids) for ids in encode(encoding, read_split(tmp_path / f"data/{split}.csv")[1])]
+        split: [len(ids) for ids in encode(words, read_split(tmp_path / f"data/{split}.csv")[1])]
         for split in SPLITS
     }
     every = [length for found in lengths.values() for length in found]

@@ -196,7 +196,7 @@ def test_a_context_that_the_model_lacks_is_told_before_training(study: Path) -> 
     path.write_text(json.dumps(row))
     done = trained(study)
     assert done.returncode == 1
-    assert "the longest training message has 10 tokens, but the model has 8" in done.stderr
+    assert "the longest training text has 10 tokens, but the model has 8" in done.stderr
     assert not (study / "cache").exists() and not (study / "run").exists()
 
 

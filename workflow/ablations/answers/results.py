@@ -15,11 +15,12 @@ from scipy.special import log_softmax
 from ablations import cli
 from ablations.answers import selection
 from ablations.answers.near_duplicates import near_duplicates
-from ablations.data.split import SPLITS, read_split
+from ablations.data.split_files import read_split
 from ablations.data.tokens import About, read_about
 from ablations.errors import UserError
 from ablations.files import read_json
 from ablations.study import settings
+from ablations.study.dataset import SPLITS
 from ablations.study.entries import Published, Question
 from ablations.study.grid import Grid, ask
 from ablations.study.outline import Outline

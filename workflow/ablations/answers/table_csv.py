@@ -11,8 +11,8 @@ import numpy as np
 from ablations.answers import formats, statistics
 from ablations.answers.comparisons import accuracy_intervals
 from ablations.answers.results import Results, TrainedRow
-from ablations.data.split import SPLITS
 from ablations.study import settings
+from ablations.study.dataset import SPLITS
 
 
 def rows(results: Results) -> str:

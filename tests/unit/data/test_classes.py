@@ -1,0 +1,77 @@
+"""The classes: named, or inferred from the labels, and labels that are none."""
+
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ablations.data.classes import class_of, classes_of, in_order
+from ablations.errors import UserError
+from ablations.study.dataset import Reading
+
+
+def inferred(*labels: object, classes: tuple[str, ...] | None = None) -> tuple[str, ...]:
+    where = [f"a.csv: line {number + 2}" for number in range(len(labels))]
+    texts = pd.DataFrame({"where": where, "label": list(map(str, labels))})
+    return classes_of(texts, Reading(text="review", label="stars", classes=classes))
+
+
+@given(st.lists(st.integers(-50, 200), min_size=1, unique=True))
+def test_classes_that_are_whole_numbers_stand_in_their_order(numbers):
+    assert in_order(map(str, numbers)) == tuple(map(str, sorted(numbers)))
+
+
+@given(st.sets(st.text("abcXYZ 019.-é", min_size=1, max_size=8)))
+def test_other_classes_stand_in_the_order_of_their_characters(names):
+    names = {*names, "a"}
+    assert in_order(names) == tuple(sorted(names))
+
+
+def test_a_whole_number_is_the_index_of_a_class_unless_classes_are_numbers():
+    assert class_of("1", ["bad", "good"]) == 1
+    assert class_of("2", ["bad", "good"]) is None
+    assert class_of("-1", ["bad", "good"]) is None
+    assert class_of("1", ["1", "2"]) == 0
+    assert class_of("0", ["1", "2"]) is None
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        (["01", "02", "10"], ("01", "02", "10")),
+        (["+1", "-1"], ("+1", "-1")),
+        (["2", "01"], ("01", "2")),
+        (["nan", "infinite"], ("infinite", "nan")),
+        (["v1.5", "2.0"], ("2.0", "v1.5")),
+    ],
+)
+def test_labels_that_are_no_plain_numbers_are_names(labels, expected):
+    assert inferred(*labels) == expected
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ([1, 2, 4.5, 3], "a.csv: line 4: the column 'stars' (label) is 4.5, a number with decimals;"
+                         " allowed: texts, whole numbers or truth values"),
+        ([1, "2e0", 3], "line 3: the column 'stars' (label) is 2e0, a number with decimals"),
+        ([1, 2, "nan"], "line 4: the column 'stars' (label) is nan, which is no label"),
+        ([1, 1, 1], "the column 'stars' (label) is '1' in every text; allowed: two classes"),
+        (range(1002), "line 1002: the column 'stars' (label) holds more than 1000 different values,"
+                      " such as '1000'"),
+    ],
+)  # fmt: skip
+def test_labels_that_make_no_classes(labels, message):
+    with pytest.raises(UserError) as raised:
+        inferred(*labels)
+    assert message in str(raised.value)
+
+
+def test_labels_that_are_no_class_of_those_that_are_named():
+    names = ("bad", "good")
+    assert inferred("good", "bad", 1, classes=names) == names
+    message = r"a\.csv: line 4: the column 'stars' \(label\) is 'god'; allowed: 'bad', 'good'"
+    with pytest.raises(UserError, match=message):
+        inferred("good", "bad", "god", classes=names)
+    with pytest.raises(UserError, match=r"line 4: the column 'stars' \(label\) is '2'"):
+        inferred(0, 1, 2, classes=names)
