@@ -12,13 +12,13 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 
 # A study: a folder with a config.yaml, and its results/. The main study is this folder.
 STUDY ?= .
-IN_STUDY := $(if $(filter-out .,$(STUDY)),--directory $(STUDY) --configfile $(STUDY)/config.yaml)
+# For the shell, whatever characters it has.
+FOLDER := '$(subst ','\'',$(value STUDY))'
 
-# The library's programs, and their options that name a study.
-PROGRAM := PYTHONPATH=$(CURDIR)/workflow $(BIN)/python -m
-OF_STUDY := --configfile $(STUDY)/config.yaml --directory $(STUDY)
-SO_FAR := --so-far --results $(STUDY)/results
-SO_FAR_DIR := $(STUDY)/results/so-far
+# The library's programs.
+PROGRAM := PYTHONPATH='$(CURDIR)/workflow' $(BIN)/python -m
+SO_FAR := --so-far --results $(FOLDER)/results
+SO_FAR_DIR := $(FOLDER)/results/so-far
 
 .PHONY: help setup demo table table-so-far run report test test-slow mutations bench lint schema clean-cache clean
 
@@ -36,35 +36,31 @@ table: $(STAMP) ## the real table: downloads about 5.3 GB the first time
 run: $(STAMP) ## your own study, in a folder with a config.yaml: make run STUDY=mine
 	@test "$(origin STUDY)" != file || { \
 	  echo "error: which study? make run STUDY=folder, or make table for the published one" >&2; exit 1; }
-	@test -f $(STUDY)/config.yaml || { \
-	  echo "error: $(STUDY)/config.yaml is missing; STUDY names a folder with a config.yaml" >&2; exit 1; }
-	@$(PROGRAM) ablations.study.plan $(OF_STUDY)
-	@PYTHONPATH=$(CURDIR)/workflow $(SNAKEMAKE) --logger progress --keep-going $(IN_STUDY) || { \
+	@$(PROGRAM) ablations.study.plan --directory $(FOLDER)
+	@PYTHONPATH='$(CURDIR)/workflow' $(SNAKEMAKE) --logger progress --keep-going --directory $(FOLDER) || { \
 	  echo "Not everything is done. Run the same command again to continue. Snakemake's own lines are in"; \
-	  echo "$(STUDY)/.snakemake/log/. To see what is finished: make table-so-far STUDY=$(STUDY)"; exit 1; } >&2
+	  echo $(FOLDER)"/.snakemake/log/. To see what is finished: make table-so-far STUDY="$(FOLDER); exit 1; } >&2
 	@echo
-	@$(PROGRAM) ablations.answers.summary --results $(STUDY)/results
+	@$(PROGRAM) ablations.answers.summary --results $(FOLDER)/results
 
 table-so-far: $(STAMP) ## table and answers of the finished rows, and the state of the others
-	@test -f $(STUDY)/config.yaml || { \
-	  echo "error: $(STUDY)/config.yaml is missing; STUDY names a folder with a config.yaml" >&2; exit 1; }
-	@$(PROGRAM) ablations.training.status $(OF_STUDY)
-	@$(PROGRAM) ablations.answers.table $(SO_FAR) --log $(STUDY)/logs/so-far/table.log \
+	@$(PROGRAM) ablations.training.status --directory $(FOLDER)
+	@$(PROGRAM) ablations.answers.table $(SO_FAR) --log $(FOLDER)/logs/so-far/table.log \
 	  --markdown $(SO_FAR_DIR)/table.md --csv $(SO_FAR_DIR)/table.csv \
 	  --tex $(SO_FAR_DIR)/table.tex --classes $(SO_FAR_DIR)/classes.csv
-	@$(PROGRAM) ablations.answers.interpretation $(SO_FAR) --log $(STUDY)/logs/so-far/interpretation.log \
+	@$(PROGRAM) ablations.answers.interpretation $(SO_FAR) --log $(FOLDER)/logs/so-far/interpretation.log \
 	  --markdown $(SO_FAR_DIR)/interpretation.md --csv $(SO_FAR_DIR)/comparisons.csv
-	@$(PROGRAM) ablations.answers.figures $(SO_FAR) --log $(STUDY)/logs/so-far/figures.log \
+	@$(PROGRAM) ablations.answers.figures $(SO_FAR) --log $(FOLDER)/logs/so-far/figures.log \
 	  --output $(SO_FAR_DIR)/figures
-	@$(PROGRAM) ablations.answers.page $(SO_FAR) --log $(STUDY)/logs/so-far/page.log \
+	@$(PROGRAM) ablations.answers.page $(SO_FAR) --log $(FOLDER)/logs/so-far/page.log \
 	  --figures $(SO_FAR_DIR)/figures --output $(SO_FAR_DIR)/index.html
 	@echo
 	@$(PROGRAM) ablations.answers.summary --results $(SO_FAR_DIR)
 
 report: $(STAMP) ## results/report.html, once the table is finished (STUDY=mine: of that study)
-	@test -f $(STUDY)/results/table.csv || { \
-	  echo "error: $(STUDY)/results/table.csv is missing; make the table first" >&2; exit 1; }
-	$(BIN)/snakemake --report results/report.html $(IN_STUDY)
+	@test -f $(FOLDER)/results/table.csv || { \
+	  echo "error: "$(FOLDER)"/results/table.csv is missing; make the table first" >&2; exit 1; }
+	$(BIN)/snakemake --report results/report.html --directory $(FOLDER)
 
 test: $(STAMP) ## the test suite
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
@@ -91,13 +87,8 @@ lint: $(STAMP) ## style and types
 schema: $(STAMP) ## write workflow/schemas/ again, from the declarations in the library
 	$(PROGRAM) ablations.study.schema --output workflow/schemas/config.schema.json
 
-clean-cache: ## delete the hidden states (STUDY=mine: of that study); runs compute them again
-	@test -f $(STUDY)/config.yaml || { \
-	  echo "error: $(STUDY)/config.yaml is missing; STUDY names a folder with a config.yaml" >&2; exit 1; }
-	rm -rf $(STUDY)/results/cache
-	@if grep '^cache_dir:' $(STUDY)/config.yaml | grep -v ': *results/cache$$'; then \
-	  echo "This folder, relative to $(STUDY), is not deleted: other studies may use its hidden states."; \
-	  echo "Delete it yourself if none does, or run make clean-cache for the study that it is in."; fi
+clean-cache: $(STAMP) ## delete the hidden states (STUDY=mine: of that study); runs compute them again
+	@$(PROGRAM) ablations.study.clean_cache --directory $(FOLDER)
 
 clean: ## delete the demo's results, the tools' caches and .venv/; results/ stays
 	rm -rf demo/results demo/logs demo/benchmarks demo/.snakemake

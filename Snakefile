@@ -4,24 +4,26 @@ from snakemake.utils import min_version
 min_version("9.27")
 
 
-# A --configfile with rows is a whole study and replaces config.yaml; without rows it overlays it.
+# A --configfile with rows is a whole study; one without rows overlays the study of the working
+# directory, or where that has none, the one beside this file.
 if "rows" not in config:
+    own = Path("config.yaml")
 
-    configfile: Path(workflow.current_basedir) / "config.yaml"
+    configfile: own if own.exists() else Path(workflow.current_basedir) / own
 
 
 include: "workflow/rules/common.smk"
-include: "workflow/rules/code.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/models.smk"
 include: "workflow/rules/training.smk"
 include: "workflow/rules/results.smk"
+include: "workflow/rules/stated.smk"
 
 
 rule all:
     default_target: True
     input:
-        "results/rows.checked.json",
+        paths.CHECKED,
         of_runs(paths.METRICS),
         JOBS.kept_files(),
         RESULTS,

@@ -349,10 +349,7 @@ A job tried again is given no more memory.
 Of a key that appears twice the last value is used.
 - if name in first:
 + if name in ():
-A configuration that overlays another replaces whole mappings.
-- value = overlay(before, value)
-+ value = dict(value)
-== ablations/study/statements.py | study/test_config.py
+== ablations/study/statements.py | study/test_statements.py
 Rows in another order say the same.
 - yield f"{where}{', '.join(entry['id'] for entry in node)}"
 + yield f"{where}{', '.join(sorted(entry['id'] for entry in node))}"

@@ -126,8 +126,7 @@ def test_a_second_workflow_in_one_folder_is_refused_and_a_lock_left_behind_expla
     running: subprocess.Popen[bytes], tmp_path: Path
 ) -> None:
     again = [tmp_path, *TARGET, "--configfile", tmp_path / "config.yaml"]
-    of_make = ["--configfile", tmp_path / "config.yaml", "--directory", tmp_path]
-    said = program("study.plan", *of_make).stderr
+    said = program("study.plan", "--directory", tmp_path).stderr
     assert f"{tmp_path} is locked: another run is working there" in said
     refused = snakemake(*again, check=False, timeout=60)
     assert running.poll() is None
@@ -142,7 +141,7 @@ def test_a_second_workflow_in_one_folder_is_refused_and_a_lock_left_behind_expla
     snakemake(*again, "--unlock")
     snakemake(*again, **standing_in(tmp_path, at_once=1))
     assert (tmp_path / "results/checkpoints/nano/manifest.json").is_file()
-    assert program("study.plan", *of_make).returncode == 0
+    assert program("study.plan", "--directory", tmp_path).returncode == 0
 
 
 SHAPE = {"n_layer": 1, "n_head": 2, "n_embd": 4, "n_positions": 8, "vocab_size": 257}

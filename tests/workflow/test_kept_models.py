@@ -55,4 +55,4 @@ def test_a_model_is_kept_beside_its_results_and_never_beside_others(tmp_path):
     # the row changes and is not kept: its old model goes
     study(tmp_path, training={"epochs": 1})
     snakemake(tmp_path, run.relative_to(tmp_path) / "metrics.json", *options)
-    assert not model.exists() and not (run / "trained.safetensors").exists()
+    assert not list(model.iterdir()) and not (run / "trained.safetensors").exists()

@@ -105,21 +105,6 @@ def test_a_missing_python_is_named(checkout: Path) -> None:
     assert "Python 3.11, 3.12 or 3.13 is needed; no-such-python is" in found.stderr
 
 
-@pytest.mark.parametrize("shared", [True, False])
-def test_a_cache_that_other_studies_may_use_is_not_deleted(checkout: Path, shared: bool) -> None:
-    own, others = checkout / "mine/results/cache", checkout / "results/cache"
-    for folder in (own, others):
-        folder.mkdir(parents=True)
-    where = "../results/cache" if shared else "results/cache"
-    (checkout / "mine/config.yaml").write_text(f"seeds: [1]\ncache_dir: {where}\n")
-    done = make(checkout, "clean-cache", "STUDY=mine")
-    assert done.returncode == 0, done.stderr
-    assert not own.exists() and others.exists()
-    said = "cache_dir: ../results/cache\nThis folder, relative to mine, is not deleted:"
-    assert (said in done.stdout) == shared
-    assert make(checkout, "clean-cache", "STUDY=none").returncode != 0
-
-
 def test_run_wants_to_know_which_study(checkout: Path) -> None:
     (checkout / ".venv").mkdir()
     (checkout / ".venv/.set-up").write_text(f"{checkout}\n")
@@ -138,3 +123,15 @@ def test_a_study_runs_as_many_jobs_at_once_as_gpus_are_named(
     (checkout / ".venv").mkdir()
     (checkout / ".venv/.set-up").write_text(f"{checkout}\n")
     assert f"--resources gpu={at_once} " in make(checkout, "--dry-run", *arguments).stdout
+
+
+def test_a_study_may_have_any_name(checkout: Path) -> None:
+    """As the shell reads what make gives it."""
+    (checkout / ".venv/bin").mkdir(parents=True)
+    (checkout / ".venv/.set-up").write_text(f"{checkout}\n")
+    python = checkout / ".venv/bin/python"
+    python.write_text("#!/bin/sh\nprintf '%s\\n' \"$@\"\n")
+    python.chmod(0o755)
+    done = make(checkout, "clean-cache", "STUDY=my $$HOME 'own' \"study\" (1)")
+    expected = ["-m", "ablations.study.clean_cache", "--directory", "my $$HOME 'own' \"study\" (1)"]
+    assert done.stdout.splitlines() == expected, done.stderr

@@ -105,14 +105,22 @@ configfile: "mine.yaml"
 module ablations:
     snakefile: {snakefile!r}
     config: config
+    prefix: "below/prefix"
 
 use rule * from ablations
 """
 
 
 def test_another_workflow_uses_it_as_a_module_with_a_file_for_each_split(tmp_path: Path) -> None:
+    """In a folder with a study of its own, of which nothing is touched."""
     folder = tmp_path / "another workflow"
-    folder.mkdir()
+    own = {
+        folder / f"results/{name}" for name in ("study.json", "models/baseline/seed-123/README.md")
+    }
+    own |= {folder / "results/cache/entry/states.npy", folder / "results/code/training.run-0.json"}
+    for file in own:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(file.name)
     with (folder / "train.jsonl").open("w") as file:
         for text, mood in texts(60):
             file.write(json.dumps({"id": 1, "body": text, "class": mood > 0}) + "\n")
@@ -139,11 +147,16 @@ def test_another_workflow_uses_it_as_a_module_with_a_file_for_each_split(tmp_pat
     assert done.returncode == 0, done.stdout + done.stderr
     sizes = {"train": 45, "validation": 15, "test": 20}
     data = "Data: train.jsonl, held-out.parquet; 2 classes (False, True)"
-    check_answers(folder / "results", ["False", "True"], sizes, data)
+    check_answers(folder / "below/prefix/results", ["False", "True"], sizes, data)
     assert {path.name for path in folder.iterdir()} == {
         *("Snakefile", "mine.yaml", "train.jsonl", "held-out.parquet"),
-        *(".snakemake", "results", "logs", "benchmarks"),
+        *(".snakemake", "results", "below"),
     }
+    assert {path.name for path in (folder / "below/prefix").iterdir()} == {
+        *("results", "logs", "benchmarks"),
+    }
+    assert {path for path in (folder / "results").rglob("*") if path.is_file()} == own
+    assert all(path.read_text() == path.name for path in own)
 
 
 def test_a_model_of_the_hub_with_its_own_tokenizer_by_the_lines_that_describe_prints(

@@ -10,6 +10,12 @@ from snakemake.logging import logger
 
 WORKFLOW = Path(workflow.current_basedir).parent
 sys.path.insert(0, str(WORKFLOW))
+# The plugin that shows progress has already imported the installed library. That may be the code
+# of another clone.
+for name, module in list(sys.modules.items()):
+    if name.partition(".")[0] == "ablations":
+        if WORKFLOW not in Path(getattr(module, "__file__", None) or WORKFLOW).parents:
+            del sys.modules[name]
 
 import snakemake_internals as internals
 from ablations import code as code_of
@@ -17,9 +23,10 @@ from ablations.errors import UserError
 from ablations.files import as_json, contents_sha256
 from ablations.study import config as configuration
 from ablations.study import jobs, paths, reading, targets
-from ablations.study.dataset import Generated
+from ablations.study.dataset import SPLITS, Generated
 from ablations.study.folder import path_sha256, tokenizer_files
 from ablations.study.models import Folder
+from ablations.study.needs import SHORT_MINUTES
 from ablations.study.statements import statements
 
 # Within lists and mappings of --config, Snakemake leaves numbers as text: seeds=[1,2].
@@ -50,7 +57,6 @@ os.environ.update(
     PYTHONPATH=os.pathsep.join(
         [str(WORKFLOW), *filter(None, [os.environ.get("PYTHONPATH")])]
     ),
-    ABLATIONS_CACHE_DIR=os.path.expanduser(STUDY.cache_dir),
     ABLATIONS_CACHE_GB=str(STUDY.cache_gb),
     # Threads that wait for each other sleep instead of spinning. On a shared machine a spinning
     # thread takes a core that another one needs. With models of GPT-2's size sleeping costs nothing.
@@ -63,6 +69,7 @@ os.environ.update(
 if internals.is_main(workflow):
     if internals.on_cluster(workflow):
         internals.freeze(workflow, config)
+        internals.fail_one_by_one(workflow)
     # Jobs that compute share the cores of this run evenly. One such job runs at a time for each GPU.
     # Where no cores are named, as on a cluster, each has one core; `--set-threads train=8` asks for
     # more.
@@ -80,13 +87,13 @@ wildcard_constraints:
     row="|".join(JOBS.rows),
     seed="|".join(map(str, STUDY.seeds)),
     model="[^/]+",
-    # results/trunks/{trunk}.settings.json is not the manifest of another trunk
+    # a file of settings is not the manifest of another trunk
     trunk=r"[^/]+(?<!\.settings)",
 
 
 # program → the checksum of its code; a cluster's job uses those that it was submitted with
 CODE = {}
-LIBRARY = code_of.Library(Path(".snakemake/ablations/code.json"))
+LIBRARY = code_of.Library(Path(paths.RECORDS.format(file="code.json")))
 
 
 def code(program):
@@ -100,7 +107,7 @@ def code(program):
 
 
 def code_file(program):
-    return f"results/code/{program}-{CODE[program][:12]}.json"
+    return paths.CODE.format(program=program, sha256=CODE[program][:12])
 
 
 def of_runs(pattern, runs=JOBS.runs.values()):
@@ -108,25 +115,12 @@ def of_runs(pattern, runs=JOBS.runs.values()):
     return [run.path(pattern) for run in runs]
 
 
-# Writes {params.line}. The report draws run times on a log scale, and a single time of zero would
-# leave it empty. So there is a pause, longer than one tick of the file system's clock.
-WRITE_LINE = "sleep 0.02; printf '%s\\n' {params.line:q} > {output} 2> {log}"
-
-
 def rows(which):
     """The rows for which this holds, as a wildcard's pattern."""
     return "|".join(id for id, row in JOBS.rows.items() if which(row)) or "(?!)"
 
 
-def lines(values, name=lambda wildcards: ""):
-    """The params of a rule that writes one of these values as a line; `name` chooses the value."""
-    return {
-        "line": lambda wildcards, output: as_json(values[name(wildcards)]),
-        **stated(values, name),
-    }
-
-
-def stated(values, name=lambda wildcards: ""):
+def said(values, name=lambda wildcards: "", least=0):
     """One of these values as params that Snakemake compares; `name` chooses the value.
 
     Snakemake compares params as a set: one text for each key of the value. The texts that changed
@@ -143,9 +137,25 @@ def stated(values, name=lambda wildcards: ""):
 
         return of
 
-    return {
-        f"text_{n}": text(n) for n in range(max(map(len, texts.values()), default=0))
-    }
+    count = max(least, *map(len, texts.values()))
+    return {f"text_{n}": text(n) for n in range(count)}
+
+
+def beside(pattern, *wanted):
+    """Paths that a command gets and that are no outputs: of the study that the first output is in.
+
+    So they are below the prefix that another workflow gives this one.
+    """
+    return lambda wildcards, output: [
+        paths.beside(output[0], pattern, each, wildcards) for each in wanted
+    ]
+
+
+def cache(pattern):
+    """The folder of hidden states: the study's own, or where the user wants it."""
+    if STUDY.cache_dir == paths.CACHE:
+        return beside(pattern, paths.CACHE)
+    return lambda wildcards, output: os.path.expanduser(STUDY.cache_dir)
 
 
 def slugs(which):
@@ -156,7 +166,7 @@ def slugs(which):
 
 # The checksums of large files are remembered in Snakemake's folder. A dry run needs them too, and it
 # must write nothing else.
-REMEMBERED = Path(".snakemake/ablations/folders.json")
+REMEMBERED = Path(paths.RECORDS.format(file="folders.json"))
 
 
 def folder_identity(wildcards):
@@ -190,11 +200,22 @@ def vocabulary_files(wildcards, input):
     return [input[name] for name in ("encoder", "merges") if name in input.keys()]
 
 
+def vocabulary_folder(wildcards, input):
+    """The option that names the folder of these files, where there are any."""
+    files = vocabulary_files(wildcards, input)
+    return ["--vocabulary-dir", os.path.dirname(files[0])] if files else []
+
+
 def checkpoint(model, weights):
     """The manifest of the checkpoint that a row or a trunk starts from; none for random weights."""
     if weights == "random":
         return []
     return paths.CHECKPOINT.format(model=model.slug)
+
+
+def model_of_run(wildcards):
+    """The file that names the row's model."""
+    return paths.MODEL.format(model=JOBS.rows[wildcards.row].model.slug)
 
 
 def checkpoint_of_run(wildcards):
@@ -211,6 +232,12 @@ def trunk_of_run(wildcards):
     """The trunk's manifest; none where a row freezes nothing."""
     name = JOBS.run(wildcards).trunk
     return paths.TRUNK.format(trunk=name) if name else []
+
+
+def group_of_run(wildcards):
+    """The group of short runs, which may share a job of a cluster; None unless that is asked for."""
+    short = JOBS.needs_of_run(wildcards).minutes <= SHORT_MINUTES
+    return internals.SHORT if short and internals.grouped(workflow) else None
 
 
 def estimated(needs):

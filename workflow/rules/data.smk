@@ -5,14 +5,14 @@ if isinstance(STUDY.dataset, Generated):
         input:
             code=code("data.generate"),
         output:
-            "results/data/collection.json",
+            paths.COLLECTION,
         log:
             "logs/data/collection.log",
         localrule: True
         conda:
             "../envs/ablations.yaml"
         params:
-            **stated({"": {"dataset": {"generated": STUDY.dataset.generated}}}),
+            **said({"": {"dataset": {"generated": STUDY.dataset.generated}}}),
             messages=lambda wildcards, output: STUDY.dataset.generated.messages,
             seed=lambda wildcards, output: STUDY.dataset.generated.seed,
         shell:
@@ -25,7 +25,7 @@ else:
         input:
             code=code("sources.collection"),
         output:
-            "results/data/collection.json",
+            paths.COLLECTION,
         log:
             "logs/data/collection.log",
         priority: 1
@@ -34,7 +34,7 @@ else:
             "../envs/ablations.yaml"
         params:
             # without addresses: another URL for the same checksum makes nothing stale
-            **stated({"": {"dataset": STUDY.dataset.identity}}),
+            **said({"": {"dataset": STUDY.dataset.identity}}),
             dataset=lambda wildcards, output: as_json(STUDY.dataset),
             identity=texts_identity,
         shell:
@@ -48,8 +48,7 @@ if isinstance(STUDY.tokenizer, str):
         input:
             code=code("data.tokenizer"),
         output:
-            "results/tokenizer/vocab.bpe",
-            "results/tokenizer/encoder.json",
+            expand(paths.TOKENIZER, file=["vocab.bpe", "encoder.json"]),
         log:
             "logs/data/vocabulary.log",
         localrule: True
@@ -66,15 +65,14 @@ else:
         input:
             code=code("data.tokenizer"),
         output:
-            "results/tokenizer/merges.txt",
-            "results/tokenizer/vocab.json",
+            expand(paths.TOKENIZER, file=["merges.txt", "vocab.json"]),
         log:
             "logs/data/vocabulary.log",
         localrule: True
         conda:
             "../envs/ablations.yaml"
         params:
-            **stated({"": {"tokenizer": STUDY.tokenizer}}),
+            **said({"": {"tokenizer": STUDY.tokenizer}}),
             source=lambda wildcards, output: tokenizer_source(STUDY.tokenizer),
             identity=tokenizer_identity(STUDY.tokenizer),
             folder=subpath(output[0], parent=True),
@@ -85,14 +83,12 @@ else:
 
 rule split:
     input:
-        collection="results/data/collection.json",
+        collection=paths.COLLECTION,
         code=code("data.split"),
     output:
-        "results/data/train.csv",
-        "results/data/validation.csv",
-        "results/data/test.csv",
-        "results/data/classes.json",
-        "results/data/notes.json",
+        expand(paths.SPLIT, split=SPLITS),
+        paths.CLASSES,
+        paths.NOTES,
     log:
         "logs/data/split.log",
     # before models are downloaded: most mistakes in a user's texts are found here
@@ -101,7 +97,7 @@ rule split:
     conda:
         "../envs/ablations.yaml"
     params:
-        **stated({"": {"dataset": STUDY.dataset.reading}}),
+        **said({"": {"dataset": STUDY.dataset.reading}}),
         dataset=lambda wildcards, output: as_json(STUDY.dataset.reading),
         folder=subpath(output[0], parent=True),
     shell:
@@ -113,13 +109,13 @@ rule split:
 # encoder.json is too large for Snakemake to compare by content; its checksum is pinned
 VOCABULARY = {
     "gpt2": {
-        "merges": "results/tokenizer/vocab.bpe",
-        "encoder": ancient("results/tokenizer/encoder.json"),
+        "merges": paths.TOKENIZER.format(file="vocab.bpe"),
+        "encoder": ancient(paths.TOKENIZER.format(file="encoder.json")),
     },
     "bytes": {},
     "own": {
-        "merges": "results/tokenizer/merges.txt",
-        "encoder": "results/tokenizer/vocab.json",
+        "merges": paths.TOKENIZER.format(file="merges.txt"),
+        "encoder": paths.TOKENIZER.format(file="vocab.json"),
     },
 }[TOKENIZER]
 
@@ -127,11 +123,11 @@ VOCABULARY = {
 rule tokens:
     input:
         **VOCABULARY,
-        collection="results/data/collection.json",
+        collection=paths.COLLECTION,
         splits=rules.split.output,
         code=code("data.encode"),
     output:
-        "results/data/tokens.safetensors",
+        paths.TOKENS,
     log:
         "logs/data/tokens.log",
     priority: 1
@@ -139,10 +135,11 @@ rule tokens:
     conda:
         "../envs/ablations.yaml"
     params:
-        **stated({"": {"tokenizer": TOKENIZER}}),
+        **said({"": {"tokenizer": TOKENIZER}}),
         tokenizer=lambda wildcards, output: TOKENIZER,
+        vocabulary=vocabulary_folder,
         folder=subpath(output[0], parent=True),
     shell:
         "python -m ablations.data.encode --tokenizer {params.tokenizer}"
-        " --vocabulary-dir results/tokenizer --data-dir {params.folder}"
+        " {params.vocabulary} --data-dir {params.folder}"
         " --collection {input.collection} --output {output} --log {log}"

@@ -2,27 +2,13 @@
 # trained model of each run that is kept.
 
 
-rule model:
-    output:
-        "results/checkpoints/{model}.json",
-    log:
-        "logs/checkpoints/{model}.settings.log",
-    localrule: True
-    conda:
-        "../envs/ablations.yaml"
-    params:
-        **lines(JOBS.models, lambda wildcards: wildcards.model),
-    shell:
-        WRITE_LINE
-
-
 rule checkpoint:
     input:
         **VOCABULARY,
-        model="results/checkpoints/{model}.json",
+        model=paths.MODEL,
         code=code("model.fetch"),
     output:
-        "results/checkpoints/{model}/manifest.json",
+        paths.CHECKPOINT,
     log:
         "logs/checkpoints/{model}.log",
     wildcard_constraints:
@@ -40,11 +26,11 @@ rule checkpoint:
 
 rule pretrain:
     input:
-        model="results/checkpoints/{model}.json",
-        tokens="results/data/tokens.safetensors",
+        model=paths.MODEL,
+        tokens=paths.TOKENS,
         code=code("model.pretrain"),
     output:
-        "results/checkpoints/{model}/manifest.json",
+        paths.CHECKPOINT,
     log:
         "logs/checkpoints/{model}.log",
     benchmark:
@@ -65,25 +51,25 @@ rule pretrain:
 rule kept_model:
     input:
         **VOCABULARY,
-        row="results/rows/{row}.json",
-        tokens="results/data/tokens.safetensors",
-        model=lambda wildcards: f"results/checkpoints/{JOBS.rows[wildcards.row].model.slug}.json",
+        row=paths.ROW,
+        tokens=paths.TOKENS,
+        model=model_of_run,
         checkpoint=checkpoint_of_run,
-        trained="results/runs/{row}/seed-{seed}/trained.safetensors",
-        metrics="results/runs/{row}/seed-{seed}/metrics.json",
-        predictions="results/runs/{row}/seed-{seed}/predictions.csv",
+        trained=paths.TRAINED,
+        metrics=paths.METRICS,
+        predictions=paths.PREDICTIONS,
         code=code("kept.write"),
     output:
         expand(paths.KEPT, file=jobs.KEPT_FILES[:-1], allow_missing=True),
-        manifest="results/models/{row}/seed-{seed}/manifest.json",
+        manifest=expand(paths.KEPT, file=jobs.KEPT_FILES[-1], allow_missing=True),
     log:
-        "logs/models/{row}/seed-{seed}.log",
+        paths.KEPT_LOG,
     conda:
         "../envs/ablations.yaml"
     resources:
         **estimated(JOBS.needs_of_run),
     params:
-        **stated(
+        **said(
             {
                 id: {
                     "dataset": STUDY.dataset.description,

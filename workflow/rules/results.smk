@@ -6,12 +6,12 @@ report: "../report/workflow.rst"
 
 # The input of every rule below that reads finished runs.
 FINISHED = {
-    "study": "results/study.json",
-    "rows": [f"results/rows/{row}.json" for row in JOBS.rows],
+    "study": paths.OUTLINE,
+    "rows": expand(paths.ROW, row=JOBS.rows),
     "metrics": of_runs(paths.METRICS),
     "predictions": of_runs(paths.PREDICTIONS),
     "texts": rules.split.output,
-    "tokens": "results/data/tokens.safetensors",
+    "tokens": paths.TOKENS,
 }
 
 
@@ -29,20 +29,6 @@ RESULTS = [
     "results/figures/learning_curves.svg",
     "results/index.html",
 ]
-
-
-rule outline:
-    output:
-        "results/study.json",
-    log:
-        "logs/outline.log",
-    localrule: True
-    conda:
-        "../envs/ablations.yaml"
-    params:
-        **lines({"": STUDY.outline}),
-    shell:
-        WRITE_LINE
 
 
 rule table:
@@ -64,8 +50,10 @@ rule table:
     localrule: True
     conda:
         "../envs/ablations.yaml"
+    params:
+        results=subpath(input.study, parent=True),
     shell:
-        "python -m ablations.answers.table --results results --markdown {output.markdown}"
+        "python -m ablations.answers.table --results {params.results} --markdown {output.markdown}"
         " --csv {output.csv} --tex {output.tex} --classes {output.classes} --log {log}"
 
 
@@ -86,8 +74,10 @@ rule interpretation:
     localrule: True
     conda:
         "../envs/ablations.yaml"
+    params:
+        results=subpath(input.study, parent=True),
     shell:
-        "python -m ablations.answers.interpretation --results results"
+        "python -m ablations.answers.interpretation --results {params.results}"
         " --markdown {output.markdown} --csv {output.csv} --log {log}"
 
 
@@ -107,8 +97,10 @@ rule misclassified:
     localrule: True
     conda:
         "../envs/ablations.yaml"
+    params:
+        results=subpath(input.study, parent=True),
     shell:
-        "python -m ablations.answers.misclassified --results results"
+        "python -m ablations.answers.misclassified --results {params.results}"
         " --output {output} --log {log}"
 
 
@@ -147,9 +139,10 @@ rule figures:
     conda:
         "../envs/ablations.yaml"
     params:
+        results=subpath(input.study, parent=True),
         folder=subpath(output[0], parent=True),
     shell:
-        "python -m ablations.answers.figures --results results"
+        "python -m ablations.answers.figures --results {params.results}"
         " --output {params.folder} --log {log}"
 
 
@@ -170,6 +163,9 @@ rule page:
     localrule: True
     conda:
         "../envs/ablations.yaml"
+    params:
+        results=subpath(input.study, parent=True),
+        figures=lambda wildcards, input: os.path.dirname(input.figures[0]),
     shell:
-        "python -m ablations.answers.page --results results"
-        " --figures results/figures --output {output} --log {log}"
+        "python -m ablations.answers.page --results {params.results}"
+        " --figures {params.figures} --output {output} --log {log}"

@@ -5,20 +5,21 @@ from pathlib import Path
 
 import pytest
 import yaml
+from snakemake.utils import update_config
 
 import tiny
 from commands import ROOT, program
 
 
-def plan(file: Path, *arguments: object) -> tuple[int, str, str]:
-    done = program("study.plan", "--configfile", file, *arguments)
+def plan(folder: Path) -> tuple[int, str, str]:
+    done = program("study.plan", "--directory", folder)
     assert "Traceback" not in done.stderr
     return done.returncode, done.stdout, done.stderr
 
 
 def test_it_says_how_much_will_be_trained_and_where_results_go(tmp_path: Path) -> None:
     file = tiny.config(tmp_path / "mine", seeds=[1, 2])
-    code, said, _ = plan(file, "--directory", tmp_path / "mine")
+    code, said, _ = plan(tmp_path / "mine")
     assert code == 0
     assert "3 rows × 2 seeds = 6 runs" in said
     assert "models pretrained here: nano\n" in said
@@ -27,13 +28,13 @@ def test_it_says_how_much_will_be_trained_and_where_results_go(tmp_path: Path) -
 
 
 def test_it_says_what_is_downloaded(tmp_path: Path) -> None:
-    _, said, _ = plan(ROOT / "config.yaml")
+    _, said, _ = plan(ROOT)
     models = "gpt2-small (124M), gpt2-medium (355M), gpt2-large (774M)"
     assert f"models downloaded unless they are in the cache: {models}\n" in said
 
 
 def test_it_estimates_time_memory_and_disk() -> None:
-    _, said, _ = plan(ROOT / "studies/extended/config.yaml")
+    _, said, _ = plan(ROOT / "studies/extended")
     (line,) = (line for line in said.splitlines() if "estimated" in line)
     assert re.search(r"about \d+ h on two CPU cores \(a GPU was not measured\)", line)
     assert re.search(r"\d+ GB of memory at most \(xl-all-layers\)", line)
@@ -48,7 +49,7 @@ def test_it_estimates_time_memory_and_disk() -> None:
     ("study", "told"),
     [
         (
-            "config.yaml",
+            ".",
             {
                 "about 3 h on": "about three hours on two CPU cores",
                 "6.9 GB of hidden states": "about 7 GB of hidden states",
@@ -57,7 +58,7 @@ def test_it_estimates_time_memory_and_disk() -> None:
             },
         ),
         (
-            "studies/extended/config.yaml",
+            "studies/extended",
             {
                 "about 25 h on": "about 25 hours on two CPU cores",
                 "30 GB of memory": "30 GB of memory",
@@ -75,33 +76,39 @@ def test_the_readme_promises_what_it_estimates(study: str, told: dict[str, str])
         assert estimated in said and promised in readme
 
 
+def changed(folder: Path, **changes: object) -> Path:
+    """The published study, with changes."""
+    config = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
+    update_config(config, changes)
+    (folder / "config.yaml").write_text(yaml.safe_dump(config))
+    return folder
+
+
 def test_it_says_where_the_cache_is_too_small_for_all_rows(tmp_path: Path) -> None:
-    file = tmp_path / "small.yaml"
-    file.write_text("cache_gb: 5\n")
-    _, said, _ = plan(file, "--base", ROOT / "config.yaml")
+    _, said, _ = plan(changed(tmp_path, cache_gb=5))
     assert "cache_gb: 5 does not hold all hidden states" in said
 
 
 def test_all_messages_of_the_collection_take_more_than_the_cache_holds(tmp_path: Path) -> None:
-    file = tmp_path / "unbalanced.yaml"
-    file.write_text("dataset: {balance: false}\n")
-    _, said, _ = plan(file, "--base", ROOT / "config.yaml")
+    _, said, _ = plan(changed(tmp_path, dataset={"balance": False}))
     assert "35.1 GB of hidden states" in said and "if there are" not in said
     assert "cache_gb: 10 does not hold all hidden states" in said
 
 
 def test_it_says_what_it_assumes_of_the_texts(tmp_path: Path) -> None:
-    file = tmp_path / "changed.yaml"
-    for change in ("split: {seed: 5}", "stratify: true", "columns: [label, text, source]"):
-        file.write_text(f"dataset: {{{change}}}\n")
-        _, said, _ = plan(file, "--base", ROOT / "config.yaml")
+    texts: tuple[dict[str, object], ...] = (
+        {"split": {"seed": 5}},
+        {"stratify": True},
+        {"columns": ["label", "text", "source"]},
+    )
+    for dataset in texts:
+        _, said, _ = plan(changed(tmp_path, dataset=dataset))
         assert "first run, if there are 1,494 texts of at most 120 tokens: about 3 h" in said
-    file.write_text("dataset: {balance: false, quotes: false}\n")
-    _, said, _ = plan(file, "--base", ROOT / "config.yaml")
+    _, said, _ = plan(changed(tmp_path, dataset={"balance": False, "quotes": False}))
     assert "if there are 5,572 texts of at most 257 tokens" in said
-    _, said, _ = plan(ROOT / "studies/tickets/config.yaml", "--directory", ROOT / "studies/tickets")
+    _, said, _ = plan(ROOT / "studies/tickets")
     assert "if there are 1,494 texts of at most 120 tokens" in said
-    for known in ("config.yaml", "studies/extended/config.yaml", "demo/config.yaml"):
+    for known in (".", "studies/extended", "demo"):
         assert "if there are" not in plan(ROOT / known)[1]
 
 
@@ -109,30 +116,22 @@ def test_it_says_what_a_grid_makes(tmp_path: Path) -> None:
     grid = {"learning_rate": [1e-3, 1e-2, 1e-1], "epochs": [1, 2]}
     question = {"id": "q", "question": "?", "baseline": "baseline", "variant": "sweep"}
     rows = [tiny.ROWS[0], {"id": "sweep", "grid": grid}]
-    file = tiny.config(tmp_path, rows=rows, comparisons=[question])
-    _, said, _ = plan(file, "--directory", tmp_path)
+    tiny.config(tmp_path, rows=rows, comparisons=[question])
+    _, said, _ = plan(tmp_path)
     assert "to train: 7 rows × 1 seed = 7 runs; to answer: 6 questions" in said
     assert "the grid sweep: 6 rows (2 of epochs, 3 of learning_rate)" in said
     assert "a few minutes on two CPU cores" in said
 
 
-def test_without_rows_it_is_a_change_of_the_base(tmp_path: Path) -> None:
-    base = tiny.config(tmp_path / "base")
-    changes = tmp_path / "changes.yaml"
-    changes.write_text("seeds: [1, 2, 3, 4]\n")
-    _, said, _ = plan(changes, "--base", base)
-    assert "3 rows × 4 seeds = 12 runs" in said
-
-
 def test_a_models_folder_is_relative_to_the_studys(tmp_path: Path) -> None:
-    file = tiny.config(tmp_path / "mine", models={"nano": {"path": "own"}})
-    code, _, message = plan(file, "--directory", tmp_path / "mine")
+    tiny.config(tmp_path / "mine", models={"nano": {"path": "own"}})
+    code, _, message = plan(tmp_path / "mine")
     assert code == 1 and "models: nano: path: own holds no config.json" in message
     (tmp_path / "mine/own").mkdir()
     dimensions = {"n_layer": 1, "n_head": 1, "n_embd": 8, "n_positions": 64, "vocab_size": 257}
     (tmp_path / "mine/own/config.json").write_text(yaml.safe_dump(dimensions))
     (tmp_path / "mine/own/model.safetensors").touch()
-    code, said, message = plan(file, "--directory", tmp_path / "mine")
+    code, said, message = plan(tmp_path / "mine")
     assert "own/config.json" in message or "read from your folders: nano" in said
 
 
@@ -147,24 +146,43 @@ def test_a_models_folder_is_relative_to_the_studys(tmp_path: Path) -> None:
 def test_a_mistake_is_said_and_nothing_written(tmp_path: Path, text: str, message: str) -> None:
     file = tmp_path / "config.yaml"
     file.write_text(text)
-    code, said, told = plan(file, "--directory", tmp_path)
+    code, said, told = plan(tmp_path)
     assert code == 1 and not said
     assert told.startswith("error: ") and message in told
     assert list(tmp_path.iterdir()) == [file]
 
 
 def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
-    code, _, message = plan(tmp_path / "config.yaml")
-    assert code == 1 and message.count("\n") == 1 and "No such file" in message
+    file = tmp_path / "none/config.yaml"
+    assert plan(file.parent) == (
+        *(1, ""),
+        f"error: {file} is missing; a study is a folder with a config.yaml\n",
+    )
 
 
 def test_a_study_in_which_a_run_works_is_not_started_again(tmp_path: Path) -> None:
-    folder = tmp_path / "mine"
-    file = tiny.config(folder)
+    folder = tmp_path / "my study"
+    tiny.config(folder)
     lock = folder / ".snakemake/locks/0.input.lock"
     lock.parent.mkdir(parents=True)
     lock.touch()
-    code, _, error = plan(file, "--directory", folder)
+    code, _, error = plan(folder)
     assert code == 1
     assert f"{folder} is locked: another run is working there, or a run was killed." in error
-    assert f"snakemake --unlock --directory {folder} --configfile {file}\n" in error
+    assert f"snakemake --unlock --directory '{folder}'\n" in error
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_cache_that_other_studies_may_use_is_not_deleted(tmp_path: Path, shared: bool) -> None:
+    own, others = tmp_path / "mine/results/cache/an-entry", tmp_path / "results/cache/an-entry"
+    for folder in (own, others):
+        folder.mkdir(parents=True)
+        (folder / "states.npy").touch()
+    where = "../results/cache" if shared else "results/cache"
+    tiny.config(tmp_path / "mine", cache_dir=where)
+    done = program("study.clean_cache", "--directory", tmp_path / "mine")
+    assert done.returncode == 0, done.stderr
+    assert not own.exists() and others.exists()
+    told = done.stdout.splitlines()
+    assert told[:1] == (["cache_dir: ../results/cache"] if shared else [])
+    assert not shared or f"relative to {tmp_path / 'mine'}, is not deleted" in told[1]

@@ -152,12 +152,3 @@ def test_what_is_written_is_read(found: Any, tmp_path_factory: pytest.TempPathFa
     for text in (yaml.safe_dump(found, default_flow_style=False), json.dumps(found)):
         path.write_text(text)
         assert reading.read(path) == found
-
-
-@given(base=st.dictionaries(KEYS, VALUES), changes=st.dictionaries(KEYS, VALUES))
-def test_an_overlay_is_snakemakes(base: Any, changes: Any) -> None:
-    from snakemake.utils import update_config
-
-    merged = json.loads(json.dumps(base))
-    update_config(merged, json.loads(json.dumps(changes)))
-    assert reading.overlay(base, changes) == merged

@@ -25,7 +25,7 @@ def log(folder: Path, name: str, text: str, age: float = 0) -> Path:
 
 
 def status(folder: Path, error: str = "") -> list[str]:
-    done = program("training.status", "--configfile", folder / "config.yaml", "--directory", folder)
+    done = program("training.status", "--directory", folder)
     assert done.stderr == error and done.returncode == bool(error)
     return done.stdout.splitlines()
 

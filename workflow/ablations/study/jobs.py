@@ -84,15 +84,11 @@ class Jobs:
         return self.runs[paths.OF_RUN.format_map(wildcards)]
 
     def stated(self) -> dict[str, Any]:
-        """The files that state a value as a line, which other jobs read."""
-        found: dict[str, Any] = {}
-        for id, row in self.rows.items():
-            found[paths.ROW.format(row=id)] = row.settings
-        for name, trunk in self.trunks.items():
-            found[paths.TRUNK_SETTINGS.format(trunk=name)] = trunk
-        for name, model in self.models.items():
-            found[paths.MODEL.format(model=name)] = model
-        return found
+        """The values that jobs read from files, by the files."""
+        rows = {paths.ROW.format(row=id): row.settings for id, row in self.rows.items()}
+        trunks = {paths.TRUNK_SETTINGS.format(trunk=name): t for name, t in self.trunks.items()}
+        models = {paths.MODEL.format(model=name): model for name, model in self.models.items()}
+        return {**rows, **trunks, **models}
 
     def needs_of_run(self, wildcards: Mapping[str, str]) -> Needs:
         """What a run needs, with its trunk's work, since the cache may not hold that."""

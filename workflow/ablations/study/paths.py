@@ -5,7 +5,7 @@ them as they are; `at` gives a program the file of a study.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 RESULTS = "results"
@@ -16,6 +16,7 @@ OF_RUN = "{row}/seed-{seed}"  # the part that tells a run's files from another r
 # what is asked
 OUTLINE = f"{RESULTS}/study.json"
 ROW = f"{RESULTS}/rows/{{row}}.json"
+STATED = f"{RESULTS}/{{stated}}.json"  # states one value, of which the name says what it is
 CHECKED = f"{RESULTS}/rows.checked.json"
 CODE = f"{RESULTS}/code/{{program}}-{{sha256}}.json"
 
@@ -41,7 +42,9 @@ PREDICTIONS = f"{RESULTS}/runs/{OF_RUN}/predictions.csv"
 HISTORY = f"{RESULTS}/runs/{OF_RUN}/history.csv"
 TRAINED = f"{RESULTS}/runs/{OF_RUN}/trained.safetensors"
 STATE = f"{RESULTS}/state/{OF_RUN}.safetensors"
+RUN_BENCHMARK = f"{BENCHMARKS}/train/{OF_RUN}.tsv"
 RUN_LOG = f"{LOGS}/train/{OF_RUN}.log"
+KEPT_LOG = f"{LOGS}/models/{OF_RUN}.log"
 KEPT = f"{RESULTS}/models/{OF_RUN}/{{file}}"
 
 # what is answered
@@ -64,6 +67,16 @@ def at(results: Path, pattern: str, **wildcards: object) -> Path:
     """
     top, _, rest = pattern.format(**wildcards).partition("/")
     return (results if top == RESULTS else results.parent / top) / rest
+
+
+def beside(path: str, pattern: str, wanted: str, wildcards: Mapping[str, str]) -> str:
+    """Another file of the study in which `path` is what the pattern names, also below a prefix.
+
+    >>> beside("a/prefix/results/trunks/some.json", TRUNK, CACHE, {})
+    'a/prefix/results/cache'
+    """
+    study = Path(path).parents[pattern.count("/")]
+    return (study / wanted.format_map(wildcards)).as_posix()
 
 
 def read(path: str, pattern: str) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,23 +13,22 @@ from ablations.study.config import Study
 from ablations.study.grid import ask
 from ablations.study.jobs import Jobs
 
+CONFIG = "config.yaml"
 GIGABYTE = 10**9
 STATES = paths.STATE.split("{")[0]
 
 
-def read_study(file: Path, base: Path, directory: Path) -> Study:
-    """The study of a configuration file, as the Snakefile reads it.
+def read_study(directory: Path) -> Study:
+    """The study in a folder, as the Snakefile reads it.
 
-    A file without rows overlays `base`. Models in folders are relative to `directory`. Raises
-    UserError with a line for each mistake.
+    Raises UserError with a line for each mistake.
     """
+    file = directory / CONFIG
+    if not file.is_file():
+        raise UserError(f"{file} is missing; a study is a folder with a {CONFIG}")
     found = reading.read(file)
-    if "rows" not in found:
-        found = reading.overlay(reading.read(base), found)
-    if not directory.is_dir():
-        raise UserError(f"{directory} is no folder; --directory names the study's folder")
     try:
-        with contextlib.chdir(directory):
+        with contextlib.chdir(directory):  # to which folders of models are relative
             return config.parse(found)
     except UserError as error:
         raise UserError(f"{file} is not valid:\n{error}") from None
@@ -96,27 +96,19 @@ def _gigabytes(size: int) -> str:
 def main(arguments: argparse.Namespace) -> None:
     """Prints what a run will do."""
     directory = arguments.directory
-    study = read_study(arguments.configfile, arguments.base, directory)
+    study = read_study(directory)
     if any((directory / paths.LOCKS).glob("*")):
-        study_options = f"--directory {directory} --configfile {arguments.configfile}"
-        options = "" if directory == Path() else f" {study_options}"
+        option = "" if directory == Path() else f" --directory {shlex.quote(str(directory))}"
         raise UserError(
             f"{directory.absolute()} is locked: another run is working there, or a run was killed."
             " If none is working, run this first, then the same command again:\n"
-            f"  .venv/bin/snakemake --unlock{options}"
+            f"  .venv/bin/snakemake --unlock{option}"
         )
     print(*outlined(study, directory), sep="\n")
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The options that name a study, see `read_study`."""
-    parser.add_argument("--configfile", type=Path, required=True, help="the study's config.yaml")
-    parser.add_argument(
-        "--base",
-        type=Path,
-        default=Path("config.yaml"),
-        help="the configuration that one without rows overlays (config.yaml)",
-    )
+def add_directory(parser: argparse.ArgumentParser) -> None:
+    """The option that names a study."""
     parser.add_argument(
         "--directory", type=Path, default=Path(), help="the study's folder (here, unless given)"
     )
@@ -125,7 +117,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = cli.parser(__doc__)
-    add_arguments(parser)
+    add_directory(parser)
     return parser
 
 

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -40,17 +40,6 @@ def read(path: Path) -> dict[str, Any]:
         what = "is empty" if found is None else "is no mapping"
         raise UserError(f"{path} {what}; expected keys with values, such as `seeds: [123]`")
     return found
-
-
-def overlay(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy of `base` with `changes`, mappings merged key by key and lists replaced."""
-    merged = dict(base)
-    for key, value in changes.items():
-        before = merged.get(key)
-        if isinstance(before, Mapping) and isinstance(value, Mapping):
-            value = overlay(before, value)
-        merged[key] = value
-    return merged
 
 
 def _parsed(path: Path, text: str) -> Any:

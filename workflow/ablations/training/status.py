@@ -71,7 +71,7 @@ def _failure(log: Path) -> str | None:
 
 def main(arguments: argparse.Namespace) -> None:
     """Prints the state of a study."""
-    study = plan.read_study(arguments.configfile, arguments.base, arguments.directory)
+    study = plan.read_study(arguments.directory)
     for line in lines(study, arguments.directory):
         print(line, flush=True)
 
@@ -79,7 +79,7 @@ def main(arguments: argparse.Namespace) -> None:
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = cli.parser(__doc__)
-    plan.add_arguments(parser)
+    plan.add_directory(parser)
     return parser
 
 

@@ -1,0 +1,65 @@
+# What jobs read of the configuration and of the code, each value a line in a file. So an edit of
+# the config does not reach jobs that are queued; and after an edit of code, what its program
+# computed is stale also where Snakemake's own records were deleted.
+
+
+def name(file):
+    """The wildcard of a file that states a value."""
+    before, after = paths.STATED.split("{stated}")
+    return file.removeprefix(before).removesuffix(after)
+
+
+STATED = {name(file): value for file, value in JOBS.stated().items()} | {
+    name(code_file(program)): code_of.Code(program, sha256)
+    for program, sha256 in CODE.items()
+}
+
+
+def line(wildcards, output):
+    return as_json(STATED[wildcards.stated])
+
+
+def older_code(wildcards, output):
+    """The files of a program's earlier code: if that code comes back, its file must be new."""
+    value = STATED[wildcards.stated]
+    if isinstance(value, code_of.Code):
+        folder = Path(output[0]).parent
+        return sorted(map(str, folder.glob(f"{value.program}-*.json")))
+    return []
+
+
+TEXTS = said(STATED, lambda wildcards: wildcards.stated)
+
+
+rule stated:
+    output:
+        paths.STATED,
+    log:
+        "logs/stated/{stated}.log",
+    wildcard_constraints:
+        stated="|".join(map(re.escape, STATED)),
+    priority: 1  # for the check
+    localrule: True
+    conda:
+        "../envs/ablations.yaml"
+    params:
+        **TEXTS,
+        line=line,
+        older=older_code,
+    shell:
+        # The report draws run times on a log scale, and a single time of zero would leave it
+        # empty. So there is a pause, longer than one tick of the file system's clock.
+        "rm -f {output} {params.older:q}; sleep 0.02; printf '%s\\n' {params.line:q} > {output} 2> {log}"
+
+
+# A rule of its own because it says more than the others: each job of a rule pays for the rule's
+# params. Those that it does not give anew are inherited.
+use rule stated as outline with:
+    output:
+        paths.OUTLINE,
+    log:
+        "logs/outline.log",
+    params:
+        **said({"": STUDY.outline}, least=len(TEXTS)),
+        line=lambda wildcards, output: as_json(STUDY.outline),
+        older=[],
