@@ -10,6 +10,7 @@ messages. These are the literal texts
 - in the arguments of exceptions (calls of a name that ends in Error),
 - in the arguments of a logger's methods (`log.info(…)`, `cli.log.info(…)`),
 - in `help=` of `add_argument`,
+- in `says(…)`, by which an option declares what it is called,
 - in what a function returns or yields whose result is declared as `errors.Message`,
 
 also where they are parts of an f-string, of a sum or of a conditional expression. What is filled
@@ -175,6 +176,8 @@ def _forget_words(node: ast.AST) -> None:
         case ast.Call(func=ast.Attribute(ast.Name("log") | ast.Attribute(attr="log"), method)):
             for part in node.args if method in LOGGING else ():
                 _empty(part)
+        case ast.Call(func=ast.Name("says")):
+            node.args, node.keywords = [], []
         case ast.Call(func=ast.Attribute(attr="add_argument")):
             for keyword in node.keywords:
                 if keyword.arg == "help":

@@ -187,6 +187,7 @@ from ablations import cli
 from ablations.errors import Message, UserError
 
 log = logging.getLogger("ablations.of.this")
+depth = Option(says("How deep it is.", short="deep", cells={0: "flat"}), part_of="the rest")
 
 
 def read(path, names, n):
@@ -231,6 +232,7 @@ def speaking(small: Edited) -> Edited:
 
 WORDS = ["reads {", " of ", "all", "none'", "no path in ", " at all", "nothing", "take {", "take "]
 WORDS += ["some", "more", "none of ", "what it does", "A program that speaks"]
+WORDS += ["How deep", 'deep"', "flat"]
 
 
 @pytest.mark.parametrize("words", WORDS)
@@ -262,6 +264,7 @@ DECIDING = [
     ("UserError(\n", "UserError(n,\n"),
     ("log.warning(", "log.error("),
     ("-> str", "-> bytes"),
+    ('"the rest"', '"all else"'),
 ]
 
 

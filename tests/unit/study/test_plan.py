@@ -138,7 +138,7 @@ def test_a_models_folder_is_relative_to_the_studys(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("seeds: [1\n", "config.yaml, line 1, column 8: this bracket is not closed"),
+        ("seeds: [1\n", "config.yaml, line 2, column 1: a bracket is not closed"),
         ("seeds: [1]\nseeds: [2]\n", "the key seeds appears a second time, after line 1"),
         ("rows: []\nsedes: [1]\n", "unknown key 'sedes' (did you mean seeds?)"),
     ],

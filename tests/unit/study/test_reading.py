@@ -13,85 +13,44 @@ from ablations.errors import UserError
 from ablations.study import reading
 from commands import ROOT
 
+NO_KEY = "is no key with a colon and a space after it"
+COLON = "a colon where no key can be"
+QUOTES = "must be in quotes"
+BELOW = "this does not continue what is above"
+TWICE = "appears a second time, after line"
 MISTAKES = {
-    "a tab": ("a:\n\tb: 1\n", "line 2, column 1: a tab; indent with spaces"),
-    "a colon in a text": ("title: Demo: nano\n", "line 1, column 12: a colon where no key can be"),
-    "a key too far right": ("a: 1\n  b: 2\n", "line 2, column 4: a colon where no key can be"),
-    "an item's key too far left": (
-        "rows:\n  - id: a\n   model: b\n",
-        "line 3, column 4: this does not continue the list that begins in line 2",
-    ),
-    "an open list": ("a: [1, 2\nb: 3\n", "the list that begins in line 1, or its bracket"),
-    "an open mapping": ("a: {b: 1\nc: 2\n", "is missing in the mapping that begins in line 1"),
-    "an open quote": ("a: 'x\nb: 2\n", "line 1, column 4: the quote that begins this text is not"),
-    "an open quote before another": (
-        "a: 'x\nb: '2'\n",
-        "line 1, column 4: this text in quotes ends in line 2; is its quote closed?",
-    ),
-    "an open list at the end": ("a: [1,\n", "line 1, column 4: this bracket is not closed"),
-    "a bracket too many": ("a: [1]]\n", "line 1, column 7: ']' closes no bracket"),
-    "a comma too many": ("a: 1\nseeds: [1,, 2]\n", "line 2, column 11: a comma too many"),
-    "a comma too many in a mapping": ("seeds: {1: , ,}\n", "line 1, column 14: a comma too many"),
-    "no space after the colon": (
-        "a: 1\nseeds:[1]\n\n# c\nb: 1\n",
-        "line 2, column 1: 'seeds:[1]' is no key with a colon and a space after it",
-    ),
-    "no space after the first colon": ("a:x\nb: 1\n", "line 1, column 1: 'a:x' is no key with a"),
-    "no space in an item": ("- id:a\n  b: 1\n", "line 1, column 3: 'id:a' is no key with a colon"),
-    "no colon": ("a: 1\nb\nc: 1\n", "line 2, column 1: 'b' is no key with a colon"),
-    "no space after a key in quotes": ("'a':1\n", "line 1, column 4: a space is missing after"),
-    "no space after a dash": ("a:\n  - b: 1\n  -b: 1\n", "line 3, column 3: a space is missing"),
-    "no space after the first dash": (
-        "rows:\n  -id: a\n    model: b\n",
-        "line 2, column 8: a space is missing after the dash of this line",
-    ),
-    "a list beside its key": ("a: - b\n", "line 1, column 4: a dash where no list can begin"),
-    "a first line too far right": (
-        "  a: 1\nb: 2\n",
-        "line 2, column 1: this does not continue what",
-    ),
-    "a backslash": ('a: "C:\\data"\n', "line 1, column 8: a backslash that begins no escape"),
-    "a text that begins with *": ("a: *x\n", "line 1, column 4: a text that begins with '*' must"),
-    "a text that begins with **": (
-        "a: **x\n",
-        "line 1, column 4: a text that begins with '*' must",
-    ),
-    "a text that begins with &": ("a: & x\n", "line 1, column 4: a text that begins with '&' must"),
-    "a text that begins with >": ("a: >5%\n", "line 1, column 4: a text that begins with '>' must"),
-    "a line that begins with %": (
-        "a: 1\n%x\nb: 1\n",
-        "line 2, column 1: a text that begins with '%' must",
-    ),
-    "an anchor twice": ("a: &x 1\nb: &x 2\n", "line 2, column 4: this anchor appears a second"),
-    "no mapping merged": ("x: &a 1\ny: {<<: *a}\n", "line 1, column 4: << takes a mapping"),
-    "a list as a key": ("a: {[1]: 2}\n", "line 1, column 5: a list or a mapping cannot be a key"),
-    "a quote within quotes": ("a: 'it's'\n", "line 1, column 8: this does not continue"),
-    "a text that begins with @": ("a: @x\n", "line 1, column 4: a text that begins with '@' must"),
-    "a second document": ("a: 1\n---\nb: 2\n", "line 2, column 1: found another document"),
-    "a type of Python's": (
-        "a: !!python/name:os.system\n",
-        "line 1, column 4: a text that begins with '!'",
-    ),
-    "a date that does not exist": ("a: 2024-13-45\n", "line 1, column 4: '2024-13-45' cannot be"),
-    "a control character": ("a: 1\nb: \x01\n", "line 2: the character '\\x01' is not allowed"),
-    "too deep": ("[" * 100_000, "is nested too deeply"),
-    "nothing": ("", "is empty; expected keys with values"),
-    "only comments": ("# a: 1\n", "is empty; expected keys with values"),
-    "a list": ("- a\n", "is no mapping; expected keys with values"),
-    "a key twice": (
-        "a: 1\nrows: []\nb: 2\nrows: [3]\n",
-        "line 4, column 1: the key rows appears a second time, after line 2; keep one",
-    ),
-    "a key twice, within": (
-        "rows:\n  - id: a\n    epochs: 1\n    epochs: 2\n",
-        "line 4, column 5: the key epochs appears a second time, after line 3; keep one",
-    ),
-    "a key twice, on a line": ("a: {b: 1, b: 2}\n", "column 11: the key b appears a second time"),
-    "a key twice, in quotes": ("a: 1\n'a': 2\n", "line 2, column 1: the key a appears a second"),
-    "a key twice, in JSON": (
-        '{"a": 1,\n"a": 2}',
-        "line 2, column 1: the key a appears a second time",
-    ),
+    "a tab": ("a:\n\tb: 1\n", (2, 1), "a tab; indent with spaces"),
+    "a colon in a text": ("title: Demo: nano\n", (1, 12), COLON),
+    "a key too far right": ("a: 1\n  b: 2\n", (2, 4), COLON),
+    "an item's key too far left": ("rows:\n  - id: a\n   model: b\n", (3, 4), BELOW),
+    "an open list": ("a: [1, 2\nb: 3\n", (2, 2), "the bracket that begins in line 1 is not closed"),
+    "an open mapping": ("a: {b: 1\nc: 2\n", (2, 2), "the bracket that begins in line 1 is not"),
+    "an open list at the end": ("a: [1,\n", (2, 1), "a bracket is not closed"),
+    "a bracket too many": ("a: [1]]\n", (1, 7), "']' closes no bracket"),
+    "a comma too many": ("a: 1\nseeds: [1,, 2]\n", (2, 11), "',' where a value must be"),
+    "an open quote": ("a: 'x\nb: 2\n", (1, 4), "the quote that begins this text is not closed"),
+    "a quote within quotes": ("a: 'it's'\n", (1, 8), BELOW),
+    "no space after the colon": ("a: 1\nseeds:[1]\n\nb: 1\n", (2, 1), f"'seeds:[1]' {NO_KEY}"),
+    "no space after the first colon": ("a:x\nb: 1\n", (2, 2), "or the line above has no space"),
+    "no colon": ("a: 1\nb\nc: 1\n", (2, 1), f"'b' {NO_KEY}"),
+    "no space after a dash": ("a:\n  - b: 1\n  -b: 1\n", (3, 3), "a dash or colon has a space"),
+    "a first line too far right": ("  a: 1\nb: 2\n", (2, 1), BELOW),
+    "a backslash": ('a: "C:\\data"\n', (1, 8), "a backslash that begins no escape"),
+    "a text that begins with *": ("a: *x\n", (1, 4), f"a text that begins with '*' {QUOTES}"),
+    "a text that begins with **": ("a: **x\n", (1, 4), f"a text that begins with '*' {QUOTES}"),
+    "a text that begins with >": ("a: >5%\n", (1, 4), f"a text that begins with '>' {QUOTES}"),
+    "a text that begins with @": ("a: @x\n", (1, 4), f"a text that begins with '@' {QUOTES}"),
+    "a type of Python's": ("a: !!python/name:os.system\n", (1, 4), f"begins with '!' {QUOTES}"),
+    "a second document": ("a: 1\n---\nb: 2\n", (2, 1), "found another document"),
+    "a date that does not exist": ("a: 2024-13-45\n", (1, 4), "'2024-13-45' cannot be read"),
+    "a control character": ("a: 1\nb: \x01\n", (2,), "the character '\\x01' is not allowed"),
+    "too deep": ("[" * 100_000, (), "is nested too deeply"),
+    "nothing": ("# a: 1\n", (), "is empty; expected keys with values"),
+    "a list": ("- a\n", (), "is no mapping; expected keys with values"),
+    "a key twice": ("a: 1\nrows: []\nb: 2\nrows: [3]\n", (4, 1), f"the key rows {TWICE} 2; keep"),
+    "a key twice, within": ("rows:\n  - a: 1\n    b: 1\n    b: 2\n", (4, 5), f"key b {TWICE} 3"),
+    "a key twice, in quotes": ("a: 1\n'a': 2\n", (2, 1), f"the key a {TWICE} 1"),
+    "a key twice, in JSON": ('{"a": 1,\n"a": 2}', (2, 1), f"the key a {TWICE} 1"),
 }
 
 
@@ -103,11 +62,16 @@ def refusal(path: Path) -> str:
     return text
 
 
-@pytest.mark.parametrize(("text", "message"), MISTAKES.values(), ids=MISTAKES)
-def test_a_mistake_is_one_line_that_says_where(text: str, message: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("text", "place", "said"), MISTAKES.values(), ids=MISTAKES)
+def test_a_mistake_is_one_line_that_says_where(
+    text: str, place: tuple[int, ...], said: str, tmp_path: Path
+) -> None:
     path = tmp_path / "config.yaml"
     path.write_text(text)
-    assert message in refusal(path)
+    where = zip(("line", "column"), place, strict=False)
+    parts = [f"{path}", *(f"{name} {number}" for name, number in where)]
+    found = refusal(path)
+    assert found.startswith(", ".join(parts)) and said in found
 
 
 def test_what_is_no_text_of_a_configurations_size_is_refused(tmp_path: Path) -> None:

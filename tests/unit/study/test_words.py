@@ -81,6 +81,6 @@ def test_names_are_short_in_ids_and_the_published_ones_in_headings() -> None:
 
 
 def test_every_choice_of_trainable_layers_has_a_marker_of_its_own() -> None:
-    markers = OPTIONS["trainable_layers"].markers
+    markers = OPTIONS["trainable_layers"].words.markers
     assert list(markers) == list(get_args(TrainableLayers))
     assert len(set(markers.values())) == len(markers)

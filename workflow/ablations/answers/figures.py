@@ -34,7 +34,7 @@ from ablations.study.settings import OPTIONS
 MEASURED, PUBLISHED, QUIET = "#0072B2", "#D55E00", "#767676"  # Okabe and Ito's blue and vermilion
 FAINT = "#99C7E0"  # an interval behind points
 VALIDATION = "black"  # where training is blue
-LAYER_MARKERS = OPTIONS["trainable_layers"].markers
+LAYER_MARKERS = OPTIONS["trainable_layers"].words.markers
 DURATIONS = (
     *(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30),
     *(60 * minutes for minutes in (1, 2, 5, 10, 20, 30)),

@@ -5,66 +5,23 @@ msgspec would stop at the first mistake, cannot tell one kind of entry from anot
 that the entry does not have, and lets infinity through.
 """
 
-import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, NamedTuple, TypeVar, Union, get_args, get_origin
+from typing import Any, TypeVar, get_args
 
 import msgspec
-from msgspec import Meta, Struct, UnsetType, structs
+from msgspec import Struct, structs
 
 from ablations.errors import UserError
-from ablations.study.messages import unknown
+from ablations.study.kinds import Kind, kinds
+from ablations.study.messages import described, unknown
 
 Value = TypeVar("Value", bound=Struct)
-IN_WORDS = {bool: "true or false", int: "a whole number", float: "a finite number", str: "a text"}
-NUMBERS = (int, float)
 WHOLE = "the configuration: "
 
 
 class ConfigError(UserError):
     """What is wrong with the configuration: one line for each mistake."""
-
-
-class Kind(NamedTuple):
-    """One of the types that a declaration allows, and what is declared about it."""
-
-    type: Any
-    metas: tuple[Meta, ...]
-
-    @property
-    def is_entry(self) -> bool:
-        """Whether it is a mapping whose keys are declared."""
-        return isinstance(self.type, type) and issubclass(self.type, Struct)
-
-    @property
-    def is_mapping(self) -> bool:
-        """Whether it is a mapping whose keys are names that the user gives."""
-        return get_origin(self.type) is dict
-
-    @property
-    def is_list(self) -> bool:
-        """Whether it is a list."""
-        return get_origin(self.type) is tuple
-
-    @property
-    def is_choice(self) -> bool:
-        """Whether it is one of some words."""
-        return get_origin(self.type) is Literal
-
-    @property
-    def declared(self) -> Any:
-        """The type with what is declared about it, as msgspec takes it."""
-        return Annotated[self.type, Meta(), *self.metas]
-
-    def told(self, name: str) -> Any:
-        """What is declared under this name, in Python's or the JSON schema's words."""
-        for meta in self.metas:
-            for value in (getattr(meta, name, None), (meta.extra_json_schema or {}).get(name)):
-                if value is not None:
-                    return value
-        return None
 
 
 def read(found: object, declared: type[Value]) -> Value:
@@ -94,18 +51,6 @@ def _read(found: Any, declared: Any, where: str, wrong: list[str]) -> Any:
         if isinstance(found, list) and kind.is_list:
             return _list(found, kind, where, wrong)
     return _plain(found, allowed, where, wrong)
-
-
-def kinds(declared: Any, *metas: Meta) -> Iterator[Kind]:
-    """The types that a declaration allows; null is none of them, as it is no value in YAML."""
-    if get_origin(declared) is Annotated:
-        inner, *more = get_args(declared)
-        yield from kinds(inner, *more, *metas)
-    elif get_origin(declared) in (Union, UnionType):
-        for each in get_args(declared):
-            yield from kinds(each, *metas)
-    elif declared not in (NoneType, UnsetType):
-        yield Kind(declared, metas)
 
 
 def _entry(found: Mapping[Any, Any], kind: type[Struct], where: str, wrong: list[str]) -> Any:
@@ -157,78 +102,16 @@ def _check_length(found: Any, kind: Kind, where: str, wrong: list[str]) -> None:
         wrong.append(f"{where}{found!r} is {what}; at least {least} is needed")
 
 
-def _plain(found: Any, kinds: list[Kind], where: str, wrong: list[str]) -> Any:
+def _plain(found: Any, allowed: list[Kind], where: str, wrong: list[str]) -> Any:
     """A text, number or truth value, by the first type that takes it."""
     if isinstance(found, float) and found.is_integer():
         found = int(found)  # 8 and 8.0 must give the same row file
-    for kind in kinds:
-        if kind.is_entry or kind.is_mapping or kind.is_list:
-            continue
-        if kind.type not in NUMBERS or _is_number(found, kind):
+    for kind in allowed:
+        if kind.may_hold(found):
             with suppress(msgspec.ValidationError):
                 return msgspec.convert(found, kind.declared)
-    wrong.append(f"{where or WHOLE}{_described(found, kinds)}")
+    wrong.append(f"{where or WHOLE}{described(found, allowed)}")
     return None
-
-
-def _is_number(found: object, kind: Kind) -> bool:
-    """Whether it is a number of that kind, of a size that JSON and arithmetic allow."""
-    if isinstance(found, bool) or not isinstance(found, int | kind.type):
-        return False
-    return abs(found) <= (2**63 - 1 if kind.type is int else sys.float_info.max)
-
-
-def _described(found: Any, kinds: list[Kind]) -> str:
-    """What is wrong with a value that no type takes."""
-    allowed = next(filter(None, (kind.told("allowed") for kind in kinds)), None)
-    choices = [kind.type for kind in kinds if kind.is_choice]
-    for kind in kinds:
-        if kind.type in NUMBERS and _is_number(found, kind):
-            return f"{found!r} is out of range; {_range(kind)}"
-        if kind.type is str and isinstance(found, str):
-            most = kind.told("max_length")
-            if not found and kind.told("min_length"):
-                return "'' is empty; at least 1 is needed"
-            if most and len(found) > most:
-                return f"{found!r} has {len(found)} characters; allowed: at most {most}"
-            return f"{found!r} is not allowed; allowed: {allowed}"
-    if choices and (isinstance(found, str) or len(choices) == len(kinds)):
-        return unknown(found, get_args(choices[0]), allowed)
-    hint = "; write it as a number, such as 5.0e-5" if _looks_numeric(found) else ""
-    return f"{_short(found)} is not allowed; allowed: {allowed or _in_words(kinds)}{hint}"
-
-
-def _range(kind: Kind) -> str:
-    words = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than"}
-    bounds = {said: kind.told(name) for name, said in words.items()}
-    told = (f"{said} {bound}" for said, bound in bounds.items() if bound is not None)
-    return f"allowed: {' and '.join(told)}"
-
-
-def _in_words(kinds: list[Kind]) -> str:
-    found = []
-    for kind in kinds:
-        if kind.is_entry or kind.is_mapping:
-            found.append("a mapping of keys to values")
-        elif kind.is_list:
-            found.append("a list")
-        elif kind.is_choice:
-            found += ["nothing" if word is None else str(word) for word in get_args(kind.type)]
-        else:
-            found.append(IN_WORDS[kind.type])
-    return " or ".join(dict.fromkeys(found))
-
-
-def _looks_numeric(found: object) -> bool:
-    try:
-        return isinstance(found, str) and float(found) is not None
-    except ValueError:
-        return False
-
-
-def _short(found: object) -> str:
-    text = repr(found)
-    return text if len(text) <= 80 else f"{text[:79]}…"
 
 
 def _shown(key: object) -> str:

@@ -6,7 +6,6 @@ messages about wrong values, ids, tables and figures (words.py) come from the de
 default is left out of the files, so a new option does not change old row files.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -24,24 +23,28 @@ ContextLength = (
 )
 Precision = Literal["auto", "float32", "tf32", "bfloat16"]
 
-LORA = "lora (rank {row.lora_rank}, alpha {row.lora_alpha:g})"
 
-
-class Option(Struct, frozen=True, kw_only=True):
-    """What is declared of an option beside its type, its default and its bounds.
+class Words(Struct, frozen=True, kw_only=True):
+    """What an option and its values are called, where that is not their own name.
 
     `cells` are its values' words in the table; `changes` those for what a row changes, where they
     are others. `cell` and `change` are for values that have none. They may hold {name}, {value}, a
     setting of the row, such as {row.lora_rank}, and {tokens}, the length of its padded inputs.
     """
 
-    short: str = ""  # its name in ids; "": its own
+    short: str = ""  # its name in ids
     heading: str = ""  # of its column
     cell: str = "{value}"
     cells: dict[Any, str] = {}
     change: str = "{name} {value}"
     changes: dict[Any, str] = {}
     markers: dict[Any, str] = {}  # of points in figures
+
+
+class Option(Struct, frozen=True, kw_only=True):
+    """What is declared of an option beside its type, its default and its bounds."""
+
+    words: Words
     part_of: dict[
         str, Any
     ] = {}  # read with this value of another option alone, whose words tell it
@@ -49,96 +52,94 @@ class Option(Struct, frozen=True, kw_only=True):
     compared: bool = True  # False: it changes how a run is computed, not its result
 
 
-def option(
-    description: str,
-    *,
-    allowed: str | None = None,
-    ge: float | None = None,
-    gt: float | None = None,
-    le: float | None = None,
-    **words: Any,
-) -> Meta:
-    """A declaration; `allowed` is for messages and editors, where the type says too little."""
-    bounds: Any = {"ge": ge, "gt": gt, "le": le}
+def says(description: str, *, allowed: str | None = None, **words: Any) -> Meta:
+    """An option's words; `allowed` is for messages and editors, where the type says too little."""
     told = {"allowed": allowed} if allowed else None
-    extra = {"option": Option(**words)}
-    return Meta(description=description, extra_json_schema=told, extra=extra, **bounds)
+    return Meta(description=description, extra_json_schema=told, extra={"words": Words(**words)})
+
+
+def part_of(**option: Any) -> Meta:
+    """Declares that an option is read with this value of another one alone, and told with it."""
+    return Meta(extra={"part_of": option})
+
+
+def idle_with(**option: Any) -> Meta:
+    """Declares that an option is not read with this value of another one."""
+    return Meta(extra={"idle_with": option})
+
+
+AT_LEAST_ONE = Meta(ge=1)
+UP_TO_A_MILLION = Meta(ge=1, le=1_000_000)
+POSITIVE = Meta(gt=0)
 
 
 class Training(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """How a row is trained: `training:` sets it for all rows, a row sets it for itself."""
 
-    epochs: Annotated[int, option("Passes over the training set.", ge=1, le=1_000_000)]
-    batch_size: Annotated[int, option("Texts in a batch.", short="batch", ge=1, le=1_000_000)]
-    learning_rate: Annotated[float, option("Of AdamW, constant.", short="lr", gt=0)]
+    epochs: Annotated[int, UP_TO_A_MILLION, says("Passes over the training set.")]
+    batch_size: Annotated[int, UP_TO_A_MILLION, says("Texts in a batch.", short="batch")]
+    learning_rate: Annotated[float, POSITIVE, says("Of AdamW, constant.", short="lr")]
     weight_decay: Annotated[
-        float, option("Of AdamW, on everything that is trained.", short="decay", ge=0)
+        float, Meta(ge=0), says("Of AdamW, on everything that is trained.", short="decay")
     ]
-    eval_every: Annotated[int, option("Batches between two evaluations of the loss.", ge=1)]
-    eval_batches: Annotated[int, option("Batches that such an evaluation reads.", ge=1)]
+    eval_every: Annotated[int, AT_LEAST_ONE, says("Batches between two evaluations of the loss.")]
+    eval_batches: Annotated[int, AT_LEAST_ONE, says("Batches that such an evaluation reads.")]
     precision: Annotated[
-        Precision, option("Of matrix products; auto: tf32 on CUDA, float32 elsewhere.")
+        Precision, says("Of matrix products; auto: tf32 on CUDA, float32 elsewhere.")
     ]
     accumulation_steps: Annotated[
         int,
-        option(
+        AT_LEAST_ONE,
+        says(
             "Batches whose gradients make one update of the weights.",
             short="accumulation",
             cell="accumulation over {value} batches",
             cells={1: "no accumulation"},
             change="{value} batches accumulated",
-            ge=1,
         ),
     ] = 1
-    ignore_index: (
-        Annotated[
-            int,
-            option(
-                "A label that the loss leaves out; no class may have it.",
-                cell="{value} (no effect: no class has it)",
-                change="ignore_index {value} (no effect)",
-            ),
-        ]
-        | None
-    ) = None
-    micro_batch: (
-        Annotated[
-            int,
-            option("Texts of a batch to compute at a time, to save memory.", compared=False, ge=1),
-        ]
-        | None
-    ) = None
+    ignore_index: Annotated[
+        int | None,
+        says(
+            "A label that the loss leaves out; no class may have it.",
+            cell="{value} (no effect: no class has it)",
+            change="ignore_index {value} (no effect)",
+        ),
+    ] = None
+    micro_batch: Annotated[
+        Annotated[int, AT_LEAST_ONE] | None,
+        says("Texts of a batch to compute at a time, to save memory."),
+        Meta(extra={"compared": False}),
+    ] = None
 
 
 class Choices(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """The settings that rows are compared by: the table's columns, in their order."""
 
-    model: Annotated[
-        str, option("One of the names under models.", heading="Model", change="{value}")
-    ]
+    model: Annotated[str, says("One of the names under models.", heading="Model", change="{value}")]
     weights: Annotated[
         Weights,
-        option("Where the model's weights come from.", heading="Weights", change="{value} weights"),
+        says("Where the model's weights come from.", heading="Weights", change="{value} weights"),
     ]
     trainable_token: Annotated[
         TrainableToken,
-        option(
+        says(
             "The position whose output is classified.",
             short="token",
             heading="Trainable token",
             cells={"flexible": "flexible (last token before the padding)"},
             change="{value} token",
             changes={"flexible": "last token before the padding"},
-            idle_with={"average_embeddings": True},
         ),
+        idle_with(average_embeddings=True),
     ]
     trainable_layers: Annotated[
         TrainableLayers,
-        option(
+        says(
             "What is trained.",
             short="layers",
             heading="Trainable layers",
-            cells={"lora": LORA},
+            cells={"lora": "lora (rank {row.lora_rank}, alpha {row.lora_alpha:g})"},
             changes={
                 "last_layer": "last layer",
                 "last_block": "last block",
@@ -156,7 +157,7 @@ class Choices(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omi
     ]
     context_length: Annotated[
         ContextLength,
-        option(
+        says(
             "Tokens of a text after padding.",
             allowed="longest_training_example, model_context_length or a number of tokens; or"
             " variable, for no padding",
@@ -173,22 +174,19 @@ class Choices(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omi
     ]
     lora_rank: Annotated[
         int,
-        option(
-            "Rank of LoRA's update of a layer.",
-            short="rank",
-            part_of={"trainable_layers": "lora"},
-            ge=1,
-        ),
+        AT_LEAST_ONE,
+        says("Rank of LoRA's update of a layer.", short="rank"),
+        part_of(trainable_layers="lora"),
     ] = 8
     lora_alpha: Annotated[
         float,
-        option(
-            "Factor of LoRA's update.", short="alpha", part_of={"trainable_layers": "lora"}, gt=0
-        ),
+        POSITIVE,
+        says("Factor of LoRA's update.", short="alpha"),
+        part_of(trainable_layers="lora"),
     ] = 8.0
     causal_mask: Annotated[
         bool,
-        option(
+        says(
             "Whether a position reads only itself and the positions before it.",
             short="mask",
             cells={True: "causal mask", False: "no causal mask"},
@@ -196,7 +194,7 @@ class Choices(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omi
     ] = True
     average_embeddings: Annotated[
         bool,
-        option(
+        says(
             "Whether the logits are the mean over all positions.",
             short="average",
             cells={True: "average over all positions", False: "one position"},
@@ -272,17 +270,14 @@ def defaults() -> dict[str, Any]:
     return {field.name: field.default for field in fields if not field.required}
 
 
-def _declared(kind: Any) -> Iterator[Option]:
-    for part in get_args(kind):
-        if isinstance(part, Meta):
-            yield from (part.extra or {}).values()
-        else:
-            yield from _declared(part)
+def _option(declared: Any) -> Option:
+    metas = (meta for meta in get_args(declared) if isinstance(meta, Meta))
+    return Option(**{key: value for meta in metas for key, value in (meta.extra or {}).items()})
 
 
 # Every option that a row may set, in the order of the table's columns.
 OPTIONS = {
-    field.name: next(_declared(field.type))
+    field.name: _option(field.type)
     for field in (*structs.fields(Choices), *structs.fields(Training))
 }
 

@@ -12,12 +12,12 @@ MISSING = "–"
 
 def short(name: str) -> str:
     """An option's name in ids."""
-    return OPTIONS[name].short or name
+    return OPTIONS[name].words.short or name
 
 
 def heading(name: str) -> str:
     """The heading of an option's column."""
-    return OPTIONS[name].heading or name
+    return OPTIONS[name].words.heading or name
 
 
 def columns(row: Settings) -> list[str]:
@@ -30,10 +30,10 @@ def cell(name: str, row: Settings, tokens: int) -> str:
 
     `tokens`: the length of the row's padded inputs.
     """
-    value, option = row.compared()[name], OPTIONS[name]
+    value, words = row.compared()[name], OPTIONS[name].words
     if value is None:
         return MISSING
-    template = option.cells.get(value, option.cell)
+    template = words.cells.get(value, words.cell)
     return template.format(name=name, value=_plain(value), row=row, tokens=tokens)
 
 
@@ -56,10 +56,10 @@ def changes(row: Settings, baseline: Settings, tokens: int) -> list[str]:
 def _change(name: str, row: Settings, tokens: int) -> str:
     for whole in OPTIONS[name].part_of:
         return _change(whole, row, tokens)
-    value, option = row.compared()[name], OPTIONS[name]
+    value, words = row.compared()[name], OPTIONS[name].words
     if value is None:
         return f"{name} {MISSING}"
-    template = (option.cells | option.changes).get(value, option.change)
+    template = (words.cells | words.changes).get(value, words.change)
     return template.format(name=name, value=_plain(value), row=row, tokens=tokens)
 
 
