@@ -2,7 +2,7 @@
 
 One study goes through three runs: (1) its configuration is edited while its jobs are queued, one
 row fails and one is killed for its memory; (2) the failed row is mended, and the run interrupted;
-(3) the rest. Another study has forty short runs, which share jobs. A second cluster has no GPUs.
+(3) the rest. Another has forty short runs, which one job trains. A second cluster has no GPUs.
 """
 
 import json
@@ -72,7 +72,6 @@ EDITED = study() | {
 # Replaces the Python that rules call. A job of the row `hungry` uses more memory than it is
 # given at first, and less than twice that: ten processes hold the same 600 MB, and SLURM counts
 # them ten times. It waits to be killed for that; the next one waits as long as SLURM needs to see.
-# One run of the row `once` fails at first.
 PYTHON = """\
 #!{python}
 import os, sys, time
@@ -86,10 +85,6 @@ if "results/rows/hungry.json" in sys.argv:
             os._exit(0)
     for _ in range(9):
         os.wait()
-if "results/rows/once.json" in sys.argv and "--seed 3" in " ".join(sys.argv):
-    if not os.path.exists("once"):
-        open("once", "w").close()
-        sys.exit("failing once")
 os.execv({python!r}, [{python!r}, *sys.argv[1:]])
 """
 
@@ -128,23 +123,28 @@ class Started:
         return Run(self.process.returncode, self.log.read_text(), self.jobs())
 
 
+def beside(slurm: Cluster, programs: Path) -> dict[str, str]:
+    """The environment of a user on the cluster, with these programs before all others."""
+    path = os.pathsep.join([str(programs), slurm.environment["PATH"]])
+    return environment(**slurm.environment | {"PATH": path})
+
+
 def start(root: Path, slurm: Cluster, *arguments: str) -> Started:
     """Calls snakemake as a user would, in a copy of the repository."""
     command = ["setpriv", "--pdeathsig", "KILL", sys.executable, "-m", "snakemake"]
     command += ["--workflow-profile", "profiles/slurm", "--latency-wait", "10"]
-    command += ["--slurm-init-seconds-before-status-checks", "8"]
+    command += ["--slurm-init-seconds-before-status-checks", "3"]
     python = root / "bin/python"
     python.parent.mkdir(exist_ok=True)
     python.write_text(PYTHON.format(python=sys.executable))
     python.chmod(0o755)
-    path = os.pathsep.join([str(python.parent), slurm.environment["PATH"]])
     before = len(slurm.jobs())
     log = root / f"output-{len(list(root.glob('output-*')))}"
     with log.open("w") as output:
         process = subprocess.Popen(
             [*command, *arguments],
             cwd=root,
-            env=environment(**slurm.environment | {"PATH": path}),
+            env=beside(slurm, python.parent),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -296,122 +296,53 @@ def test_a_cancelled_job_goes_on_where_it_stood(root: Path, finished: Run) -> No
 # --- many short runs
 
 SEEDS = [1, 2, 3, 4, 5]
-SHARED = ["--group-components", "short=10"]
-RATES = {f"rate-{number}": number * 1e-3 for number in range(2, 8)} | {"once": 5e-4}
 
 
-def many(rates: dict[str, float]) -> dict[str, Any]:
-    """A row for each learning rate beside the baseline, five seeds each."""
+def many(last: float) -> dict[str, Any]:
+    """Eight rows, five seeds each; with so high a learning rate the last row's runs fail."""
+    rates = {f"rate-{number}": number * 1e-3 for number in range(2, 8)} | {"last": last}
     rows = [{"id": row, "learning_rate": rate} for row, rate in rates.items()]
     return study() | {"seeds": SEEDS, "rows": [DEMO["rows"][0], *rows]}
 
 
-LAST = many({row: rate for row, rate in RATES.items() if row != "rate-2"} | {"rate-3": 2e-5})
+def results(root: Path) -> dict[str, bytes]:
+    """The metrics that are there, by row and seed."""
+    folder = root / "results/runs"
+    return {
+        str(path.parent.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.glob("*/*/metrics.json"))
+    }
 
 
-def results(root: Path, row: str) -> list[Metrics]:
-    """Those that are there."""
-    paths = [root / f"results/runs/{row}/seed-{seed}/metrics.json" for seed in SEEDS]
-    return [files.read_json(path, Metrics) for path in paths if path.exists()]
+def submit(root: Path, slurm: Cluster) -> tuple[Job, str]:
+    """The README's command for many short runs, on two GPUs: the finished job, and its output."""
+    command = ["sbatch", "--parsable", "--gpus=2", "--cpus-per-task=2", "--mem=8G", "--time=60"]
+    command += ["--wrap", "snakemake --cores 2 --resources gpu=2 --keep-going"]
+    environment = beside(slurm, Path(sys.executable).parent)
+    number = int(subprocess.check_output(command, cwd=root, env=environment))
+    until(lambda: slurm.jobs()[-1].state in {"COMPLETED", "FAILED"}, "the job's end", 900)
+    return slurm.jobs()[-1], (root / f"slurm-{number}.out").read_text()
 
 
-def shared_jobs(run: Run) -> list[Job]:
-    return [job for job in run.jobs if job.comment == "rule_short_train"]
-
-
-@pytest.fixture(scope="module")
-def many_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return copy_repository(tmp_path_factory.mktemp("many") / "repository")
-
-
-@pytest.fixture(scope="module")
-def forty(many_root: Path, slurm: Cluster) -> Run:
-    """Forty runs; one of them fails at first. The configuration is edited while they wait."""
-    configure(many_root, many(RATES))
-    slurm.hold()
-    started = start(many_root, slurm, *SHARED)
-    until(lambda: len(started.jobs()) == 1, f"a job; see {started.log}")
-    configure(many_root, EDITED)
-    slurm.release()
-    return started.wait()
-
-
-@pytest.fixture(scope="module")
-def one_bad_row(many_root: Path, slurm: Cluster, forty: Run) -> Run:
-    """Two rows are changed. One of them fails, and is not tried again."""
-    configure(many_root, many(RATES | {"rate-2": 1e30, "rate-3": 1e-5}))
-    return start(many_root, slurm, *SHARED, "--retries", "0").wait()
-
-
-@pytest.fixture(scope="module")
-def never_started(many_root: Path, slurm: Cluster, one_bad_row: Run) -> Run:
-    """The row that failed is left out, and the other changed again; its job never starts."""
-    configure(many_root, LAST)
-    slurm.hold()
-    started = start(many_root, slurm, *SHARED, "--retries", "0")
-    until(lambda: len(started.jobs()) == 1, f"a job; see {started.log}")
-    slurm.command("scancel", str(started.jobs()[0].id))
-    run = started.wait()
-    slurm.release()
-    return run
-
-
-def test_forty_short_runs_are_four_jobs_and_each_asks_for_one_gpu(forty: Run) -> None:
-    assert forty.returncode == 0, forty.output
-    assert len(forty.jobs) <= 8  # with the model, the trunk, and one job that is tried again
-    stated = config.parse(many(RATES))
-    messages, _ = estimate.expected(stated)
-    needs = estimate.of_run(stated.row("baseline").settings, messages)
-    hours, minutes = divmod(10 * needs.minutes, 60)
-    jobs = shared_jobs(forty)
-    assert len(jobs) == 4 + 1
-    for job in jobs[:4]:
-        assert job.gpus == 1
-        assert (job.memory, job.time_limit) == (
-            f"{needs.memory_mb}M",
-            f"{hours:02}:{minutes:02}:00",
-        )
-
-
-def test_a_shared_job_with_a_failed_run_is_tried_again_with_twice_the_memory(forty: Run) -> None:
-    *jobs, again = shared_jobs(forty)
-    (failed,) = [job for job in jobs if job.state == "FAILED"]
-    assert again.state == "COMPLETED"
-    assert megabytes(again) == 2 * megabytes(failed)
-
-
-def test_all_forty_are_as_submitted(many_root: Path, forty: Run) -> None:
-    for row in config.parse(many(RATES)).rows:
-        found = results(many_root, row.id)
-        assert [each.seed for each in found] == SEEDS
-        assert all(each.settings == row.settings for each in found)
-
-
-def test_runs_that_fail_leave_the_others_of_their_job_their_results(
-    many_root: Path, one_bad_row: Run
+def test_one_job_trains_forty_short_runs_and_then_one_row_alone(
+    tmp_path: Path, slurm: Cluster
 ) -> None:
-    assert one_bad_row.returncode == 1
-    assert [job.state for job in one_bad_row.jobs] == ["FAILED"]
-    assert results(many_root, "rate-2") == []
-    assert [each.settings.training.learning_rate for each in results(many_root, "rate-3")] == [
-        1e-5
-    ] * len(SEEDS)
+    """Those of one row fail; the others keep their results, and the mended row is trained alone."""
+    root = copy_repository(tmp_path / "repository")
+    configure(root, many(last=1e30))
+    before = len(slurm.jobs())
+    job, output = submit(root, slurm)
+    first = results(root)
+    assert job.state == "FAILED" and len(first) == 35, output
+    assert not any(run.startswith("last/") for run in first)
 
-
-def test_a_shared_job_that_never_starts_leaves_no_result_of_before_the_change(
-    many_root: Path, never_started: Run
-) -> None:
-    assert never_started.returncode == 1
-    assert [job.state for job in never_started.jobs] == ["CANCELLED"]
-    assert results(many_root, "rate-3") == []
-    assert len(results(many_root, "rate-4")) == len(SEEDS)
-
-
-def test_a_changed_row_is_one_job(many_root: Path, slurm: Cluster, never_started: Run) -> None:
-    run = start(many_root, slurm, *SHARED).wait()
-    assert run.returncode == 0, run.output
-    assert run.submitted() == {"rule_short_train": 1}
-    assert len(table(many_root / "results/table.csv")) == len(LAST["rows"])
+    configure(root, many(last=1e-4))
+    job, output = submit(root, slurm)
+    assert job.state == "COMPLETED", output
+    second = results(root)
+    assert len(second) == 40 and first.items() <= second.items()
+    assert len(table(root / "results/table.csv")) == 8
+    assert len(slurm.jobs()) - before == 2
 
 
 # --- no GPUs

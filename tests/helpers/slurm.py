@@ -76,7 +76,7 @@ class Job:
     """What SLURM knows of a job, also after its end."""
 
     id: int
-    comment: str  # Snakemake's: rule_train_wildcards_baseline_123
+    comment: str  # Snakemake's, as rule_train_wildcards_baseline_123; else empty
     state: str
     start: str  # times in seconds, which sort as text
     end: str
@@ -120,7 +120,7 @@ class Cluster:
 def _job(facts: dict[str, str]) -> Job:
     return Job(
         id=int(facts["JobId"]),
-        comment=facts["Comment"],
+        comment=facts.get("Comment", ""),
         state=facts["JobState"],
         start=facts["StartTime"],
         end=facts["EndTime"],
@@ -142,49 +142,20 @@ def until(true: Callable[[], bool], what: str, seconds: float = 120) -> None:
 @contextmanager
 def running(gpus: int) -> Iterator[Cluster]:
     """Starts a cluster whose one node has so many GPUs, and stops it with all its jobs."""
-    host = socket.gethostname().split(".")[0]
     with ExitStack() as stack:
         # not below pytest's folder: a socket's path may have 107 characters
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="slurm-")))
         folder.chmod(0o755)
-        (folder / "state").mkdir()
-        controller_port, node_port = _free_ports(2)
-        configuration = CONFIGURATION.format(
-            folder=folder,
-            host=host,
-            user=getpass.getuser(),
-            controller_port=controller_port,
-            node_port=node_port,
-            cpus=CPUS,
-            memory=MEMORY_MB,
-            gpus=f"Gres=gpu:{gpus}" if gpus else "",
-        )
-        if gpus:
-            configuration += "GresTypes=gpu\n"
-            lines = [f"NodeName=node Name=gpu File={device}\n" for device in DEVICES[:gpus]]
-            (folder / "gres.conf").write_text("".join(lines))
-        (folder / "slurm.conf").write_text(configuration)
-        (folder / "cgroup.conf").write_text("")
-
-        # Snakemake drops SLURM_CONF, as all that begins with SLURM_, before a job calls srun
-        programs = folder / "bin"
-        programs.mkdir()
-        srun = shutil.which("srun", path=PATH)
-        conf = folder / "slurm.conf"
-        (programs / "srun").write_text(f'#!/bin/sh\nSLURM_CONF={conf} exec {srun} "$@"\n')
-        (programs / "srun").chmod(0o755)
-        cluster = Cluster({"SLURM_CONF": str(conf), "PATH": os.pathsep.join([str(programs), PATH])})
-
+        cluster = _configured(folder, gpus)
         key, munge = folder / "munge.key", folder / "munge.socket"
         cluster.command("mungekey", "--create", f"--keyfile={key}")
-        files = {"key": key, "socket": munge, "pid": folder / "munged.pid"}
+        files = {"key": key, "pid": folder / "munged.pid"}
         files |= {"log": folder / "munged.log", "seed": folder / "munge.seed"}
-        options = [f"--{name}-file={path}" for name, path in files.items() if name != "socket"]
-        daemon = _daemon(stack, folder, cluster)
-        daemon("munged", "--foreground", "--force", f"--socket={munge}", *options)
+        options = [f"--{name}-file={path}" for name, path in files.items()]
+        _start(stack, cluster, "munged", "--foreground", "--force", f"--socket={munge}", *options)
         until(munge.exists, "munged's socket")
-        daemon("slurmctld", "-D")
-        daemon("slurmd", "-D", "-N", "node")
+        _start(stack, cluster, "slurmctld", "-D")
+        _start(stack, cluster, "slurmd", "-D", "-N", "node")
         stack.callback(_cancel_all, cluster)
         try:
             until(lambda: _state(cluster) == "idle", "an idle node")
@@ -192,6 +163,35 @@ def running(gpus: int) -> Iterator[Cluster]:
             logs = "\n".join(path.read_text() for path in folder.glob("*.output"))
             raise RuntimeError(f"SLURM did not start ({error}):\n{logs}") from None
         yield cluster
+
+
+def _configured(folder: Path, gpus: int) -> Cluster:
+    """Writes what its daemons and commands read into the folder."""
+    (folder / "state").mkdir()
+    controller_port, node_port = _free_ports(2)
+    configuration = CONFIGURATION.format(
+        folder=folder,
+        host=socket.gethostname().split(".")[0],
+        user=getpass.getuser(),
+        controller_port=controller_port,
+        node_port=node_port,
+        cpus=CPUS,
+        memory=MEMORY_MB,
+        gpus=f"Gres=gpu:{gpus}" if gpus else "",
+    )
+    if gpus:
+        configuration += "GresTypes=gpu\n"
+        lines = [f"NodeName=node Name=gpu File={device}\n" for device in DEVICES[:gpus]]
+        (folder / "gres.conf").write_text("".join(lines))
+    conf = folder / "slurm.conf"
+    conf.write_text(configuration)
+    (folder / "cgroup.conf").write_text("")
+    # Snakemake drops SLURM_CONF, as all that begins with SLURM_, before a job calls srun
+    srun = folder / "bin/srun"
+    srun.parent.mkdir()
+    srun.write_text(f'#!/bin/sh\nSLURM_CONF={conf} exec {shutil.which("srun", path=PATH)} "$@"\n')
+    srun.chmod(0o755)
+    return Cluster({"SLURM_CONF": str(conf), "PATH": os.pathsep.join([str(srun.parent), PATH])})
 
 
 def _free_ports(count: int) -> list[int]:
@@ -202,30 +202,19 @@ def _free_ports(count: int) -> list[int]:
         return [each.getsockname()[1] for each in sockets]
 
 
-def _daemon(stack: ExitStack, folder: Path, cluster: Cluster) -> Callable[..., None]:
-    """Starts a daemon that ends with the stack, the last one first."""
-
-    def start(program: str, *arguments: str) -> None:
-        output = stack.enter_context((folder / f"{program}.output").open("w"))
-        process = subprocess.Popen(
-            ["setpriv", "--pdeathsig", "KILL", program, *arguments],
-            env=os.environ | cluster.environment,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-        )
-
-        def stop() -> None:
-            process.terminate()
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-
-        stack.callback(stop)
-
-    return start
+def _start(stack: ExitStack, cluster: Cluster, program: str, *arguments: str) -> None:
+    """Starts a daemon that ends with the stack, the last one first, and with this process."""
+    folder = Path(cluster.environment["SLURM_CONF"]).parent
+    output = stack.enter_context((folder / f"{program}.output").open("w"))
+    process = subprocess.Popen(
+        ["setpriv", "--pdeathsig", "KILL", program, *arguments],
+        env=os.environ | cluster.environment,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+    )
+    stack.callback(process.wait, 60)
+    stack.callback(process.terminate)
 
 
 def _state(cluster: Cluster) -> str:

@@ -10,12 +10,6 @@ from snakemake.logging import logger
 
 WORKFLOW = Path(workflow.current_basedir).parent
 sys.path.insert(0, str(WORKFLOW))
-# The plugin that shows progress has already imported the installed library. That may be the code
-# of another clone.
-for name, module in list(sys.modules.items()):
-    if name.partition(".")[0] == "ablations":
-        if WORKFLOW not in Path(getattr(module, "__file__", None) or WORKFLOW).parents:
-            del sys.modules[name]
 
 import snakemake_internals as internals
 from ablations import code as code_of
@@ -26,7 +20,6 @@ from ablations.study import jobs, paths, reading, targets
 from ablations.study.dataset import SPLITS, Generated
 from ablations.study.folder import path_sha256, tokenizer_files
 from ablations.study.models import Folder
-from ablations.study.needs import SHORT_MINUTES
 from ablations.study.statements import statements
 
 # Within lists and mappings of --config, Snakemake leaves numbers as text: seeds=[1,2].
@@ -69,7 +62,6 @@ os.environ.update(
 if internals.is_main(workflow):
     if internals.on_cluster(workflow):
         internals.freeze(workflow, config)
-        internals.fail_one_by_one(workflow)
     # Jobs that compute share the cores of this run evenly. One such job runs at a time for each GPU.
     # Where no cores are named, as on a cluster, each has one core; `--set-threads train=8` asks for
     # more.
@@ -232,12 +224,6 @@ def trunk_of_run(wildcards):
     """The trunk's manifest; none where a row freezes nothing."""
     name = JOBS.run(wildcards).trunk
     return paths.TRUNK.format(trunk=name) if name else []
-
-
-def group_of_run(wildcards):
-    """The group of short runs, which may share a job of a cluster; None unless that is asked for."""
-    short = JOBS.needs_of_run(wildcards).minutes <= SHORT_MINUTES
-    return internals.SHORT if short and internals.grouped(workflow) else None
 
 
 def estimated(needs):

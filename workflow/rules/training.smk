@@ -1,4 +1,4 @@
-# One job per run, and one per trunk that runs share. Short runs may go to a cluster together.
+# One job per run, and one per trunk that runs share.
 
 
 rule check:
@@ -64,8 +64,6 @@ rule train:
         paths.RUN_BENCHMARK
     wildcard_constraints:
         row=rows(lambda row: not row.save_model),
-    group:
-        group_of_run
     conda:
         "../envs/ablations.yaml"
     threads: THREADS

@@ -9,15 +9,12 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from logging import WARNING, LogRecord
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
-
-from ablations import cli
 
 # What a job of each rule does; None: it only writes a line into a file, and is not printed.
 PHRASES = {
@@ -55,8 +52,7 @@ START_SECONDS = 2.5
 Key = tuple[str, tuple[str, ...]]  # a rule and its job's wildcards
 
 
-@dataclass
-class Job:
+class Job(NamedTuple):
     """A job that has started."""
 
     rule: str
@@ -117,38 +113,17 @@ class Remaining:
 class LogHandler(LogHandlerBase):
     """Prints to stderr what a person wants to know about a run."""
 
+    writes_to_stream = True  # Snakemake then prints nothing
+    writes_to_file = needs_rulegraph = False
+    has_filter = has_formatter = True
+
     def __post_init__(self) -> None:
         self.called_from = Path.cwd()  # before Snakemake changes to its --directory
         self.jobs: dict[int, Job] = {}  # those that run
         self.total = self.done = 0
         self.remaining = Remaining()
-        # jobs inherit it, and leave the reason of a failure to this handler
-        os.environ[cli.REASON_IS_SHOWN] = "1"
-
-    @property
-    def writes_to_stream(self) -> bool:
-        """True: Snakemake then does not print its own lines."""
-        return True
-
-    @property
-    def writes_to_file(self) -> bool:
-        """False: Snakemake writes its own log file."""
-        return False
-
-    @property
-    def has_filter(self) -> bool:
-        """True: it chooses what to print."""
-        return True
-
-    @property
-    def has_formatter(self) -> bool:
-        """True: it formats its lines."""
-        return True
-
-    @property
-    def needs_rulegraph(self) -> bool:
-        """False: it does not use the graph of rules."""
-        return False
+        # jobs inherit it, and leave the reason of a failure to this handler (cli.REASON_IS_SHOWN)
+        os.environ["ABLATIONS_REASON_IS_SHOWN"] = "1"
 
     def emit(self, record: LogRecord) -> None:
         """Prints the lines for one of Snakemake's messages, if any."""
@@ -166,7 +141,7 @@ class LogHandler(LogHandlerBase):
                 jobs = {rule: n for rule, n in found["stats"].items() if rule != "total"}
                 self.remaining.left = Counter(jobs)
                 self.total = sum(n for rule, n in jobs.items() if PHRASES.get(rule, rule))
-                yield f"{cli.count(self.total, 'job')} to do"
+                yield f"{self.total:,} {'job' if self.total == 1 else 'jobs'} to do"
             case LogEvent.JOB_INFO:
                 yield from self._started(record, found)
             case LogEvent.JOB_FINISHED:
@@ -201,6 +176,9 @@ class LogHandler(LogHandlerBase):
             yield f"{count}  {job.phrase}: done in {_duration(now - job.started)}{rest}"
 
     def _job_failed(self, found: Mapping[str, Any]) -> Iterator[str]:
+        # only the Snakefile, which is read after this plugin, knows which library is the workflow's
+        from ablations import cli
+
         job = self.jobs.pop(found["jobid"], None)
         what = (job and job.phrase) or found["rule_name"]
         yield f"{'FAILED':>{self._width}}  {what}"

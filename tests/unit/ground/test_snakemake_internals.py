@@ -1,7 +1,6 @@
 """workflow/snakemake_internals.py reaches into Snakemake: this fails where another lacks a part."""
 
 import ast
-import inspect
 import json
 import operator
 import re
@@ -12,10 +11,7 @@ from typing import Any
 import pytest
 from snakemake import __version__
 from snakemake.api import SnakemakeApi
-from snakemake.jobs import GroupJob, Job
-from snakemake.persistence import PersistenceBase
 from snakemake.settings.types import ConfigSettings, ResourceSettings
-from snakemake.spawn_jobs import SpawnedJobArgsFactory
 from snakemake.workflow import Workflow
 
 from commands import ROOT, snakemake
@@ -33,8 +29,6 @@ ATTRIBUTES = {
     "modifier.is_main_snakefile",
     "configfiles",
     "overwrite_workdir",
-    "group_settings.group_components",
-    "spawned_job_args_factory",
 }
 
 
@@ -99,12 +93,6 @@ def test_configuration_files_can_be_exchanged_for_those_of_jobs(workflow: Workfl
     workflow.config_settings.configfiles = [Path("frozen.json")]
     assert workflow.overwrite_configfiles == [Path("frozen.json")]  # what jobs are started with
     workflow.config_settings.configfiles = before
-
-
-def test_what_groups_of_jobs_need_is_there() -> None:
-    assert "error" in inspect.signature(GroupJob.postprocess).parameters
-    assert {"error", "check_output_mtime"} <= inspect.signature(Job.postprocess).parameters.keys()
-    assert callable(PersistenceBase.incomplete) and callable(SpawnedJobArgsFactory.general_args)
 
 
 SNAKEFILE = """

@@ -44,8 +44,6 @@ JOB_SECONDS = 3.1
 # a device that is seven times as fast as those cores. A GPU is at least as fast.
 FIXED_MINUTES = 15
 SECONDS_PER_MINUTE_OF_QUEUE = 60 * 7 / 2
-# A run that needs at most this is short: five minutes of computing. Short runs may share a job.
-SHORT_MINUTES = FIXED_MINUTES + 5
 
 
 @dataclass(frozen=True)
