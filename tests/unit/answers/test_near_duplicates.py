@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ablations.answers import near_duplicates as module
-from ablations.answers.near_duplicates import near_duplicates
+from ablations.answers.near_duplicates import first_near
+from ablations.data.split_files import read_split
+from texts import file, run_split, sms_collection
 
 WORDS = ["a", "b", "c", "d", "e", "f", "g", "é", "日本", "12", "_", "", "!"]
 TEXTS = st.lists(
@@ -34,8 +36,8 @@ def test_as_found_by_comparing_every_pair(texts, others, data):
     for other in others:
         kept = data.draw(st.integers(0, 12))
         texts.append(" ".join(sorted(words(other))[kept:]))
-    expected = [any(is_near(text, other) for other in others) for text in texts]
-    assert near_duplicates(texts, others).tolist() == expected
+    expected = [[*(is_near(text, other) for other in others), True].index(True) for text in texts]
+    assert first_near(texts, others).tolist() == expected
 
 
 @pytest.mark.parametrize("size", [19, 20, 21, 40, 100])
@@ -45,21 +47,30 @@ def test_long_texts_at_the_very_limit(size):
     shared = -(-4 * size // 5)
     near, far = " ".join(text[:shared]), " ".join(text[: shared - 1])
     common = [" ".join(text)] + [" ".join(vocabulary[i : i + 9]) for i in range(0, 390, 3)]
-    assert near_duplicates([near, far], common).tolist() == [True, False]
+    assert first_near([near, far], common).tolist() == [0, len(common)]
 
 
 def test_a_block_at_a_time_gives_the_same(monkeypatch):
     draw = np.random.default_rng(0)
     texts = [" ".join(draw.choice(list("abcdefghijkl"), 6)) for _ in range(300)]
-    at_once = near_duplicates(texts[:100], texts[100:])
+    at_once = first_near(texts[:100], texts[100:])
     monkeypatch.setattr(module, "PAIRS", 7)
-    assert (near_duplicates(texts[:100], texts[100:]) == at_once).all()
-    assert 0 < at_once.sum() < 100
+    assert (first_near(texts[:100], texts[100:]) == at_once).all()
+    assert 0 < (at_once < 200).sum() < 100
 
 
 def test_case_digits_and_marks_are_no_difference_and_copies_always_count():
     others = ["Call 0800 now!", "12345", ""]
     texts = ["CALL now: 0900", "12345", "54321", "", "call"]
-    assert near_duplicates(texts, others).tolist() == [True, True, False, True, False]
-    assert near_duplicates([], others).tolist() == []
-    assert near_duplicates(["call"], []).tolist() == [False]
+    assert first_near(texts, others).tolist() == [0, 1, 3, 2, 3]
+    assert first_near([], others).tolist() == []
+    assert first_near(["call"], []).tolist() == [0]
+
+
+def test_of_the_published_split(tmp_path):
+    run_split(tmp_path / "data", file(sms_collection(tmp_path), format="tsv"))
+    _, train = read_split(tmp_path / "data/train.csv")
+    labels, test = read_split(tmp_path / "data/test.csv")
+    near = first_near(test, train) < len(train)
+    assert near.sum() == 78 and near[np.array(labels) == 1].sum() == 71
+    assert sum(text in set(train) for text in test) == 36

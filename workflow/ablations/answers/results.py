@@ -14,7 +14,7 @@ from scipy.special import log_softmax
 
 from ablations import cli
 from ablations.answers import selection
-from ablations.answers.near_duplicates import near_duplicates
+from ablations.answers.near_duplicates import first_near
 from ablations.data.split_files import read_split
 from ablations.data.tokens import About, read_about
 from ablations.errors import UserError
@@ -93,7 +93,7 @@ class TestMessages:
     labels: Labels  # [messages]
     in_train: NDArray[np.bool_]  # verbatim, [messages]
     in_validation: NDArray[np.bool_]  # verbatim, [messages]
-    near_train: NDArray[np.bool_]  # verbatim or nearly so (see near_duplicates), [messages]
+    near_train: NDArray[np.bool_]  # verbatim or nearly so (see near_duplicates.py), [messages]
 
     def __len__(self) -> int:
         """The number of messages."""
@@ -277,7 +277,7 @@ def load(folder: Path, so_far: bool = False) -> Results:
             labels=labels["test"],
             in_train=_among(texts["test"], texts["train"]),
             in_validation=_among(texts["test"], texts["validation"]),
-            near_train=near_duplicates(texts["test"], texts["train"]),
+            near_train=first_near(texts["test"], texts["train"]) < len(texts["train"]),
         ),
         sizes={split: len(found) for split, found in texts.items()},
         validation_in_train=int(_among(texts["validation"], texts["train"]).sum()),
