@@ -1,6 +1,6 @@
-"""What a model reads of each message, and which of its outputs the head sees.
+"""What a model reads of each text, and which of its outputs the head sees.
 
-A sequence is a message's ids up to the last position that the output depends on. A causal model's
+A sequence is a text's ids up to the last position that the output depends on. A causal model's
 output at a position does not depend on the positions after it. So where the first token is
 classified, the sequence is that one token, and where the last token before the padding is
 classified, the sequence has no padding. Without a causal mask, or where all positions are averaged,
@@ -30,9 +30,9 @@ class Sequences:
     """The sequences of one split; equal ones are held once.
 
     `ids` int32 [tokens]: the distinct sequences one after another. `offsets` int64 [distinct + 1]:
-    where each begins, and where the last ends. `of_message` int64 [messages]: the number of each
-    message's sequence. `positions` int64 [messages]: the position that is read in it; None where
-    all positions are averaged.
+    where each begins, and where the last ends. `of_message` int64 [texts]: the number of each
+    text's sequence. `positions` int64 [texts]: the position that is read in it; None where all
+    positions are averaged.
     """
 
     ids: Ids
@@ -50,7 +50,7 @@ class Sequences:
         return np.diff(self.offsets)
 
     def distinct(self) -> "Sequences":
-        """The same sequences, with one message for each."""
+        """The same sequences, with one text for each."""
         return replace(self, of_message=np.arange(len(self)), positions=None)
 
     @cached_property
@@ -69,36 +69,35 @@ def sequences(tokens: Tokens, input: Input) -> dict[str, Sequences]:
     length = tokens.context_tokens(input.context_length, input.n_positions)
     padding = tokens.about.padding_id
     return {
-        split: of_messages(messages, input, length, padding)
-        for split, messages in tokens.ids.items()
+        split: of_messages(texts, input, length, padding) for split, texts in tokens.ids.items()
     }
 
 
-def of_messages(messages: Iterable[Ids], input: Input, length: int, padding: int) -> Sequences:
-    """The sequences of these messages, cut or padded to `length` tokens with the id `padding`.
+def of_messages(texts: Iterable[Ids], input: Input, length: int, padding: int) -> Sequences:
+    """The sequences of these texts, cut or padded to `length` tokens with the id `padding`.
 
-    Without padding (`variable`) each message needs a token.
+    Without padding (`variable`) each text needs a token.
     """
-    return _distinct([_sequence(ids, input, length, padding) for ids in messages], input)
+    return _distinct([_sequence(ids, input, length, padding) for ids in texts], input)
 
 
-def _sequence(message: Ids, input: Input, length: int, padding: int) -> tuple[Ids, int]:
-    """A message's sequence, and the position in it that is read."""
-    ids = message[:length]
+def _sequence(text: Ids, input: Input, length: int, padding: int) -> tuple[Ids, int]:
+    """A text's sequence, and the position in it that is read."""
+    ids = text[:length]
     own, padded = len(ids), ids
     if input.context_length != "variable":
         padded = np.concatenate([ids, np.full(length - own, padding, np.int32)])
     position = len(padded) - 1
     if input.trainable_token == "first":
         position = 0
-    elif input.trainable_token == "flexible" and own:  # an empty message: the last of the padding
+    elif input.trainable_token == "flexible" and own:  # an empty text: the last of the padding
         position = own - 1
     whole = input.average_embeddings or not input.causal_mask
     return padded if whole else padded[: position + 1], position
 
 
 def _distinct(found: Sequence[tuple[Ids, int]], input: Input) -> Sequences:
-    """Equal sequences once, in the order of their first message."""
+    """Equal sequences once, in the order of their first text."""
     numbers: dict[bytes, int] = {}
     distinct: list[Ids] = []
     of_message: list[int] = []
