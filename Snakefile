@@ -24,7 +24,7 @@ rule all:
     default_target: True
     input:
         paths.CHECKED,
-        of_runs(paths.METRICS),
+        JOBS.of_runs(paths.METRICS),
         JOBS.kept_files(),
         RESULTS,
         list(map(code_file, CODE)),

@@ -658,12 +658,6 @@ def test_two_configfiles_overlay_and_config_does_always(tmp_path: Path) -> None:
     assert found["train"] == 3 * len(ROW_IDS)
 
 
-def test_rows_cannot_be_given_on_the_command_line(tmp_path: Path) -> None:
-    done = snakemake(tmp_path, "--cores", 1, "--config", "rows=[]", check=False)
-    assert done.returncode == 1
-    assert "--config cannot give rows; write them into a --configfile" in done.stdout
-
-
 def test_the_configuration_stands_beside_the_snakefile(tmp_path: Path) -> None:
     """With rows of random weights alone, of which the last fetches nothing."""
     found = planned(tmp_path)
@@ -711,21 +705,16 @@ def test_a_key_that_stands_twice_is_refused(tmp_path: Path) -> None:
     assert "mine.yaml, line 2, column 1: the key seeds appears a second time" in done.stdout
 
 
-@pytest.mark.parametrize("given", [True, False])
-def test_a_study_below_the_folder_it_runs_in_is_told_where_its_results_go(
-    tmp_path: Path, given: bool
-) -> None:
-    """Unless --directory says so."""
+def test_a_study_below_the_folder_it_runs_in_is_told_where_its_results_go(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/config.yaml").write_text(MINE)
     command = [sys.executable, "-m", "snakemake", "-s", ROOT / "Snakefile", "--dry-run"]
     command += ["--cores", "1", "--configfile", "mine/config.yaml"]
-    command += ["--directory", "mine"] if given else []
     done = subprocess.run(
         command, cwd=tmp_path, env=environment(), capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0, done.stderr
-    assert ("add: --directory mine\n" in done.stdout + done.stderr) == (not given)
+    assert "add: --directory mine\n" in done.stdout + done.stderr
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-# The validated configuration, and the lookups that rules share. Logic lives in ../ablations.
+# The study and its jobs, and the lookups that rules share: from wildcards to values, and no more.
 import json
 import os
 import re
@@ -15,36 +15,26 @@ import snakemake_internals as internals
 from ablations import code as code_of
 from ablations.errors import UserError
 from ablations.files import as_json, contents_sha256
-from ablations.study import config as configuration
-from ablations.study import jobs, paths, reading, targets
+from ablations.study import command, jobs, paths
 from ablations.study.dataset import SPLITS, Generated
 from ablations.study.folder import path_sha256, tokenizer_files
 from ablations.study.models import Folder
-from ablations.study.statements import statements
+from ablations.study.statements import columns
 
-# Within lists and mappings of --config, Snakemake leaves numbers as text: seeds=[1,2].
-for key in internals.command_line_keys(workflow) & config.keys():
-    if key == "rows":
-        raise WorkflowError("--config cannot give rows; write them into a --configfile")
-    config[key] = configuration.typed(config[key])
-
+FILES = internals.config_files(workflow)
 try:
-    # Snakemake has read them too, but it accepts a key that appears twice.
-    CONFIG_FILES = {
-        file: reading.read(file) for file in internals.config_files(workflow)
-    }
-    STUDY = configuration.parse(config)
-    JOBS = jobs.of_study(STUDY)
+    STUDY = command.study(config, internals.command_line_keys(workflow), FILES)
 except UserError as error:
     raise WorkflowError(f"The configuration is not valid.\n{error}") from None
-
+JOBS = jobs.of_study(STUDY)
+for mistake in command.misnamed(sys.argv[1:] if FILES else [], JOBS):
+    raise WorkflowError(mistake)
 if internals.runs_where_it_was_called(workflow):
-    for file in filter(lambda file: "rows" in CONFIG_FILES[file], CONFIG_FILES):
-        for note in targets.elsewhere(file, Path.cwd()):
-            logger.warning(note)
+    for note in command.elsewhere(FILES, Path.cwd()):
+        logger.warning(note)
 
-# No result depends on these, so they reach the jobs by environment: as parameters they would rerun
-# them. PYTHONPATH lets jobs import the library without an installation: under conda, under SLURM and
+# What no result depends on reaches the jobs by environment: as parameters it would rerun them.
+# PYTHONPATH lets jobs import the library without an installation: under conda, under SLURM and
 # where another workflow uses this one as a module.
 os.environ.update(
     PYTHONPATH=os.pathsep.join(
@@ -67,12 +57,9 @@ if internals.is_main(workflow):
     # more.
     cores, gpus = internals.cores_and_gpus(workflow)
     os.environ.update(ABLATIONS_THREADS=str(max(1, cores // gpus)))
+    # for `--logger progress`, which estimates the time left from it; other loggers do not print it
+    logger.info(None, extra={"ablations_work": JOBS.work()})
 THREADS = int(os.environ.get("ABLATIONS_THREADS", 1))
-
-TOKENIZER = STUDY.tokenizer if isinstance(STUDY.tokenizer, str) else "own"
-for target in sys.argv[1:] if CONFIG_FILES else ():
-    for mistake in targets.misnamed(target, JOBS):
-        raise WorkflowError(mistake)
 
 
 wildcard_constraints:
@@ -81,6 +68,12 @@ wildcard_constraints:
     model="[^/]+",
     # a file of settings is not the manifest of another trunk
     trunk=r"[^/]+(?<!\.settings)",
+
+
+def only(values, which):
+    """The names of those values for which this holds, as a wildcard's pattern."""
+    names = [re.escape(name) for name, value in values.items() if which(value)]
+    return "|".join(names) or "(?!)"
 
 
 # program → the checksum of its code; a cluster's job uses those that it was submitted with
@@ -102,16 +95,6 @@ def code_file(program):
     return paths.CODE.format(program=program, sha256=CODE[program][:12])
 
 
-def of_runs(pattern, runs=JOBS.runs.values()):
-    """This file of every run."""
-    return [run.path(pattern) for run in runs]
-
-
-def rows(which):
-    """The rows for which this holds, as a wildcard's pattern."""
-    return "|".join(id for id, row in JOBS.rows.items() if which(row)) or "(?!)"
-
-
 def said(values, name=lambda wildcards: "", least=0):
     """One of these values as params that Snakemake compares; `name` chooses the value.
 
@@ -119,18 +102,12 @@ def said(values, name=lambda wildcards: "", least=0):
     are its reason for a rerun. Params that take `output` are not compared; a command gets its
     values from these.
     """
-    texts = {name: statements(value) for name, value in values.items()}
 
-    def text(number):
-        def of(wildcards):
-            found = texts[name(wildcards)]
-            # a value with fewer texts repeats its first one, since a set holds it once
-            return found[number if number < len(found) else 0]
+    def chosen(texts):
+        return lambda wildcards: texts[name(wildcards)]
 
-        return of
-
-    count = max(least, *map(len, texts.values()))
-    return {f"text_{n}": text(n) for n in range(count)}
+    found = enumerate(columns(values, least))
+    return {f"text_{number}": chosen(texts) for number, texts in found}
 
 
 def beside(pattern, *wanted):
@@ -143,87 +120,9 @@ def beside(pattern, *wanted):
     ]
 
 
-def cache(pattern):
-    """The folder of hidden states: the study's own, or where the user wants it."""
-    if STUDY.cache_dir == paths.CACHE:
-        return beside(pattern, paths.CACHE)
-    return lambda wildcards, output: os.path.expanduser(STUDY.cache_dir)
-
-
-def slugs(which):
-    """The models for which this holds, as a wildcard's pattern."""
-    chosen = (slug for slug, model in JOBS.models.items() if which(model))
-    return "|".join(map(re.escape, chosen)) or "(?!)"
-
-
-# The checksums of large files are remembered in Snakemake's folder. A dry run needs them too, and it
-# must write nothing else.
-REMEMBERED = Path(paths.RECORDS.format(file="folders.json"))
-
-
-def folder_identity(wildcards):
-    """A checksum of a model in a folder: Snakemake compares files of this size by date alone."""
-    if folder := JOBS.models[wildcards.model].folder:
-        return f"content of its folder: {path_sha256(Path(folder.path), REMEMBERED)}"
-
-
-def texts_identity(wildcards):
-    """A checksum of the user's own files of texts."""
-    if own := STUDY.dataset.local:
-        return f"content of dataset: files: {contents_sha256(own, REMEMBERED)}"
-
-
-def tokenizer_source(tokenizer):
-    """Where another tokenizer than GPT-2's comes from, as data.tokenizer is told."""
-    if isinstance(tokenizer, Folder):
-        return ["--folder", tokenizer.path]
-    return ["--hub", as_json(tokenizer)]
-
-
-def tokenizer_identity(tokenizer):
-    """A checksum of a tokenizer in a folder; none of one at a fixed revision of the hub."""
-    if isinstance(tokenizer, Folder):
-        files = tokenizer_files(Path(tokenizer.path))
-        return f"content of tokenizer: {contents_sha256(files, REMEMBERED)}"
-
-
-def vocabulary_files(wildcards, input):
+def vocabulary(wildcards, input):
     """The files of the tokenizer's ids and merges; none where a token is a byte."""
     return [input[name] for name in ("encoder", "merges") if name in input.keys()]
-
-
-def vocabulary_folder(wildcards, input):
-    """The option that names the folder of these files, where there are any."""
-    files = vocabulary_files(wildcards, input)
-    return ["--vocabulary-dir", os.path.dirname(files[0])] if files else []
-
-
-def checkpoint(model, weights):
-    """The manifest of the checkpoint that a row or a trunk starts from; none for random weights."""
-    if weights == "random":
-        return []
-    return paths.CHECKPOINT.format(model=model.slug)
-
-
-def model_of_run(wildcards):
-    """The file that names the row's model."""
-    return paths.MODEL.format(model=JOBS.rows[wildcards.row].model.slug)
-
-
-def checkpoint_of_run(wildcards):
-    row = JOBS.rows[wildcards.row]
-    return checkpoint(row.model, row.settings.weights)
-
-
-def checkpoint_of_trunk(wildcards):
-    settings = JOBS.trunks[wildcards.trunk]
-    return checkpoint(STUDY.models[settings.model], settings.weights)
-
-
-def trunk_of_run(wildcards):
-    """The trunk's manifest; none where a row freezes nothing."""
-    name = JOBS.run(wildcards).trunk
-    return paths.TRUNK.format(trunk=name) if name else []
 
 
 def estimated(needs):
@@ -235,8 +134,3 @@ def estimated(needs):
         "mem_mb": lambda wildcards, attempt: attempt * needs(wildcards).memory_mb,
         "runtime": lambda wildcards, attempt: attempt * needs(wildcards).minutes,
     }
-
-
-if internals.is_main(workflow):
-    # for `--logger progress`, which estimates the time left from it; other loggers do not print it
-    logger.info(None, extra={"ablations_work": JOBS.work()})

@@ -1,4 +1,10 @@
 # The texts: fetched or generated, split, encoded.
+
+# The checksums of large files are remembered in Snakemake's folder. A dry run needs them too, and it
+# must write nothing else.
+REMEMBERED = Path(paths.RECORDS.format(file="folders.json"))
+
+
 if isinstance(STUDY.dataset, Generated):
 
     rule collection:
@@ -20,6 +26,11 @@ if isinstance(STUDY.dataset, Generated):
             " --output {output} --log {log}"
 
 else:
+
+    def texts_identity(wildcards):
+        """A checksum of the user's own files of texts."""
+        if own := STUDY.dataset.local:
+            return f"content of dataset: files: {contents_sha256(own, REMEMBERED)}"
 
     rule collection:
         input:
@@ -61,6 +72,18 @@ if isinstance(STUDY.tokenizer, str):
 
 else:
 
+    def tokenizer_source(wildcards, output):
+        """Where the tokenizer comes from, as data.tokenizer is told."""
+        if isinstance(STUDY.tokenizer, Folder):
+            return ["--folder", STUDY.tokenizer.path]
+        return ["--hub", as_json(STUDY.tokenizer)]
+
+    def tokenizer_identity(wildcards):
+        """A checksum of a tokenizer in a folder; none of one at a fixed revision of the hub."""
+        if isinstance(STUDY.tokenizer, Folder):
+            files = tokenizer_files(Path(STUDY.tokenizer.path))
+            return f"content of tokenizer: {contents_sha256(files, REMEMBERED)}"
+
     rule vocabulary:
         input:
             code=code("data.tokenizer"),
@@ -73,8 +96,8 @@ else:
             "../envs/ablations.yaml"
         params:
             **said({"": {"tokenizer": STUDY.tokenizer}}),
-            source=lambda wildcards, output: tokenizer_source(STUDY.tokenizer),
-            identity=tokenizer_identity(STUDY.tokenizer),
+            source=tokenizer_source,
+            identity=tokenizer_identity,
             folder=subpath(output[0], parent=True),
         shell:
             "python -m ablations.data.tokenizer {params.source:q} --output-dir {params.folder}"
@@ -106,6 +129,7 @@ rule split:
         " --log {log}"
 
 
+TOKENIZER = STUDY.tokenizer if isinstance(STUDY.tokenizer, str) else "own"
 # encoder.json is too large for Snakemake to compare by content; its checksum is pinned
 VOCABULARY = {
     "gpt2": {
@@ -118,6 +142,12 @@ VOCABULARY = {
         "encoder": paths.TOKENIZER.format(file="vocab.json"),
     },
 }[TOKENIZER]
+
+
+def vocabulary_folder(wildcards, input):
+    """The option that names the folder of these files, where there are any."""
+    files = vocabulary(wildcards, input)
+    return ["--vocabulary-dir", os.path.dirname(files[0])] if files else []
 
 
 rule tokens:

@@ -2,6 +2,12 @@
 # trained model of each run that is kept.
 
 
+def folder_identity(wildcards):
+    """A checksum of a model in a folder: Snakemake compares files of this size by date alone."""
+    if folder := JOBS.models[wildcards.model].folder:
+        return f"content of its folder: {path_sha256(Path(folder.path), REMEMBERED)}"
+
+
 rule checkpoint:
     input:
         **VOCABULARY,
@@ -12,13 +18,13 @@ rule checkpoint:
     log:
         "logs/checkpoints/{model}.log",
     wildcard_constraints:
-        model=slugs(lambda model: not model.pretrain),
+        model=only(JOBS.models, lambda model: not model.pretrain),
     localrule: True
     conda:
         "../envs/ablations.yaml"
     params:
         identity=folder_identity,
-        vocabulary=vocabulary_files,
+        vocabulary=vocabulary,
     shell:
         "python -m ablations.model.fetch --model {input.model} --vocabulary {params.vocabulary}"
         " --output {output} --log {log}"
@@ -36,7 +42,7 @@ rule pretrain:
     benchmark:
         "benchmarks/pretrain/{model}.tsv"
     wildcard_constraints:
-        model=slugs(lambda model: model.pretrain),
+        model=only(JOBS.models, lambda model: model.pretrain),
     conda:
         "../envs/ablations.yaml"
     threads: THREADS
@@ -53,8 +59,8 @@ rule kept_model:
         **VOCABULARY,
         row=paths.ROW,
         tokens=paths.TOKENS,
-        model=model_of_run,
-        checkpoint=checkpoint_of_run,
+        model=JOBS.model_of_run,
+        checkpoint=JOBS.checkpoint_of_run,
         trained=paths.TRAINED,
         metrics=paths.METRICS,
         predictions=paths.PREDICTIONS,
@@ -79,7 +85,7 @@ rule kept_model:
             },
             lambda wildcards: wildcards.row,
         ),
-        vocabulary=vocabulary_files,
+        vocabulary=vocabulary,
         data=lambda wildcards, output: STUDY.dataset.description,
         notes=lambda wildcards, output: STUDY.notes_about(JOBS.rows[wildcards.row]),
     shell:

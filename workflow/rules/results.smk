@@ -8,8 +8,8 @@ report: "../report/workflow.rst"
 FINISHED = {
     "study": paths.OUTLINE,
     "rows": expand(paths.ROW, row=JOBS.rows),
-    "metrics": of_runs(paths.METRICS),
-    "predictions": of_runs(paths.PREDICTIONS),
+    "metrics": JOBS.of_runs(paths.METRICS),
+    "predictions": JOBS.of_runs(paths.PREDICTIONS),
     "texts": rules.split.output,
     "tokens": paths.TOKENS,
 }

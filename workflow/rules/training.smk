@@ -21,11 +21,18 @@ rule check:
         ' --cache-gb "$ABLATIONS_CACHE_GB" --output {output} --log {log}'
 
 
+def cache(pattern):
+    """The folder of hidden states: the study's own, or where the user wants it."""
+    if STUDY.cache_dir == paths.CACHE:
+        return beside(pattern, paths.CACHE)
+    return lambda wildcards, output: os.path.expanduser(STUDY.cache_dir)
+
+
 rule trunk:
     input:
         settings=paths.TRUNK_SETTINGS,
         tokens=paths.TOKENS,
-        checkpoint=checkpoint_of_trunk,
+        checkpoint=JOBS.checkpoint_of_trunk,
         code=code("training.trunk"),
     output:
         paths.TRUNK,
@@ -51,8 +58,8 @@ rule train:
     input:
         row=paths.ROW,
         tokens=paths.TOKENS,
-        checkpoint=checkpoint_of_run,
-        trunk=trunk_of_run,
+        checkpoint=JOBS.checkpoint_of_run,
+        trunk=JOBS.trunk_of_run,
         code=code("training.run"),
     output:
         metrics=paths.METRICS,
@@ -63,7 +70,7 @@ rule train:
     benchmark:
         paths.RUN_BENCHMARK
     wildcard_constraints:
-        row=rows(lambda row: not row.save_model),
+        row=only(JOBS.rows, lambda row: not row.save_model),
     conda:
         "../envs/ablations.yaml"
     threads: THREADS
@@ -97,4 +104,4 @@ use rule train as train_and_keep with:
         history=paths.HISTORY,
         trained=paths.TRAINED,
     wildcard_constraints:
-        row=rows(lambda row: row.save_model),
+        row=only(JOBS.rows, lambda row: row.save_model),

@@ -1,12 +1,10 @@
-"""The jobs of a study, and which targets of a user name none of them."""
-
-from pathlib import Path
+"""The jobs of a study, and the files that they read and write."""
 
 import pytest
 import yaml
 from msgspec.structs import replace
 
-from ablations.study import config, jobs, paths, targets
+from ablations.study import config, jobs, paths
 from ablations.study.jobs import Jobs
 from commands import ROOT
 
@@ -49,6 +47,23 @@ def test_models_that_start_from_a_checkpoint_are_named_once() -> None:
     assert names == ["gpt2-small (124M)", "gpt2-medium (355M)", "gpt2-large (774M)"]
 
 
+def test_a_job_reads_the_trunk_and_the_checkpoint_that_its_row_needs() -> None:
+    found = of(STUDY, "baseline", "all-layers", "random-weights")
+    manifest = "results/checkpoints/gpt2-small-124M/manifest.json"
+    (trunk,) = found.trunks
+    expected = {
+        "baseline": ([manifest], [f"results/trunks/{trunk}.json"]),
+        "all-layers": ([manifest], []),
+        "random-weights": ([], []),
+    }
+    for row, (checkpoint, of_trunk) in expected.items():
+        wildcards = {"row": row, "seed": "123"}
+        assert found.checkpoint_of_run(wildcards) == checkpoint
+        assert found.trunk_of_run(wildcards) == of_trunk
+        assert found.model_of_run(wildcards) == "results/checkpoints/gpt2-small-124M.json"
+    assert found.checkpoint_of_trunk({"trunk": trunk}) == [manifest]
+
+
 def test_the_files_of_a_kept_model_end_with_its_manifest() -> None:
     assert of(STUDY).kept_files() == []
     kept = replace(STUDY.row("baseline"), save_model=True)
@@ -77,60 +92,3 @@ def test_the_work_of_all_jobs_is_the_study_s() -> None:
         assert len(work) == count and min(work.values()) >= 0
         starts = count * jobs.needs.JOB_SECONDS
         assert sum(work.values()) == pytest.approx(found.total().seconds - starts)
-
-
-KEPT = replace(
-    STUDY, rows=(STUDY.row("baseline"), replace(STUDY.row("large"), save_model=True)), questions=()
-)
-
-
-@pytest.mark.parametrize(
-    ("target", "message"),
-    [
-        (
-            "results/runs/basline/seed-123/metrics.json",
-            "names no row: 'basline' (did you mean baseline?); allowed: baseline, large",
-        ),
-        ("results/runs/basline", "names no row: 'basline'"),
-        ("results/rows/lrage.json", "names no row: 'lrage' (did you mean large?)"),
-        ("results/runs/baseline/seed-9/metrics.json", "names no seed: '9'; allowed: 123"),
-        ("./results//rows/basline.json", "names no row: 'basline'"),
-        ("{here}/results/rows/basline.json", "names no row: 'basline'"),
-        (
-            "{here}/results/rows/baseline.json",
-            "is an absolute path; allowed: results/rows/baseline.json, relative to",
-        ),
-        (
-            "results/models/baseline/seed-123/manifest.json",
-            "the row baseline keeps no model; to keep it, set save_model: true in the row",
-        ),
-        ("results/runs/baseline/seed-123/trained.safetensors", "the row baseline keeps no model"),
-    ],
-)
-def test_a_target_that_is_of_no_run_says_which_was_meant(target: str, message: str) -> None:
-    target = target.format(here=Path.cwd())
-    (said,) = targets.misnamed(target, jobs.of_study(KEPT))
-    assert said.startswith(target) and message in said
-
-
-@pytest.mark.parametrize(
-    "target",
-    [
-        "results/runs/large/seed-123/trained.safetensors",
-        "results/models/large/seed-123/manifest.json",
-        "./results/rows/baseline.json",
-        "results/table.md",
-        "results/runs",
-        "--cores",
-        "",
-    ],
-)
-def test_any_other_target_is_snakemakes_business(target: str) -> None:
-    assert not list(targets.misnamed(target, jobs.of_study(KEPT)))
-
-
-def test_a_study_below_the_folder_it_runs_in_is_told_where_its_results_go(tmp_path: Path) -> None:
-    (said,) = targets.elsewhere(tmp_path / "my study/config.yaml", tmp_path)
-    assert said.endswith("add: --directory 'my study'")
-    assert not list(targets.elsewhere(tmp_path / "config.yaml", tmp_path))
-    assert not list(targets.elsewhere(tmp_path / "config.yaml", tmp_path / "mine"))

@@ -83,6 +83,29 @@ class Jobs:
         """The run that wildcards name."""
         return self.runs[paths.OF_RUN.format_map(wildcards)]
 
+    def of_runs(self, pattern: str) -> list[str]:
+        """This file of every run."""
+        return [run.path(pattern) for run in self.runs.values()]
+
+    def model_of_run(self, wildcards: Mapping[str, str]) -> str:
+        """The file that states the row's model."""
+        return paths.MODEL.format(model=self.run(wildcards).row.model.slug)
+
+    def checkpoint_of_run(self, wildcards: Mapping[str, str]) -> list[str]:
+        """The manifest of the checkpoint that a run starts from; none for random weights."""
+        row = self.run(wildcards).row
+        return _checkpoint(row.model, row.settings.weights)
+
+    def checkpoint_of_trunk(self, wildcards: Mapping[str, str]) -> list[str]:
+        """The same of a trunk."""
+        trunk = self.trunks[wildcards["trunk"]]
+        return _checkpoint(self.study.models[trunk.model], trunk.weights)
+
+    def trunk_of_run(self, wildcards: Mapping[str, str]) -> list[str]:
+        """The trunk's manifest; none where a row freezes nothing."""
+        name = self.run(wildcards).trunk
+        return [paths.TRUNK.format(trunk=name)] if name else []
+
     def stated(self) -> dict[str, Any]:
         """The values that jobs read from files, by the files."""
         rows = {paths.ROW.format(row=id): row.settings for id, row in self.rows.items()}
@@ -139,6 +162,10 @@ class Jobs:
             state_of=state_of,
             download_bytes=sum(needs.file_bytes(each.dimensions) for each in models if each.hub),
         )
+
+
+def _checkpoint(model: Model, weights: str) -> list[str]:
+    return [] if weights == "random" else [paths.CHECKPOINT.format(model=model.slug)]
 
 
 def of_study(study: Study) -> Jobs:

@@ -15,8 +15,8 @@ from msgspec import structs
 
 from ablations import cli
 from ablations.files import write_text
-from ablations.study.door import kinds
 from ablations.study.entries import Config
+from ablations.study.kinds import kinds
 
 TEMPLATE = "#/$defs/{name}"
 

@@ -17,6 +17,19 @@ def statements(value: Any) -> list[str]:
     return list(_statements(msgspec.to_builtins(value), ""))
 
 
+def columns(values: Mapping[str, Any], least: int = 0) -> list[dict[str, str]]:
+    """The statements of several values by number, at least as many as asked for.
+
+    A value with fewer repeats its first one, so that as a set they stay the same.
+    """
+    texts = {name: statements(value) for name, value in values.items()}
+    count = max(least, *map(len, texts.values()))
+    return [
+        {name: found[number if number < len(found) else 0] for name, found in texts.items()}
+        for number in range(count)
+    ]
+
+
 def _statements(node: Any, where: str) -> Iterator[str]:
     if isinstance(node, Mapping) and node:
         for key, entry in node.items():

@@ -1,0 +1,87 @@
+"""Which study and which files a command asks for, and what is wrong with that."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from msgspec.structs import replace
+
+from ablations.errors import UserError
+from ablations.study import command, config, jobs
+from commands import ROOT
+
+CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
+STUDY = config.parse(CONFIG)
+ROWS = (STUDY.row("baseline"), replace(STUDY.row("large"), save_model=True))
+KEPT = jobs.of_study(replace(STUDY, rows=ROWS, questions=()))
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        (
+            "results/runs/basline/seed-123/metrics.json",
+            "names no row: 'basline' (did you mean baseline?); allowed: baseline, large",
+        ),
+        ("results/runs/basline", "names no row: 'basline'"),
+        ("results/rows/lrage.json", "names no row: 'lrage' (did you mean large?)"),
+        ("results/runs/baseline/seed-9/metrics.json", "names no seed: '9'; allowed: 123"),
+        ("./results//rows/basline.json", "names no row: 'basline'"),
+        ("{here}/results/rows/basline.json", "names no row: 'basline'"),
+        (
+            "{here}/results/rows/baseline.json",
+            "is an absolute path; allowed: results/rows/baseline.json, relative to",
+        ),
+        (
+            "results/models/baseline/seed-123/manifest.json",
+            "the row baseline keeps no model; to keep it, set save_model: true in the row",
+        ),
+        ("results/runs/baseline/seed-123/trained.safetensors", "the row baseline keeps no model"),
+    ],
+)
+def test_a_target_that_is_of_no_run_says_which_was_meant(target: str, message: str) -> None:
+    target = target.format(here=Path.cwd())
+    (said,) = command.misnamed([target], KEPT)
+    assert said.startswith(target) and message in said
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "results/runs/large/seed-123/trained.safetensors",
+        "results/models/large/seed-123/manifest.json",
+        "./results/rows/baseline.json",
+        "results/table.md",
+        "results/runs",
+        "--cores",
+        "",
+    ],
+)
+def test_any_other_target_is_snakemakes_business(target: str) -> None:
+    assert not list(command.misnamed([target], KEPT))
+
+
+def test_a_study_below_the_folder_it_runs_in_is_told_where_its_results_go(tmp_path: Path) -> None:
+    (tmp_path / "my study").mkdir()
+    study, overlay = tmp_path / "my study/config.yaml", tmp_path / "my study/overlay.yaml"
+    study.write_text("rows: []\n")
+    overlay.write_text("seeds: [1]\n")
+    (said,) = command.elsewhere([study, overlay], tmp_path)
+    assert said.endswith("add: --directory 'my study'")
+    assert not list(command.elsewhere([study], study.parent))
+    assert not list(command.elsewhere([study], tmp_path / "another"))
+
+
+def test_config_gives_numbers_within_lists_and_no_rows(tmp_path: Path) -> None:
+    given = {"seeds": ["1", "2"]}
+    assert command.study(CONFIG | given, given, []).seeds == (1, 2)
+    with pytest.raises(UserError, match="--config cannot give rows; write them into a --configf"):
+        command.study(CONFIG, ["rows"], [])
+
+
+def test_a_key_that_stands_twice_is_refused(tmp_path: Path) -> None:
+    """Of which Snakemake itself takes the second."""
+    file = tmp_path / "mine.yaml"
+    file.write_text("seeds: [1]\nseeds: [2]\n")
+    with pytest.raises(UserError, match="line 2, column 1: the key seeds appears a second time"):
+        command.study(CONFIG, [], [file])
