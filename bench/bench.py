@@ -42,12 +42,14 @@ from ablations.data.sequences import Numbers, Sequences, sequences
 from ablations.data.tokens import About, Tokens
 from ablations.machine import device
 from ablations.machine.device import Device
-from ablations.study import settings
-from ablations.study.cut import TrunkManifest, first_trained, trunk_depth, trunk_settings
+from ablations.machine.memory import keep_freed_memory
+from ablations.model import gpt2
+from ablations.study import cut, settings
 from ablations.study.dimensions import Dimensions
 from ablations.study.settings import Settings, Training
 from ablations.training import hidden_states, run
-from ablations.training.hidden_states import Cache, Frozen, Record
+from ablations.training.forward import forward, freeze, token_ids
+from ablations.training.hidden_states import Cache, Frozen, Record, TrunkManifest
 from ablations.training.inputs import TOKENS_PER_BATCH, batches
 from ablations.training.resume import State
 from ablations.training.schedule import Batch, Schedule, schedule
@@ -196,15 +198,15 @@ class Trunk:
 
     def __init__(self, row: Settings, tokens: Tokens, machine: Device) -> None:
         self.row, self.machine, self.found = row, machine, sequences(tokens, row.input)
-        depth = trunk_depth(row.trainable_layers, row.dimensions.n_layer)
-        layers = hidden_states.load_layers(row, SEED, None, 0, depth)
-        self.layers = hidden_states.freeze(layers, machine)
+        end = cut.trunk_end(row.trainable_layers, row.dimensions.n_layer)
+        layers = gpt2.layers(row.dimensions, SEED, stop=end)
+        self.layers = freeze(layers, machine)
         self.parts = list(batches(self.found["train"].lengths))
-        self.inputs = hidden_states.token_ids(self.found["train"].distinct(), row.causal_mask)
+        self.inputs = token_ids(self.found["train"].distinct(), row.causal_mask)
 
     def run(self, parts: list[Numbers]) -> None:
         """Some of the training set's batches."""
-        for _ in hidden_states.forward(self.layers, self.inputs, parts, self.machine, ""):
+        for _ in forward(self.layers, self.inputs, parts, self.machine, ""):
             pass
 
     def seconds(self) -> float:
@@ -230,7 +232,7 @@ class Tail:
 
     def __init__(self, row: Settings, tokens: Tokens, machine: Device) -> None:
         self.row, self.machine = row, machine
-        self.frozen = first_trained(row.trainable_layers, row.dimensions.n_layer) > 0
+        self.frozen = cut.trunk(row, SEED) is not None
         self.steps = typical(row, tokens, MANY if self.frozen else FEW)
         self.prepared = prepared(row, tokens, machine)
 
@@ -243,7 +245,7 @@ class Tail:
 
     def seconds(self) -> float:
         """Seconds of all steps, all evaluations, and the frozen layers after the trunk."""
-        plan, loop = self.prepared.plan, self.prepared.loop
+        plan, loop = planned(self.row), self.prepared.loop
         # The optimizer makes its moments in the first update, which a run does once.
         first = self.steps[: self.row.training.accumulation_steps]
         begin, *_, end = self.train([*first, *self.steps])
@@ -259,23 +261,29 @@ class Tail:
 
 def prepared(row: Settings, tokens: Tokens, machine: Device) -> run.Prepared:
     """A run as a job prepares it, but with made-up hidden states, which it finds in its cache."""
-    trunk, manifest = trunk_settings(row, SEED), None
     with tempfile.TemporaryDirectory() as folder:  # a mapped file can be used once it is deleted
-        cache = Path(folder)
-        if trunk:
-            manifest = TrunkManifest(settings=trunk, checkpoint_sha256=None, sequences={}, code="")
-            layers = hidden_states.frozen(manifest, machine)
+        cache, layers = Cache(Path(folder), 10), frozen(row, machine)
+        if layers:
             for split in sequences(tokens, row.input).values():
                 make_up(cache, layers, split)
-        entries = set(cache.iterdir())
-        found = run.prepare(row, SEED, tokens, None, manifest, cache, machine)
-        assert {path for path in cache.iterdir() if path.is_dir()} <= entries, "not found there"
+        entries = set(cache.folder.iterdir())
+        found = run.prepare(row, SEED, tokens, None, layers, cache, machine)
+        now = {path for path in cache.folder.iterdir() if path.is_dir()}
+        assert now <= entries, "not found there"
         return found
 
 
-def make_up(cache: Path, layers: Frozen, found: Sequences) -> None:
+def frozen(row: Settings, machine: Device, seed: int = SEED, sha256: str = "") -> Frozen | None:
+    """The layers of a row's trunk, if it has one."""
+    if trunk := cut.trunk(row, seed):
+        manifest = TrunkManifest(checkpoint_sha256=sha256, sequences={}, code="")
+        return hidden_states.frozen(trunk, manifest, machine)
+    return None
+
+
+def make_up(cache: Cache, layers: Frozen, found: Sequences) -> None:
     """Writes an entry of the cache: made-up hidden states of the right size, which took no time."""
-    entry, width = Cache(cache, 0)._entry(layers, found), layers.dimensions.n_embd
+    entry, width = cache._entry(layers, found), layers.dimensions.n_embd
     entry.mkdir()
     noise = torch.randn(TOKENS_PER_BATCH, width)
     parts = list(batches(found.lengths))
@@ -380,7 +388,7 @@ def serve(row: Settings, which: str, machine: Device) -> None:
     if which != "ours":
         parts[which] = Loop(row, which, tokens, machine)
     else:
-        if trunk_settings(row, SEED):
+        if cut.trunk(row, SEED):
             parts["trunk"] = Trunk(row, tokens, machine)
         parts["tail"] = Tail(row, tokens, machine)
     for _ in sys.stdin:
@@ -537,7 +545,7 @@ def memory(chosen: list[Settings], options: list[str]) -> str:
     """Peak memory per row, of our two jobs and of the plain loop."""
     lines = []
     for row in chosen:
-        kinds = ["trunk", "tail", "plain"] if trunk_settings(row, SEED) else ["tail", "plain"]
+        kinds = ["trunk", "tail", "plain"] if cut.trunk(row, SEED) else ["tail", "plain"]
         peak = {kind: in_a_process(row, kind, options) / 1e9 for kind in kinds}
         lines.append([row.row, *(peak.get(kind) for kind in ("trunk", "tail", "plain"))])
     return _table(lines, ["row", "trunk job (GB)", "train job (GB)", "plain loop (GB)"])
@@ -552,7 +560,7 @@ def trunks(chosen: list[Settings]) -> dict[str, str]:
             (
                 row.dimensions,
                 row.causal_mask,
-                trunk_depth(row.trainable_layers, row.dimensions.n_layer),
+                cut.trunk_end(row.trainable_layers, row.dimensions.n_layer),
                 sequences(tokens, row.input)["train"].sha256,
             ),
             row.row,
@@ -596,7 +604,7 @@ def main() -> None:
     machine = device.current(arguments.precision, arguments.threads)
     served = arguments.serve or arguments.peak
     if not served or served[1] != "transformers":
-        device.keep_freed_memory()
+        keep_freed_memory()
     if served:
         row, loop = table[served[0]], served[1]
         if arguments.serve:

@@ -53,14 +53,17 @@ from ablations.data.tokens import Tokens
 from ablations.errors import UserError
 from ablations.machine import device
 from ablations.machine.device import Device
+from ablations.machine.memory import keep_freed_memory
 from ablations.model import checkpoint
-from ablations.study import needs, settings
-from ablations.study.cut import TrunkManifest, TrunkSettings, trunk_settings
+from ablations.study import cut, needs, settings
+from ablations.study.cut import Trunk
 from ablations.study.dimensions import Dimensions
 from ablations.study.settings import Settings
-from ablations.training import hidden_states, run
+from ablations.training import run
+from ablations.training.forward import forward
+from ablations.training.hidden_states import Cache
 from ablations.training.loop import Loop
-from ablations.training.schedule import Schedule
+from ablations.training.schedule import Schedule, schedule
 from gpu_workflow import Found, called
 
 SEED = bench.SEED
@@ -136,26 +139,26 @@ def trained(
     row: Settings, tokens: Tokens, machine: Device, weights: Path | None = None, seed: int = SEED
 ) -> Found:
     """A whole run as a job makes it, with an empty cache of hidden states."""
-    manifest, trunk = None, trunk_settings(row, seed)
-    if trunk:
-        manifest = TrunkManifest(settings=trunk, checkpoint_sha256=None, sequences={}, code="")
+    sizes = {name: len(ids) for name, ids in tokens.ids.items()}
+    plan = schedule(seed, sizes, row.training)
     reset_peak()
-    with tempfile.TemporaryDirectory() as cache:
-        begin = machine.clock()
-        made = run.prepare(row, seed, tokens, weights, manifest, Path(cache), machine)
+    with tempfile.TemporaryDirectory() as name:
+        begin, cache = machine.clock(), Cache(Path(name), 10)
+        layers = bench.frozen(row, machine, seed)
+        made = run.prepare(row, seed, tokens, weights, layers, cache, machine)
         preparing = machine.clock() - begin
-        done = made.loop.train(made.plan, Unsaved(machine))
+        done = made.loop.train(plan, Unsaved(machine))
         logits = {
             name: made.loop.logits(name, range(len(ids))).cpu() for name, ids in tokens.ids.items()
         }
     return {
         "training_time_seconds": done.seconds + made.frozen_seconds,
         "frozen_seconds": made.frozen_seconds,
-        "seconds_per_step": done.seconds / len(made.plan.steps),  # with its share of evaluations
+        "seconds_per_step": done.seconds / len(plan.steps),  # with its share of evaluations
         # weights drawn and moved, and the hidden states of what training does not read
         "other_seconds": preparing - made.frozen_seconds,
         "peak_memory_bytes": machine.peak_memory_bytes(),
-        "accuracy": to_builtins(run._accuracy(logits, tokens.labels, made.plan)),
+        "accuracy": to_builtins(run._accuracy(logits, tokens.labels, plan)),
         "losses": to_builtins(done.losses),
         "epoch_accuracy": to_builtins(done.accuracies),
     }
@@ -223,7 +226,7 @@ def determinism(o: argparse.Namespace, results: Results) -> None:
         for row in chosen:
             about = {"row": row.row, "precision": machine.precision}
             results.add(about | {"part": "steps"}, steps_twice, row, tokens, machine)
-            if trunk_settings(row, SEED) and trunk_of[row.row] == row.row:
+            if cut.trunk(row, SEED) and trunk_of[row.row] == row.row:
                 results.add(about | {"part": "trunk"}, trunk_twice, row, tokens, machine)
 
 
@@ -247,7 +250,7 @@ def trunk_twice(row: Settings, tokens: Tokens, machine: Device) -> Found:
     trunk = bench.Trunk(row, tokens, machine)
     parts = [*trunk.parts[:3], trunk.parts[-1]]
     outputs = (trunk.layers, trunk.inputs, parts, machine, "")
-    return compared(*(list(hidden_states.forward(*outputs)) for _ in range(2)))
+    return compared(*(list(forward(*outputs)) for _ in range(2)))
 
 
 def compared(one: list[Tensor], other: list[Tensor]) -> Found:
@@ -297,7 +300,7 @@ def product(machine: Device, side: int) -> Found:
 def whole_run(row: Settings, tokens: Tokens, machine: Device, rate: Found) -> Found:
     """Ours, and its trunk's or, where all layers train, its steps' operations as a share of it."""
     found = trained(row, tokens, machine)
-    if trunk := trunk_settings(row, SEED):
+    if trunk := cut.trunk(row, SEED):
         operations, seconds = trunk_operations(row, trunk, tokens), found["frozen_seconds"]
     else:
         operations = bench.trained_operations(row, tokens)
@@ -307,14 +310,13 @@ def whole_run(row: Settings, tokens: Tokens, machine: Device, rate: Found) -> Fo
     return found
 
 
-def trunk_operations(row: Settings, trunk: TrunkSettings, tokens: Tokens) -> float:
+def trunk_operations(row: Settings, trunk: Trunk, tokens: Tokens) -> float:
     """Of what counts as training time: the training texts' and a share of the validation's."""
     found = {name: each.lengths for name, each in sequences(tokens, row.input).items()}
     evaluated = row.training.eval_batches * row.training.batch_size
     share = min(1.0, evaluated / len(tokens.ids["validation"]))
     read = found["train"].sum() + share * found["validation"].sum()
-    blocks = trunk.depth - 1  # the first layer is the embeddings
-    return blocks * float(read) * needs._per_token(row.dimensions, found["train"].mean())
+    return trunk.blocks * float(read) * needs._per_token(row.dimensions, found["train"].mean())
 
 
 def scaled(row: Settings, which: str, tokens: Tokens, machine: Device, rounds: int) -> Found:
@@ -393,7 +395,7 @@ def main() -> None:
     if o.part:
         if o.device == "cuda" and not torch.cuda.is_available():
             parser.error("PyTorch sees no CUDA device; --device cpu tries the program itself")
-        device.keep_freed_memory()
+        keep_freed_memory()
         PARTS[o.part](o, Results(o.output / f"{o.part}.json", about(o)))
         return
     o.output.mkdir(parents=True, exist_ok=True)

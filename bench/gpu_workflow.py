@@ -22,7 +22,7 @@ import yaml
 import bench
 from ablations import files
 from ablations.study import needs, settings
-from ablations.study.cut import TrunkSettings
+from ablations.study.cut import Trunk
 
 ROOT = Path(__file__).parents[1]
 ROLES = ["small", "medium", "large", "xl"]
@@ -56,7 +56,7 @@ def estimates(o: argparse.Namespace, results: Any) -> None:
             for path in sorted(folder.glob("results/rows/*.json"))
         } | {
             f"trunks/{path.name.removesuffix('.settings.json')}": needs.of_trunk(
-                files.read_json(path, TrunkSettings)
+                files.read_json(path, Trunk)
             )
             for path in sorted(folder.glob("results/trunks/*.settings.json"))
         }

@@ -67,17 +67,18 @@ The final training accuracy is over all messages, not those of whole batches.
 The trunk's time is left out of the training time.
 - seconds = done.seconds + run.frozen_seconds
 + seconds = done.seconds
+== ablations/training/forward.py | training/test_times.py
 The time of the frozen layers after the trunk is left out.
-- seconds[split] += machine.clock() - begin
-+ seconds[split] += begin - begin
+- seconds = before.seconds + machine.clock() - begin
++ seconds = before.seconds
 == ablations/training/run.py | training/test_identity.py
 A state of another seed is gone on with.
-- seed=arguments.seed,
+- seed=seed,
 -         tokens_sha256
 + seed=0,
 +         tokens_sha256
 A state of another checkpoint is gone on with.
-- checkpoint_sha256=weights and checkpoint.read_manifest(weights).sha256
+- checkpoint_sha256=checkpoint.read_manifest(folder).sha256 if folder else None
 + checkpoint_sha256=None
 == ablations/training/resume.py | training/test_resume.py::test_after_sigterm_it_goes_on
 The optimizer's state is not restored.
@@ -89,12 +90,12 @@ The optimizer's state is not restored.
 An entry's name leaves out the mask.
 - f"{as_json(trunk)}
 + f"{as_json(structs.replace(trunk, causal=True))}
-An entry's name leaves out the seed.
+An entry's name leaves out the weights.
 - f"{as_json(trunk)}
-+ f"{as_json(structs.replace(trunk, seed=None))}
++ f"{as_json(structs.replace(trunk, weights=0))}
 An entry's name leaves out the depth.
 - f"{as_json(trunk)}
-+ f"{as_json(structs.replace(trunk, depth=0))}
++ f"{as_json(structs.replace(trunk, end=0))}
 The last sequence of a batch is not written.
 - zip(part, output.numpy(), strict=True)
 + zip(part[:-1], output.numpy(), strict=False)
@@ -124,26 +125,33 @@ What comes after the read position is cut without a causal mask too.
 The causal mask is off.
 - is_causal=reading.causal
 + is_causal=False
-LoRA's update is divided by the rank.
-- self.alpha = alpha
-+ self.alpha = alpha / rank
-LoRA's A are drawn in another order.
-- in list(layer.named_children())
-+ in reversed(list(layer.named_children()))
 The mean over positions counts padding.
 - normed.masked_fill(~visible[..., None], 0).sum(1) / reading.lengths[:, None]
 + normed.mean(1)
 Positions are shifted by one.
 - self.position.weight[
 + self.position.weight.roll(1, 0)[
+== ablations/model/lora.py | model/test_gpt2.py
+LoRA's update is divided by the rank.
+- self.alpha = alpha
++ self.alpha = alpha / rank
+LoRA's A are drawn in another order.
+- in list(layer.named_children()):
+-             if isinstance(module, nn.Linear)
++ in reversed(list(layer.named_children())):
++             if isinstance(module, nn.Linear)
+== ablations/model/build.py | training/test_recipe.py::test_every_option_is_the_plain_loops
 The head is not drawn from the seed.
-- super().__init__()
--         torch.manual_seed(seed)
-+ super().__init__()
-== ablations/model/classifier.py | kept/test_kept.py
+- Generator().manual_seed(seed)
++ Generator()
+LoRA's A are drawn from the seed again.
+- row.lora_alpha, generator)
++ row.lora_alpha, Generator().manual_seed(seed))
+== ablations/model/lora.py | kept/test_kept.py
 LoRA's update is merged without its factor.
-- update = module.alpha * (module.a
-+ update = (module.a
+- update = self.alpha * (self.a
++ update = (self.a
+== ablations/kept/model.py | kept/test_kept.py
 The head's bias is dropped.
 - norm.bias.copy_(torch.from_numpy(after))
 + norm.bias.copy_(torch.from_numpy(before))
@@ -162,6 +170,9 @@ Runs of several seeds share a trunk of random weights.
 A trunk's file does not tell the mask.
 - ["no-mask"]
 + []
+A trunk reaches into the last block.
+- first_trained(trainable_layers, n_layer), LAST_BLOCK)
++ first_trained(trainable_layers, n_layer), NORM)
 == ablations/answers/statistics.py | answers/test_seed_noise.py answers/test_statistics.py
 Wilson's interval is the normal one.
 - method="wilson"

@@ -5,18 +5,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors.torch import save_file
 
 from ablations import files
 from ablations.code import Code
 from ablations.data import tokens
-from ablations.model import checkpoint
-from ablations.model.gpt2 import checkpoint_tensors, random_layers
+from ablations.model import checkpoint, gpt2
 from ablations.study import cut, settings
-from ablations.study.cut import TrunkManifest
 from ablations.study.dimensions import Dimensions
-from ablations.study.folder import WEIGHTS
 from ablations.study.settings import Settings, Training
+from ablations.training import run
+from ablations.training.hidden_states import TrunkManifest
 
 DIMENSIONS = Dimensions(n_layer=2, n_head=2, n_embd=8, n_positions=16, vocab_size=257)
 SEED = 123
@@ -31,20 +29,19 @@ MACHINE_FACTS = (
 )
 
 
-def row(
-    folder: Path,
+def settings_of(
     *,
     layers: str = "all",
     token: str = "last",
     dimensions: Dimensions = DIMENSIONS,
     **options: Any,
-) -> Path:
-    """Writes a row file: random weights unless told otherwise, so that no checkpoint is needed."""
+) -> Settings:
+    """A row's: random weights unless told otherwise, so that no checkpoint is needed."""
     training = {"epochs": 3, "batch_size": 4, "learning_rate": 1e-3, "weight_decay": 0.1}
     training |= {"eval_every": 5, "eval_batches": 2, "precision": "float32"}
     training |= {key: options.pop(key) for key in settings.names(Training) if key in options}
     choices = {"model": "nano", "weights": "random", "context_length": 12, **options}
-    found = Settings(
+    return Settings(
         row="baseline",
         dimensions=dimensions,
         trainable_token=token,
@@ -52,8 +49,12 @@ def row(
         training=Training(**training),
         **choices,
     )
+
+
+def row(folder: Path, **options: Any) -> Path:
+    """Writes a row file of such settings."""
     path = folder / "row.json"
-    files.write_json(path, found)
+    files.write_json(path, settings_of(**options))
     return path
 
 
@@ -88,26 +89,23 @@ def write_tokens(
 
 def write_checkpoint(folder: Path, dimensions: Dimensions = DIMENSIONS, seed: int = 3) -> Path:
     """Writes FOLDER/checkpoint, random weights as a pretrained model's; its manifest."""
-    path = folder / "checkpoint"
-    path.mkdir(exist_ok=True)
-    layers = random_layers(dimensions, seed, 0, dimensions.n_layer + 2)
-    save_file(checkpoint_tensors(layers, dimensions), path / WEIGHTS)
-    checkpoint.write_manifest(path, files.sha256(path / WEIGHTS), dimensions)
+    path, layers = folder / "checkpoint", gpt2.layers(dimensions, seed)
+    gpt2.write(path, gpt2.checkpoint_tensors(layers, dimensions), dimensions)
     return path / checkpoint.MANIFEST
 
 
-def arguments(folder: Path, *, threads: int = 1, code: str = "of code") -> list[str | Path]:
+def arguments(
+    folder: Path, *, threads: int = 1, code: str = "of code", cache_gb: float = 1
+) -> list[str | Path]:
     """The command line that trains FOLDER/row.json into FOLDER/run."""
     row = settings.read(folder / "row.json")
     pretrained = row.weights == "pretrained"
     weights = [folder / "checkpoint" / checkpoint.MANIFEST] if pretrained else []
     trunk = []
     # what the trunk's job would have written
-    if found := cut.trunk_settings(row, SEED):
+    if cut.trunk(row, SEED):
         sha256 = checkpoint.read_manifest(folder / "checkpoint").sha256 if pretrained else None
-        manifest = TrunkManifest(
-            settings=found, checkpoint_sha256=sha256, sequences={}, code="of trunk"
-        )
+        manifest = TrunkManifest(checkpoint_sha256=sha256, sequences={}, code="of trunk")
         trunk = [folder / "trunk.json"]
         files.write_json(*trunk, manifest)
     files.write_json(folder / "code.json", Code("training.run", code))
@@ -115,10 +113,16 @@ def arguments(folder: Path, *, threads: int = 1, code: str = "of code") -> list[
         *("--row", folder / "row.json", "--seed", str(SEED)),
         *("--tokens", folder / "tokens.safetensors", "--checkpoint", *weights),
         *("--trunk", *trunk, "--code", folder / "code.json"),
-        *("--cache", folder / "cache", "--threads", str(threads)),
+        *("--cache", folder / "cache", "--cache-gb", str(cache_gb), "--threads", str(threads)),
         *("--state", folder / f"state/seed-{SEED}.safetensors"),
         *("--output-dir", folder / "run", "--log", folder / "train.log"),
     ]
+
+
+def train(folder: Path, *more: str, **options: Any) -> dict[str, object]:
+    """Trains FOLDER/row.json in this process; its results."""
+    run.main(run.parser().parse_args([*map(str, arguments(folder, **options)), *more]))
+    return results(folder / "run")
 
 
 def results(folder: Path) -> dict[str, object]:

@@ -17,7 +17,7 @@ from safetensors.torch import save
 
 import tiny
 from ablations.data import tokens, vocabulary
-from ablations.model.gpt2 import checkpoint_tensors, random_layers
+from ablations.model import gpt2
 from ablations.study.dimensions import Dimensions
 from commands import ROOT, environment, program, snakemake, table
 from hub_server import REVISION, HubServer
@@ -166,7 +166,7 @@ def test_a_model_of_the_hub_with_its_own_tokenizer_by_the_lines_that_describe_pr
     made = {merge.replace(" ", ""): 257 + number for number, merge in enumerate(merges)}
     ids = vocabulary.of_bytes().ids | made
     shape = Dimensions(n_layer=2, n_head=2, n_embd=8, n_positions=64, vocab_size=len(ids))
-    tensors = checkpoint_tensors(random_layers(shape, 1, 0, 4), shape)
+    tensors = gpt2.checkpoint_tensors(gpt2.layers(shape, 1), shape)
     held = {
         "config.json": json.dumps(structs.asdict(shape) | {"model_type": "gpt2"}).encode(),
         "model.safetensors": save(tensors),

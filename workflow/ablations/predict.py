@@ -26,11 +26,13 @@ from ablations.data import vocabulary
 from ablations.data.encode import encode
 from ablations.data.sequences import of_messages
 from ablations.errors import UserError
+from ablations.kept import model
 from ablations.machine import device
-from ablations.model import checkpoint, classifier
+from ablations.machine.memory import out_of_memory
+from ablations.model import checkpoint
 from ablations.study.folder import IDS, MERGES
 from ablations.study.settings import Precision
-from ablations.training.hidden_states import forward, freeze, token_ids
+from ablations.training.forward import forward, freeze, token_ids
 from ablations.training.inputs import batches
 
 AT_A_TIME = 1024  # texts held in memory
@@ -46,8 +48,8 @@ class Classifier:
         self.machine = device.current(precision or settings.training.precision, threads)
         words = vocabulary.read(folder / IDS, folder / MERGES)
         self._encoding = words.encoding(self.kept.tokenizer)
-        with device.out_of_memory(device.TOO_SMALL):
-            self._layers = freeze(classifier.read(folder, self.kept), self.machine)
+        with out_of_memory():
+            self._layers = freeze(model.read(folder, self.kept), self.machine)
 
     def logits(self, texts: Sequence[str], first: int = 1) -> Tensor:
         """[texts, classes], float32 on the CPU.
@@ -68,14 +70,14 @@ class Classifier:
         logits = torch.empty(len(texts), len(kept.classes))
         parts = list(batches(inputs.lengths()))
         outputs = forward(self._layers, inputs, parts, self.machine, "texts")
-        with device.out_of_memory(device.TOO_SMALL):
+        with out_of_memory():
             for part, output in zip(parts, outputs, strict=True):
                 logits[torch.from_numpy(part)] = output
         return logits
 
 
-def _about(folder: Path) -> classifier.Kept:
-    whole = (classifier.ABOUT, checkpoint.MANIFEST)
+def _about(folder: Path) -> model.Kept:
+    whole = (model.ABOUT, checkpoint.MANIFEST)
     missing = [name for name in whole if not (folder / name).is_file()]
     if missing:
         found = f"has no {missing[0]}" if folder.is_dir() else "is no folder"
@@ -83,7 +85,7 @@ def _about(folder: Path) -> classifier.Kept:
             f"{folder} {found}; expected the folder of a kept model, which a row with"
             " save_model: true writes to results/models/<row id>/seed-<seed>"
         )
-    return classifier.about(folder)
+    return model.about(folder)
 
 
 def main(arguments: argparse.Namespace) -> None:
@@ -94,33 +96,33 @@ def main(arguments: argparse.Namespace) -> None:
                 f"text {arguments.text[0]!r:.60} and --{option} are given; allowed: texts as"
                 " arguments, or --file and --column"
             )
-    model = Classifier(arguments.model, arguments.threads, arguments.precision)
+    classifier = Classifier(arguments.model, arguments.threads, arguments.precision)
     try:
         if len(arguments.text) == 1:
-            _write_one(model, arguments.text[0])
+            _write_one(classifier, arguments.text[0])
         else:
-            _write_all(model, arguments.text or _texts(arguments.file, arguments.column))
+            _write_all(classifier, arguments.text or _texts(arguments.file, arguments.column))
         sys.stdout.flush()
     except BrokenPipeError:  # the reader, such as head, has stopped reading
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _write_one(model: Classifier, text: str) -> None:
-    probabilities = model.logits([text])[0].softmax(0)
-    width = max(map(len, model.kept.classes))
+def _write_one(classifier: Classifier, text: str) -> None:
+    probabilities = classifier.logits([text])[0].softmax(0)
+    width = max(map(len, classifier.kept.classes))
     for label in probabilities.argsort(descending=True).tolist():
-        print(f"{model.kept.classes[label]:{width}}  {probabilities[label]:7.2%}")
+        print(f"{classifier.kept.classes[label]:{width}}  {probabilities[label]:7.2%}")
 
 
-def _write_all(model: Classifier, texts: Iterable[str]) -> None:
+def _write_all(classifier: Classifier, texts: Iterable[str]) -> None:
     lines = csv.writer(sys.stdout, lineterminator="\n")
     left, number = iter(texts), 1
     while part := list(itertools.islice(left, AT_A_TIME)):
-        found, labels = model.logits(part, number).softmax(1).max(1)
+        found, labels = classifier.logits(part, number).softmax(1).max(1)
         if number == 1:  # not before the first texts were read without an error
             lines.writerow(["text", "class", "probability"])
         for text, probability, label in zip(part, found.tolist(), labels.tolist(), strict=True):
-            lines.writerow([text, model.kept.classes[label], f"{probability:.6f}"])
+            lines.writerow([text, classifier.kept.classes[label], f"{probability:.6f}"])
         number += len(part)
 
 

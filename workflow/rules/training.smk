@@ -51,6 +51,7 @@ rule trunk:
     shell:
         "python -m ablations.training.trunk --settings {input.settings} --tokens {input.tokens}"
         " --checkpoint {input.checkpoint} --code {input.code} --cache {params.cache:q}"
+        ' --cache-gb "$ABLATIONS_CACHE_GB"'
         " --threads {threads} --output {output} --log {log}"
 
 
@@ -93,7 +94,8 @@ rule train:
     shell:
         "rm -f {params.old:q}; python -m ablations.training.run --row {input.row}"
         " --seed {wildcards.seed} --tokens {input.tokens} --checkpoint {input.checkpoint}"
-        " --trunk {input.trunk} --code {input.code} --cache {params.cache:q} --threads {threads}"
+        " --trunk {input.trunk} --code {input.code} --cache {params.cache:q}"
+        ' --cache-gb "$ABLATIONS_CACHE_GB" --threads {threads}'
         " --state {params.state:q} {params.keep} --output-dir {params.folder} --log {log}"
 
 

@@ -24,9 +24,11 @@ import programs
 import runs
 from ablations import files
 from ablations.data.encode import encode, encoding
+from ablations.kept import model as kept_model
 from ablations.kept import write
-from ablations.model import classifier
-from ablations.model.gpt2 import FinalNorm, Head
+from ablations.model import gpt2
+from ablations.model.gpt2 import FinalNorm
+from ablations.model.layers import Head, Reading, draw
 from ablations.predict import Classifier
 from ablations.study.dimensions import Dimensions
 from ablations.study.models import Folder, Hub, Model
@@ -90,8 +92,7 @@ def train(folder: Path, options: dict[str, Any]) -> list[str]:
     layers = chosen.pop("layers", "last_block")
     training = {"epochs": 2, "batch_size": 4, "learning_rate": 0.01, "eval_every": 100}
     runs.row(folder, layers=layers, dimensions=NANO, **training | chosen)
-    parts = [*map(str, runs.arguments(folder))]
-    run.main(run.parser().parse_args([*parts[:-2], "--keep"]))
+    runs.train(folder, "--keep")
     keep(folder)
     return texts["test"]
 
@@ -125,8 +126,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Any:
     def get(name: str) -> tuple[Path, list[str]]:
         if name not in found:
             folder = tmp_path_factory.mktemp("row")
-            with torch.random.fork_rng():
-                found[name] = folder, train(folder, ROWS[name])
+            found[name] = folder, train(folder, ROWS[name])
         return found[name]
 
     return get
@@ -261,7 +261,7 @@ def test_writing_again_gives_the_same_bytes_and_half_a_folder_is_no_model(kept, 
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(write, "save_file", killed)
+        patched.setattr(gpt2, "save_file", killed)
         keep(folder)
     assert not (folder / "model/config.json").exists()
     done = programs.run("ablations.predict", folder / "model", "a")
@@ -276,14 +276,14 @@ def test_writing_again_gives_the_same_bytes_and_half_a_folder_is_no_model(kept, 
 @hypothesis(max_examples=50, deadline=None)
 @given(classes=st.integers(2, 10), width=st.sampled_from([4, 8]), seed=st.integers(0, 10**6))
 def test_a_folded_bias_changes_no_logit(classes, width, seed):
-    shape = Dimensions(n_layer=1, n_head=1, n_embd=width, n_positions=2, vocab_size=3)
-    head, norm, draw = Head(shape, classes, seed), FinalNorm(width), torch.randn(50, width)
-    reading: Any = None
+    head, norm, reading = Head(width, classes), FinalNorm(width), Reading()
+    draw(head, torch.Generator().manual_seed(seed))
     with torch.no_grad():
         norm.bias.normal_()
-        before = head(norm(draw, reading), reading)
-        classifier.fold_bias(norm, head)
-        after = head(norm(draw, reading), reading)
+        x = torch.randn(50, width)
+        before = head(norm(x, reading), reading)
+        kept_model.fold_bias(norm, head)
+        after = head(norm(x, reading), reading)
     assert after.numpy() == pytest.approx(before.numpy(), abs=TOLERANCE)
     if classes < width:
         assert not head.linear.bias.any()
@@ -291,10 +291,10 @@ def test_a_folded_bias_changes_no_logit(classes, width, seed):
 
 def test_a_bias_that_no_shift_gives_stays():
     """Two classes with one direction, told apart by the bias alone."""
-    shape = Dimensions(n_layer=1, n_head=1, n_embd=4, n_positions=2, vocab_size=3)
-    head, norm = Head(shape, 2, seed=0), FinalNorm(4)
+    head, norm = Head(4, 2), FinalNorm(4)
+    draw(head, torch.Generator())
     with torch.no_grad():
         head.linear.weight[1] = head.linear.weight[0]
         head.linear.bias.copy_(torch.tensor([1.0, 2.0]))
-    classifier.fold_bias(norm, head)
+    kept_model.fold_bias(norm, head)
     assert head.linear.bias.tolist() == [1.0, 2.0] and not norm.bias.any()

@@ -38,8 +38,7 @@ def kept(folder: Path, **options: object) -> Path:
     ids = {split: [np.array([1, 2], np.int32)] * 4 for split in ("train", "validation", "test")}
     labels = {split: np.arange(4, dtype=np.int64) % 2 for split in ids}
     runs.write_tokens(folder, ids, labels, ("ham", "spam"))
-    arguments = [*map(str, runs.arguments(folder))][:-2]
-    run.main(run.parser().parse_args([*arguments, "--keep"]))
+    runs.train(folder, "--keep")
     files.write_json(folder / "model.json", Model("nano", runs.DIMENSIONS))
     write.main(
         write.parser().parse_args(

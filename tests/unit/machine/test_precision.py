@@ -14,7 +14,6 @@ import runs
 from ablations.data.sequences import Sequences
 from ablations.errors import UserError
 from ablations.machine import device
-from ablations.training import run as train
 from ablations.training.inputs import Inputs, Layout, Mapped
 from commands import environment
 
@@ -29,11 +28,10 @@ def study(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def trained(study: Path, **row: str) -> tuple[dict[str, object], np.ndarray]:
+def trained(study: Path, cache_gb: float = 1, **row: str) -> tuple[dict[str, object], np.ndarray]:
     """metrics.json and the logits of predictions.csv."""
     runs.row(study, **row)
-    *arguments, _, _ = map(str, runs.arguments(study))
-    train.main(train.parser().parse_args(arguments))
+    runs.train(study, cache_gb=cache_gb)
     predictions = pd.read_csv(study / "run/predictions.csv")
     metrics = json.loads((study / "run/metrics.json").read_text())
     return metrics, predictions[["logit_0", "logit_1"]].to_numpy()
@@ -47,15 +45,14 @@ def test_auto_is_float32_to_the_last_digit(study: Path) -> None:
 
 
 @on_a_cpu
-@pytest.mark.parametrize("cache_gb", ["1", "0"])
+@pytest.mark.parametrize("cache_gb", [1, 0])
 @pytest.mark.parametrize("layers", ["all", "last_block", "last_layer"])
 def test_bfloat16_is_float32_but_for_rounding(
-    study: Path, monkeypatch: pytest.MonkeyPatch, layers: str, cache_gb: str
+    study: Path, monkeypatch: pytest.MonkeyPatch, layers: str, cache_gb: float
 ) -> None:
     monkeypatch.setattr(device, "_has_bfloat16", lambda: True)  # slow is fast enough here
-    monkeypatch.setenv("ABLATIONS_CACHE_GB", cache_gb)
-    _, exact = trained(study, layers=layers, precision="float32")
-    metrics, rounded = trained(study, layers=layers, precision="bfloat16")
+    _, exact = trained(study, cache_gb, layers=layers, precision="float32")
+    metrics, rounded = trained(study, cache_gb, layers=layers, precision="bfloat16")
     assert metrics["precision"] == "bfloat16"
     assert (rounded != exact).any()
     # bfloat16 has 8 bits: each product is off by up to 0.4%, of logits of about 1

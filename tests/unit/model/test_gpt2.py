@@ -13,10 +13,12 @@ from msgspec import structs
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+import runs
 from ablations.files import sha256
-from ablations.model import checkpoint
+from ablations.model import build, checkpoint
 from ablations.model import gpt2 as model
-from ablations.model.gpt2 import Layers, Reading
+from ablations.model.layers import Head, Layers, Reading, draw
+from ablations.model.lora import LoraLinear
 from ablations.study.dimensions import Dimensions
 
 shapes = st.builds(
@@ -65,7 +67,7 @@ def test_logits_equal_transformers_after_reading_its_checkpoint(dimensions, seed
     checkpoint.write_manifest(folder, sha256(folder / "model.safetensors"), dimensions)
     ids = torch.randint(dimensions.vocab_size, (3, dimensions.n_positions))
 
-    ours = model.pretrained_layers(dimensions, folder, 0, dimensions.n_layer + 2)
+    ours = model.layers(dimensions, folder)
 
     with torch.no_grad():
         expected = theirs(ids).logits
@@ -79,7 +81,7 @@ def test_logits_equal_transformers_after_reading_its_checkpoint(dimensions, seed
 @given(dimensions=shapes, seed=st.integers(0, 99))
 def test_transformers_reads_our_checkpoint(dimensions, seed, tmp_path_factory):
     transformers = pytest.importorskip("transformers")
-    ours = model.random_layers(dimensions, seed, 0, dimensions.n_layer + 2)
+    ours = model.layers(dimensions, seed)
     folder = tmp_path_factory.mktemp("checkpoint")
     stated = {"model_type": "gpt2", **structs.asdict(dimensions)}
     (folder / "config.json").write_text(json.dumps(stated))
@@ -140,10 +142,10 @@ def test_one_query_gives_the_values_and_gradients_of_the_whole_block(tokens, hea
 
 def test_cut_layers_are_those_of_the_whole_model():
     dimensions = Dimensions(n_layer=3, n_head=2, n_embd=8, n_positions=5, vocab_size=11)
-    whole = model.random_layers(dimensions, 7, 0, 5)
-    for cut in range(6):
-        trunk = model.random_layers(dimensions, 7, 0, cut)
-        tail = model.random_layers(dimensions, 7, cut, 5)
+    whole = model.layers(dimensions, 7)
+    for number in range(-6, 0):
+        trunk = model.layers(dimensions, 7, stop=number)
+        tail = model.layers(dimensions, 7, number)
         joined = [p for part in (trunk, tail) for p in part.parameters()]
         assert len(joined) == len(list(whole.parameters()))
         for ours, expected in zip(joined, whole.parameters(), strict=True):
@@ -152,7 +154,7 @@ def test_cut_layers_are_those_of_the_whole_model():
 
 def test_random_weights_are_pytorch_defaults_in_the_order_of_the_recipe():
     dimensions = Dimensions(n_layer=2, n_head=2, n_embd=4, n_positions=3, vocab_size=7)
-    layers = model.random_layers(dimensions, 5, 0, 4)
+    layers = model.layers(dimensions, 5)
     torch.manual_seed(5)
     drawn = [torch.randn(7, 4), torch.randn(3, 4)]
     for _ in range(2):
@@ -167,11 +169,10 @@ def test_random_weights_are_pytorch_defaults_in_the_order_of_the_recipe():
 
 @pytest.mark.parametrize("classes", [2, 3])
 def test_the_head_depends_on_the_seed_alone(classes):
-    dimensions = Dimensions(n_layer=1, n_head=1, n_embd=4, n_positions=3, vocab_size=7)
     torch.manual_seed(3)
     expected = nn.Linear(4, classes)
-    torch.rand(5)
-    head = model.Head(dimensions, classes, 3)
+    head = Head(4, classes)
+    draw(head, torch.Generator().manual_seed(3))
     assert torch.equal(head.linear.weight, expected.weight)
     assert torch.equal(head.linear.bias, expected.bias)
     x = torch.randn(6, 4)
@@ -180,7 +181,7 @@ def test_the_head_depends_on_the_seed_alone(classes):
 
 def test_checkpoint_names_cover_every_layer_once():
     dimensions = Dimensions(n_layer=2, n_head=1, n_embd=4, n_positions=3, vocab_size=7)
-    names = [n for i in range(4) for n in model.checkpoint_names(i, dimensions).values()]
+    names = [n for i in range(-5, -1) for n in model.checkpoint_names(i, dimensions).values()]
     assert len(names) == len(set(names)) == 2 + 2 * 12 + 2
     assert {"wte.weight", "h.1.attn.c_attn.bias", "ln_f.weight"} <= set(names)
 
@@ -275,11 +276,11 @@ def test_the_final_norm_averages_what_is_no_padding(lengths, seed):
 
 def test_the_head_of_the_mean_is_the_mean_of_the_heads_outputs():
     torch.manual_seed(0)
-    norm, head = model.FinalNorm(12).double(), model.Head(nano(), 3, 1).double()
+    norm, head = model.FinalNorm(12).double(), nn.Linear(12, 3).double()
     x = torch.randn(4, 7, 12, dtype=torch.double)
-    everywhere = head(nn.LayerNorm.forward(norm, x), Reading())
+    everywhere = head(nn.LayerNorm.forward(norm, x))
     assert everywhere.shape == (4, 7, 3)
-    torch.testing.assert_close(head(norm(x, Reading()), Reading()), everywhere.mean(1))
+    torch.testing.assert_close(head(norm(x, Reading())), everywhere.mean(1))
 
 
 @causal_or_not
@@ -295,11 +296,10 @@ def test_a_model_classifies_each_message_of_a_batch_as_if_alone(causal, averaged
         torch.testing.assert_close(line, layers(message[None, :length], Reading(causal))[0])
 
 
-def whole_model(seed: int, every_position: bool = False) -> Layers:
+def whole_model(seed: int, averaged: bool = False, **options: Any) -> Layers:
     """Three blocks and a head for three classes."""
-    dimensions = nano(n_layer=3)
-    layers = model.random_layers(dimensions, seed, 0, 5, every_position)
-    return layers.append(model.Head(dimensions, 3, seed))
+    row = runs.settings_of(dimensions=nano(n_layer=3), average_embeddings=averaged, **options)
+    return build.tail(row, seed, seed, classes=3)
 
 
 def test_a_reading_is_the_same_on_another_device():
@@ -314,15 +314,15 @@ def test_a_reading_is_the_same_on_another_device():
 # --- LoRA
 
 
-def drawn_linear(linear: nn.Linear, rank: int) -> model.LoraLinear:
+def drawn_linear(linear: nn.Linear, rank: int) -> LoraLinear:
     """With A and B drawn at random, neither zero."""
-    found = model.LoraLinear(linear, rank, alpha=1.5).double()
+    found = LoraLinear(linear, rank, 1.5, torch.Generator()).double()
     nn.init.normal_(found.a)
     nn.init.normal_(found.b)
     return found
 
 
-def merged(lora: model.LoraLinear) -> nn.Linear:
+def merged(lora: LoraLinear) -> nn.Linear:
     """The linear layer that puts out the same."""
     found = nn.Linear(lora.in_features, lora.out_features, dtype=torch.double)
     with torch.no_grad():
@@ -357,7 +357,7 @@ def test_lora_in_a_last_block_is_the_whole_block_with_merged_weights(
     positions = ends if causal else [data.draw(st.integers(0, end)) for end in ends]
     torch.manual_seed(seed)
     lora = replaced(last_block(heads), lambda linear: drawn_linear(linear, rank), nn.Linear)
-    plain = replaced(lora, merged, model.LoraLinear)
+    plain = replaced(lora, merged, LoraLinear)
     _, batch = padded_batch(lengths, 6 * heads)
     every = torch.arange(len(lengths))
 
@@ -378,7 +378,7 @@ def test_lora_in_a_last_block_is_the_whole_block_with_merged_weights(
 def test_lora_of_one_token_is_the_block_with_merged_weights():
     torch.manual_seed(1)
     lora = replaced(last_block(2), lambda linear: drawn_linear(linear, 3), nn.Linear)
-    plain = replaced(lora, merged, model.LoraLinear)
+    plain = replaced(lora, merged, LoraLinear)
     x = torch.randn(4, 1, 12, dtype=torch.double)
     expected = model.Block.forward(plain, x, Reading())[:, 0]
     for single in (False, True):
@@ -391,7 +391,7 @@ def test_lora_puts_out_the_layer_and_alpha_times_x_a_b(inputs, outputs, rank, al
     """Not divided by the rank."""
     torch.manual_seed(inputs)
     linear = nn.Linear(inputs, outputs)
-    lora = model.LoraLinear(linear, rank, alpha)
+    lora = LoraLinear(linear, rank, alpha, torch.Generator())
     x = torch.randn(3, inputs)
     assert torch.equal(lora(x), linear(x))  # B is zero
     nn.init.normal_(lora.b)
@@ -399,9 +399,8 @@ def test_lora_puts_out_the_layer_and_alpha_times_x_a_b(inputs, outputs, rank, al
 
 
 def test_lora_draws_every_a_right_after_the_head_in_the_order_of_the_layers():
-    rank, layers = 4, whole_model(seed=5)
-    before = {name: tensor.clone() for name, tensor in layers.named_parameters()}
-    model.add_lora(layers, rank, alpha=8)
+    rank, before = 4, whole_model(seed=5)
+    layers = whole_model(seed=5, layers="lora", lora_rank=rank)
 
     torch.manual_seed(5)
     nn.Linear(12, 3)  # the head
@@ -413,9 +412,7 @@ def test_lora_draws_every_a_right_after_the_head_in_the_order_of_the_layers():
         for name, shape in zip(names, shapes, strict=True)
     } | {"5.linear": (12, 3)}
     found = {
-        name: module
-        for name, module in layers.named_modules()
-        if isinstance(module, model.LoraLinear)
+        name: module for name, module in layers.named_modules() if isinstance(module, LoraLinear)
     }
     assert list(found) == list(expected)
     for name, (inputs, outputs) in expected.items():
@@ -428,14 +425,13 @@ def test_lora_draws_every_a_right_after_the_head_in_the_order_of_the_layers():
         assert found[name].alpha == 8
 
     after = dict(layers.named_parameters())
-    assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
+    assert all(torch.equal(after[name], tensor) for name, tensor in before.named_parameters())
 
 
-@pytest.mark.parametrize("every_position", [False, True])
-def test_lora_trains_its_updates_and_the_new_head_alone(every_position):
-    layers = whole_model(5, every_position)
-    old = {name for name, _ in layers.named_parameters()}
-    model.add_lora(layers, 4, alpha=8)
+@pytest.mark.parametrize("averaged", [False, True])
+def test_lora_trains_its_updates_and_the_new_head_alone(averaged):
+    old = {name for name, _ in whole_model(5, averaged).named_parameters()}
+    layers = whole_model(5, averaged, layers="lora")
     trains = {name for name, tensor in layers.named_parameters() if tensor.requires_grad}
     updates = {name for name, _ in layers.named_parameters()} - old
     assert trains == updates | {"5.linear.weight", "5.linear.bias"}

@@ -8,7 +8,8 @@ from msgspec.structs import replace
 
 from ablations.data.encode import encode, encoding
 from ablations.data.split_files import read_split
-from ablations.model.gpt2 import Head, random_layers
+from ablations.machine import device
+from ablations.model import build
 from ablations.study import config, cut, jobs
 from ablations.study import needs as estimate
 from ablations.study.config import Row
@@ -35,7 +36,7 @@ def of_run(row: Row, model: Model | None = None, **changes: Any) -> Needs:
 
 
 def of_trunk(row: Row) -> Needs:
-    settings = cut.trunk_settings(row.settings, seed=123)
+    settings = cut.trunk(row.settings, seed=123)
     assert settings
     return estimate.of_trunk(settings)
 
@@ -84,7 +85,7 @@ def test_more_epochs_take_longer_in_the_same_memory() -> None:
 def test_a_run_can_do_its_trunks_work_too(id: str) -> None:
     """As it must where the cache was emptied."""
     row = STUDY.row(id)
-    if cut.trunk_settings(row.settings, seed=123):
+    if cut.trunk(row.settings, seed=123):
         run, trunk = of_run(row), of_trunk(row)
         assert run.memory_mb >= trunk.memory_mb and run.minutes >= trunk.minutes
 
@@ -195,15 +196,14 @@ def test_all_messages_need_more_of_everything() -> None:
     assert jobs.of_study(replace(STUDY, tokenizer="bytes")).assumed
 
 
-@pytest.mark.parametrize(("layers", "first"), [("all", 0), ("last_block", 3)])
+@pytest.mark.parametrize("layers", ["all", "last_block"])
 def test_what_is_saved_of_a_run_takes_the_estimated_disk(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layers: str, first: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, layers: str
 ) -> None:
     """At most: the second state is written before it replaces the first one."""
     small = Dimensions(n_layer=3, n_head=2, n_embd=64, n_positions=64, vocab_size=257)
     settings = replace(BASELINE.settings, dimensions=small, trainable_layers=layers)
-    tail = random_layers(small, 123, first, small.n_layer + 2)
-    tail.append(Head(small, 2, 123))
+    tail = build.tail(settings, 123, 123, classes=2)
     optimizer = torch.optim.AdamW(tail.parameters())
     for each in tail.parameters():
         each.grad = torch.ones_like(each)
@@ -215,8 +215,14 @@ def test_what_is_saved_of_a_run_takes_the_estimated_disk(
         used.append(sum(file.stat().st_size for file in tmp_path.iterdir()))
 
     monkeypatch.setattr(resume, "save_file", written)
-    about = dict.fromkeys(("tokens_sha256", "code", "torch", "precision", "device"), "")
-    identity = Identity(row=settings, seed=123, checkpoint_sha256=None, threads=1, **about)
+    identity = Identity(
+        row=settings,
+        seed=123,
+        tokens_sha256="",
+        checkpoint_sha256=None,
+        code="",
+        rounding=device.current("float32", 1).rounding,
+    )
     for _ in range(2):
         State(tmp_path / "state", identity).save(tail, optimizer, Progress(steps=1))
     rows = (replace(BASELINE, settings=settings),)

@@ -10,7 +10,6 @@ import pytest
 import torch
 
 import runs
-from ablations.training import run
 
 
 def first_gradients(folder: Path, monkeypatch: pytest.MonkeyPatch, **options: Any) -> torch.Tensor:
@@ -28,7 +27,7 @@ def first_gradients(folder: Path, monkeypatch: pytest.MonkeyPatch, **options: An
     runs.row(folder, epochs=1, **options)
     with monkeypatch.context() as patched:
         patched.setattr(torch.optim.AdamW, "step", recorded)
-        run.main(run.parser().parse_args(list(map(str, runs.arguments(folder)))[:-2]))
+        runs.train(folder)
     return found[0]
 
 

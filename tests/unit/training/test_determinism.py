@@ -7,7 +7,6 @@ import pytest
 
 import programs
 import runs
-from ablations.training import run as train
 from commands import environment
 
 
@@ -32,16 +31,13 @@ def test_two_runs_give_the_same_bytes(study: Path, threads: int) -> None:
 @pytest.mark.parametrize("token", ["last", "first"])
 @pytest.mark.parametrize("layers", ["last_block", "last_layer"])
 def test_it_makes_no_difference_where_the_hidden_states_come_from(
-    study: Path, monkeypatch: pytest.MonkeyPatch, token: str, layers: str
+    study: Path, token: str, layers: str
 ) -> None:
     """Computed, read, computed again, not kept at all, or going on from a shallower trunk's."""
 
     def trained(layers: str, cache_gb: float = 1) -> dict[str, object]:
         runs.row(study, layers=layers, token=token, batch_size=2, learning_rate=0.1)
-        monkeypatch.setenv("ABLATIONS_CACHE_GB", str(cache_gb))
-        *arguments, _, _ = map(str, runs.arguments(study))
-        train.main(train.parser().parse_args(arguments))
-        return runs.results(study / "run")
+        return runs.train(study, cache_gb=cache_gb)
 
     def entries() -> list[Path]:
         return [path for path in study.glob("cache/*") if path.is_dir()]

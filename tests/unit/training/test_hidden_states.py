@@ -10,18 +10,19 @@ import numpy as np
 import pytest
 import torch
 from msgspec import structs
-from safetensors.torch import save_file
 
 import runs
 from ablations.data import tokens
 from ablations.data.sequences import Sequences, sequences
 from ablations.errors import UserError
 from ablations.machine import device
-from ablations.model.gpt2 import Reading, checkpoint_tensors, pretrained_layers
+from ablations.model import gpt2
+from ablations.model.layers import Reading
 from ablations.study import cut, settings
 from ablations.study.dimensions import Dimensions
 from ablations.training import hidden_states, inputs
-from ablations.training.hidden_states import Cache, Frozen, HiddenStates, frozen
+from ablations.training.forward import HiddenStates
+from ablations.training.hidden_states import Cache, Frozen, TrunkManifest, frozen
 
 DIMENSIONS = Dimensions(n_layer=4, n_head=2, n_embd=8, n_positions=12, vocab_size=257)
 ROW: dict[str, Any] = {"weights": "pretrained", "layers": "last_block", "context_length": 12}
@@ -48,21 +49,19 @@ def read(study: Path, **changes: Any) -> dict[str, Sequences]:
     return sequences(tokens.read(study / "tokens.safetensors"), row.input)
 
 
-def trunk(study: Path, code: str = "code", sha256: str | None = "a", **changes: Any) -> Frozen:
+def trunk(study: Path, code: str = "code", sha256: str = "a", **changes: Any) -> Frozen:
     runs.row(study, dimensions=DIMENSIONS, **(ROW | changes))
-    found = cut.trunk_settings(settings.read(study / "row.json"), seed=1)
+    found = cut.trunk(settings.read(study / "row.json"), seed=1)
     assert found
-    sha256 = sha256 if found.weights == "pretrained" else None
-    manifest = cut.TrunkManifest(settings=found, checkpoint_sha256=sha256, sequences={}, code=code)
-    return frozen(manifest, MACHINE)
+    manifest = TrunkManifest(checkpoint_sha256=sha256, sequences={}, code=code)
+    return frozen(found, manifest, MACHINE)
 
 
 def outputs(
     study: Path, folder: str = "cache", cache_gb: float = 1, **changes: Any
 ) -> dict[str, HiddenStates]:
     layers, found = trunk(study, **changes), read(study, **changes)
-    pretrained = layers.checkpoint_sha256 is not None
-    weights = study / "checkpoint" if pretrained else None
+    weights = study / "checkpoint" if isinstance(layers.weights, str) else None
     return Cache(study / folder, cache_gb).outputs(layers, weights, found, MACHINE)
 
 
@@ -89,10 +88,8 @@ READINGS = [
 @pytest.mark.parametrize("changes", READINGS, ids=str)
 def test_hidden_states_are_the_trunk_s_outputs(study: Path, changes: dict[str, Any]) -> None:
     """Of each message alone, with all its tokens."""
-    found, layers = (
-        outputs(study, **changes),
-        pretrained_layers(DIMENSIONS, study / "checkpoint", 0, DIMENSIONS.n_layer),
-    )
+    found = outputs(study, **changes)
+    layers = gpt2.layers(DIMENSIONS, study / "checkpoint", stop=cut.LAST_BLOCK)
     for split, wanted in read(study, **changes).items():
         for message, number in enumerate(wanted.of_message):
             ids = torch.from_numpy(wanted.ids[slice(*wanted.offsets[number : number + 2])])
@@ -130,10 +127,10 @@ def test_rows_that_read_the_same_share_it_without_being_told(study: Path) -> Non
 def test_a_deeper_trunk_starts_from_a_shallower_one(study: Path) -> None:
     expected = outputs(study, "other")
     outputs(study, layers="last_two_blocks")
-    layers = pretrained_layers(DIMENSIONS, study / "checkpoint", 0, DIMENSIONS.n_layer + 2)
+    layers = gpt2.layers(DIMENSIONS, study / "checkpoint")
     with torch.no_grad():
         layers[0].token.weight.zero_()  # gone: only the last layer of the trunk is needed now
-    save_file(checkpoint_tensors(layers, DIMENSIONS), study / "checkpoint/model.safetensors")
+    gpt2.write(study / "checkpoint", gpt2.checkpoint_tensors(layers, DIMENSIONS), DIMENSIONS)
     assert same(outputs(study), expected)
 
 
@@ -168,7 +165,7 @@ def test_what_the_hidden_states_depend_on_names_another_entry(
     before = entries(study)
     code, sha256 = changes.pop("code", "code"), changes.pop("sha256", "a")
     layers, found = trunk(study, code, sha256, **changes), read(study, **changes)
-    weights = study / "checkpoint" if layers.checkpoint_sha256 else None
+    weights = study / "checkpoint" if isinstance(layers.weights, str) else None
     Cache(study / "cache", 1).outputs(layers, weights, found, MACHINE)
     assert len(entries(study) - before) == 3
 

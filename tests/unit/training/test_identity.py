@@ -7,8 +7,7 @@ import torch
 from torch import Tensor
 
 import runs
-from ablations.model.gpt2 import Layers, Reading
-from ablations.training import run
+from ablations.model.layers import Layers, Reading
 from ablations.training.resume import State
 
 OTHER = ["seed", "checkpoint", "row", "tokens", "code"]
@@ -20,11 +19,7 @@ def train(folder: Path, other: str = "") -> dict[str, object]:
     runs.write_checkpoint(folder, seed=7 if other == "checkpoint" else 3)
     runs.row(folder, weights="pretrained", epochs=2 if other == "row" else 3)
     code = "edited" if other == "code" else "of code"
-    arguments = list(map(str, runs.arguments(folder, code=code)))[:-2]
-    if other == "seed":
-        arguments[arguments.index("--seed") + 1] = "124"
-    run.main(run.parser().parse_args(arguments))
-    return runs.results(folder / "run")
+    return runs.train(folder, *(["--seed", "124"] if other == "seed" else []), code=code)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import runs
-from ablations.training import inputs, run
+from ablations.training import inputs
 
 
 @given(st.lists(st.integers(1, 3000), min_size=1, max_size=60))
@@ -46,7 +46,7 @@ def trained(folder: Path, options: dict[str, Any]) -> tuple[list[float], np.ndar
     }
     runs.write_tokens(folder, ids, {split: np.arange(size) % 2 for split, size in sizes.items()})
     runs.row(folder, epochs=1, eval_every=2, **options)
-    run.main(run.parser().parse_args(list(map(str, runs.arguments(folder)))[:-2]))
+    runs.train(folder)
     metrics = json.loads((folder / "run/metrics.json").read_text())
     losses = [each[f"{split}_loss"] for each in metrics["history"] for split in list(sizes)[:2]]
     frame = pd.read_csv(folder / "run/predictions.csv")

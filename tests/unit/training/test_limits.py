@@ -22,10 +22,10 @@ import programs
 import runs
 from ablations.errors import UserError
 from ablations.machine import device
-from ablations.model.gpt2 import Layers, Reading
+from ablations.model import gpt2
+from ablations.model.layers import Layers, Reading
 from ablations.study import config, settings
 from ablations.study.settings import Training
-from ablations.training import run as train
 from ablations.training.inputs import Inputs
 from ablations.training.loop import Loop, Split
 from ablations.training.resume import Identity, State
@@ -40,10 +40,9 @@ def study(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def trained(study: Path, **extra: str) -> subprocess.CompletedProcess[str]:
-    return programs.run(
-        "ablations.training.run", *runs.arguments(study), environment=environment(**extra)
-    )
+def trained(study: Path, cache_gb: float = 1) -> subprocess.CompletedProcess[str]:
+    arguments = runs.arguments(study, cache_gb=cache_gb)
+    return programs.run("ablations.training.run", *arguments, environment=environment())
 
 
 # --- micro_batch
@@ -134,10 +133,7 @@ def train_hungry(folder: Path, tail: nn.Module, **changes: int) -> None:
         tokens_sha256="",
         checkpoint_sha256=None,
         code="",
-        torch="",
-        precision="",
-        device="",
-        threads=1,
+        rounding=machine.rounding,
     )
     loop.train(plan, State(folder / "state", identity))
 
@@ -164,10 +160,9 @@ def test_out_of_memory_before_the_first_step_is_told_too(
     def load(*_: object) -> NoReturn:
         raise CUDA
 
-    monkeypatch.setattr(train, "load_layers", load)
-    *arguments, _, _ = map(str, runs.arguments(study))
+    monkeypatch.setattr(gpt2, "layers", load)
     with pytest.raises(UserError, match=r"out of memory.*needs a device with more memory"):
-        train.main(train.parser().parse_args(arguments))
+        runs.train(study)
 
 
 def test_other_errors_stay_what_they_are(tmp_path: Path) -> None:
@@ -300,7 +295,7 @@ def test_the_cache_makes_room_before_it_fills_the_disk(study: Path) -> None:
         older = max(disk.glob("*/states.npy"), key=lambda path: path.stat().st_size)
         (disk / "someone's file").write_bytes(b"x" * (shutil.disk_usage(disk).free - 32768))
         runs.row(study, layers="last_block")
-        done = trained(study, ABLATIONS_CACHE_GB="0.00004")  # one row's take 26 kB
+        done = trained(study, cache_gb=0.00004)  # one row's take 26 kB
         assert done.returncode == 0, done.stderr
         assert not older.exists()
 

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
@@ -22,7 +21,6 @@ from safetensors.torch import load_file
 import plain
 import runs
 from ablations.study.dimensions import Dimensions
-from ablations.training import run
 
 TOLERANCE = 1e-5
 NANO = Dimensions(n_layer=3, n_head=2, n_embd=8, n_positions=16, vocab_size=257)
@@ -63,7 +61,7 @@ def both(folder: Path, options: Options, seed: int = 1) -> tuple[dict[str, Any],
     layers = chosen.pop("trainable_layers", "last_block")
     token = chosen.pop("trainable_token", "last")
     runs.row(folder, layers=layers, token=token, dimensions=NANO, **(TRAINING | chosen))
-    run.main(run.parser().parse_args(list(map(str, runs.arguments(folder)))[:-2]))
+    runs.train(folder)
     metrics = json.loads((folder / "run/metrics.json").read_text())
     metrics["logits"] = logits_of(folder / "run/predictions.csv")
 
@@ -73,17 +71,16 @@ def both(folder: Path, options: Options, seed: int = 1) -> tuple[dict[str, Any],
     tensors = None
     if recipe.weights == "pretrained":
         tensors = load_file(manifest.parent / "model.safetensors")
-    with torch.random.fork_rng():
-        expected = plain.train(
-            recipe,
-            shape,
-            {split: [list(map(int, i)) for i in found] for split, found in ids.items()},
-            {split: found.tolist() for split, found in labels.items()},
-            padding_id=256,
-            classes=len(CLASSES),
-            seed=runs.SEED,
-            tensors=tensors,
-        )
+    expected = plain.train(
+        recipe,
+        shape,
+        {split: [list(map(int, i)) for i in found] for split, found in ids.items()},
+        {split: found.tolist() for split, found in labels.items()},
+        padding_id=256,
+        classes=len(CLASSES),
+        seed=runs.SEED,
+        tensors=tensors,
+    )
     return metrics, expected
 
 

@@ -10,8 +10,7 @@ from torch import Tensor
 
 import runs
 from ablations.machine.device import Device
-from ablations.model.gpt2 import Layers, Reading
-from ablations.training import run
+from ablations.model.layers import Layers, Reading
 
 UPDATES = 3 * (42 // 4)  # epochs, whole batches
 # Evaluations read 2 batches of 4 of the 9 validation messages; the test set is outside the time.
@@ -42,7 +41,7 @@ def study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def times(study: Path, layers: str, **options: Any) -> tuple[float, float]:
     """Training time without the frozen layers', and theirs."""
     runs.row(study, layers=layers, **options)
-    run.main(run.parser().parse_args(list(map(str, runs.arguments(study)))[:-2]))
+    runs.train(study)
     metrics = json.loads((study / "run/metrics.json").read_text())
     trunk = metrics["trunk_time_seconds"]
     return metrics["training_time_seconds"] - trunk, trunk

@@ -6,7 +6,7 @@ from typing import Any
 import yaml
 
 from ablations.answers.statistics import wilson
-from ablations.model.classifier import Kept
+from ablations.kept.model import Kept
 from ablations.study.models import Model
 from ablations.study.settings import Settings
 from ablations.training.metrics import Metrics

@@ -10,22 +10,24 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from msgspec import to_builtins
-from safetensors.torch import load_file, save_file
+import torch
+from safetensors.torch import load_file
 
 from ablations import cli, files
 from ablations.data import tokens, vocabulary
 from ablations.errors import UserError
+from ablations.kept import model
 from ablations.kept.card import card
-from ablations.model import checkpoint, classifier
-from ablations.model.classifier import Kept
-from ablations.model.gpt2 import FinalNorm, Head, Layers, add_lora
-from ablations.study import settings
-from ablations.study.folder import CONFIG, WEIGHTS
+from ablations.kept.model import Kept
+from ablations.model import build, checkpoint, gpt2
+from ablations.model.gpt2 import FinalNorm
+from ablations.model.layers import Head, Layers
+from ablations.model.lora import merge_lora
+from ablations.study import cut, settings
+from ablations.study.folder import CONFIG
 from ablations.study.models import Model
 from ablations.study.settings import Settings
 from ablations.training import predictions
-from ablations.training.hidden_states import load_layers
 from ablations.training.metrics import Metrics
 
 CARD = "README.md"
@@ -50,8 +52,9 @@ def main(arguments: argparse.Namespace) -> None:
         padding_id=about.padding_id,
         tokenizer=about.tokenizer,
     )
-    layers = _layers(row, arguments.seed, arguments.checkpoint, arguments.trained, kept)
-    found = classifier.tensors(layers, row.dimensions)
+    weights = arguments.checkpoint.parent if arguments.checkpoint else arguments.seed
+    layers = _trained(row, weights, arguments.seed, arguments.trained, len(kept.classes))
+    tensors = model.tensors(layers, row.dimensions)
     text = card(
         kept,
         metrics,
@@ -59,37 +62,34 @@ def main(arguments: argparse.Namespace) -> None:
         data=arguments.data,
         notes=arguments.note,
         tested=len(tested["test"].labels),
-        bias=classifier.BIAS in found,
+        bias=model.BIAS in tensors,
     )
 
     folder = arguments.output.parent
     for name in (checkpoint.MANIFEST, CONFIG):  # without these nothing loads it as a model
         (folder / name).unlink(missing_ok=True)
-    with files.whole(folder / WEIGHTS) as temporary:
-        save_file(found, temporary, metadata={"format": "pt"})
     vocabulary.write(words, folder)
     files.write_json(folder / TOKENIZER, _tokenizer_config(kept))
-    files.write_json(folder / classifier.ABOUT, kept)
+    files.write_json(folder / model.ABOUT, kept)
     files.write_text(folder / CARD, text)
-    files.write_json(folder / CONFIG, _config(kept))
-    checkpoint.write_manifest(folder, files.sha256(folder / WEIGHTS), row.dimensions)
+    gpt2.write(folder, tensors, row.dimensions, _config(kept), metadata={"format": "pt"})
 
 
-def _layers(row: Settings, seed: int, manifest: Path | None, trained: Path, kept: Kept) -> Layers:
+def _trained(row: Settings, weights: Path | int, seed: int, file: Path, classes: int) -> Layers:
     """All layers after training, as plain matrices, and the head without a bias if possible."""
-    dimensions = row.dimensions
-    layers = load_layers(row, seed, manifest and manifest.parent, 0, dimensions.n_layer + 2)
-    head = Head(dimensions, len(kept.classes), seed)
-    layers.append(head)
-    if row.trainable_layers == "lora":
-        add_lora(layers, row.lora_rank, row.lora_alpha)
-    unknown = layers.load_state_dict(load_file(trained), strict=False).unexpected_keys
-    if unknown:
-        raise UserError(f"{trained} holds {unknown[0]}, which is no part of row {row.row}")
-    classifier.merge_lora(layers)
-    norm = layers[-2]
-    assert isinstance(norm, FinalNorm)
-    classifier.fold_bias(norm, head)
+    tail = build.tail(row, weights, seed, classes)
+    found, wanted = load_file(file), tail.trained()
+    if other := sorted(found.keys() ^ wanted.keys()):
+        where = "holds" if other[0] in found else "lacks"
+        raise UserError(f"{file} {where} {other[0]}; it is not what row {row.row} trains")
+    with torch.no_grad():
+        for name, parameter in wanted.items():
+            parameter.copy_(found[name])
+    merge_lora(tail)
+    layers = Layers([*build.frozen(row, weights), *tail])
+    norm, head = layers[cut.NORM], layers[cut.HEAD]
+    assert isinstance(norm, FinalNorm) and isinstance(head, Head)
+    model.fold_bias(norm, head)
     return layers
 
 
@@ -97,18 +97,14 @@ def _layers(row: Settings, seed: int, manifest: Path | None, trained: Path, kept
 
 
 def _config(kept: Kept) -> dict[str, Any]:
-    """config.json of a GPT2ForSequenceClassification.
+    """What config.json of a GPT2ForSequenceClassification says beside the dimensions.
 
     Without pad_token_id the model reads the last position, of one text at a time; with it, the last
     position that holds another token.
     """
     classes = list(enumerate(kept.classes))
     return {
-        "model_type": "gpt2",
         "architectures": ["GPT2ForSequenceClassification"],
-        **to_builtins(kept.settings.dimensions),
-        "activation_function": "gelu_new",
-        "layer_norm_epsilon": 1e-05,
         "resid_pdrop": 0.0,
         "embd_pdrop": 0.0,
         "attn_pdrop": 0.0,

@@ -1,23 +1,31 @@
-"""The machine that a job runs on: device, precision, threads, and what it reports about them."""
+"""The device that a job computes on, how precisely, and what it reports about both."""
 
-import ctypes
 import os
 import platform
 import resource
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from filelock import FileLock
+from msgspec import Struct
 
-from ablations.errors import Message, UserError
+from ablations.errors import UserError
+from ablations.machine.memory import keep_freed_memory
 from ablations.machine.sharing import OtherJobs, claim
 
-TOO_SMALL = "the model needs a device with more memory for itself"
+
+class Rounding(Struct, frozen=True, kw_only=True):
+    """What of a machine decides the last bits of what it computes."""
+
+    precision: str
+    device: str
+    name: str
+    threads: int | None  # of a CPU
+    torch: str
 
 
 @dataclass(frozen=True)
@@ -40,6 +48,17 @@ class Device:
         if self.kind == "cuda":
             return torch.cuda.get_device_name(self.torch)
         return "Apple GPU (MPS)" if self.kind == "mps" else _processor()
+
+    @property
+    def rounding(self) -> Rounding:
+        """What decides the last bits of what this device computes."""
+        return Rounding(
+            precision=self.precision,
+            device=self.kind,
+            name=self.name,
+            threads=torch.get_num_threads() if self.kind == "cpu" else None,
+            torch=str(torch.__version__),
+        )
 
     def autocast(self) -> AbstractContextManager[Any]:
         """A context in which matrix products have this precision; weights and sums stay float32."""
@@ -132,43 +151,6 @@ def _gpus() -> list[str]:
         return [visible.split(",")[0]]
     count = torch.cuda.device_count()
     return [str(torch.cuda.get_device_properties(index).uuid) for index in range(count)]
-
-
-def cache_gb() -> float:
-    """The size limit of the cache, by environment: as a setting it would make results stale."""
-    return float(os.environ.get("ABLATIONS_CACHE_GB", "10"))
-
-
-@contextmanager
-def out_of_memory(advice: str) -> Iterator[None]:
-    """Turns an error for lack of memory into a UserError that ends with this advice."""
-    try:
-        yield
-    except torch.OutOfMemoryError as error:
-        raise UserError(f"{_first_sentence(error)}; {advice}") from None
-    except RuntimeError as error:  # the CPU's and MPS's error
-        if "can't allocate memory" not in str(error) and "out of memory" not in str(error):
-            raise
-        raise UserError(f"{_first_sentence(error)}; {advice}") from None
-
-
-def _first_sentence(error: Exception) -> Message:
-    return "out of memory: " + str(error).split(". ")[0].splitlines()[0]
-
-
-def keep_freed_memory() -> None:
-    """Makes glibc keep large freed blocks instead of returning them to the kernel.
-
-    Each step frees its activations and gradients and allocates the same sizes again. Getting them
-    from the kernel, zeroed page by page, took a sixth of a frozen block's time. The numbers are
-    mallopt's, from malloc.h.
-    """
-    trim_threshold, top_pad, mmap_max = -1, -2, -4
-    with suppress(OSError, AttributeError):  # another system's libc
-        libc = ctypes.CDLL("libc.so.6")
-        libc.mallopt(mmap_max, 0)
-        libc.mallopt(trim_threshold, -1)
-        libc.mallopt(top_pad, 64 * 2**20)
 
 
 def _processor() -> str:

@@ -1,76 +1,43 @@
 """GPT-2 as a list of layers that can be cut anywhere: the trunk before the cut, the tail after.
 
-    0  Embeddings      (B, T) token ids → (B, T, C)
-    1  Block           (B, T, C) → (B, T, C)
+    −3 − L  Embeddings   (B, T) token ids → (B, T, C)
+    −2 − L  Block        (B, T, C) → (B, T, C)
     …
-    L  LastBlock       (B, T, C) → (B, C), at one position alone
-    L+1  FinalNorm     (B, C) → (B, C)
-    L+2  Head          (B, C) → (B, K) logits
+    −3      LastBlock    (B, T, C) → (B, C), at one position alone
+    −2      FinalNorm    (B, C) → (B, C)
+    −1      Head         (B, C) → (B, K) logits
 
-B messages, T tokens, C width, H heads, D = C / H, L blocks, K classes. A causal model's output at
+B texts, T tokens, C width, H heads, D = C / H, L blocks, K classes. A causal model's output at
 one position does not depend on the positions after it. So to classify the token at position p means
 T = p + 1 and reading the last position; the last block computes one query, that of this position.
-Where the output at every position is needed, for their mean, layer L is a Block like the others,
+Where the output at every position is needed, for their mean, layer −3 is a Block like the others,
 and FinalNorm averages, (B, T, C) → (B, C). The head is linear, so the mean of its outputs is its
 output for the mean.
 
 Radford et al. 2019, "Language Models are Unsupervised Multitask Learners": pre-norm blocks,
-tanh-GELU, learned positions. No dropout. Hu et al. 2021, "LoRA: Low-Rank Adaptation of Large
-Language Models".
+tanh-GELU, learned positions. No dropout.
 """
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from msgspec import to_builtins
+from safetensors.torch import save_file
+from torch import Generator, Tensor, nn
 
+from ablations import files
 from ablations.model import checkpoint
+from ablations.model.layers import Layers, Reading, draw
+from ablations.model.lora import LoraLinear
+from ablations.study import cut
 from ablations.study.dimensions import Dimensions
+from ablations.study.folder import CONFIG, WEIGHTS
 
 EPSILON = 1e-5  # LayerNorm's, as GPT-2 has it
-
-
-@dataclass(frozen=True)
-class Reading:
-    """How layers read a batch of sequences, which are padded on the right to the longest.
-
-    `lengths` (B,): tokens of each sequence; None if all have T. `positions` (B,): the position of
-    each that is classified; None if it is the last of all T. With a causal mask it is always the
-    last of its sequence. `single`: every sequence of the whole run is one token. (It is not enough
-    that all sequences of one batch are. Then some weights must get gradients of zero, since AdamW
-    counts these steps too.)
-    """
-
-    causal: bool = True
-    lengths: Tensor | None = None
-    positions: Tensor | None = None
-    single: bool = False
-
-    def to(self, device: torch.device) -> "Reading":
-        """The same on a device."""
-        lengths, positions = (
-            x if x is None else x.to(device) for x in (self.lengths, self.positions)
-        )
-        return replace(self, lengths=lengths, positions=positions)
-
-    def visible(self, tokens: int) -> Tensor | None:
-        """Which of the first `tokens` positions are not padding, bool (B, T); None if all."""
-        if self.lengths is None:
-            return None
-        return torch.arange(tokens, device=self.lengths.device) < self.lengths[:, None]
-
-
-class Layers(nn.ModuleList):
-    """Some of the layers, one after another."""
-
-    def forward(self, x: Tensor, reading: Reading) -> Tensor:  # noqa: D102
-        for layer in self:
-            x = layer(x, reading)
-        return x
 
 
 class Embeddings(nn.Module):
@@ -207,95 +174,50 @@ class FinalNorm(nn.LayerNorm):
         return normed.masked_fill(~visible[..., None], 0).sum(1) / reading.lengths[:, None]
 
 
-class Head(nn.Module):
-    """The classification head: Linear(width, classes) after manual_seed(seed)."""
-
-    def __init__(self, dimensions: Dimensions, classes: int, seed: int) -> None:
-        super().__init__()
-        torch.manual_seed(seed)
-        self.linear = nn.Linear(dimensions.n_embd, classes)
-
-    def forward(self, x: Tensor, _: Reading) -> Tensor:
-        """(B, C) → (B, K)."""
-        return self.linear(x)
-
-
-class LoraLinear(nn.Linear):
-    """A linear layer with a low-rank update: its output plus alpha × (x A B).
-
-    A [in, rank] is drawn by PyTorch's kaiming_uniform_. For this shape it uses the rank as the
-    fan-in, so its bound is 1/√rank. B [rank, out] is zero.
-    """
-
-    def __init__(self, linear: nn.Linear, rank: int, alpha: float) -> None:
-        nn.Module.__init__(self)
-        self.in_features, self.out_features = linear.in_features, linear.out_features
-        self.weight, self.bias = linear.weight, linear.bias
-        self.alpha = alpha
-        self.a = nn.Parameter(torch.empty(linear.in_features, rank))
-        nn.init.kaiming_uniform_(self.a, a=math.sqrt(5))
-        self.b = nn.Parameter(torch.zeros(rank, linear.out_features))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(…, in) → (…, out)."""
-        frozen, low = super().forward(x), (x @ self.a).flatten(0, -2)
-        # one pass over the large output, where a product, its multiple and a sum are three
-        return torch.addmm(frozen.flatten(0, -2), low, self.b, alpha=self.alpha).view_as(frozen)
-
-
-def add_lora(layers: Layers, rank: int, alpha: float) -> None:
-    """Gives every linear layer a low-rank update; of the other weights only the head's train.
-
-    Must be called right after the head was drawn: the A are drawn next, in the order of the layers.
-    """
-    layers.requires_grad_(False)
-    for layer in layers:
-        for name, module in list(layer.named_children()):
-            if isinstance(module, nn.Linear):
-                setattr(layer, name, LoraLinear(module, rank, alpha))
-        if isinstance(layer, Head):
-            layer.requires_grad_(True)
-
-
-def _draw(dimensions: Dimensions, every_position: bool) -> Iterator[nn.Module]:
-    """The layers before the head, one at a time, in the order in which the recipe draws them."""
-    yield Embeddings(dimensions)
-    for _ in range(dimensions.n_layer - 1):
-        yield Block(dimensions)
-    yield Block(dimensions) if every_position else LastBlock(dimensions)
-    yield FinalNorm(dimensions.n_embd, eps=EPSILON)
-
-
-def random_layers(
-    dimensions: Dimensions, seed: int, start: int, stop: int, every_position: bool = False
+def layers(
+    dimensions: Dimensions,
+    weights: Path | int,
+    start: int | None = None,
+    stop: int = cut.HEAD,
+    every_position: bool = False,
 ) -> Layers:
-    """Layers start … stop-1 with random weights: PyTorch's initialisers after manual_seed(seed).
+    """Layers start … stop-1, else all before the head; `weights`: a checkpoint's folder, or a seed.
 
-    PyTorch's modules draw weight, then bias, in the order in which they are made, as the recipe
-    does. Layers before `start` are drawn too, one at a time, and not kept.
+    Of a folder no tensor of another layer is read. From a seed they are drawn in the recipe's
+    order; those before `start` too, one at a time, and not kept.
     """
-    torch.manual_seed(seed)
-    drawn = zip(range(stop), _draw(dimensions, every_position), strict=False)
-    return Layers([layer for i, layer in drawn if i >= start])
+    first = cut.embeddings(dimensions.n_layer)
+    start = first if start is None else start
+    if isinstance(weights, Path):
+        numbers = range(start, stop)
+        return Layers([_read(weights, n, dimensions, every_position) for n in numbers])
+    generator, drawn = Generator().manual_seed(weights), []
+    for number in range(first, stop):
+        layer = _layer(number, dimensions, every_position)
+        draw(layer, generator)
+        drawn += [layer] * (number >= start)
+    return Layers(drawn)
 
 
-def pretrained_layers(
-    dimensions: Dimensions, folder: Path, start: int, stop: int, every_position: bool = False
-) -> Layers:
-    """Layers start … stop-1 of a checkpoint folder; reads no tensor of another layer."""
+def _layer(number: int, dimensions: Dimensions, every_position: bool) -> nn.Module:
+    """A layer without values."""
     with torch.device("meta"):
-        drawn = enumerate(_draw(dimensions, every_position))
-        layers = [layer for i, layer in drawn if start <= i < stop]
-    for i, layer in enumerate(layers, start):
-        names = checkpoint_names(i, dimensions)
-        # a copy: a tensor may be the file itself, mapped into memory
-        read = checkpoint.read(folder, names.values())
-        tensors = {name: tensor.clone() for name, tensor in read}
-        state = {own: tensors[name] for own, name in names.items()}
-        if isinstance(layer, Block):
-            state = _from_conv1d(state)
-        layer.load_state_dict(state, assign=True)
-    return Layers(layers)
+        if number == cut.embeddings(dimensions.n_layer):
+            return Embeddings(dimensions)
+        if number == cut.NORM:
+            return FinalNorm(dimensions.n_embd, eps=EPSILON)
+        whole = number < cut.LAST_BLOCK or every_position
+        return Block(dimensions) if whole else LastBlock(dimensions)
+
+
+def _read(folder: Path, number: int, dimensions: Dimensions, every_position: bool) -> nn.Module:
+    """A layer with a checkpoint's values."""
+    layer, names = _layer(number, dimensions, every_position), checkpoint_names(number, dimensions)
+    # a copy: a tensor may be the file itself, mapped into memory
+    tensors = {name: tensor.clone() for name, tensor in checkpoint.read(folder, names.values())}
+    state = {own: tensors[name] for own, name in names.items()}
+    layer.load_state_dict(_from_conv1d(state) if isinstance(layer, Block) else state, assign=True)
+    return layer
 
 
 # --- the Hugging Face layout: names, and projections stored [in, out], query, key and value as one
@@ -309,12 +231,13 @@ _PROJECTIONS = {
 }
 
 
-def checkpoint_names(layer: int, dimensions: Dimensions) -> dict[str, str]:
+def checkpoint_names(number: int, dimensions: Dimensions) -> dict[str, str]:
     """Our parameter names of a layer → its names in a checkpoint."""
-    if layer == 0:
+    first = cut.embeddings(dimensions.n_layer)
+    if number == first:
         return {"token.weight": "wte.weight", "position.weight": "wpe.weight"}
-    own, prefix = {"norm_1": "ln_1", "norm_2": "ln_2"} | _PROJECTIONS, f"h.{layer - 1}."
-    if layer == dimensions.n_layer + 1:
+    own, prefix = {"norm_1": "ln_1", "norm_2": "ln_2"} | _PROJECTIONS, f"h.{number - first - 1}."
+    if number == cut.NORM:
         own, prefix = {"": "ln_f"}, ""
     return {
         f"{name}.{kind}".lstrip("."): f"{prefix}{theirs}.{kind}"
@@ -324,15 +247,31 @@ def checkpoint_names(layer: int, dimensions: Dimensions) -> dict[str, str]:
 
 
 def checkpoint_tensors(layers: Layers, dimensions: Dimensions) -> dict[str, Tensor]:
-    """All layers before the head as a checkpoint's tensors: the inverse of pretrained_layers."""
+    """All layers before the head as a checkpoint's tensors: the inverse of reading them."""
     tensors: dict[str, Tensor] = {}
-    for i, layer in enumerate(layers):
+    for number, layer in enumerate(layers, start=cut.embeddings(dimensions.n_layer)):
         state = layer.state_dict()
         if isinstance(layer, Block):
             state = _to_conv1d(state)
-        names = checkpoint_names(i, dimensions)
+        names = checkpoint_names(number, dimensions)
         tensors |= {name: state[own].detach().contiguous() for own, name in names.items()}
     return tensors
+
+
+def write(
+    folder: Path,
+    tensors: Mapping[str, Tensor],
+    dimensions: Dimensions,
+    more: dict[str, Any] | None = None,
+    metadata: dict[str, str] | None = None,
+) -> None:
+    """Writes a checkpoint: weights, config.json with what `more` it shall say, the manifest."""
+    with files.whole(folder / WEIGHTS) as temporary:
+        save_file(dict(tensors), temporary, metadata)
+    stated = {"model_type": "gpt2", "activation_function": "gelu_new"}
+    config = stated | {"layer_norm_epsilon": EPSILON} | to_builtins(dimensions) | (more or {})
+    files.write_json(folder / CONFIG, config)
+    checkpoint.write_manifest(folder, files.sha256(folder / WEIGHTS), dimensions)
 
 
 def _from_conv1d(state: dict[str, Tensor]) -> dict[str, Tensor]:

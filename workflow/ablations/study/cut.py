@@ -1,82 +1,102 @@
-"""Where a row cuts the model into trunk and tail, and what the trunk's output depends on.
+"""Where a row cuts its model into trunk and tail, and what a trunk is; without torch.
 
-Does not import torch, because the planning of many rows uses this too. The numbers here are
-positions in the list of layers in gpt2.py.
+A model is a list of layers, numbered from the end as Python does it:
+
+    −1       the head
+    −2       the final norm
+    −3       the last block
+    −4       the block before it
+    …
+    −3 − L   the embeddings, of a model with L blocks
 """
 
 from msgspec import Struct
 
 from ablations.study.dimensions import Dimensions
+from ablations.study.models import slug
 from ablations.study.settings import Input, Settings
 
-
-class TrunkSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What decides a trunk's hidden states besides checkpoint, texts and code."""
-
-    model: str
-    dimensions: Dimensions
-    weights: str
-    seed: int | None  # of random weights
-    input: Input
-    depth: int
-    precision: str
+HEAD, NORM, LAST_BLOCK = -1, -2, -3
 
 
-class TrunkManifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a trunk's job computed, and from what; the hidden states themselves are not part of it.
+def embeddings(n_layer: int) -> int:
+    """The number of the first layer, the embeddings."""
+    return LAST_BLOCK - n_layer
 
-    `sequences`: a checksum for each split; `code`: that of the code that computes hidden states.
-    """
 
-    settings: TrunkSettings
-    checkpoint_sha256: str | None
-    sequences: dict[str, str]
-    code: str
+def blocks(start: int, stop: int, n_layer: int) -> int:
+    """How many of the layers start … stop-1 are blocks."""
+    return max(0, min(stop, NORM) - max(start, embeddings(n_layer) + 1))
 
 
 def first_trained(trainable_layers: str, n_layer: int) -> int:
     """The first layer in which a row trains something; it also does in all layers after it."""
     return {
-        "all": 0,
-        "lora": 0,
-        "last_two_blocks": n_layer - 1,
-        "last_block": n_layer,
-        "last_layer": n_layer + 2,
+        "all": embeddings(n_layer),
+        "lora": embeddings(n_layer),
+        "last_two_blocks": LAST_BLOCK - 1,
+        "last_block": LAST_BLOCK,
+        "last_layer": HEAD,
     }[trainable_layers]
 
 
-def trunk_depth(trainable_layers: str, n_layer: int) -> int:
-    """How many leading layers form the trunk: frozen, with an output at every position.
+def trunk_end(trainable_layers: str, n_layer: int) -> int:
+    """The layer before which the trunk ends: the layers that are frozen, and read everywhere.
 
-    The last block has one output per message, so a row that freezes it too (last_layer) shares the
+    The last block has one output per text, so a row that freezes it too (last_layer) shares the
     trunk of last_block.
     """
-    return min(first_trained(trainable_layers, n_layer), n_layer)
+    return min(first_trained(trainable_layers, n_layer), LAST_BLOCK)
 
 
-def trunk_settings(row: Settings, seed: int) -> TrunkSettings | None:
-    """What decides the hidden states of a run; None without a trunk."""
-    depth = trunk_depth(row.trainable_layers, row.dimensions.n_layer)
-    if depth == 0:
+class Trunk(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Frozen layers that runs share, and what they read: results/trunks/<name>.settings.json.
+
+    With checkpoint, texts and code it decides the hidden states. `seed`: of random weights; None:
+    the weights are pretrained. `end`: the layer before which the trunk ends.
+    """
+
+    model: str
+    dimensions: Dimensions
+    seed: int | None
+    input: Input
+    end: int
+    precision: str
+
+    @property
+    def weights(self) -> str:
+        """Where its weights come from."""
+        return "pretrained" if self.seed is None else "random"
+
+    @property
+    def blocks(self) -> int:
+        """How many blocks it has."""
+        n_layer = self.dimensions.n_layer
+        return blocks(embeddings(n_layer), self.end, n_layer)
+
+    @property
+    def name(self) -> str:
+        """Its file's name: it describes the trunk, and differs where the settings differ."""
+        parts = [slug(self.model), self.weights]
+        parts += [] if self.seed is None else [f"seed-{self.seed}"]
+        parts += [self.input.trainable_token, str(self.input.context_length)]
+        parts += [] if self.input.causal_mask else ["no-mask"]
+        parts += ["average"] if self.input.average_embeddings else []
+        parts += [f"{self.blocks}-blocks", self.precision]
+        return ".".join(parts)
+
+
+def trunk(row: Settings, seed: int) -> Trunk | None:
+    """The trunk of a run; None where it freezes nothing."""
+    n_layer = row.dimensions.n_layer
+    end = trunk_end(row.trainable_layers, n_layer)
+    if end == embeddings(n_layer):
         return None
-    return TrunkSettings(
+    return Trunk(
         model=row.model,
         dimensions=row.dimensions,
-        weights=row.weights,
         seed=seed if row.weights == "random" else None,
         input=row.input,
-        depth=depth,
+        end=end,
         precision=row.training.precision,
     )
-
-
-def trunk_name(settings: TrunkSettings, model_slug: str) -> str:
-    """A trunk's file name: it describes the trunk, and differs where the settings differ."""
-    read = settings.input
-    parts = [model_slug, settings.weights]
-    parts += [] if settings.seed is None else [f"seed-{settings.seed}"]
-    parts += [read.trainable_token, str(read.context_length)]
-    parts += [] if read.causal_mask else ["no-mask"]
-    parts += ["average"] if read.average_embeddings else []
-    parts += [f"depth-{settings.depth}", settings.precision]
-    return ".".join(parts)

@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ablations.study import needs, paths
+from ablations.study import cut, needs, paths
 from ablations.study.config import Row, Study
-from ablations.study.cut import TrunkSettings, trunk_name, trunk_settings
 from ablations.study.models import Model
 from ablations.study.needs import Messages, Needs
 
@@ -62,7 +61,7 @@ class Jobs:
     rows: dict[str, Row]  # by id
     models: dict[str, Model]  # by the names of their files
     runs: dict[str, Run]  # by what tells them apart in paths: OF_RUN
-    trunks: dict[str, TrunkSettings]  # by name
+    trunks: dict[str, cut.Trunk]  # by name
     messages: Messages  # as far as they are known before they are read
     assumed: bool  # whether they may be more, or longer
 
@@ -174,8 +173,8 @@ def of_study(study: Study) -> Jobs:
     for row in study.rows:
         for seed in study.seeds:
             name = None
-            if trunk := trunk_settings(row.settings, seed):
-                name = trunk_name(trunk, row.model.slug)
+            if trunk := cut.trunk(row.settings, seed):
+                name = trunk.name
                 trunks[name] = trunk
             runs.append(Run(row, seed, name))
     messages, assumed = needs.expected(study)

@@ -12,8 +12,8 @@ from typing import Any
 
 from msgspec import structs
 
+from ablations.study import cut
 from ablations.study.config import Study
-from ablations.study.cut import TrunkSettings, first_trained, trunk_settings
 from ablations.study.dataset import PUBLISHED_MESSAGES, PUBLISHED_READING, Generated, Shares
 from ablations.study.dimensions import Dimensions
 from ablations.study.models import Model
@@ -81,7 +81,7 @@ class Needs:
 
 def of_run(row: Settings, messages: Messages = BALANCED) -> Needs:
     """The needs of a training run, with its trunk's work, since the cache may not hold that."""
-    trunk = trunk_settings(row, seed=0)
+    trunk = cut.trunk(row, seed=0)
     seconds = training_seconds(row, messages) + (trunk_seconds(trunk, messages) if trunk else 0)
     together = row.training.micro_batch or row.training.batch_size * _at_once(row)
     tokens = together * _longest(row.input, messages)
@@ -90,7 +90,7 @@ def of_run(row: Settings, messages: Messages = BALANCED) -> Needs:
     return _needs(row.dimensions, trained_weights(row), activations, states, seconds)
 
 
-def of_trunk(settings: TrunkSettings, messages: Messages = BALANCED) -> Needs:
+def of_trunk(settings: cut.Trunk, messages: Messages = BALANCED) -> Needs:
     """The needs of a trunk's job."""
     states, seconds = hidden_states(settings, messages), trunk_seconds(settings, messages)
     return _needs(settings.dimensions, 0, 0, states, seconds)
@@ -141,11 +141,10 @@ def training_seconds(row: Settings, messages: Messages) -> float:
     return first + max(tail / OPERATIONS_PER_SECOND, others)
 
 
-def trunk_seconds(trunk: TrunkSettings, messages: Messages) -> float:
+def trunk_seconds(trunk: cut.Trunk, messages: Messages) -> float:
     """The seconds of all messages through the trunk's blocks."""
-    blocks = trunk.depth - 1  # the first layer is the embeddings
-    operations = blocks * messages.count * _operations(trunk.input, trunk.dimensions, messages)
-    return operations / OPERATIONS_PER_SECOND
+    operations = _operations(trunk.input, trunk.dimensions, messages)
+    return trunk.blocks * messages.count * operations / OPERATIONS_PER_SECOND
 
 
 def expected(study: Study) -> tuple[Messages, bool]:
@@ -158,16 +157,16 @@ def expected(study: Study) -> tuple[Messages, bool]:
     return found, not (known and study.tokenizer == "gpt2")
 
 
-def hidden_states(trunk: TrunkSettings, messages: Messages) -> int:
+def hidden_states(trunk: cut.Trunk, messages: Messages) -> int:
     """The number of floats in a trunk's output."""
     return messages.count * _average(trunk.input, messages) * trunk.dimensions.n_embd
 
 
-def shared(trunk: TrunkSettings, messages: Messages) -> tuple[Any, ...]:
+def shared(trunk: cut.Trunk, messages: Messages) -> tuple[Any, ...]:
     """A key that is equal for trunks that share hidden states; see hidden_states.Frozen."""
     read = trunk.input
     tokens = (_longest(read, messages), _average(read, messages), read.causal_mask)
-    return trunk.model, trunk.weights, trunk.seed, trunk.depth, trunk.precision, *tokens
+    return trunk.model, trunk.weights, trunk.seed, trunk.end, trunk.precision, *tokens
 
 
 def trained_weights(row: Settings) -> int:
@@ -185,8 +184,8 @@ def file_bytes(shape: Dimensions) -> int:
 
 def _trained_blocks(row: Settings) -> int:
     """The blocks in which something is trained."""
-    first = first_trained(row.trainable_layers, row.dimensions.n_layer)
-    return max(0, row.dimensions.n_layer + 1 - max(first, 1))
+    n_layer = row.dimensions.n_layer
+    return cut.blocks(cut.first_trained(row.trainable_layers, n_layer), cut.HEAD, n_layer)
 
 
 def _at_once(row: Settings) -> int:

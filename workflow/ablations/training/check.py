@@ -16,8 +16,7 @@ from ablations.data.sequences import sequences
 from ablations.data.tokens import Tokens
 from ablations.errors import UserError
 from ablations.files import write_json
-from ablations.study import settings
-from ablations.study.cut import trunk_depth
+from ablations.study import cut, settings
 from ablations.study.settings import Input, Settings
 from ablations.training import limits
 
@@ -33,7 +32,7 @@ def mistakes(rows: Sequence[Settings], read: Tokens, gigabytes: float) -> Iterat
         try:
             limits.refuse_training(row.training, read)
             size = limits.hidden_states_bytes(tokens_read(row.input), row.dimensions.n_embd)
-            if trunk_depth(row.trainable_layers, row.dimensions.n_layer):
+            if cut.trunk(row, seed=0):
                 limits.refuse_hidden_states(size, gigabytes)
         except UserError as error:
             yield f"rows: {row.row}: {error}"

@@ -12,29 +12,40 @@ import hashlib
 import os
 import shutil
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from filelock import FileLock, Timeout
 from msgspec import Struct, structs
-from torch import Tensor, nn
+from torch import Tensor
 
-from ablations.cli import log, progress
+from ablations.cli import log
 from ablations.data.sequences import Numbers, Sequences
 from ablations.errors import UserError
 from ablations.files import as_json, read_json, write_json
-from ablations.machine.device import Device
-from ablations.model.gpt2 import Layers, pretrained_layers, random_layers
-from ablations.study.cut import TrunkManifest
+from ablations.machine.device import Device, Rounding
+from ablations.model import gpt2
+from ablations.model.layers import Layers
+from ablations.study import cut
+from ablations.study.cut import Trunk
 from ablations.study.dimensions import Dimensions
-from ablations.study.settings import Settings
-from ablations.training.inputs import Inputs, Layout, Mapped, batches, by_sequence
+from ablations.training.forward import HiddenStates, forward, freeze, token_ids
+from ablations.training.inputs import Inputs, Layout, Mapped, batches
 from ablations.training.limits import GIGABYTE, hidden_states_bytes, refuse_hidden_states
 
 ARRAY = "states.npy"
 RECORD = "times.json"  # in the same folder, written last
+
+
+class TrunkManifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a trunk's job read: results/trunks/<name>.json, which its runs depend on.
+
+    `sequences`: a checksum for each split; `code`: that of the code that computes hidden states.
+    """
+
+    checkpoint_sha256: str | None
+    sequences: dict[str, str]
+    code: str
 
 
 class Frozen(Struct, frozen=True, kw_only=True):
@@ -45,32 +56,24 @@ class Frozen(Struct, frozen=True, kw_only=True):
     """
 
     dimensions: Dimensions
-    checkpoint_sha256: str | None  # None: random weights, of `seed`
-    seed: int | None
+    weights: str | int  # the checkpoint's checksum, or the seed of random weights
     causal: bool
-    depth: int
-    precision: str
-    device: str
-    device_name: str
-    threads: int | None  # of a CPU
-    torch: str
+    end: int
+    rounding: Rounding
     code: str
 
 
-def frozen(trunk: TrunkManifest, machine: Device) -> Frozen:
+def frozen(trunk: Trunk, read: TrunkManifest, machine: Device) -> Frozen:
     """A trunk's layers on this machine."""
+    weights = read.checkpoint_sha256 if trunk.seed is None else trunk.seed
+    assert weights is not None
     return Frozen(
-        dimensions=trunk.settings.dimensions,
-        checkpoint_sha256=trunk.checkpoint_sha256,
-        seed=trunk.settings.seed,
-        causal=trunk.settings.input.causal_mask,
-        depth=trunk.settings.depth,
-        precision=machine.precision,
-        device=machine.kind,
-        device_name=machine.name,
-        threads=torch.get_num_threads() if machine.kind == "cpu" else None,
-        torch=str(torch.__version__),
-        code=trunk.code,
+        dimensions=trunk.dimensions,
+        weights=weights,
+        causal=trunk.input.causal_mask,
+        end=trunk.end,
+        rounding=machine.rounding,
+        code=read.code,
     )
 
 
@@ -81,55 +84,27 @@ class Record(Struct, frozen=True, forbid_unknown_fields=True):
     shared: bool
 
 
-@dataclass(frozen=True)
-class HiddenStates:
-    """The trunk's output for one split, and what it cost."""
-
-    inputs: Inputs
-    seconds: float
-    shared: bool
-
-
-@torch.no_grad()
-def forward(
-    layers: Layers, inputs: Inputs, parts: list[Numbers], machine: Device, what: str
-) -> Iterator[Tensor]:
-    """Runs frozen layers over these parts of the messages, one by one; outputs on the CPU."""
-    for part in progress(parts, len(parts), f"batch of {what}"):
-        x, reading = inputs.read(torch.from_numpy(part))
-        with machine.autocast():
-            yield layers(x.to(machine.torch), reading.to(machine.torch)).float().cpu()
-
-
-def freeze(layers: Layers, machine: Device) -> Layers:
-    """Frozen layers on the device, their matrices converted to its precision once."""
-    layers.requires_grad_(False)
-    if machine.precision == "bfloat16":
-        for module in layers.modules():
-            if isinstance(module, nn.Linear):
-                module.to(torch.bfloat16)
-    return layers.to(machine.torch)
-
-
 class Cache:
     """A folder of hidden states, at most `gigabytes` large; with 0 they are kept for one run."""
 
     def __init__(self, folder: Path, gigabytes: float) -> None:
         self.folder, self.gigabytes = folder, gigabytes
-        folder.mkdir(parents=True, exist_ok=True)
 
     def outputs(
         self,
         trunk: Frozen,
-        checkpoint: Path | None,
+        folder: Path | None,
         sequences: Mapping[str, Sequences],
         machine: Device,
     ) -> dict[str, HiddenStates]:
         """The trunk's output for each split, from the cache where it is there.
 
-        `checkpoint`: the folder of its weights. Raises UserError, with the numbers, where cache or
-        disk cannot hold them.
+        `folder`: the checkpoint's, None for random weights. Raises UserError, with the numbers,
+        where cache or disk cannot hold them.
         """
+        weights = trunk.weights if isinstance(trunk.weights, int) else folder
+        assert weights is not None
+        self.folder.mkdir(parents=True, exist_ok=True)
         entries = {split: self._entry(trunk, found) for split, found in sequences.items()}
         width = trunk.dimensions.n_embd
         sizes = {
@@ -137,7 +112,11 @@ class Cache:
             for split, found in sequences.items()
         }
         refuse_hidden_states(sum(sizes.values()), self.gigabytes)
-        load = functools.cache(lambda depth: freeze(_layers(trunk, checkpoint, depth), machine))
+
+        @functools.cache
+        def load(start: int) -> Layers:
+            return freeze(gpt2.layers(trunk.dimensions, weights, start, trunk.end), machine)
+
         outputs = {}
         for split, entry in entries.items():
             with FileLock(entry.with_suffix(".lock")):
@@ -146,7 +125,7 @@ class Cache:
                     for rest in (entry, _partial(entry)):  # damaged, or left by a killed job
                         shutil.rmtree(rest, ignore_errors=True)
                     self._make_room(sizes[entry], keep=entries.values())
-                    self._compute(trunk, load, sequences[split], machine, entry, split)
+                    self._compute(trunk, load, sequences[split], machine, split)
                     found = _read(entry, sequences[split], trunk.causal)
                 os.utime(entry)  # the least recently used go first
             outputs[split] = found
@@ -168,32 +147,33 @@ class Cache:
         load: Callable[[int], Layers],
         sequences: Sequences,
         machine: Device,
-        entry: Path,
         split: str,
     ) -> None:
-        """Writes an entry, starting from the deepest entry of lower depth that the cache holds.
+        """Writes an entry, starting from the deepest of the shallower ones that the cache holds.
 
-        `load` gives the layers from a depth on.
+        `load` gives the layers from a layer on.
         """
         # That entry is not locked, so another job may delete it: it is read at once.
+        first = cut.embeddings(trunk.dimensions.n_layer)
         shallower = (
-            (depth, self._entry(structs.replace(trunk, depth=depth), sequences))
-            for depth in range(trunk.depth - 1, 0, -1)
+            (end, self._entry(structs.replace(trunk, end=end), sequences))
+            for end in range(trunk.end - 1, first, -1)
         )
-        candidates = ((d, _found(path, sequences, trunk.causal)) for d, path in shallower)
-        depth, known = next(((d, found) for d, found in candidates if found), (0, None))
+        candidates = ((end, _found(path, sequences, trunk.causal)) for end, path in shallower)
+        start, known = next(((end, found) for end, found in candidates if found), (first, None))
         distinct = sequences.distinct()
         inputs = token_ids(distinct, trunk.causal)
         if known:
             inputs = Inputs(known.inputs.values, Layout(distinct), trunk.causal)
+        entry = self._entry(trunk, sequences)
         temporary = _partial(entry)
         temporary.mkdir()
         try:
-            layers, parts = load(depth), list(batches(sequences.lengths))
-            start = machine.clock()  # a row's time does not include loading
+            layers, parts = load(start), list(batches(sequences.lengths))
+            begin = machine.clock()  # a row's time does not include loading
             outputs = forward(layers, inputs, parts, machine, split)
             _write_array(temporary / ARRAY, sequences, trunk.dimensions.n_embd, parts, outputs)
-            seconds = machine.clock() - start + (known.seconds if known else 0)
+            seconds = machine.clock() - begin + (known.seconds if known else 0)
             log.info("trunk: %s, %d sequences, %.1f s", split, len(sequences), seconds)
             shared = machine.shared() or bool(known and known.shared)
             write_json(temporary / RECORD, Record(seconds, shared))
@@ -230,30 +210,6 @@ class Cache:
                     log.info("cache: deleting %s, the least recently used", path.name)
                     shutil.rmtree(path, ignore_errors=True)  # another job may have deleted it
                     excess -= size
-
-
-def token_ids(sequences: Sequences, causal: bool) -> Inputs:
-    """The sequences' ids as inputs."""
-    layout = Layout(sequences)
-    ids = torch.from_numpy(sequences.ids.astype(np.int64))
-    return Inputs(by_sequence(ids, layout.length), layout, causal)
-
-
-def load_layers(
-    settings: Settings, seed: int, checkpoint: Path | None, start: int, stop: int
-) -> Layers:
-    """Layers start … stop-1 of the checkpoint in this folder, or drawn from the seed."""
-    dimensions, every_position = settings.dimensions, settings.average_embeddings
-    if checkpoint:
-        return pretrained_layers(dimensions, checkpoint, start, stop, every_position)
-    return random_layers(dimensions, seed, start, stop, every_position)
-
-
-def _layers(trunk: Frozen, checkpoint: Path | None, start: int) -> Layers:
-    """A trunk's layers from `start` on; they never include the last block."""
-    if checkpoint:
-        return pretrained_layers(trunk.dimensions, checkpoint, start, trunk.depth)
-    return random_layers(trunk.dimensions, trunk.seed or 0, start, trunk.depth)
 
 
 def _write_array(

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ablations.data.sequences import Numbers, Sequences
 from ablations.machine.device import Device
-from ablations.model.gpt2 import Reading
+from ablations.model.layers import Reading
 
 # Tokens per forward pass without gradients. The number does not depend on free memory, since the
 # shape of a matrix product decides its rounding. At width 1280 the widest activation takes 40 MB.

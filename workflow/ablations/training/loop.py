@@ -17,9 +17,9 @@ from tqdm import tqdm
 
 from ablations import cli
 from ablations.errors import Message, UserError
-from ablations.machine import device
 from ablations.machine.device import Device
-from ablations.model.gpt2 import Layers
+from ablations.machine.memory import out_of_memory
+from ablations.model.layers import Layers
 from ablations.study.settings import Training
 from ablations.training.inputs import Inputs, batches
 from ablations.training.metrics import EpochAccuracy, Evaluation
@@ -63,7 +63,7 @@ class Loop:
         the GPU.
         """
         optimizer = torch.optim.AdamW(
-            [each for each in self.tail.parameters() if each.requires_grad],
+            self.tail.trained().values(),
             lr=self.training.learning_rate,
             weight_decay=self.training.weight_decay,
             fused=True,
@@ -73,7 +73,7 @@ class Loop:
         first, steps = done.steps, len(plan.steps)
         begin = start = self.machine.clock()
         bar = tqdm(total=steps, initial=first, unit="step", disable=None, leave=False)
-        with bar, state.signals(), device.out_of_memory(_smaller(self.training)):
+        with bar, state.signals(), out_of_memory(_smaller(self.training)):
             for update in plan.updates(self.training.accumulation_steps, first):
                 *before, last = update
                 for step in before:  # no update follows these, so the weights do not change
@@ -183,7 +183,7 @@ class Loop:
     @property
     def trainable_parameters(self) -> int:
         """How many numbers are trained."""
-        return sum(each.numel() for each in self.tail.parameters() if each.requires_grad)
+        return sum(each.numel() for each in self.tail.trained().values())
 
     def _labels(self, split: str, messages: Tensor) -> Tensor:
         labels = self.splits[split].labels

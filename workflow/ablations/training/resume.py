@@ -18,10 +18,12 @@ import torch
 from msgspec import Struct
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from ablations.cli import log
 from ablations.files import as_json, whole
+from ablations.machine.device import Rounding
+from ablations.model.layers import Layers
 from ablations.study.settings import Settings
 from ablations.training.metrics import EpochAccuracy, Evaluation
 
@@ -51,10 +53,7 @@ class Identity(Struct, frozen=True, kw_only=True):
     tokens_sha256: str
     checkpoint_sha256: str | None
     code: str
-    torch: str
-    precision: str
-    device: str
-    threads: int
+    rounding: Rounding
 
 
 class Saved(Struct, frozen=True, kw_only=True):
@@ -73,7 +72,7 @@ class State:
         self._sweep()
         self._next = time.monotonic() + self._interval(0.0)
 
-    def restore(self, tail: nn.Module, optimizer: torch.optim.Optimizer) -> Progress:
+    def restore(self, tail: Layers, optimizer: torch.optim.Optimizer) -> Progress:
         """Puts the saved state, if there is one, into the tail and its optimizer."""
         if not self.path.exists():
             return Progress()
@@ -88,7 +87,7 @@ class State:
             )
             return Progress()
         with torch.no_grad():
-            for name, parameter in _trained(tail):
+            for name, parameter in tail.trained().items():
                 own = {kind: kept.pop(name) for kind, kept in tensors.items() if name in kept}
                 parameter.copy_(own.pop(WEIGHT))
                 optimizer.state[parameter] = {
@@ -101,14 +100,14 @@ class State:
         """Whether to save now: at once after a signal, else when the interval is over."""
         return self.signal is not None or time.monotonic() >= self._next
 
-    def save(self, tail: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
+    def save(self, tail: Layers, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
         """Writes the state, whole or not at all; ends the process if a signal asked for it.
 
         A full disk is logged and does not stop training.
         """
         begin = time.monotonic()
         tensors: dict[str, Tensor] = {}
-        for name, parameter in _trained(tail):
+        for name, parameter in tail.trained().items():
             # the optimizer keeps nothing for a parameter that never had a gradient
             kept = {WEIGHT: parameter.detach(), **optimizer.state[parameter]}
             tensors |= {f"{kind}/{name}": tensor for kind, tensor in kept.items()}
@@ -157,10 +156,6 @@ class State:
         """Seconds until the next save; tests choose them by environment."""
         chosen = os.environ.get("ABLATIONS_SAVE_SECONDS")
         return float(chosen) if chosen else max(SOONEST_SECONDS, cost / COST)
-
-
-def _trained(tail: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
-    return ((name, each) for name, each in tail.named_parameters() if each.requires_grad)
 
 
 def _read(path: Path) -> tuple[Saved, dict[str, dict[str, Tensor]]]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from msgspec import structs
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor
@@ -22,21 +23,14 @@ from ablations.data.tokens import Tokens
 from ablations.files import read_json, sha256, whole, write_json, write_text
 from ablations.machine import device
 from ablations.machine.device import Device
-from ablations.model import checkpoint
-from ablations.model.gpt2 import Head, Layers, add_lora
-from ablations.study import settings
-from ablations.study.cut import TrunkManifest, first_trained
+from ablations.machine.memory import out_of_memory
+from ablations.model import build, checkpoint
+from ablations.model.layers import Layers
+from ablations.study import cut, settings
 from ablations.study.settings import Settings
 from ablations.training import predictions
-from ablations.training.hidden_states import (
-    Cache,
-    forward,
-    freeze,
-    frozen,
-    load_layers,
-    token_ids,
-)
-from ablations.training.inputs import Inputs, batches
+from ablations.training.forward import HiddenStates, features, freeze, token_ids
+from ablations.training.hidden_states import Cache, Frozen, TrunkManifest, frozen
 from ablations.training.limits import refuse_training
 from ablations.training.loop import Loop, Split
 from ablations.training.metrics import Accuracy, Evaluation, Metrics
@@ -53,8 +47,6 @@ class Prepared:
     """A run ready to train."""
 
     loop: Loop
-    plan: Schedule
-    start: int  # the first layer of the tail
     frozen_seconds: float  # the part of the training time that the frozen layers took
     frozen_shared: bool  # whether other jobs ran at the same time
 
@@ -63,78 +55,44 @@ def prepare(
     row: Settings,
     seed: int,
     read: Tokens,
-    weights: Path | None,
-    trunk: TrunkManifest | None,
-    cache: Path,
+    folder: Path | None,
+    trunk: Frozen | None,
+    cache: Cache,
     machine: Device,
 ) -> Prepared:
-    """Cuts the model, gets the output of the frozen layers, and builds the tail.
+    """Gets the output of the layers that stay frozen, and builds the tail that reads it.
 
-    `weights`: the checkpoint's folder, None for random weights; `trunk`: None without a trunk.
+    `folder`: the checkpoint's, None for random weights; `trunk`: None without one.
     """
-    classes = read.about.classes
-    found = sequences(read, row.input)
-    plan = schedule(seed, {split: len(read.labels[split]) for split in found}, row.training)
-    inputs = {split: token_ids(each, row.causal_mask) for split, each in found.items()}
-    seconds, shared, depth = dict.fromkeys(found, 0.0), False, 0
+    found, weights = sequences(read, row.input), folder or seed
     if trunk:
-        depth = trunk.settings.depth
-        layers = frozen(trunk, machine)
-        hidden = Cache(cache, device.cache_gb()).outputs(layers, weights, found, machine)
-        inputs = {split: each.inputs for split, each in hidden.items()}
-        seconds = {split: each.seconds for split, each in hidden.items()}
-        shared = any(each.shared for each in hidden.values())
-    start = first_trained(row.trainable_layers, row.dimensions.n_layer)
-    if depth < start:  # further frozen layers, with one output per message
-        between = freeze(load_layers(row, seed, weights, depth, start), machine)
-        for split in inputs:
-            begin = machine.clock()
-            inputs[split] = _features(between, inputs[split], row.dimensions.n_embd, machine, split)
-            seconds[split] += machine.clock() - begin
-    loop = Loop(
-        tail=_tail(row, seed, weights, start, len(classes)).to(machine.torch),
-        splits={
-            split: Split(
-                inputs[split].resident(machine),
-                torch.from_numpy(read.labels[split]).to(machine.torch),
-            )
-            for split in inputs
-        },
-        training=row.training,
-        machine=machine,
-        classes=len(classes),
-    )
+        states = cache.outputs(trunk, folder, found, machine)
+    else:
+        ids = {split: token_ids(each, row.causal_mask) for split, each in found.items()}
+        states = {split: HiddenStates(inputs) for split, inputs in ids.items()}
+    n_layer = row.dimensions.n_layer
+    end = cut.trunk_end(row.trainable_layers, n_layer)
+    if end < cut.first_trained(row.trainable_layers, n_layer):  # the rest puts out one vector
+        rest, width = freeze(build.frozen(row, weights, end), machine), row.dimensions.n_embd
+        states = {
+            split: features(rest, before, width, machine, split) for split, before in states.items()
+        }
+    classes = len(read.about.classes)
+    splits = {
+        split: Split(
+            each.inputs.resident(machine),
+            torch.from_numpy(read.labels[split]).to(machine.torch),
+        )
+        for split, each in states.items()
+    }
+    tail = build.tail(row, weights, seed, classes).to(machine.torch)
     evaluated = row.training.eval_batches * row.training.batch_size
     in_time = min(1.0, evaluated / len(read.labels["validation"]))
-    return Prepared(loop, plan, start, seconds["train"] + in_time * seconds["validation"], shared)
-
-
-def _features(layers: Layers, inputs: Inputs, width: int, machine: Device, split: str) -> Inputs:
-    """The last frozen layers' output for each message, [messages, width]."""
-    outputs = torch.empty(len(inputs), width)  # allocated first, as in Loop.logits
-    parts = list(batches(inputs.lengths()))
-    for part, output in zip(parts, forward(layers, inputs, parts, machine, split), strict=True):
-        outputs[torch.from_numpy(part)] = output
-    return Inputs(outputs, None, inputs.causal)
-
-
-def _tail(row: Settings, seed: int, weights: Path | None, start: int, classes: int) -> Layers:
-    """The layers from `start` on, and the head; some of them may be frozen."""
-    tail = load_layers(row, seed, weights, start, row.dimensions.n_layer + 2)
-    tail.append(Head(row.dimensions, classes, seed))
-    if row.trainable_layers == "lora":
-        add_lora(tail, row.lora_rank, row.lora_alpha)
-    return tail
-
-
-def _trained(run: Prepared) -> dict[str, Tensor]:
-    """What was trained, under its names in the whole model's layers."""
-    found = {}
-    for name, each in run.loop.tail.named_parameters():
-        if each.requires_grad:
-            layer, own = name.split(".", 1)
-            found[f"{run.start + int(layer)}.{own}"] = each.detach().cpu().contiguous()
-    return found
+    return Prepared(
+        Loop(tail, splits, row.training, machine, classes),
+        states["train"].seconds + in_time * states["validation"].seconds,
+        any(each.shared for each in states.values()),
+    )
 
 
 def main(arguments: argparse.Namespace) -> None:
@@ -145,46 +103,47 @@ def main(arguments: argparse.Namespace) -> None:
     cli.log.info(
         "%s, seed %d, on %s in %s", row.row, arguments.seed, machine.name, machine.precision
     )
-    weights = arguments.checkpoint and arguments.checkpoint.parent
-    trunk = arguments.trunk and read_json(arguments.trunk, TrunkManifest)
-    with device.out_of_memory(device.TOO_SMALL):
-        run = prepare(row, arguments.seed, read, weights, trunk, arguments.cache, machine)
+    seed, folder = arguments.seed, arguments.checkpoint.parent if arguments.checkpoint else None
+    layers, cache = None, Cache(arguments.cache, arguments.cache_gb)
+    if trunk := cut.trunk(row, seed):
+        layers = frozen(trunk, read_json(arguments.trunk, TrunkManifest), machine)
+    with out_of_memory():
+        run = prepare(row, seed, read, folder, layers, cache, machine)
+    sizes = {split: len(labels) for split, labels in read.labels.items()}
+    plan = schedule(seed, sizes, row.training)
 
     identity = Identity(
         row=row,
-        seed=arguments.seed,
+        seed=seed,
         tokens_sha256=sha256(arguments.tokens),
-        checkpoint_sha256=weights and checkpoint.read_manifest(weights).sha256,
+        checkpoint_sha256=checkpoint.read_manifest(folder).sha256 if folder else None,
         code=read_json(arguments.code, code.Code).sha256,
-        torch=str(torch.__version__),
-        precision=machine.precision,
-        device=machine.name,
-        threads=torch.get_num_threads(),
+        rounding=machine.rounding,
     )
     state = State(arguments.state, identity)
-    done = run.loop.train(run.plan, state)
+    done = run.loop.train(plan, state)
     logits = {
         split: run.loop.logits(split, range(len(found.labels))).cpu()
         for split, found in run.loop.splits.items()
     }
-    run.loop.check(logits, len(run.plan.steps) - 1)
-    metrics = _metrics(identity, read, run, done, logits)
+    run.loop.check(logits, len(plan.steps) - 1)
+    accuracy = _accuracy(logits, read.labels, plan)
+    metrics = _metrics(identity, read, run, done, accuracy)
     answers = {split: found.numpy() for split, found in logits.items()}
     predictions.write(arguments.output_dir / "predictions.csv", read.labels, answers)
     write_text(arguments.output_dir / "history.csv", _history(metrics.history))
     if arguments.keep:
         with whole(arguments.output_dir / TRAINED) as temporary:
-            save_file(_trained(run), temporary)
+            save_file(_trained(run.loop.tail), temporary)
     write_json(arguments.output_dir / "metrics.json", metrics)
     state.remove()
 
 
 def _metrics(
-    identity: Identity, read: Tokens, run: Prepared, done: Progress, logits: Mapping[str, Tensor]
+    identity: Identity, read: Tokens, run: Prepared, done: Progress, accuracy: Accuracy
 ) -> Metrics:
     """What the finished run was made from, and its results."""
-    row, machine = identity.row, run.loop.machine
-    accuracy = _accuracy(logits, read.labels, run.plan)
+    row, rounding = identity.row, identity.rounding
     seconds = done.seconds + run.frozen_seconds
     cli.log.info(
         "trained in %.1f s: train accuracy %.2f%%, validation accuracy %.2f%%, test accuracy"
@@ -192,7 +151,7 @@ def _metrics(
         *(seconds, 100 * accuracy.train, 100 * accuracy.validation, 100 * accuracy.test),
     )
     return Metrics(
-        **{name: getattr(row, name) for name in settings.names(Settings)},
+        **structs.asdict(row),
         seed=identity.seed,
         classes=read.about.classes,
         context_tokens=read.context_tokens(row.context_length, row.dimensions.n_positions),
@@ -202,15 +161,19 @@ def _metrics(
         trainable_parameters=run.loop.trainable_parameters,
         training_time_seconds=seconds,
         trunk_time_seconds=run.frozen_seconds,
-        device=identity.device,
+        device=rounding.name,
         shared_device=done.shared_device or run.frozen_shared,
-        threads=identity.threads,
-        precision=identity.precision,
-        peak_memory_bytes=machine.peak_memory_bytes(),
+        threads=torch.get_num_threads(),
+        precision=rounding.precision,
+        peak_memory_bytes=run.loop.machine.peak_memory_bytes(),
         checkpoint_sha256=identity.checkpoint_sha256,
         dataset_sha256=read.about.dataset_sha256,
-        versions={"torch": identity.torch, "python": platform.python_version()},
+        versions={"torch": rounding.torch, "python": platform.python_version()},
     )
+
+
+def _trained(tail: Layers) -> dict[str, Tensor]:
+    return {name: each.detach().cpu().contiguous() for name, each in tail.trained().items()}
 
 
 def _accuracy(
@@ -238,6 +201,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--trunk", type=Path, nargs="?", help="its manifest; none without a trunk")
     parser.add_argument("--code", type=Path, required=True, help="which code this is, as JSON")
     parser.add_argument("--cache", type=Path, required=True)
+    parser.add_argument("--cache-gb", type=float, required=True, help="its limit in GB")
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--state", type=Path, required=True, help="the file of its saved state")
     parser.add_argument("--keep", action="store_true", help=f"write {TRAINED} too")

@@ -14,27 +14,27 @@ from ablations.data import tokens
 from ablations.data.sequences import sequences
 from ablations.files import read_json, write_json
 from ablations.machine import device
+from ablations.machine.memory import out_of_memory
 from ablations.model import checkpoint
-from ablations.study.cut import TrunkManifest, TrunkSettings
-from ablations.training.hidden_states import Cache, frozen
+from ablations.study.cut import Trunk
+from ablations.training.hidden_states import Cache, TrunkManifest, frozen
 
 
 def main(arguments: argparse.Namespace) -> None:
     """Fills the cache, then writes the manifest."""
-    settings = read_json(arguments.settings, TrunkSettings)
-    machine = device.choose(settings.precision, arguments.threads)
-    weights = arguments.checkpoint and arguments.checkpoint.parent
-    found = sequences(tokens.read(arguments.tokens), settings.input)
+    trunk = read_json(arguments.settings, Trunk)
+    machine = device.choose(trunk.precision, arguments.threads)
+    folder = arguments.checkpoint.parent if arguments.checkpoint else None
+    found = sequences(tokens.read(arguments.tokens), trunk.input)
     manifest = TrunkManifest(
-        settings=settings,
-        checkpoint_sha256=weights and checkpoint.read_manifest(weights).sha256,
+        checkpoint_sha256=checkpoint.read_manifest(folder).sha256 if folder else None,
         sequences={split: each.sha256 for split, each in found.items()},
         code=read_json(arguments.code, code.Code).sha256,
     )
-    if device.cache_gb() > 0:
-        layers = frozen(manifest, machine)
-        with device.out_of_memory(device.TOO_SMALL):
-            Cache(arguments.cache, device.cache_gb()).outputs(layers, weights, found, machine)
+    if arguments.cache_gb > 0:
+        cache, layers = Cache(arguments.cache, arguments.cache_gb), frozen(trunk, manifest, machine)
+        with out_of_memory():
+            cache.outputs(layers, folder, found, machine)
     write_json(arguments.output, manifest)
 
 
@@ -46,6 +46,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--checkpoint", type=Path, nargs="?", help="its manifest; none if random")
     parser.add_argument("--code", type=Path, required=True, help="which code this is, as JSON")
     parser.add_argument("--cache", type=Path, required=True)
+    parser.add_argument("--cache-gb", type=float, required=True, help="its limit in GB")
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--output", type=Path, required=True)
     return parser

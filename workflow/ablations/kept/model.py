@@ -12,18 +12,13 @@ import numpy as np
 import torch
 from msgspec import Struct
 from safetensors import SafetensorError, safe_open
-from torch import Tensor, nn
+from torch import Tensor
 
 from ablations import files
 from ablations.errors import UserError
-from ablations.model.gpt2 import (
-    FinalNorm,
-    Head,
-    Layers,
-    LoraLinear,
-    checkpoint_tensors,
-    pretrained_layers,
-)
+from ablations.model import gpt2
+from ablations.model.gpt2 import FinalNorm
+from ablations.model.layers import Head, Layers
 from ablations.study.dimensions import Dimensions
 from ablations.study.folder import WEIGHTS
 from ablations.study.settings import Settings
@@ -67,18 +62,6 @@ class Kept(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         return 1 if self.settings.trainable_token == "first" else self.context_tokens
 
 
-def merge_lora(layers: Layers) -> None:
-    """Adds every low-rank update to its layer's weight."""
-    for layer in layers:
-        for name, module in list(layer.named_children()):
-            if isinstance(module, LoraLinear):
-                update = module.alpha * (module.a.double() @ module.b.double())  # [in, out]
-                merged = nn.Linear(module.in_features, module.out_features, device="meta")
-                weight = (module.weight.double() + update.T).float()
-                merged.load_state_dict({"weight": weight, "bias": module.bias}, assign=True)
-                setattr(layer, name, merged)
-
-
 @torch.no_grad()
 def fold_bias(norm: FinalNorm, head: Head) -> None:
     """Moves the head's bias into the norm's shift, by the smallest possible change.
@@ -98,8 +81,8 @@ def tensors(layers: Layers, dimensions: Dimensions) -> dict[str, Tensor]:
     """All layers and the head, as transformers names them; the head's bias if it is not zero."""
     *before, head = layers
     assert isinstance(head, Head)
-    found = checkpoint_tensors(Layers(before), dimensions)
-    found = {f"{PREFIX}{name}": tensor for name, tensor in found.items()}
+    own = gpt2.checkpoint_tensors(Layers(before), dimensions)
+    found = {f"{PREFIX}{name}": tensor for name, tensor in own.items()}
     found[SCORE] = head.linear.weight.detach()
     if head.linear.bias.any():
         found[BIAS] = head.linear.bias.detach()
@@ -113,16 +96,15 @@ def about(folder: Path) -> Kept:
 
 def read(folder: Path, kept: Kept) -> Layers:
     """A kept model's layers; raises UserError where a tensor is missing or wrong."""
-    settings, dimensions = kept.settings, kept.settings.dimensions
-    stop = dimensions.n_layer + 2
-    layers = pretrained_layers(dimensions, folder, 0, stop, settings.average_embeddings)
-    head = Head(dimensions, len(kept.classes), seed=0)
+    row, dimensions = kept.settings, kept.settings.dimensions
+    layers = gpt2.layers(dimensions, folder, every_position=row.average_embeddings)
+    head = Head(dimensions.n_embd, len(kept.classes))
     try:
-        with safe_open(folder / WEIGHTS, framework="pt") as file, torch.no_grad():
-            head.linear.weight.copy_(file.get_tensor(SCORE))
-            head.linear.bias.zero_()
+        with safe_open(folder / WEIGHTS, framework="pt") as file:
+            state = {"weight": file.get_tensor(SCORE), "bias": torch.zeros(len(kept.classes))}
             if BIAS in file.keys():  # noqa: SIM118 (not a mapping)
-                head.linear.bias.copy_(file.get_tensor(BIAS))
+                state["bias"] = file.get_tensor(BIAS)
+            head.linear.load_state_dict(state, assign=True)
     except (SafetensorError, RuntimeError) as error:  # missing; of another shape
         raise UserError(
             f"{folder / WEIGHTS} is not the model that {folder / ABOUT} describes: {error}"
