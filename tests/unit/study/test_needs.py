@@ -18,7 +18,7 @@ from ablations.study.dimensions import Dimensions
 from ablations.study.jobs import Total
 from ablations.study.models import Model, Pretrain, Recipe
 from ablations.study.needs import Needs
-from ablations.training import loop, resume
+from ablations.training import resume
 from ablations.training.resume import Identity, Progress, State
 from commands import ROOT
 from texts import SMS, file, gpt2_bpe, run_split, sms_collection
@@ -159,10 +159,6 @@ def test_rows_and_seeds_that_share_hidden_states_pay_for_them_once() -> None:
     assert apart.hidden_states_bytes == 2 * one.hidden_states_bytes
     assert of_study(["random-weights"]).download_bytes == 0
     assert one.download_bytes == pytest.approx(548_105_171, rel=0.01)
-
-
-def test_planning_knows_how_many_batches_are_computed_together() -> None:
-    assert estimate.TOGETHER == loop.TOGETHER
 
 
 @pytest.mark.parametrize(

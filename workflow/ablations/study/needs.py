@@ -21,7 +21,6 @@ from ablations.study.settings import Input, Settings
 
 TRAINING_SHARE = 0.7
 
-TOGETHER = 8  # as loop.TOGETHER, but without importing torch
 FLOAT = 4  # bytes
 PROGRAM_MB = 500  # Python and PyTorch
 FIXED_MB = 4000  # and CUDA's libraries and context, and Snakemake's three processes
@@ -83,8 +82,7 @@ def of_run(row: Settings, messages: Messages = BALANCED) -> Needs:
     """The needs of a training run, with its trunk's work, since the cache may not hold that."""
     trunk = cut.trunk(row, seed=0)
     seconds = training_seconds(row, messages) + (trunk_seconds(trunk, messages) if trunk else 0)
-    together = row.training.micro_batch or row.training.batch_size * _at_once(row)
-    tokens = together * _longest(row.input, messages)
+    tokens = row.training.texts_at_once * _longest(row.input, messages)
     activations = WIDTHS_PER_TOKEN * _trained_blocks(row) * tokens * row.dimensions.n_embd
     states = hidden_states(trunk, messages) if trunk else 0
     return _needs(row.dimensions, trained_weights(row), activations, states, seconds)
@@ -129,7 +127,7 @@ def training_seconds(row: Settings, messages: Messages) -> float:
     )
     # a step of a block at one position costs the time to move its weights; of others, to compute
     steps = training.epochs * max(1, int(TRAINING_SHARE * messages.count) // training.batch_size)
-    passes = math.ceil(steps / _at_once(row))
+    passes = math.ceil(steps / training.batches_at_once)
     one_position = _block(shape) if blocks and not mean else 0
     everywhere = blocks if mean else max(0, blocks - 1)
     evaluations = math.ceil(steps / training.eval_every) + training.epochs
@@ -186,12 +184,6 @@ def _trained_blocks(row: Settings) -> int:
     """The blocks in which something is trained."""
     n_layer = row.dimensions.n_layer
     return cut.blocks(cut.first_trained(row.trainable_layers, n_layer), cut.HEAD, n_layer)
-
-
-def _at_once(row: Settings) -> int:
-    """How many batches are computed together, as accumulated ones may be."""
-    training = row.training
-    return max(1, min(training.accumulation_steps, TOGETHER // training.batch_size))
 
 
 def _operations(read: Input, shape: Dimensions, messages: Messages) -> float:

@@ -24,6 +24,9 @@ ContextLength = (
 Precision = Literal["auto", "float32", "tf32", "bfloat16"]
 
 
+TOGETHER = 8  # texts up to which an update's batches are computed together
+
+
 class Words(Struct, frozen=True, kw_only=True):
     """What an option and its values are called, where that is not their own name.
 
@@ -111,6 +114,16 @@ class Training(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, om
         says("Texts of a batch to compute at a time, to save memory."),
         Meta(extra={"compared": False}),
     ] = None
+
+    @property
+    def batches_at_once(self) -> int:
+        """How many of an update's batches are computed together, if they are small."""
+        return max(1, min(self.accumulation_steps, TOGETHER // self.batch_size))
+
+    @property
+    def texts_at_once(self) -> int:
+        """How many texts a step computes together."""
+        return self.micro_batch or self.batch_size * self.batches_at_once
 
 
 class Choices(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):

@@ -120,15 +120,13 @@ class Cache:
         outputs = {}
         for split, entry in entries.items():
             with FileLock(entry.with_suffix(".lock")):
-                found = _found(entry, sequences[split], trunk.causal)
-                if not found:
+                if not _found(entry, sequences[split], trunk.causal):
                     for rest in (entry, _partial(entry)):  # damaged, or left by a killed job
                         shutil.rmtree(rest, ignore_errors=True)
                     self._make_room(sizes[entry], keep=entries.values())
                     self._compute(trunk, load, sequences[split], machine, split)
-                    found = _read(entry, sequences[split], trunk.causal)
+                outputs[split] = _read(entry, sequences[split], trunk.causal)
                 os.utime(entry)  # the least recently used go first
-            outputs[split] = found
         # what is read is mapped into memory: it can be used by this process even if deleted
         self._evict(self._limit(), keep=entries.values() if self.gigabytes else ())
         return outputs

@@ -26,8 +26,6 @@ from ablations.training.metrics import EpochAccuracy, Evaluation
 from ablations.training.resume import Progress, State
 from ablations.training.schedule import Batch, Schedule
 
-# Batches whose gradients make one update are computed together, up to this number of messages.
-TOGETHER = 8
 NOTHING_IGNORED = -100  # PyTorch's default; no label has it
 
 
@@ -105,9 +103,8 @@ class Loop:
         there may be fewer batches.
         """
         size = self.training.batch_size
-        together = self.training.micro_batch or max(size, TOGETHER // size * size)
         losses = []
-        for part in group.flatten().split(together):
+        for part in group.flatten().split(self.training.texts_at_once):
             with self.machine.autocast():
                 logits = self.splits["train"].read(self.tail, part).float()
                 loss = self._cross_entropy(logits, self._labels("train", part), "mean")
