@@ -113,6 +113,6 @@ def test_inputs_move_to_a_gpu_that_has_room(
     ids = np.arange(30, dtype=np.int32)
     every = Sequences(ids, np.arange(0, 31, 6), np.arange(5), np.full(5, 5))
     mapped = Mapped(tmp_path / "states.npy", 6)
-    found = Inputs(mapped, Layout(every), True).resident(gpu)
+    found = Inputs(mapped, Layout.of(every), True).resident(gpu)
     assert isinstance(found.values, torch.Tensor) if moved else found.values is mapped
     assert (found.read(torch.tensor([4, 1]))[0].numpy() == states[[4, 1]]).all()

@@ -18,7 +18,7 @@ from ablations.errors import UserError
 from ablations.machine import device
 from ablations.model import gpt2
 from ablations.model.layers import Reading
-from ablations.study import cut, settings
+from ablations.study import cut
 from ablations.study.dimensions import Dimensions
 from ablations.training import hidden_states, inputs
 from ablations.training.forward import HiddenStates
@@ -44,14 +44,12 @@ def study(tmp_path: Path) -> Path:
 
 
 def read(study: Path, **changes: Any) -> dict[str, Sequences]:
-    runs.row(study, dimensions=DIMENSIONS, **(ROW | changes))
-    row = settings.read(study / "row.json")
+    row = runs.settings_of(dimensions=DIMENSIONS, **(ROW | changes))
     return sequences(tokens.read(study / "tokens.safetensors"), row.input)
 
 
-def trunk(study: Path, code: str = "code", sha256: str = "a", **changes: Any) -> Frozen:
-    runs.row(study, dimensions=DIMENSIONS, **(ROW | changes))
-    found = cut.trunk(settings.read(study / "row.json"), seed=1)
+def trunk(code: str = "code", sha256: str = "a", **changes: Any) -> Frozen:
+    found = cut.trunk(runs.settings_of(dimensions=DIMENSIONS, **(ROW | changes)), seed=1)
     assert found
     manifest = TrunkManifest(checkpoint_sha256=sha256, sequences={}, code=code)
     return frozen(found, manifest, MACHINE)
@@ -60,9 +58,8 @@ def trunk(study: Path, code: str = "code", sha256: str = "a", **changes: Any) ->
 def outputs(
     study: Path, folder: str = "cache", cache_gb: float = 1, **changes: Any
 ) -> dict[str, HiddenStates]:
-    layers, found = trunk(study, **changes), read(study, **changes)
-    weights = study / "checkpoint" if isinstance(layers.weights, str) else None
-    return Cache(study / folder, cache_gb).outputs(layers, weights, found, MACHINE)
+    layers, found = trunk(**changes), read(study, **changes)
+    return Cache(study / folder, cache_gb).outputs(layers, study / "checkpoint", found, MACHINE)
 
 
 def entries(study: Path, folder: str = "cache") -> set[Path]:
@@ -114,7 +111,7 @@ def test_a_second_trunk_reads_what_the_first_computed(study: Path) -> None:
 
 def test_rows_that_read_the_same_share_it_without_being_told(study: Path) -> None:
     """Flexible and unpadded messages are the same where nothing is cut, split by split."""
-    layer, block = (trunk(study, layers=layers) for layers in ("last_layer", "last_block"))
+    layer, block = (trunk(layers=layers) for layers in ("last_layer", "last_block"))
     assert layer == block
     outputs(study, token="flexible", context_length=11)
     before = entries(study)
@@ -145,50 +142,44 @@ def test_a_shallower_entry_that_a_peer_is_deleting_is_left_alone(study: Path, de
     assert shallow < entries(study)
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"weights": "random"},
-        {"token": "first"},
-        {"context_length": 7},
-        {"layers": "last_two_blocks"},
-        {"causal_mask": False},
-        {"code": "other code"},
-        {"sha256": "another checkpoint"},
-    ],
-    ids=str,
-)
-def test_what_the_hidden_states_depend_on_names_another_entry(
-    study: Path, changes: dict[str, Any]
-) -> None:
-    outputs(study)
-    before = entries(study)
-    code, sha256 = changes.pop("code", "code"), changes.pop("sha256", "a")
-    layers, found = trunk(study, code, sha256, **changes), read(study, **changes)
-    weights = study / "checkpoint" if isinstance(layers.weights, str) else None
-    Cache(study / "cache", 1).outputs(layers, weights, found, MACHINE)
-    assert len(entries(study) - before) == 3
+OTHERS: list[dict[str, Any]] = [
+    {"weights": "random"},
+    {"token": "first"},
+    {"context_length": 7},
+    {"layers": "last_two_blocks"},
+    {"causal_mask": False},
+    {"code": "other code"},
+    {"sha256": "another checkpoint"},
+]
+
+
+def test_what_the_hidden_states_depend_on_names_another_entry(study: Path) -> None:
+    def names(code: str = "code", sha256: str = "a", **changes: Any) -> set[Path]:
+        layers = trunk(code, sha256, **changes)
+        return {cache._entry(layers, each) for each in read(study, **changes).values()}
+
+    cache = Cache(study / "cache", 1)
+    assert len(set.union(names(), *(names(**changes) for changes in OTHERS))) == 3 * 8
 
 
 @pytest.mark.parametrize("field", Frozen.__struct_fields__)
 def test_nothing_that_decides_them_is_missing_in_an_entry_s_name(study: Path, field: str) -> None:
-    cache, found, layers = Cache(study / "cache", 1), read(study)["train"], trunk(study)
+    cache, found, layers = Cache(study / "cache", 1), read(study)["train"], trunk()
     value = getattr(layers, field)
     other = not value if isinstance(value, bool) else f"another {value}"
-    assert cache._entry(layers, found) != cache._entry(
-        structs.replace(layers, **{field: other}), found
-    )
+    changed = structs.replace(layers, **{field: other})
+    assert cache._entry(layers, found) != cache._entry(changed, found)
 
 
 def test_other_threads_or_another_processor_are_part_of_what_decides_them(
-    study: Path, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """They round, and take, otherwise."""
-    found = [trunk(study)]
+    found = [trunk()]
     monkeypatch.setattr(torch, "get_num_threads", lambda: 3)
-    found.append(trunk(study))
+    found.append(trunk())
     monkeypatch.setattr(device, "_processor", lambda: "CPU (another)")
-    found.append(trunk(study))
+    found.append(trunk())
     assert len(set(found)) == 3
 
 

@@ -59,6 +59,6 @@ def features(
 
 def token_ids(sequences: Sequences, causal: bool) -> Inputs:
     """The sequences' ids as inputs."""
-    layout = Layout(sequences)
+    layout = Layout.of(sequences)
     ids = torch.from_numpy(sequences.ids.astype(np.int64))
     return Inputs(by_sequence(ids, layout.length), layout, causal)

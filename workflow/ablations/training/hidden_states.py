@@ -162,7 +162,7 @@ class Cache:
         distinct = sequences.distinct()
         inputs = token_ids(distinct, trunk.causal)
         if known:
-            inputs = Inputs(known.inputs.values, Layout(distinct), trunk.causal)
+            inputs = Inputs(known.inputs.values, Layout.of(distinct), trunk.causal)
         entry = self._entry(trunk, sequences)
         temporary = _partial(entry)
         temporary.mkdir()
@@ -227,7 +227,7 @@ def _write_array(
 
 
 def _read(entry: Path, sequences: Sequences, causal: bool) -> HiddenStates:
-    layout = Layout(sequences)
+    layout = Layout.of(sequences)
     record = read_json(entry / RECORD, Record)
     values = Mapped(entry / ARRAY, layout.length)
     return HiddenStates(Inputs(values, layout, causal), record.seconds, record.shared)

@@ -92,8 +92,7 @@ class Inputs:
         layout = self.layout
         numbers = layout.of_message[messages]
         x, lengths = layout.padded(self.values, numbers)
-        if not layout.at_end:
-            assert layout.positions is not None
+        if layout.positions is not None:
             return x, Reading(self.causal, lengths, layout.positions[messages])
         positions = None if lengths is None else lengths - 1
         return x, Reading(self.causal, lengths, positions, single=layout.length == 1)
@@ -116,27 +115,39 @@ class Inputs:
         return replace(self, values=self.values[:].to(machine.torch), layout=layout)
 
 
+@dataclass(frozen=True)
 class Layout:
-    """The place of each sequence and the sequence of each message, as tensors; see Sequences."""
+    """The place of each sequence, and the sequence of each message; see Sequences."""
 
-    def __init__(self, found: Sequences) -> None:
-        self.starts, self.ends = map(torch.from_numpy, (found.offsets[:-1], found.offsets[1:]))
-        self.of_message = torch.from_numpy(found.of_message)
-        self.message_lengths = found.lengths[found.of_message]
-        # the length of all sequences, if it is the same
+    starts: Tensor
+    ends: Tensor
+    of_message: Tensor
+    message_lengths: Numbers
+    length: int | None  # of all sequences, if it is the same
+    positions: Tensor | None  # None where each is read at its end, or all are averaged
+
+    @classmethod
+    def of(cls, found: Sequences) -> "Layout":
+        """The layout of these."""
         same = found.lengths.min() == found.lengths.max()
-        self.length = int(found.lengths[0]) if same else None
-        self.at_end = found.positions is None or bool(
-            (found.positions == self.message_lengths - 1).all()
+        lengths, positions = found.lengths[found.of_message], found.positions
+        at_end = positions is None or (positions == lengths - 1).all()
+        return cls(
+            starts=torch.from_numpy(found.offsets[:-1]),
+            ends=torch.from_numpy(found.offsets[1:]),
+            of_message=torch.from_numpy(found.of_message),
+            message_lengths=lengths,
+            length=int(found.lengths[0]) if same else None,
+            positions=None if at_end else torch.from_numpy(positions),
         )
-        self.positions = None if found.positions is None else torch.from_numpy(found.positions)
 
     def to(self, device: torch.device) -> "Layout":
-        """A copy on a device."""
-        other = object.__new__(Layout)
-        moved = {k: v.to(device) for k, v in self.__dict__.items() if isinstance(v, Tensor)}
-        other.__dict__ |= self.__dict__ | moved
-        return other
+        """The same on a device."""
+        names = ("starts", "ends", "of_message", "positions")
+        moved = {
+            name: value.to(device) for name in names if (value := getattr(self, name)) is not None
+        }
+        return replace(self, **moved)
 
     def padded(self, values: Tensor | Mapped, numbers: Tensor) -> tuple[Tensor, Tensor | None]:
         """These sequences [B, T, …], where T is the longest, and the tokens of each [B].
