@@ -11,6 +11,47 @@ from ablations.study.models import Model
 from ablations.study.settings import Settings
 from ablations.training.metrics import Metrics
 
+CARD = """\
+---
+{front}---
+# {row}, seed {seed}
+
+Tells the class of a text: {classes}. It is row `{row}` of a finetuning ablation of GPT-2,\
+ trained once, with seed {seed}.
+{notes}
+## How it was made
+
+From {origin}, on {data}, with these settings:
+
+| setting | value |
+| --- | --- |
+{settings}
+
+Trained in {metrics.precision}, with PyTorch {metrics.versions[torch]}. The head's bias is {bias}.
+
+## How well it does
+
+| texts | classified right |
+| --- | --- |
+| {tested} of the test set | {metrics.accuracy.test:.2%} (95% interval {low:.2%} to {high:.2%},\
+ Wilson) |
+| validation set | {metrics.accuracy.validation:.2%} |
+| training set | {metrics.accuracy.train:.2%} |
+
+The interval is about this one model and texts like these; another seed gives another model.
+
+## How to use it
+
+```bash
+python -m ablations.predict FOLDER "a text"
+```
+
+reads every text as the row does: {reading}.
+
+{recipe}"""
+
+FOLDED = "within the final norm's shift (the same logits)"
+
 CANNOT = """\
 `transformers` loads this folder but cannot compute what this row does: its predictions would
 differ. Only `ablations.predict` gives the row's predictions.
@@ -71,52 +112,27 @@ def card(
     if model.hub and row.weights == "pretrained":
         front["base_model"] = model.hub.repo
     low, high = wilson(metrics.accuracy.test, tested)
-    chosen = [
-        f"| {name} | {value} |"
-        for name, value in row.compared().items()
-        if value is not None and (row.trainable_layers == "lora" or not name.startswith("lora_"))
-    ]
-    where = "stored as `score.bias`" if bias else "within the final norm's shift (the same logits)"
-    return "\n".join(
-        [
-            f"---\n{yaml.safe_dump(front, sort_keys=False)}---",
-            f"# {row.row}, seed {kept.seed}",
-            "",
-            f"Tells the class of a text: {' / '.join(kept.classes)}. It is row `{row.row}` of a"
-            f" finetuning ablation of GPT-2, trained once, with seed {kept.seed}.",
-            *(f"\n> {note}" for note in notes),
-            "",
-            "## How it was made",
-            "",
-            f"From {_origin(model, row)}, on {data}, with these settings:",
-            "",
-            "| setting | value |",
-            "| --- | --- |",
-            *chosen,
-            "",
-            f"Trained in {metrics.precision}, with PyTorch {metrics.versions['torch']}. The head's"
-            f" bias is {where}.",
-            "",
-            "## How well it does",
-            "",
-            "| texts | classified right |",
-            "| --- | --- |",
-            f"| {tested} of the test set | {metrics.accuracy.test:.2%} (95% interval {low:.2%} to"
-            f" {high:.2%}, Wilson) |",
-            f"| validation set | {metrics.accuracy.validation:.2%} |",
-            f"| training set | {metrics.accuracy.train:.2%} |",
-            "",
-            "The interval is about this one model and texts like these; another seed gives another"
-            " model.",
-            "",
-            "## How to use it",
-            "",
-            '```bash\npython -m ablations.predict FOLDER "a text"\n```',
-            "",
-            f"reads every text as the row does: {_reading(kept)}.",
-            "",
-            "".join(_recipe(kept, bias, metrics.precision)),
-        ]
+    return CARD.format(
+        front=yaml.safe_dump(front, sort_keys=False),
+        row=row.row,
+        seed=kept.seed,
+        classes=" / ".join(kept.classes),
+        notes="".join(f"\n> {note}\n" for note in notes),
+        origin=_origin(model, row),
+        data=data,
+        settings="\n".join(
+            f"| {name} | {value} |"
+            for name, value in row.compared().items()
+            if value is not None
+            and (row.trainable_layers == "lora" or not name.startswith("lora_"))
+        ),
+        metrics=metrics,
+        bias="stored as `score.bias`" if bias else FOLDED,
+        tested=tested,
+        low=low,
+        high=high,
+        reading=_reading(kept),
+        recipe="".join(_recipe(kept, bias, metrics.precision)),
     )
 
 
