@@ -1,6 +1,6 @@
 """What the Snakefile needs of Snakemake that its documentation does not promise.
 
-All of it is here, and the test of this file uses every attribute. So another version of Snakemake
+All of it is here, and the test of this file calls every function. So another version of Snakemake
 fails in that test and not in a user's run. (One use is elsewhere, because it is needed to find this
 file: `workflow.current_basedir`, in the Snakefile and rules/common.smk. The documented
 `workflow.source_path` gives a copy in Snakemake's own cache.)
