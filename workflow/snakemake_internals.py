@@ -8,10 +8,13 @@ file: `workflow.current_basedir`, in the Snakefile and rules/common.smk. The doc
 
 import hashlib
 import json
-import os
+import shutil
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
+
+from ablations.files import write_text
+from ablations.study import paths
 
 
 def is_main(workflow: Any) -> bool:
@@ -44,6 +47,12 @@ def on_cluster(workflow: Any) -> bool:
     return workflow.resource_settings.nodes is not None
 
 
+def lacks_sbatch(workflow: Any) -> bool:
+    """Whether jobs go to SLURM and it is not here; False while the Snakefile is read."""
+    plugin = type(workflow.executor_settings).__module__
+    return plugin == "snakemake_executor_plugin_slurm" and not shutil.which("sbatch")
+
+
 def cores_and_gpus(workflow: Any) -> tuple[int, int]:
     """The cores and GPUs that the command line names; 1 of each where it names none."""
     gpus = 1
@@ -63,9 +72,6 @@ def freeze(workflow: Any, config: dict[str, Any]) -> None:
     text = json.dumps(config, indent=1, sort_keys=True)
     # named by content: jobs of an earlier start may be queued with another
     name = hashlib.sha256(text.encode()).hexdigest()[:20]
-    file = Path(f".snakemake/ablations/{name}.json").absolute()
-    file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_suffix(f".{os.getpid()}")
-    partial.write_text(text)
-    partial.replace(file)
+    file = Path(paths.RECORDS.format(file=f"{name}.json")).absolute()
+    write_text(file, text)
     workflow.config_settings.configfiles = [file]

@@ -62,6 +62,14 @@ if internals.is_main(workflow):
 THREADS = int(os.environ.get("ABLATIONS_THREADS", 1))
 
 
+onstart:
+    if internals.lacks_sbatch(workflow):
+        raise WorkflowError(
+            "jobs are to be submitted to SLURM, but sbatch is not on PATH; run this on"
+            " a login node of the cluster, or without --workflow-profile profiles/slurm"
+        )
+
+
 wildcard_constraints:
     row="|".join(JOBS.rows),
     seed="|".join(map(str, STUDY.seeds)),
