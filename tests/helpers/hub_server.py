@@ -13,11 +13,15 @@ X-Repo-Commit; large files are redirected to another host (`localhost`, the serv
 import hashlib
 import re
 import threading
+import time
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 from urllib.parse import quote, unquote, urlsplit
+
+import pytest
 
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 REPO = "(?:datasets/)?[^/]+/[^/]+"
@@ -48,6 +52,7 @@ class Request:
     method: str
     path: str
     range: str | None
+    authorization: str | None
 
 
 class HubServer:
@@ -77,6 +82,20 @@ class HubServer:
 
     def add_branch(self, repo: str, branch: str, revision: str) -> None:
         self._branches[repo, branch] = revision
+
+    def be_the_hub(self, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """For this process, with an empty cache, short patience and no pauses between attempts."""
+        from huggingface_hub import constants
+
+        template = self.url + "/{repo_id}/resolve/{revision}/{filename}"
+        settings = {
+            **{"ENDPOINT": self.url, "HUGGINGFACE_CO_URL_TEMPLATE": template},
+            **{"HF_HUB_CACHE": str(cache), "HF_HUB_OFFLINE": False},
+            **{"HF_HUB_DOWNLOAD_TIMEOUT": 0.3, "HF_HUB_ETAG_TIMEOUT": 0.3},
+        }
+        for name, value in settings.items():
+            monkeypatch.setattr(constants, name, value)
+        monkeypatch.setattr(time, "sleep", lambda seconds: None)
 
     def asked_for(self, file: str, method: str = "GET") -> list[Request]:
         """The requests so far for paths that end so."""
@@ -124,7 +143,8 @@ def _handler(server: HubServer) -> type[BaseHTTPRequestHandler]:
 
         def _answer(self) -> None:
             path = unquote(urlsplit(self.path).path).removeprefix("/")
-            server.requests.append(Request(self.command, path, self.headers.get("Range")))
+            told = (self.headers.get(name) for name in ("Range", "Authorization"))
+            server.requests.append(Request(self.command, path, *told))
             fault = server.take_fault(self.command, path)
             if fault and fault.kind == "hang":
                 server.wait_for_close()

@@ -67,6 +67,13 @@ def state(path: Path) -> tuple[int, ...]:
     return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
 
 
+def joint_sha256(checksums: Sequence[str]) -> str:
+    """One checksum of several files by their own; of a single file its own."""
+    if len(checksums) == 1:
+        return checksums[0]
+    return hashlib.sha256("\n".join(checksums).encode()).hexdigest()
+
+
 def contents_sha256(paths: Sequence[Path], cache: Path) -> str:
     """One checksum of the content of a user's own files.
 
@@ -89,7 +96,7 @@ def contents_sha256(paths: Sequence[Path], cache: Path) -> str:
         checksums.append(found[str(path)]["sha256"])
     if found != known:
         write_text(cache, json.dumps(found, indent=2, sort_keys=True) + "\n")
-    return hashlib.sha256("\n".join(checksums).encode()).hexdigest()
+    return joint_sha256(checksums)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -2,21 +2,19 @@
 
 import hashlib
 import json
+import logging
 import os
 import pickle
 import re
 import shutil
-import signal
 import struct
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from huggingface_hub import constants
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
@@ -24,19 +22,21 @@ from safetensors.torch import load, save
 
 import programs
 from ablations.data import vocabulary
+from ablations.data.vocabulary import Vocabulary
 from ablations.errors import UserError
-from ablations.files import contents_sha256, write_json
+from ablations.files import contents_sha256, read_json, write_json
 from ablations.model import checkpoint, fetch
+from ablations.sources.hub import Repository
 from ablations.study import models
 from ablations.study.dimensions import Dimensions
 from ablations.study.folder import path_sha256
 from ablations.study.models import Model
 from hub_server import REVISION, Fault, HubServer
 
-LIBRARY = Path(__file__).parents[3] / "workflow"
 REPO = "someone/tiny"
 DIMENSIONS = Dimensions(n_layer=2, n_head=2, n_embd=4, n_positions=8, vocab_size=11)
 STATED = structs.asdict(DIMENSIONS)
+SHAPE = ("n_layer", "n_head", "n_embd", "n_positions")
 
 
 def tensors(**changes: int) -> dict[str, torch.Tensor]:
@@ -57,14 +57,11 @@ def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-# changes to a model's settings
-UNPINNED: Mapping[str, Any] = {}
-PINNED = {"sha256": sha256(WEIGHTS)}
-
-
 @pytest.fixture
-def server() -> Iterator[HubServer]:
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
+    monkeypatch.delenv("ABLATIONS_MIRROR", raising=False)
     with HubServer() as server:
+        server.be_the_hub(tmp_path / "hf/hub", monkeypatch)
         server.add_repo(REPO, REVISION, {"config.json": CONFIG, "model.safetensors": WEIGHTS})
         yield server
 
@@ -87,67 +84,30 @@ def write(folder: Path, config: bytes, weights: bytes) -> Path:
     return folder
 
 
-class Hub:
-    """Runs the program against one server, with a separate hub cache."""
-
-    def __init__(self, tmp_path: Path, output: Path, url: str):
-        self.cache = tmp_path / "hf" / "hub" / "models--someone--tiny"
-        self.output = output
-        self.model = tmp_path / "model.json"
-        self.environment = {
-            **{key: value for key, value in os.environ.items() if not key.startswith("HF_")},
-            **{"PYTHONPATH": str(LIBRARY), "HF_HOME": str(tmp_path / "hf"), "HF_ENDPOINT": url},
-            **{"HF_HUB_DOWNLOAD_TIMEOUT": "1", "HF_HUB_ETAG_TIMEOUT": "1"},
-        }
-        self.environment.pop("ABLATIONS_MIRROR", None)
-
-    def command(self, model: Mapping[str, Any] = UNPINNED, *arguments: str) -> list[str]:
-        """`model`: what its settings say other than the server's repository."""
-        source = {"repo": REPO, "revision": REVISION, **STATED, **model}
-        shape = {name: source[name] for name in STATED}
-        del source["vocab_size"]
-        write_json(self.model, Model("tiny", Dimensions(**shape), hub=models.Hub(**source)))
-        return [
-            *(sys.executable, "-m", "ablations.model.fetch", "--model", str(self.model)),
-            *("--output", str(self.output), *arguments),
-        ]
-
-    def run(
-        self, model: Mapping[str, Any], *arguments: str, **environment: str
-    ) -> subprocess.CompletedProcess[str]:
-        command = self.command(model, *arguments)[2:]
-        return programs.run(*command, environment=self.environment | environment)
-
-    def succeed(
-        self,
-        model: Mapping[str, Any] = UNPINNED,
-        *arguments: str,
-        content: bytes = WEIGHTS,
-        **environment: str,
-    ) -> str:
-        """Runs, checks the result, and returns what the program logged."""
-        done = self.run(model, *arguments, **environment)
-        assert done.returncode == 0, done.stderr
-        check_result(self.output, content)
-        return done.stderr
-
-    def fail(self, model: Mapping[str, Any] = UNPINNED, **environment: str) -> str:
-        """Runs, checks that no result is left, and returns the message."""
-        done = self.run(model, **environment)
-        assert done.returncode == 1, done.stderr
-        assert "Traceback" not in done.stderr
-        assert not self.output.exists()
-        assert [path.name for path in self.output.parent.glob("*")] == []
-        print(done.stderr)
-        return done.stderr.partition("error: ")[2]
-
-    def incomplete(self) -> list[Path]:
-        return [path for path in self.cache.rglob("*") if "incomplete" in path.name]
+def from_hub(
+    output: Path, sha256: str | None = None, words: Vocabulary | None = None, **changes: Any
+) -> None:
+    """`changes`: of the repository, and of what the study states."""
+    names = {"name": REPO, "revision": REVISION}
+    repo = Repository(**{key: changes.pop(key, value) for key, value in names.items()})
+    fetch.fetch_from_hub(repo, sha256, structs.replace(DIMENSIONS, **changes), output, words)
 
 
-@pytest.fixture
-def hub(tmp_path: Path, output: Path, server: HubServer) -> Hub:
-    return Hub(tmp_path, output, server.url)
+def refused_again(output: Path, **changes: Any) -> str:
+    """The same where a result is there already, which stays."""
+    before = output.read_bytes()
+    with pytest.raises(UserError) as raised:
+        from_hub(output, **changes)
+    assert output.read_bytes() == before
+    return str(raised.value)
+
+
+def refused(output: Path, *arguments: Any, **changes: Any) -> str:
+    """The message; no result is left."""
+    with pytest.raises(UserError) as raised:
+        from_hub(output, *arguments, **changes)
+    assert not list(output.parent.iterdir())
+    return str(raised.value)
 
 
 def check_result(output: Path, content: bytes = WEIGHTS) -> None:
@@ -165,215 +125,109 @@ def check_result(output: Path, content: bytes = WEIGHTS) -> None:
 # --- from the hub
 
 
-def test_hub_fetches_two_files_and_then_needs_no_network(hub, server, tmp_path):
+def test_program_fetches_two_files_and_then_needs_no_network(server, output, tmp_path):
     server._repos[REPO][REVISION]["pytorch_model.bin"] = b"never asked for"
-    hub.succeed(PINNED, "--log", str(tmp_path / "log"))
-    assert (
-        f"{server.url}/{REPO}/resolve/{REVISION}/model.safetensors"
-        in (tmp_path / "log").read_text()
-    )
-    assert (hub.output.parent / "model.safetensors").is_symlink()
-    assert (hub.output.parent / "model.safetensors").samefile(hub.cache / "blobs" / sha256(WEIGHTS))
-    assert not (hub.output.parent / "config.json").is_symlink()
-    first, asked = hub.output.read_bytes(), len(server.requests)
+    source = models.Hub(repo=REPO, revision=REVISION, **{k: STATED[k] for k in SHAPE})
+    write_json(tmp_path / "model.json", Model("tiny", DIMENSIONS, hub=source))
+    options = ("--output", output, "--log", tmp_path / "log", "--model", tmp_path / "model.json")
+    settings = os.environ | {"HF_HOME": str(tmp_path / "hf"), "HF_ENDPOINT": server.url}
+    done = programs.run("ablations.model.fetch", *options, environment=settings)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    check_result(output)
+    address = f"{server.url}/{REPO}/resolve/{REVISION}/model.safetensors"
+    assert f"from {address}, {len(WEIGHTS)} bytes" in (tmp_path / "log").read_text()
+    blob = tmp_path / "hf/hub/models--someone--tiny/blobs" / sha256(WEIGHTS)
+    assert (output.parent / "model.safetensors").is_symlink()
+    assert (output.parent / "model.safetensors").samefile(blob)
+    assert not (output.parent / "config.json").is_symlink()
+    first, asked = output.read_bytes(), len(server.requests)
     assert not any("pytorch" in request.path for request in server.requests)
 
-    shutil.rmtree(hub.output.parent)
-    hub.succeed()  # verified by the name that the hub's checksum gave the cached file
-    assert len(server.requests) == asked
-    hub.succeed(PINNED, HF_HUB_OFFLINE="1", HF_ENDPOINT="http://127.0.0.1:9")
-    assert hub.output.read_bytes() == first
+    shutil.rmtree(output.parent)
+    settings["HF_ENDPOINT"] = "http://127.0.0.1:9"
+    assert not programs.run("ablations.model.fetch", *options, environment=settings).returncode
+    assert output.read_bytes() == first and len(server.requests) == asked
 
 
-def test_mirror_is_first_and_the_hub_gives_what_it_lacks(hub, server, tmp_path):
-    write(tmp_path / "mirror" / REPO, CONFIG, WEIGHTS)
-    log = hub.succeed(ABLATIONS_MIRROR=str(tmp_path / "mirror"), HF_ENDPOINT="http://127.0.0.1:9")
-    assert "model.safetensors: not verified, as no sha256 is pinned" in log
-    assert (hub.output.parent / "model.safetensors").samefile(
-        tmp_path / "mirror" / REPO / "model.safetensors"
-    )
+def test_mirror_is_linked_to_and_the_hub_gives_what_it_lacks(server, output, tmp_path, monkeypatch):
+    monkeypatch.setenv("ABLATIONS_MIRROR", str(tmp_path / "mirror"))
+    stored = write(tmp_path / "mirror" / REPO, CONFIG, WEIGHTS) / "model.safetensors"
+    from_hub(output)
+    check_result(output)
+    assert (output.parent / "model.safetensors").samefile(stored) and not server.requests
 
-    (tmp_path / "mirror" / REPO / "model.safetensors").write_bytes(WEIGHTS[:-1])
-    log = hub.succeed(PINNED, ABLATIONS_MIRROR=str(tmp_path / "mirror"))
-    assert f"({len(WEIGHTS) - 1} bytes), expected {sha256(WEIGHTS)}" in log
+    stored.write_bytes(WEIGHTS[:-1])
+    from_hub(output, sha256(WEIGHTS))
+    check_result(output)
     assert server.asked_for("model.safetensors") and not server.asked_for("config.json")
-    assert "cache" not in hub.output.read_text() and "mirror" not in hub.output.read_text()
 
 
-def test_weights_reach_the_disk_before_their_manifest(output, tmp_path, monkeypatch):
+def test_mirror_by_url_gives_a_real_file(server, output, monkeypatch):
+    monkeypatch.setenv("ABLATIONS_MIRROR", f"{server.url}/all")
+    server.files |= {f"all/{REPO}/config.json": CONFIG, f"all/{REPO}/model.safetensors": WEIGHTS}
+    server.files |= {f"all/{REPO}/{name}": content for name, content in other_words().items()}
+    from_hub(output, sha256(WEIGHTS))
+    check_result(output)
+    assert not (output.parent / "model.safetensors").is_symlink()
+    assert f"{REPO} has its own tokenizer" in refused_again(output, words=WORDS)
+    assert all(request.path.startswith("all/") for request in server.requests)
+
+
+def test_weights_reach_the_disk_before_their_manifest(server, output, tmp_path, monkeypatch):
     """Or a loss of power could leave the manifest of a file that is empty."""
     stored = write(tmp_path / "mirror" / REPO, CONFIG, WEIGHTS) / "model.safetensors"
     monkeypatch.setenv("ABLATIONS_MIRROR", str(tmp_path / "mirror"))
     synced: list[int] = []
     monkeypatch.setattr(os, "fsync", lambda number: synced.append(os.fstat(number).st_ino))
-    fetch.fetch_from_hub(REPO, REVISION, None, DIMENSIONS, output)
+    from_hub(output)
     assert synced.index(stored.stat().st_ino) < synced.index(output.stat().st_ino)
 
 
-def test_mirror_by_url_gives_a_real_file(hub, server):
-    server.files |= {f"all/{REPO}/config.json": CONFIG, f"all/{REPO}/model.safetensors": WEIGHTS}
-    mirror = {"ABLATIONS_MIRROR": f"{server.url}/all", "HF_ENDPOINT": "http://127.0.0.1:9"}
-    hub.succeed(PINNED, **mirror)
-    assert not (hub.output.parent / "model.safetensors").is_symlink()
-
-
-@pytest.mark.parametrize("kind", ["drop", "stall"])
-def test_broken_download_resumes(hub, server, kind):
-    content = save(tensors() | {"surplus": torch.zeros(3_000_000)})  # the library resumes by 10 MiB
+def test_what_a_checkpoint_holds_beside_a_gpt2_is_told(server, output, caplog):
+    caplog.set_level(logging.INFO)
+    content = save(tensors() | {"lm_head.weight": torch.ones(1), "surplus": torch.ones(1)})
     server.add_repo(REPO, REVISION, {"config.json": CONFIG, "model.safetensors": content})
-    server.faults.append(Fault("model.safetensors", kind, times=1, after=11 << 20))
-    log = hub.succeed({"sha256": sha256(content)}, content=content)
-    assert [request.range for request in server.asked_for("model.safetensors")] == [
-        *(None, f"bytes={10 << 20}-")
-    ]
-    assert "Trying to resume" in log
-    assert "ignored, not part of a GPT-2: surplus" in log
-    assert not hub.incomplete()
+    from_hub(output)
+    check_result(output, content)
+    assert f"{REPO}/model.safetensors: ignored, not part of a GPT-2: surplus" in caplog.text
 
 
-def test_busy_hub_is_asked_again(hub, server):
-    now = {"Retry-After": "0"}
-    server.faults += [
-        Fault("config.json", "status", times=1, methods=("HEAD",), status=503, headers=now),
-        Fault("model.safetensors", "status", times=1, status=429, headers=now),
-    ]
-    log = hub.succeed()
-    assert "huggingface_hub" in log and "429" in log and "503" in log
-
-
-@pytest.mark.parametrize(
-    ("fault", "reasons"),
-    [
-        (Fault("model.safetensors", "corrupt"), ["damaged", sha256(WEIGHTS), "removed from"]),
-        (Fault("config.json", "corrupt"), ["config.json was damaged", "removed from the cache"]),
-        (Fault("model.safetensors", "truncate"), [str(len(WEIGHTS)), "100"]),
-        (Fault("model.safetensors", "status", status=403), ["HTTP 403 Forbidden"]),
-        (Fault("model.safetensors", "status", status=404), ["HTTP 404 Not Found"]),
-        (Fault("model.safetensors", "status", status=503), ["HTTP 503 Service Unavailable"]),
-        (Fault("model.safetensors", "drop", after=0), ["peer closed", "Protocol"]),
-    ],
-    ids=["corrupt", "corrupt config", "truncate", "403", "404", "503", "drop"],
-)
-def test_lasting_fault_leaves_nothing_and_the_next_run_recovers(hub, server, fault, reasons):
-    server.faults.append(fault)
-    message = hub.fail(PINNED)
-    for reason in [f"{REPO}/{fault.file}", f"{server.url}/{REPO}/resolve", *reasons]:
-        assert reason in message
-    assert not hub.incomplete()
-
+def test_damaged_or_other_weights_leave_no_result(server, output):
+    server.faults.append(Fault("model.safetensors", "corrupt"))
+    assert "model.safetensors was damaged on its way" in refused(output)
     server.faults.clear()
-    hub.succeed(PINNED)
+    assert f"expected {'0' * 64}" in refused(output, "0" * 64)
+    from_hub(output, sha256(WEIGHTS))
+    check_result(output)
 
 
-@pytest.mark.slow  # for the library's pauses between its attempts
-@pytest.mark.parametrize(
-    ("fault", "reason"),
-    [
-        (Fault("config.json", "hang", methods=("HEAD",)), "timed out"),
-        (Fault("model.safetensors", "stall"), "timed out"),
-        (Fault("model.safetensors", "status", status=429, methods=("HEAD",)), "429 Too Many"),
-        (None, "Connection refused"),
-    ],
-    ids=["hang", "stall", "429", "no network"],
-)
-def test_fault_that_outlasts_every_attempt_is_told(hub, server, fault, reason):
-    """The last is no network, and nothing in the cache."""
-    nowhere = {} if fault else {"HF_ENDPOINT": "http://127.0.0.1:9"}
-    server.faults += [fault] if fault else []
-    message = hub.fail(**nowhere)
-    assert f"{REPO}/" in message and reason in message and "ABLATIONS_MIRROR" in message
-
-    server.faults.clear()
-    hub.succeed()
-
-
-def test_damaged_cache_is_found_removed_and_fetched_again(hub, server):
-    hub.succeed()
-    blob = hub.cache / "blobs" / sha256(WEIGHTS)
-    blob.write_bytes(WEIGHTS[:-1] + b"!")
-    shutil.rmtree(hub.output.parent)
-    assert "damaged" in hub.fail(HF_HUB_OFFLINE="1")
-    assert not blob.exists()
-    hub.succeed()
-
-
-def test_wrong_pin_names_both_sums_and_keeps_the_cache(hub, server):
-    message = hub.fail({"sha256": "0" * 64})
-    assert "model.safetensors at revision" in message
-    assert f"sha256 is {sha256(WEIGHTS)}, expected {'0' * 64}" in message
-    asked = len(server.requests)
-    hub.succeed(PINNED)
-    assert len(server.requests) == asked
-
-
-@pytest.mark.parametrize(
-    ("model", "environment", "reason"),
-    [
-        ({"repo": "someone/else"}, {}, "the hub has no repository someone/else"),
-        ({"revision": "f" * 40}, {}, f"{REPO} has no revision {'f' * 40}"),
-        ({}, {"HF_HUB_OFFLINE": "1"}, "and HF_HUB_OFFLINE is set"),
-    ],
-)
-def test_hub_says_what_is_missing(hub, model, environment, reason):
-    message = hub.fail(model, **environment)
-    assert reason in message
-    assert "ABLATIONS_MIRROR" in message
-
-
-def test_repository_that_tries_paths(hub, tmp_path):
-    write(tmp_path / "mirror", CONFIG, WEIGHTS)
-    message = hub.fail({"repo": "../mirror"}, ABLATIONS_MIRROR=str(tmp_path / "mirror"))
-    assert "model.json is not what it should be" in message and "$.hub.repo" in message
-    message = hub.fail({"repo": "some..one"}, ABLATIONS_MIRROR=str(tmp_path / "mirror"))
-    assert "'some..one' cannot be a repository of the hub: " in message
-
-
-def test_repository_that_tries_paths_is_refused_without_the_settings_check(
-    output, tmp_path, monkeypatch
-):
-    write(tmp_path / "mirror", CONFIG, WEIGHTS)
-    monkeypatch.setenv("ABLATIONS_MIRROR", str(tmp_path / "mirror"))
-    with pytest.raises(
-        UserError, match=r"'\.\./mirror' cannot be a repository of the hub: Repo id"
-    ):
-        fetch.fetch_from_hub("../mirror", REVISION, None, DIMENSIONS, output)
-    assert not list(output.parent.iterdir())
-
-
-def test_hub_with_a_pickle_only(hub, server):
+def test_hub_with_a_pickle_only(server, output):
     server.add_repo(REPO, REVISION, {"config.json": CONFIG, "pytorch_model.bin": b"\x80\x02"})
-    message = hub.fail()
+    message = refused(output)
     assert f"{REPO} has no model.safetensors at revision {REVISION}, which is required" in message
     assert "Its pytorch_model.bin is a pickle, which is never loaded" in message
     assert f"AutoModel.from_pretrained('{REPO}').save_pretrained('converted')" in message
     assert not server.asked_for("pytorch_model.bin")
 
 
-def test_wrong_size_is_refused_before_the_bulk_is_fetched(hub, server):
-    message = hub.fail({"n_layer": 12})
+def test_wrong_size_is_refused_before_the_bulk_is_fetched(server, output):
+    message = refused(output, n_layer=12)
     assert f"{REPO}/config.json: n_layer is 2, expected 12" in message
-    assert not server.asked_for("model.safetensors")
+    assert not server.asked_for("model.safetensors", "HEAD")
 
 
-def test_killed_run_is_recovered_by_the_next(hub, server):
-    server.faults.append(Fault("model.safetensors", "stall"))
-    process = subprocess.Popen(
-        hub.command(), env=hub.environment | {"HF_HUB_DOWNLOAD_TIMEOUT": "60"}
+def test_repository_that_tries_paths(server, output, tmp_path, monkeypatch):
+    write(tmp_path / "mirror", CONFIG, WEIGHTS)
+    monkeypatch.setenv("ABLATIONS_MIRROR", str(tmp_path / "mirror"))
+    assert "'../mirror' cannot be a repository of the hub" in refused(output, name="../mirror")
+    write_json(
+        tmp_path / "model.json",
+        Model(
+            "tiny", DIMENSIONS, hub=models.Hub(repo="../m", revision="a", **dict.fromkeys(SHAPE, 1))
+        ),
     )
-    while not server.asked_for("model.safetensors") and process.poll() is None:
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert not hub.output.exists()
-    [orphan] = hub.incomplete()
-    other = hub.cache / "blobs" / "other.01234567.incomplete"
-    other.write_bytes(b"someone else's download, under way")
-    an_hour_ago = time.time() - 3600
-    os.utime(orphan, (an_hour_ago, an_hour_ago))
-
-    server.faults.clear()
-    hub.succeed()
-    assert hub.incomplete() == [other]
+    with pytest.raises(UserError, match=r"model\.json is not what it should be.*hub\.repo"):
+        read_json(tmp_path / "model.json", Model)
 
 
 # --- a user's folder
@@ -383,21 +237,11 @@ def take(folder: Path, output: Path, **expected: int) -> None:
     fetch.take_folder(folder, structs.replace(DIMENSIONS, **expected), output)
 
 
-def test_folder_program(folder, output, tmp_path):
-    write_json(
-        tmp_path / "model.json", Model("tiny", DIMENSIONS, folder=models.Folder(path="mine"))
-    )
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "ablations.model.fetch", "--model", "model.json"),
-            *("--output", "results/checkpoints/tiny/manifest.json", "--log", "log"),
-        ],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(LIBRARY)},
-        capture_output=True,
-        text=True,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
+def test_folder_program(folder, output, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_json(Path("model.json"), Model("tiny", DIMENSIONS, folder=models.Folder(path="mine")))
+    relative = ["--model", "model.json", "--output", "results/checkpoints/tiny/manifest.json"]
+    fetch.main(fetch.parser().parse_args(relative))
     check_result(output)
     tmp_path.rename(tmp_path.with_name("moved"))  # folder and results move together
     check_result(tmp_path.with_name("moved") / output.relative_to(tmp_path))
@@ -610,9 +454,9 @@ def test_any_damage_is_one_message_or_other_finite_numbers(tmp_path_factory, at,
     path = tmp_path_factory.mktemp("damaged") / "model.safetensors"
     path.write_bytes(damaged)
     try:
-        fetch.check_tensors([path], "the file", DIMENSIONS)
+        fetch.check_tensors(path.parent, "the folder", DIMENSIONS)
     except UserError as error:
-        assert str(error).startswith("the file")
+        assert str(error).startswith("the folder/model.safetensors")
     else:
         found = load(path.read_bytes())
         assert all(found[name].isfinite().all() for name in tensors())
@@ -657,28 +501,27 @@ def test_folder_with_several_files(tmp_path, output, dtype):
     check_shards(output, dtype)
 
 
-def test_hub_with_several_files_each_verified(hub, server):
+def test_hub_with_several_files_each_verified(server, output, monkeypatch):
     server.add_repo(REPO, REVISION, {"config.json": CONFIG, **shards(tensors())})
-    assert hub.run(UNPINNED).returncode == 0
-    check_shards(hub.output)
-    first, asked = hub.output.read_bytes(), len(server.requests)
-    shutil.rmtree(hub.output.parent)
-    assert hub.run(UNPINNED, HF_HUB_OFFLINE="1").returncode == 0
-    assert hub.output.read_bytes() == first and len(server.requests) == asked
-
-    shutil.rmtree(hub.output.parent)
-    shutil.rmtree(hub.cache)
     server.faults.append(Fault("00002-of-00003.safetensors", "corrupt"))
-    assert f"{REPO}/model-00002-of-00003.safetensors" in hub.fail()
+    assert f"{REPO}/model-00002-of-00003.safetensors" in refused(output)
     server.faults.clear()
-    assert "remove sha256 from the model's entry" in hub.fail({"sha256": "0" * 64})
+    assert "remove sha256 from the model's entry" in refused(output, "0" * 64)
+    from_hub(output)
+    check_shards(output)
+    first, asked = output.read_bytes(), len(server.requests)
+    shutil.rmtree(output.parent)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    from_hub(output)
+    assert output.read_bytes() == first and len(server.requests) == asked
 
 
-def test_mirror_with_several_files(hub, tmp_path):
+def test_mirror_with_several_files(server, output, tmp_path, monkeypatch):
     write_shards(tmp_path / "mirror" / REPO, shards(tensors()))
-    nowhere = {"ABLATIONS_MIRROR": str(tmp_path / "mirror"), "HF_ENDPOINT": "http://127.0.0.1:9"}
-    assert hub.run(UNPINNED, HF_HUB_OFFLINE="1", **nowhere).returncode == 0
-    check_shards(hub.output)
+    monkeypatch.setenv("ABLATIONS_MIRROR", str(tmp_path / "mirror"))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    from_hub(output)
+    check_shards(output)
 
 
 def test_one_file_in_place_of_several_and_back_leaves_nothing_of_the_other(
@@ -753,32 +596,47 @@ def test_folder_with_this_study_s_tokenizer_or_none_is_taken_and_with_another_re
         fetch.take_folder(folder, DIMENSIONS, output, own)
 
 
-def test_hub_model_with_another_tokenizer_is_refused_before_its_weights_come(hub, server, tmp_path):
+def test_hub_model_with_another_tokenizer_is_refused_before_its_weights_come(
+    server, output, tmp_path, caplog
+):
     held = {"config.json": CONFIG, "model.safetensors": WEIGHTS}
     server.add_repo(REPO, REVISION, held | other_words())
-    done = hub.run(UNPINNED, "--vocabulary")
-    assert done.returncode == 1 and f"{REPO} has its own tokenizer" in done.stderr
+    assert f"{REPO} has its own tokenizer" in refused(output, words=WORDS)
     assert not server.asked_for("model.safetensors")
     for name, content in other_words().items():
         (tmp_path / name).write_bytes(content)
-    hub.succeed(UNPINNED, "--vocabulary", *(str(tmp_path / name) for name in other_words()))
+    own = vocabulary.read(tmp_path / "vocab.json", tmp_path / "merges.txt")
+    from_hub(output, words=own)
+    check_result(output)
 
     server.add_repo(REPO, "b" * 40, held | {"spiece.model": b"x"})
-    done = hub.run({"revision": "b" * 40}, "--vocabulary")
-    assert f"{REPO}/spiece.model belongs to a SentencePiece tokenizer" in done.stderr
+    message = refused_again(output, revision="b" * 40, words=WORDS)
+    assert f"{REPO}/spiece.model belongs to a SentencePiece tokenizer" in message
+    caplog.set_level(logging.INFO)
     server.add_repo(REPO, "c" * 40, held)
-    log = hub.succeed({"revision": "c" * 40}, "--vocabulary")
-    assert "has no tokenizer" in log
+    from_hub(output, revision="c" * 40, words=WORDS)
+    assert "has no tokenizer" in caplog.text
 
 
-def test_a_mirror_s_model_needs_no_network_for_its_tokenizer(hub, tmp_path):
+def test_a_model_in_the_cache_is_taken_where_its_tokenizer_cannot_be_looked_up(
+    server, output, caplog
+):
+    from_hub(output)
+    server.faults.append(Fault("tokenizer.json", "status", methods=("HEAD",)))
+    from_hub(output, words=WORDS)
+    check_result(output)
+    assert f"the tokenizer of {REPO} could not be looked up: no source gave" in caplog.text
+
+
+def test_a_mirror_s_model_needs_no_network_for_its_tokenizer(server, output, tmp_path, monkeypatch):
     mirror = write(tmp_path / "mirror" / REPO, CONFIG, WEIGHTS)
-    nowhere = {"ABLATIONS_MIRROR": str(tmp_path / "mirror"), "HF_ENDPOINT": "http://127.0.0.1:9"}
-    hub.succeed(UNPINNED, "--vocabulary", **nowhere)
+    monkeypatch.setenv("ABLATIONS_MIRROR", str(tmp_path / "mirror"))
+    from_hub(output, words=WORDS)
+    check_result(output)
     for name, content in other_words().items():
         (mirror / name).write_bytes(content)
-    done = hub.run(UNPINNED, "--vocabulary", **nowhere)
-    assert f"{REPO} has its own tokenizer" in done.stderr
+    assert f"{REPO} has its own tokenizer" in refused_again(output, words=WORDS)
+    assert not server.requests
 
 
 # --- the identity of a user's folder
@@ -819,16 +677,3 @@ def test_path_sha256_with_a_broken_cache_or_a_missing_file(folder, tmp_path):
     (folder / "model.safetensors").mkdir()
     with pytest.raises(UserError, match=r"model.safetensors cannot be read: "):
         contents_sha256([folder / "model.safetensors"], cache)
-
-
-def test_import_is_cheap():
-    code = (
-        "import sys, ablations.model.fetch; print({'torch', 'huggingface_hub'} & set(sys.modules))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env=os.environ | {"PYTHONPATH": str(LIBRARY)},
-        capture_output=True,
-        text=True,
-    )
-    assert done.stdout == "set()\n", done.stderr

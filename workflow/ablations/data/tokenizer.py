@@ -5,13 +5,13 @@ python -m ablations.data.tokenizer --output-dir results/tokenizer [--folder DIR 
 
 import argparse
 import shutil
-from functools import partial
 from pathlib import Path
 
 from ablations import cli, files
 from ablations.data import vocabulary
 from ablations.errors import UserError
 from ablations.sources import download, hub
+from ablations.sources.hub import Repository
 from ablations.study import folder as layout
 from ablations.study.models import HubTokenizer
 
@@ -23,15 +23,13 @@ VOCABULARY_SHA256 = {
 }
 
 
-def of_gpt2(folder: Path) -> None:
+def of_gpt2(output: Path) -> None:
     """Writes vocab.bpe and encoder.json into a folder; raises UserError if no source has them."""
-    for name, sha256 in VOCABULARY_SHA256.items():
-        with download.scratch(folder / name) as temporary_folder:
-            mirror = download.mirrored(f"gpt2-bpe/{name}", sha256, temporary_folder)
-            url = f"{VOCABULARY_URL}/{name}"
-            original = (url, partial(download.fetch, url, name, sha256, temporary_folder))
-            found = download.first_good(f"gpt2-bpe/{name}", [*mirror, original], sha256)
-            with files.whole(folder / name) as temporary:
+    with download.scratch(output / "vocab.bpe") as folder:
+        for name, sha256 in VOCABULARY_SHA256.items():
+            urls = [f"{VOCABULARY_URL}/{name}"]
+            found = download.from_urls(f"gpt2-bpe/{name}", urls, sha256, folder)
+            with files.whole(output / name) as temporary:
                 shutil.copyfile(found.path, temporary)
 
 
@@ -41,7 +39,8 @@ def of_hub(source: HubTokenizer, output: Path) -> None:
     Raises UserError as `of_folder` does, and if it has another number of tokens than stated.
     """
     with download.scratch(output / layout.IDS) as folder:
-        hub.copy_present(source.repo, source.revision, vocabulary.FILES, folder)
+        repo = Repository(source.repo, source.revision)
+        hub.fetch_present(repo, vocabulary.FILES, folder)
         found = layout.vocab_size(folder) if layout.tokenizer_files(folder) else None
         if found not in (None, source.vocab_size):
             raise UserError(

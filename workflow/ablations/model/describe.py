@@ -12,7 +12,6 @@ the line that names it is printed too.
 import argparse
 import re
 import tempfile
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from ablations import cli
 from ablations.data import vocabulary
 from ablations.errors import UserError
 from ablations.sources import download, hub
+from ablations.sources.hub import Repository
 from ablations.study import folder as layout
 from ablations.study.dimensions import from_config_json
 from ablations.study.folder import CONFIG, INDEX, WEIGHTS
@@ -30,39 +30,41 @@ from ablations.study.folder import CONFIG, INDEX, WEIGHTS
 GPT2_TOKENS = 50257
 
 
-def entry_of_hub(repo: str, revision: str) -> dict[str, Any]:
+def entry_of_hub(repo: Repository) -> dict[str, Any]:
     """A repository's entry; raises UserError if it is missing or not a GPT-2 in safetensors."""
-    commit, _ = hub.look_up(repo, revision, CONFIG)
+    commit, _ = hub.look_up(repo, CONFIG)
+    repo = repo._replace(revision=commit)
     with tempfile.TemporaryDirectory() as scratch:
-        config = hub.fetch(repo, commit, CONFIG, None, Path(scratch))
-        dimensions = from_config_json(config.path, f"{repo}/{CONFIG}")
-    found: dict[str, Any] = {"repo": repo, "revision": commit}
+        config = hub.fetch(repo, CONFIG, Path(scratch))
+        dimensions = from_config_json(config.path, f"{repo.name}/{CONFIG}")
+    found: dict[str, Any] = {"repo": repo.name, "revision": commit}
     try:
-        _, sum = hub.look_up(repo, commit, WEIGHTS, partial(hub.pickle_hint, repo, commit))
+        _, sum = hub.look_up(repo, WEIGHTS)
         if sum and re.fullmatch("[0-9a-f]{64}", sum):
             found["sha256"] = sum
     except download.NotThereError as error:
         try:
-            hub.look_up(repo, commit, INDEX)  # several files, each with the hub's checksum
+            hub.look_up(repo, INDEX)  # several files, each with the hub's checksum
         except download.NotThereError:
-            raise error from None
+            raise UserError(". ".join(filter(None, [str(error), hub.pickle_hint(repo)]))) from None
     shape = structs.asdict(dimensions)
     if shape["vocab_size"] == GPT2_TOKENS:
         del shape["vocab_size"]
     return found | shape
 
 
-def tokenizer_of_hub(repo: str, commit: str) -> dict[str, Any] | None:
+def tokenizer_of_hub(repo: Repository) -> dict[str, Any] | None:
     """The entry of a repository's own tokenizer; None if it has none, or GPT-2's.
 
     Raises UserError for a tokenizer that is not of GPT-2's kind.
     """
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        hub.copy_present(repo, commit, vocabulary.FILES, folder)
-        if not _own_tokenizer(folder, repo):
+        hub.fetch_present(repo, vocabulary.FILES, folder)
+        if not _own_tokenizer(folder, repo.name):
             return None
-        return {"repo": repo, "revision": commit, "vocab_size": layout.vocab_size(folder)}
+        size = layout.vocab_size(folder)
+        return {"repo": repo.name, "revision": repo.revision, "vocab_size": size}
 
 
 def _own_tokenizer(folder: Path, name: str) -> bool:
@@ -87,8 +89,8 @@ def main(arguments: argparse.Namespace) -> None:
         entry = entry_of_folder(path)
         tokenizer = entry if _own_tokenizer(path, str(path)) else None
     else:
-        entry = entry_of_hub(arguments.source, arguments.revision or "main")
-        tokenizer = tokenizer_of_hub(arguments.source, entry["revision"])
+        entry = entry_of_hub(Repository(arguments.source, arguments.revision or "main"))
+        tokenizer = tokenizer_of_hub(Repository(entry["repo"], entry["revision"]))
     # a copy, or YAML writes a folder's second line as a reference to the first
     lines = {"tokenizer": dict(tokenizer)} if tokenizer else {}
     lines["models"] = {path.absolute().name: entry}

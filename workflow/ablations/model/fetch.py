@@ -8,13 +8,8 @@ Only safetensors are read, never pickles. Training reads the result with checkpo
 """
 
 import argparse
-import hashlib
 import logging
-import os
 import re
-import shutil
-from contextlib import suppress
-from functools import partial
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -25,7 +20,9 @@ from ablations.data.vocabulary import Vocabulary
 from ablations.errors import UserError
 from ablations.model import checkpoint
 from ablations.sources import download, hub
+from ablations.sources.checkpoint import fetch_weights, place
 from ablations.sources.download import Found
+from ablations.sources.hub import Repository
 from ablations.study import folder as layout
 from ablations.study.dimensions import Dimensions, from_config_json
 from ablations.study.folder import CONFIG, INDEX, WEIGHTS, weight_files
@@ -37,8 +34,7 @@ SHOWN = 8  # wrong tensors in a message; with a wrong size all are wrong
 
 
 def fetch_from_hub(
-    repo: str,
-    revision: str,
+    repo: Repository,
     sha256: str | None,
     expected: Dimensions,
     output: Path,
@@ -50,44 +46,19 @@ def fetch_from_hub(
     the texts are encoded with. Raises UserError if no source has the files, or they are wrong.
     """
     with download.scratch(output) as folder:
-        get = partial(hub.fetch, repo, revision)
-        config = get(CONFIG, None, folder)
+        config = hub.fetch(repo, CONFIG, folder)
         # checked before the weights are downloaded
-        dimensions = from_config_json(config.path, f"{repo}/{CONFIG}", expected)
-        if words and not config.path.is_relative_to(folder):
-            if hub.in_cache(config.path):  # else it is in the mirror, which needs no network
-                _fetch_tokenizer(repo, revision, folder)
-            check_tokenizer(config.path.parent, repo, words)
-        index, bulk = None, []
-        try:
-            pickle = partial(hub.pickle_hint, repo, revision)
-            bulk = [get(WEIGHTS, sha256, folder, why_missing=pickle)]
-        except download.NotThereError:
-            with suppress(download.NotThereError):
-                index = get(INDEX, None, folder).path
-            if index is None:
-                raise
-            if sha256 is not None:
-                raise UserError(
-                    f"{repo} has no {WEIGHTS} at revision {revision}, but several files;"
-                    " remove sha256 from the model's entry: the hub's checksum of each is used"
-                ) from None
-            names = layout.indexed_files(index, f"{repo}/{INDEX}")
-            bulk = [get(name, None, folder) for name in names]
-        name = f"{repo}/{WEIGHTS if index is None else INDEX}"
-        check_tensors([found.path for found in bulk], name, dimensions)
-        for found in bulk:
-            with found.path.open("rb") as file:  # on the disk before the manifest
-                os.fsync(file.fileno())
-        _place(config.path, index, bulk, dimensions, output, folder)
-
-
-def _fetch_tokenizer(repo: str, revision: str, folder: Path) -> None:
-    """Fetches a repository's tokenizer files into the hub's cache, as far as there is a network."""
-    try:
-        list(hub.fetch_present(repo, revision, vocabulary.FILES, folder))
-    except UserError as error:
-        log.warning("the tokenizer of %s could not be looked up: %s", repo, error)
+        dimensions = from_config_json(folder / CONFIG, f"{repo.name}/{CONFIG}", expected)
+        if words:
+            try:
+                hub.fetch_present(repo, vocabulary.FILES, folder, beside=config)
+            except UserError as error:  # no network, and the rest is in the hub's cache
+                log.warning("the tokenizer of %s could not be looked up: %s", repo.name, error)
+            check_tokenizer(folder, repo.name, words)
+        weights = fetch_weights(repo, sha256, folder)
+        check_tensors(folder, repo.name, dimensions)
+        place(folder, weights, output, scratch=True)
+    _write_manifest(output, weights, dimensions)
 
 
 def take_folder(
@@ -100,7 +71,6 @@ def take_folder(
     """
     if wrong := layout.missing(path):
         raise UserError(f"{path} {wrong}")
-    bulk = weight_files(path)
     if output.parent.exists() and path.samefile(output.parent):
         raise UserError(
             f"{path} is the folder that {output} belongs to; name another as the source"
@@ -108,10 +78,15 @@ def take_folder(
     dimensions = from_config_json(path / CONFIG, str(path / CONFIG), expected)
     if words:
         check_tokenizer(path, str(path), words)
-    index = path / INDEX if bulk != [path / WEIGHTS] else None
-    check_tensors(bulk, str(index or bulk[0]), dimensions)
-    found = [Found(file, files.sha256(file)) for file in bulk]
-    _place(path / CONFIG, index, found, dimensions, output, None)
+    check_tensors(path, str(path), dimensions)
+    weights = [Found(file, files.sha256(file)) for file in weight_files(path)]
+    place(path, weights, output)
+    _write_manifest(output, weights, dimensions)
+
+
+def _write_manifest(output: Path, weights: list[Found], dimensions: Dimensions) -> None:
+    sha256 = files.joint_sha256([found.sha256 for found in weights])
+    checkpoint.write_manifest(output.parent, sha256, dimensions)
 
 
 # --- the checks
@@ -130,36 +105,42 @@ def check_tokenizer(folder: Path, name: str, words: Vocabulary) -> None:
         log.info("%s has no tokenizer; this study's tokenizer is assumed to be its own", name)
 
 
-def check_tensors(paths: list[Path], name: str, dimensions: Dimensions) -> None:
-    """Raises UserError if these files are not the whole weights of a GPT-2 of these dimensions.
+def check_tensors(folder: Path, name: str, dimensions: Dimensions) -> None:
+    """Raises UserError if a folder does not hold the whole weights of a GPT-2 of these dimensions.
 
-    Reads all of them, one tensor at a time. A number that is not finite is refused too.
+    Messages call the folder by `name`. Reads all weights, one tensor at a time. A number that is
+    not finite is refused too.
     """
-    shapes = checkpoint.tensor_shapes(dimensions)
-    try:
-        with checkpoint.opened(paths) as file:
-            wrong = [text for item in shapes.items() if (text := checkpoint.problem(file, *item))]
-            surplus = {key.removeprefix("transformer.") for key in file.keys()} - set(shapes)  # noqa: SIM118
-            wrong += [
-                f"tensor {key} is one too many for {dimensions.n_layer} layers"
-                for key in sorted(surplus)
-                if re.match(r"h\.\d+\.", key) and int(key.split(".")[1]) >= dimensions.n_layer
-            ]
-            for key in [] if wrong else shapes:
-                tensor = file.get_tensor(checkpoint.stored_name(file, key))
-                # if one number is NaN, both extremes are; isfinite() would copy the whole tensor
-                if not all(extreme.isfinite() for extreme in tensor.aminmax()):
-                    wrong.append(
-                        f"tensor {key} holds numbers that are not finite (NaN or infinity)"
-                    )
-    except SafetensorError as error:
-        raise UserError(_not_safetensors(paths, name, error)) from None
+    paths = weight_files(folder)
+    for path in paths:
+        try:
+            with safe_open(path, framework="pt"):
+                pass
+        except SafetensorError as error:
+            raise UserError(f"{name}/{path.name} {_what_it_is(path, error)}") from None
+    where = f"{name}/{WEIGHTS if paths == [folder / WEIGHTS] else INDEX}"
+    shapes, layers = checkpoint.tensor_shapes(dimensions), dimensions.n_layer
+    with checkpoint.opened(paths) as stored:
+        keys = {key.removeprefix("transformer.") for key in stored.keys()}  # noqa: SIM118
+        surplus = sorted(keys - shapes.keys())
+        wrong = [text for item in shapes.items() if (text := checkpoint.problem(stored, *item))]
+        wrong += [
+            f"tensor {key} is one too many for {layers} layers"
+            for key in surplus
+            if re.match(r"h\.\d+\.", key) and int(key.split(".")[1]) >= layers
+        ]
+        wrong = wrong or [
+            f"tensor {key} holds numbers that are not finite (NaN or infinity)"
+            for key in shapes
+            # if one number is NaN, both extremes are; isfinite() would copy the whole tensor
+            for tensor in [stored.get_tensor(checkpoint.stored_name(stored, key))]
+            if not all(extreme.isfinite() for extreme in tensor.aminmax())
+        ]
     if wrong:
         more = [f"and {len(wrong) - SHOWN} more"] if len(wrong) > SHOWN else []
-        raise UserError("; ".join([f"{name}: {wrong[0]}", *wrong[1:SHOWN], *more]))
-    ignored = sorted(key for key in surplus if not _is_known_surplus(key))
-    if ignored:
-        log.info("%s: ignored, not part of a GPT-2: %s", name, ", ".join(ignored[:SHOWN]))
+        raise UserError("; ".join([f"{where}: {wrong[0]}", *wrong[1:SHOWN], *more]))
+    if ignored := [key for key in surplus if not _is_known_surplus(key)]:
+        log.info("%s: ignored, not part of a GPT-2: %s", where, ", ".join(ignored[:SHOWN]))
 
 
 def _is_known_surplus(key: str) -> bool:
@@ -167,70 +148,16 @@ def _is_known_surplus(key: str) -> bool:
     return key == "lm_head.weight" or key.endswith((".attn.bias", ".attn.masked_bias"))
 
 
-def _not_safetensors(paths: list[Path], name: str, error: SafetensorError) -> str:
-    for path in paths:
-        if len(paths) > 1:
-            name = str(Path(name).parent / path.name)
-        try:
-            with safe_open(path, framework="pt"):
-                continue
-        except SafetensorError:
-            pass
-        with path.open("rb") as file:
-            start = file.read(64)
-        # its first bytes are not checked earlier, since a safetensors file may start with 0x80 too
-        if start.startswith(b"PK\x03\x04") or re.match(rb"\x80[\x02-\x05]", start):
-            return (
-                f"{name} is a pickle, which is never loaded, as it can run any code; expected"
-                " safetensors"
-            )
-        if start.startswith(b"version https://git-lfs"):
-            return f"{name} is a Git LFS pointer and not the file itself; run git lfs pull there"
-        break
-    return f"{name} is truncated or not a safetensors file ({path.stat().st_size} bytes): {error}"
-
-
-# --- the result
-
-
-def _place(
-    config: Path,
-    index: Path | None,
-    bulk: list[Found],
-    dimensions: Dimensions,
-    output: Path,
-    scratch: Path | None,
-) -> None:
-    """Puts config.json, the weights and then the manifest into the output's folder.
-
-    Weights in `scratch` are moved there; other files are linked to.
-    """
-    output.unlink(missing_ok=True)  # it is not true while the other files change
-    for old in output.parent.glob("*.safetensors*"):
-        old.unlink()
-    for source in filter(None, [config, index]):
-        with files.whole(output.parent / source.name) as temporary:
-            shutil.copyfile(source, temporary)
-    for found in bulk:
-        link = output.parent / found.path.name
-        if scratch and found.path.is_relative_to(scratch):
-            found.path.replace(link)
-        else:
-            _link(found.path, link)
-    sums = [found.sha256 for found in bulk]
-    together = hashlib.sha256("\n".join(sums).encode()).hexdigest()
-    checkpoint.write_manifest(output.parent, sums[0] if index is None else together, dimensions)
-
-
-def _link(target: Path, link: Path) -> None:
-    """A symbolic link, relative if the target's path is, so that both can move together."""
-    text = os.path.relpath(Path.cwd() / target, link.parent.resolve())
-    if target.is_absolute() or not (link.parent / text).exists():
-        text = str(target.absolute())
-    temporary = link.with_name(f".{link.name}.link")
-    temporary.unlink(missing_ok=True)
-    temporary.symlink_to(text)
-    temporary.replace(link)
+def _what_it_is(path: Path, error: SafetensorError) -> str:
+    """What a file is that is not safetensors."""
+    with path.open("rb") as file:
+        start = file.read(64)
+    # its first bytes are not checked earlier, since a safetensors file may start with 0x80 too
+    if start.startswith(b"PK\x03\x04") or re.match(rb"\x80[\x02-\x05]", start):
+        return "is a pickle, which is never loaded, as it can run any code; expected safetensors"
+    if start.startswith(b"version https://git-lfs"):
+        return "is a Git LFS pointer and not the file itself; run git lfs pull there"
+    return f"is truncated or not a safetensors file ({path.stat().st_size} bytes): {error}"
 
 
 def main(arguments: argparse.Namespace) -> None:
@@ -241,10 +168,8 @@ def main(arguments: argparse.Namespace) -> None:
         words = vocabulary.read(*both) if both else vocabulary.of_bytes()
     with download.disk_errors(arguments.output):
         if model.hub:
-            fetch_from_hub(
-                *(model.hub.repo, model.hub.revision, model.hub.sha256),
-                *(model.dimensions, arguments.output, words),
-            )
+            repo = Repository(model.hub.repo, model.hub.revision)
+            fetch_from_hub(repo, model.hub.sha256, model.dimensions, arguments.output, words)
         elif model.folder:
             take_folder(Path(model.folder.path), model.dimensions, arguments.output, words)
         else:

@@ -7,14 +7,12 @@ import argparse
 import shutil
 import zipfile
 import zlib
-from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 from ablations import cli, files
 from ablations.errors import UserError
 from ablations.sources import download, hub, manifest
-from ablations.sources.download import Found
+from ablations.sources.hub import Repository
 from ablations.sources.manifest import File
 from ablations.study import dataset
 from ablations.study.dataset import Download, Texts
@@ -30,7 +28,7 @@ def collection(texts: Texts, output: Path) -> None:
     with download.scratch(output) as folder:
         archive = None
         if texts.files and texts.urls and texts.sha256:
-            archive = _download(texts.archive, texts.urls, texts.sha256, folder)
+            archive = download.from_urls(texts.archive, texts.urls, texts.sha256, folder)
         for split, given in texts.parts.items():
             for number, file in enumerate(given, start=1):
                 format = texts.format_of(file)
@@ -38,24 +36,18 @@ def collection(texts: Texts, output: Path) -> None:
                 name = dataset.file_name(file)
                 path = output.parent / "source" / f"{split}-{number}.{format}"
                 if isinstance(file, Download):
-                    sha256 = _copy(_download(name, file.urls, file.sha256, folder).path, path)
+                    one = download.from_urls(name, file.urls, file.sha256, folder)
+                    sha256 = _copy(one.path, path)
                 elif archive:
                     sha256 = _extract(archive.path, file, texts, path)
                 elif texts.repo and texts.revision:
-                    hubs = hub.fetch(texts.repo, texts.revision, file, None, folder, "dataset")
-                    sha256 = _copy(hubs.path, path)
+                    repo = Repository(texts.repo, texts.revision, "dataset")
+                    sha256 = _copy(hub.fetch(repo, file, folder).path, path)
                 else:
                     path = Path(file)
                     sha256 = _sha256(path)
                 found.append(File(name, path.as_posix(), sha256, format, split))
     manifest.write(output, found)
-
-
-def _download(name: str, urls: Sequence[str], sha256: str, folder: Path) -> Found:
-    """A file from the mirror or one of its URLs, verified."""
-    originals = [(url, partial(download.fetch, url, name, sha256, folder)) for url in urls]
-    mirror = download.mirrored(name, sha256, folder)
-    return download.first_good(name, [*mirror, *originals], sha256)
 
 
 def _copy(source: Path, path: Path) -> str:

@@ -11,10 +11,9 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import cast
+from typing import NamedTuple
 from urllib.parse import quote
 
 import requests
@@ -31,12 +30,12 @@ class NotThereError(UserError):
 
 
 RETRIES = 2
+TIMEOUT = 30.0  # seconds without data after which a download is given up
 TRANSIENT_STATUS = {408, 429, 500, 502, 503, 504}
 CHUNK_BYTES = 1 << 18
 
 
-@dataclass(frozen=True)
-class Found:
+class Found(NamedTuple):
     """A complete local file and its checksum."""
 
     path: Path
@@ -45,6 +44,13 @@ class Found:
 
 Source = tuple[str, Callable[[], Found]]
 """A place that may have a file: its address, and what gets the file or raises UserError."""
+
+
+def from_urls(name: str, urls: Sequence[str], sha256: str, folder: Path) -> Found:
+    """A file from the mirror or else from one of its URLs; a download is put into `folder`."""
+    path = folder / Path(name).name
+    originals = [(url, partial(fetch, url, path, sha256)) for url in urls]
+    return first_good(name, [*mirrored(name, sha256, folder), *originals], sha256)
 
 
 def mirrored(name: str, sha256: str | None, folder: Path) -> list[Source]:
@@ -58,9 +64,9 @@ def mirrored(name: str, sha256: str | None, folder: Path) -> list[Source]:
         return []
     if mirror.startswith(("http://", "https://")):
         url = f"{mirror.rstrip('/')}/{quote(name)}"
-        return [(url, partial(fetch, url, Path(name).name, sha256, folder))]
+        return [(url, partial(fetch, url, folder / Path(name).name, sha256))]
     path = Path(mirror).expanduser() / name
-    return [(str(path), partial(_local, path, sha256))]
+    return [(str(path), partial(verified, path, sha256, path.name))]
 
 
 def first_good(name: str, sources: Sequence[Source], sha256: str | None) -> Found:
@@ -95,50 +101,68 @@ def first_good(name: str, sources: Sequence[Source], sha256: str | None) -> Foun
     )
 
 
-def fetch(url: str, name: str, sha256: str | None, folder: Path) -> Found:
-    """Downloads one file into a folder and verifies it.
+def fetch(url: str, path: Path, sha256: str | None) -> Found:
+    """Downloads one file and verifies it.
 
     After a fault that may pass (a dropped connection, 429, 503 …) it tries again, twice. Raises
     UserError with the reason, without the URL.
     """
-    timeout, path = _timeout(), folder / name
-    for left in reversed(range(RETRIES + 1)):
+    tries = 0
+    while True:
+        tries += 1
         try:
-            _get(url, path, timeout)
-            break
-        except requests.Timeout:  # a second try would only take as long again
-            raise UserError(f"no answer within {timeout:g} s") from None
-        except requests.exceptions.InvalidSchema as error:
-            raise UserError(str(error)) from None
-        except requests.HTTPError as error:
-            response = cast(
-                requests.Response, error.response
-            )  # always there after raise_for_status
-            reason = f"HTTP {response.status_code} {response.reason}"
-            if response.status_code == 404:
-                raise NotThereError(reason) from None
-            if response.status_code not in TRANSIENT_STATUS:
-                raise UserError(reason) from None
-            if not left:
-                raise UserError(f"{reason}, {RETRIES + 1} times") from None
+            with files.whole(path) as temporary:
+                _get(url, temporary)
+                return Found(path, verified(temporary, sha256, path.name).sha256)
         except requests.RequestException as error:
-            reason = f"the connection failed: {root_cause(error)}"
-            if not left:
-                raise UserError(reason) from None
-        log.info("%s: %s; trying again", name, reason)
-        time.sleep(1)
-    return verified(path, sha256, name)
+            fault, may_pass = _explained(error)
+            if not may_pass:
+                raise fault from None
+            if tries > RETRIES:
+                raise UserError(f"{fault}, {tries} times") from None
+            log.info("%s: %s; trying again", path.name, fault)
+            time.sleep(1)
 
 
-def _get(url: str, path: Path, timeout: float) -> None:
+def _get(url: str, path: Path) -> None:
     """Writes what the URL answers to a file, with a progress bar where stderr is a terminal."""
-    with requests.get(url, stream=True, timeout=timeout) as response, path.open("wb") as file:
+    with requests.get(url, stream=True, timeout=TIMEOUT) as response, path.open("wb") as file:
         response.raise_for_status()
         size = int(response.headers.get("content-length", 0)) or None
         with tqdm(total=size, unit="B", unit_scale=True, disable=None, leave=False) as bar:
             for chunk in response.iter_content(CHUNK_BYTES):
                 file.write(chunk)
                 bar.update(len(chunk))
+
+
+def _explained(error: requests.RequestException) -> tuple[UserError, bool]:
+    """What went wrong, and whether another try may go well."""
+    match error:
+        case requests.HTTPError(response=requests.Response() as response):
+            kind = NotThereError if response.status_code == 404 else UserError
+            fault = kind(f"HTTP {response.status_code} {response.reason}")
+            return fault, response.status_code in TRANSIENT_STATUS
+        case requests.Timeout():  # a second try would only take as long again
+            return UserError(f"no answer within {TIMEOUT:g} s"), False
+        case requests.exceptions.InvalidSchema():
+            return UserError(str(error)), False
+        case _:
+            return UserError(f"the connection failed: {root_cause(error)}"), True
+
+
+def verified(path: Path, expected: str | None, name: str) -> Found:
+    """The file with its checksum; raises UserError if it is missing or has not the expected one."""
+    if not path.is_file():
+        raise NotThereError("no such file")
+    found = files.sha256(path)
+    if expected is None:
+        log.info("%s: not verified, as no sha256 is pinned; its sha256 is %s", name, found)
+    elif found != expected:
+        raise UserError(
+            f"{name} is not the expected file: its sha256 is {found} ({path.stat().st_size} bytes),"
+            f" expected {expected}"
+        )
+    return Found(path, found)
 
 
 @contextmanager
@@ -173,39 +197,3 @@ def root_cause(error: BaseException) -> str:
     while inner := error.__cause__ or error.__context__:
         error = inner
     return str(error) or type(error).__name__
-
-
-class ToLog(logging.Handler):
-    """Passes another library's messages to the log of this job."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Logs the message under the library's name."""
-        log.info("%s: %s", record.name, record.getMessage())
-
-
-def _timeout() -> float:
-    """Seconds without data after which a download is given up."""
-    text = os.environ.get("ABLATIONS_TIMEOUT", "30")
-    try:
-        return float(text)
-    except ValueError:
-        raise UserError(f"ABLATIONS_TIMEOUT is {text!r}; expected a number of seconds") from None
-
-
-def _local(path: Path, sha256: str | None) -> Found:
-    if not path.is_file():
-        raise NotThereError("no such file")
-    return verified(path, sha256, path.name)
-
-
-def verified(path: Path, expected: str | None, name: str) -> Found:
-    """The file with its checksum; raises UserError where another checksum is expected."""
-    found = files.sha256(path)
-    if expected is None:
-        log.info("%s: not verified, as no sha256 is pinned; its sha256 is %s", name, found)
-    elif found != expected:
-        raise UserError(
-            f"{name} is not the expected file: its sha256 is {found} ({path.stat().st_size} bytes),"
-            f" expected {expected}"
-        )
-    return Found(path, found)

@@ -4,7 +4,6 @@ Those may be large, and anywhere in the working directory. Snakemake compares th
 checksums instead. Written by sources.collection or data.generate.
 """
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -36,5 +35,4 @@ def read(path: Path) -> tuple[File, ...]:
 
 def sha256(found: Sequence[File]) -> str:
     """One checksum of all files; for a single file its own checksum."""
-    sums = [file.sha256 for file in found]
-    return sums[0] if len(sums) == 1 else hashlib.sha256("\n".join(sums).encode()).hexdigest()
+    return files.joint_sha256([file.sha256 for file in found])
