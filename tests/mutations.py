@@ -333,8 +333,25 @@ The checksum is not verified.
 - found != expected
 + False
 What fails for good is tried again.
-- response.status_code not in TRANSIENT_STATUS
+- response.status_code in TRANSIENT_STATUS
++ True
+A download that failed leaves a file under its name.
+- with files.whole(path) as temporary:
++ for temporary in [path]:
+== ablations/sources/hub.py | sources/test_hub.py sources/test_download.py
+A damaged file of the hub's cache is taken.
+- expected not in (found
++ False and expected not in (found
+A file that is not the pinned one is taken.
+- pinned not in (None, found)
 + False
+A file that may be missing is looked up past the mirror.
+- beside is None or beside.path.is_relative_to(constants.HF_HUB_CACHE)
++ True
+== ablations/sources/hub.py | sources/test_collection.py::test_killed_run_is_cleaned_up_by_the_next
+What a killed download left is kept.
+- > ORPHANED_SECONDS
++ > 1e9
 == ablations/code.py |
 | ground/test_code.py::test_a_program_depends_on_what_it_imports_directly_or_not_and_on_its_data
 An import within a function is not followed.

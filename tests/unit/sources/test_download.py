@@ -197,13 +197,10 @@ def test_every_source_s_reason_is_in_one_message(server, tmp_path, monkeypatch):
     (tmp_path / FILE).write_bytes(b"short")
     server.files["altered"] = b"altered"
     (tmp_path / "folder").mkdir()
+    urls = [f"{server.url}/{name}" for name in ("gone", "altered")]
     with pytest.raises(UserError) as raised:
-        download.from_urls(
-            FILE,
-            [f"{server.url}/{name}" for name in ("gone", "altered")],
-            "0" * 64,
-            tmp_path / "folder",
-        )
+        download.from_urls(FILE, urls, "0" * 64, tmp_path / "folder")
+    assert not list((tmp_path / "folder").iterdir())
     wrong = f"{FILE} is not the expected file: its sha256 is"
     assert str(raised.value).splitlines() == [
         f"no source gave {FILE}:",
