@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+import programs
+
 # Tests run beside each other on a few cores, where threads that spin while they wait for another
 # take that other's core. Read when torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -44,18 +46,8 @@ def snakemake(
     **extra: str,
 ) -> subprocess.CompletedProcess[str]:
     """Runs the workflow, or a copy of it, in this directory; its output is in stdout."""
-    command = [sys.executable, "-m", "snakemake", "--snakefile", root / "Snakefile"]
-    command += ["--directory", directory, *arguments]
-    done = subprocess.run(
-        [str(part) for part in command],
-        cwd=root,
-        env=environment(**extra),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        stdin=subprocess.DEVNULL,
-        text=True,
-        timeout=timeout,
-    )
+    command = ["--snakefile", root / "Snakefile", "--directory", directory, *arguments]
+    done = programs.snakemake(list(map(str, command)), environment(**extra), root, timeout)
     if check and done.returncode:
         pytest.fail(f"snakemake exited with {done.returncode}:\n{done.stdout}")
     return done

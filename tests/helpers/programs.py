@@ -1,23 +1,23 @@
-"""Runs the library's programs as their command lines do, without paying for each Python's start.
+"""Runs Snakemake and the library's programs as their command lines do, without Python's start.
 
-A fork server that has imported torch forks one process per run; what reads its environment at
-import (huggingface_hub) is imported only there.
+A fork server that has imported torch and Snakemake forks one process per run; what reads its
+environment at import (huggingface_hub) is imported only there, and the library too.
 """
 
-import contextlib
 import multiprocessing
 import os
 import runpy
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
-from subprocess import CompletedProcess
+from subprocess import CompletedProcess, TimeoutExpired
 
 LIBRARY = Path(__file__).parents[2] / "workflow"
 
 _server = multiprocessing.get_context("forkserver")
-_server.set_forkserver_preload(["torch", "safetensors.torch"])
+_server.set_forkserver_preload(["torch", "safetensors.torch", "snakemake.cli"])
 
 
 def run(
@@ -38,10 +38,7 @@ def run_and_signal(
     command = [module, *map(str, arguments)]
     with tempfile.TemporaryDirectory() as folder:
         stdout, stderr = Path(folder) / "stdout", Path(folder) / "stderr"
-        process = _server.Process(
-            target=_child, args=(command, dict(environment), stdout, stderr), daemon=True
-        )
-        process.start()
+        process = _start(command, environment, Path.cwd(), stdout, stderr)
         wait()
         if process.is_alive():
             os.kill(process.pid or 0, signal)
@@ -51,15 +48,42 @@ def run_and_signal(
         return CompletedProcess(command, process.exitcode, stdout.read_text(), stderr.read_text())
 
 
-def _child(command: list[str], environment: dict[str, str], stdout: Path, stderr: Path) -> None:
+def snakemake(
+    arguments: Sequence[str], environment: Mapping[str, str], folder: Path, timeout: float
+) -> CompletedProcess[str]:
+    """What `python -m snakemake ARGUMENTS` would give in a folder, all it says in stdout."""
+    command = ["snakemake", *arguments]
+    with tempfile.TemporaryDirectory() as outputs:
+        output = Path(outputs) / "output"
+        process = _start(command, environment, folder, output, output)
+        process.join(timeout)
+        if process.is_alive():
+            process.kill()
+            raise TimeoutExpired(command, timeout, output.read_text())
+        return CompletedProcess(command, process.exitcode, output.read_text())
+
+
+def _start(
+    command: list[str], environment: Mapping[str, str], folder: Path, stdout: Path, stderr: Path
+) -> ForkServerProcess:
+    # a daemon: it ends with this process
+    process = _server.Process(
+        target=_child, args=(command, dict(environment), folder, stdout, stderr), daemon=True
+    )
+    process.start()
+    return process
+
+
+def _child(
+    command: list[str], environment: dict[str, str], folder: Path, stdout: Path, stderr: Path
+) -> None:
     os.environ.clear()
     os.environ.update(environment)
+    os.chdir(folder)
+    for number, path in enumerate((Path(os.devnull), stdout, stderr)):
+        opened = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
+        os.dup2(opened, number)
+        os.close(opened)
     sys.path[:0] = [*environment.get("PYTHONPATH", "").split(os.pathsep), str(LIBRARY)]
     sys.argv = command
-    with (
-        stdout.open("w") as out,
-        stderr.open("w") as err,
-        contextlib.redirect_stdout(out),
-        contextlib.redirect_stderr(err),
-    ):
-        runpy.run_module(command[0], run_name="__main__", alter_sys=True)
+    runpy.run_module(command[0], run_name="__main__", alter_sys=True)
