@@ -1,0 +1,173 @@
+"""Ways to call the workflow: which study it takes, what a dry run says, what is refused at once."""
+
+import copy
+import json
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+import programs
+from commands import ROOT, environment, snakemake
+from demos import DEMO, SEED, planned
+
+Config = dict[str, Any]
+
+
+def files_of(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if ".snakemake" not in path.parts)
+
+
+def write(folder: Path, config: Config) -> Path:
+    file = folder / "mine.yaml"
+    file.write_text(yaml.safe_dump(config))
+    return file
+
+
+# --- what a dry run says and writes
+
+
+def test_a_dry_run_names_the_keys_that_changed_and_writes_nothing(tmp_path: Path) -> None:
+    """Beside what Snakemake keeps for itself in .snakemake/."""
+    targets = ["results/study.json", "results/rows/large.json", "results/data/train.csv"]
+    run = [*targets, "--cores", 1, "--configfile", write(tmp_path, DEMO)]
+    snakemake(tmp_path, *run)
+    before = files_of(tmp_path)
+    edited = copy.deepcopy(DEMO)
+    edited["rows"][5].update(epochs=6, trainable_layers="lora", lora_rank=3)  # large
+    edited["comparisons"][0]["question"] = "Really?"
+    edited["dataset"]["split"]["train"] = 0.6
+    write(tmp_path, edited)
+    said = snakemake(tmp_path, *run, "--dry-run").stdout
+    reasons = [line for line in said.splitlines() if line.strip().startswith("reason: ")]
+    keys = ("Really?", "epochs: 6", "train: 0.6")
+    study, row, split = (next(line for line in reasons if key in line) for key in keys)
+    assert "'questions: which-token: question: \"Really?\"'" in study and len(study) < 400
+    changed = {"training: epochs: 6", 'trainable_layers: "lora"', "lora_rank: 3"}
+    assert set(re.findall("'(.*?)'", row.partition("now: ")[2])) == changed
+    assert len(row) < 400
+    assert "before: 'dataset: split: train: 0.7' now: 'dataset: split: train: 0.6'" in split
+    assert files_of(tmp_path) == before
+
+
+def test_a_first_dry_run_writes_nothing(tmp_path: Path) -> None:
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own/model.safetensors").touch()
+    shape = {"n_layer": 1, "n_head": 1, "n_embd": 8, "n_positions": 256, "vocab_size": 257}
+    (tmp_path / "own/config.json").write_text(json.dumps({"model_type": "gpt2", **shape}))
+    rows = [{**DEMO["rows"][0], "model": "own", "epochs": 1}]
+    own = {"models": {"own": {"path": "own"}}, "rows": rows, "comparisons": []}
+    file = write(tmp_path, DEMO | own)
+    before = files_of(tmp_path)
+    assert planned(tmp_path, "--configfile", file)["train baseline"] == 1
+    assert files_of(tmp_path) == before
+
+
+# --- which study
+
+
+def test_a_configfile_with_rows_is_a_study_of_its_own(tmp_path: Path) -> None:
+    """This one needs no checkpoint, and a trunk for each seed, since weights are drawn."""
+    rows = [DEMO["rows"][0] | {"weights": "random"}]
+    file = write(tmp_path, DEMO | {"rows": rows, "comparisons": [], "seeds": [1, 2]})
+    assert planned(tmp_path, "--configfile", file) == Counter(
+        {"collection": 1, "split": 1, "tokens": 1, "trunk": 2, "train baseline": 2, "answers": 1}
+    )
+
+
+def test_the_working_directory_holds_the_study_where_no_configfile_has_rows(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(DEMO))
+    assert of_trainings(planned(tmp_path)) == 8
+    found = planned(tmp_path, "--configfile", write(tmp_path, {"seeds": [1, 2]}))
+    assert found["train large"] == 2
+
+
+def of_trainings(found: Counter[str]) -> int:
+    return sum(count for job, count in found.items() if job.startswith("train "))
+
+
+def test_a_configfile_without_rows_overlays_the_default(tmp_path: Path) -> None:
+    file = write(tmp_path, {"seeds": [1, 2]})
+    assert of_trainings(planned(tmp_path, "--configfile", file)) == 2 * 8
+
+
+def test_two_configfiles_and_config_overlay_always(tmp_path: Path) -> None:
+    files = [ROOT / "demo/config.yaml", write(tmp_path, {"seeds": [1, 2]})]
+    found = planned(tmp_path, "--configfile", *files, "--config", "seeds=[1,2,3]")
+    assert found["train large"] == 3 and of_trainings(found) == 3 * 8
+
+
+def test_the_configuration_stands_beside_the_snakefile(tmp_path: Path) -> None:
+    found = planned(tmp_path)
+    assert of_trainings(found) == 8
+    assert sum(found[job] for job in found if job.startswith("checkpoint ")) == 3
+
+
+def test_a_target_may_come_first_and_random_weights_need_no_checkpoint(tmp_path: Path) -> None:
+    run = f"results/runs/random-weights/seed-{SEED}/metrics.json"
+    assert planned(tmp_path, run, "--resources", "gpu=1") == Counter(
+        {"collection": 1, "vocabulary": 1, "split": 1, "tokens": 1, "train random-weights": 1}
+    )
+
+
+def test_a_study_below_the_folder_it_runs_in_is_told_where_its_results_go(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/config.yaml").write_text(yaml.safe_dump(DEMO))
+    command = ["-s", str(ROOT / "Snakefile"), "--dry-run", "--cores", "1"]
+    command += ["results/data/train.csv", "--configfile", "mine/config.yaml"]
+    done = programs.snakemake(command, environment(), tmp_path, 120)
+    assert done.returncode == 0, done.stdout
+    assert "add: --directory mine\n" in done.stdout
+
+
+# --- what is refused before any job
+
+
+def refused(folder: Path, *arguments: object) -> str:
+    """What is said of a call that must not start anything."""
+    before = files_of(folder)
+    done = snakemake(folder, "--cores", 1, *arguments, check=False)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stdout
+    assert files_of(folder) == before
+    return done.stdout
+
+
+def test_a_target_that_is_of_no_run_says_which_was_meant(tmp_path: Path) -> None:
+    target = "results/runs/basline/seed-123/metrics.json"
+    (said,) = [line for line in refused(tmp_path, target).splitlines() if line.startswith(target)]
+    assert "names no row: 'basline' (did you mean baseline?); allowed: baseline, first" in said
+
+
+def test_a_key_that_stands_twice_is_refused(tmp_path: Path) -> None:
+    """Of which Snakemake itself takes the second."""
+    (tmp_path / "mine.yaml").write_text("seeds: [1]\nseeds: [2]\n")
+    said = refused(tmp_path, "--configfile", tmp_path / "mine.yaml")
+    assert "mine.yaml, line 2, column 1: the key seeds appears a second time" in said
+
+
+def test_mistakes_in_the_configuration_are_told_together_each_in_a_line(tmp_path: Path) -> None:
+    mistakes = [
+        ({"epoch": 3}, "unknown key 'epoch' (did you mean epochs?)"),
+        ({"weights": "randon"}, "'randon' (did you mean random?)"),
+    ]
+    rows = [{"id": f"variant-{n}", **mistake} for n, (mistake, _) in enumerate(mistakes)]
+    config = DEMO | {"rows": [DEMO["rows"][0], *rows], "comparisons": []}
+    said = refused(tmp_path, "--configfile", write(tmp_path, config)).splitlines()
+    for number, (mistake, message) in enumerate(mistakes):
+        (line,) = [line for line in said if f"variant-{number}" in line]
+        assert message in line and next(iter(mistake)) in line
+
+
+# --- beside runs
+
+
+def test_graphs_need_no_number_of_cores(tmp_path: Path) -> None:
+    config = ["--configfile", ROOT / "demo/config.yaml"]
+    graph = snakemake(tmp_path, "--rulegraph", *config).stdout
+    for rule in ("collection", "tokens", "trunk", "train"):
+        assert f'label = "{rule}"' in graph
