@@ -42,13 +42,13 @@ def refuse(mistakes: Iterable[str]) -> None:
 def _read(found: Any, declared: Any, where: str, wrong: list[str]) -> Any:
     """The value; what is wrong is added to `wrong`, and then the value is of no use."""
     allowed = list(kinds(declared))
-    if isinstance(found, Mapping) and (entries := [k.type for k in allowed if k.is_entry]):
+    if isinstance(found, Mapping) and (entries := [k.type for k in allowed if k.shape == "entry"]):
         known = (entry for entry in entries[:-1] if entry.known_by in found)
         return _entry(found, next(known, entries[-1]), where, wrong)
     for kind in allowed:
-        if isinstance(found, Mapping) and kind.is_mapping:
+        if isinstance(found, Mapping) and kind.shape == "mapping":
             return _named(found, kind, where, wrong)
-        if isinstance(found, list) and kind.is_list:
+        if isinstance(found, list) and kind.shape == "list":
             return _list(found, kind, where, wrong)
     return _plain(found, allowed, where, wrong)
 

@@ -7,6 +7,10 @@ from typing import Annotated, Any, Literal, NamedTuple, Union, get_args, get_ori
 
 from msgspec import Meta, Struct, UnsetType
 
+# A mapping with declared keys, one with names that the user gives, a list, one of some words.
+Shape = Literal["entry", "mapping", "list", "choice", "plain"]
+SHAPES: dict[Any, Shape] = {dict: "mapping", tuple: "list", Literal: "choice"}
+
 
 class Kind(NamedTuple):
     """One of the types that a declaration allows, and what is declared about it."""
@@ -15,24 +19,11 @@ class Kind(NamedTuple):
     metas: tuple[Meta, ...]
 
     @property
-    def is_entry(self) -> bool:
-        """Whether it is a mapping whose keys are declared."""
-        return isinstance(self.type, type) and issubclass(self.type, Struct)
-
-    @property
-    def is_mapping(self) -> bool:
-        """Whether it is a mapping whose keys are names that the user gives."""
-        return get_origin(self.type) is dict
-
-    @property
-    def is_list(self) -> bool:
-        """Whether it is a list."""
-        return get_origin(self.type) is tuple
-
-    @property
-    def is_choice(self) -> bool:
-        """Whether it is one of some words."""
-        return get_origin(self.type) is Literal
+    def shape(self) -> Shape:
+        """What it looks like in YAML."""
+        if isinstance(self.type, type) and issubclass(self.type, Struct):
+            return "entry"
+        return SHAPES.get(get_origin(self.type), "plain")
 
     @property
     def declared(self) -> Any:
@@ -54,7 +45,7 @@ class Kind(NamedTuple):
             if isinstance(found, bool) or not isinstance(found, numbers):
                 return False
             return abs(found) <= (2**63 - 1 if self.type is int else sys.float_info.max)
-        return not (self.is_entry or self.is_mapping or self.is_list)
+        return self.shape in ("choice", "plain")
 
 
 def kinds(declared: Any, *metas: Meta) -> Iterator[Kind]:

@@ -20,7 +20,7 @@ def unknown(found: object, allowed: Iterable[Any], in_words: str | None = None) 
 def described(found: Any, kinds: list[Kind]) -> str:
     """What is wrong with a value that no type takes."""
     allowed = next(filter(None, (kind.told("allowed") for kind in kinds)), None)
-    choices = [kind.type for kind in kinds if kind.is_choice]
+    choices = [kind.type for kind in kinds if kind.shape == "choice"]
     for kind in kinds:
         if kind.type in (int, float) and kind.may_hold(found):
             return f"{found!r} is out of range; {_range(kind)}"
@@ -47,11 +47,11 @@ def _range(kind: Kind) -> str:
 def _in_words(kinds: list[Kind]) -> str:
     found = []
     for kind in kinds:
-        if kind.is_entry or kind.is_mapping:
+        if kind.shape in ("entry", "mapping"):
             found.append("a mapping of keys to values")
-        elif kind.is_list:
+        elif kind.shape == "list":
             found.append("a list")
-        elif kind.is_choice:
+        elif kind.shape == "choice":
             found += ["nothing" if word is None else str(word) for word in get_args(kind.type)]
         else:
             found.append(IN_WORDS[kind.type])

@@ -42,7 +42,7 @@ def _schema(declared: Any, parts: dict[str, Any]) -> dict[str, Any]:
     if len(found) > 1:  # msgspec has none of several kinds of entries
         return {"anyOf": [_schema(kind.declared, parts) for kind in found]}
     (kind,) = found
-    if kind.is_mapping:
+    if kind.shape == "mapping":
         values = _schema(get_args(kind.type)[1], parts)
         return {"type": "object", "additionalProperties": values}
     (schema,), more = msgspec.json.schema_components((kind.declared,), ref_template=TEMPLATE)
