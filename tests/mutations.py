@@ -262,14 +262,14 @@ The page may run any script.
 == ablations/study/config.py | study/test_inheritance.py
 | study/test_config.py::test_rows_inherit_from_the_baseline_wherever_it_is
 What is set under training overrides a row.
-- shared | own[written.id] | values
-+ shared | own[written.id] | values | structs.asdict(config.training)
+- shared | options(entry) | values
++ shared | options(entry) | values | structs.asdict(config.training)
 Rows inherit the baseline's published numbers.
-- written.published,
-+ config.rows[0].published,
+- entry.published,
++ baseline.published,
 Defaults override the baseline.
-- settings.defaults() | structs.asdict(config.training) | own["baseline"]
-+ structs.asdict(config.training) | own["baseline"] | settings.defaults()
+- settings.defaults() | structs.asdict(config.training) | options(baseline)
++ structs.asdict(config.training) | options(baseline) | settings.defaults()
 == ablations/study/grid.py | study/test_grid.py
 A grid's rows are in the order of the file that tells of them.
 - keys = [key for key in OPTIONS if key in self.values]

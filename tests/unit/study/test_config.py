@@ -15,10 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
+from ablations.errors import UserError
 from ablations.files import as_json
-from ablations.study.config import parse, typed
+from ablations.study.config import parse
 from ablations.study.dataset import Shares, Texts
-from ablations.study.door import ConfigError
 from ablations.study.entries import Config, GridEntry, Published, Question, RowEntry
 from ablations.study.kinds import Kind, kinds
 from ablations.study.models import Folder, Hub, Pretrain, Recipe, slug
@@ -63,7 +63,7 @@ def without(path: Path_) -> dict[str, Any]:
 
 
 def message(config: object) -> str:
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises(UserError) as caught:
         parse(config)
     text = str(caught.value)
     assert text and "Traceback" not in text
@@ -562,7 +562,7 @@ def test_anything_is_either_accepted_or_refused_in_words(data: st.DataObject) ->
     before = copy.deepcopy(config)
     try:
         study = parse(config)
-    except ConfigError as error:
+    except UserError as error:
         assert str(error).strip()
     else:
         for row in study.rows:
@@ -647,20 +647,3 @@ def test_a_file_has_a_name_whatever_its_url(url: str) -> None:
     own = {"urls": [url], "sha256": "0" * 64, "text": "text", "label": "label"}
     study = parse(default() | {"dataset": own | {"split": DEFAULT["dataset"]["split"]}})
     assert re.fullmatch(r"[\w.-]+\.csv", study.dataset.description)
-
-
-# --- what the command line gives: texts alone, as Snakemake reads a list or a mapping
-
-
-@pytest.mark.parametrize(
-    ("given", "meant"),
-    [
-        (["1", "auto", "5.0e-5", "true"], [1, "auto", 5e-5, True]),
-        ({"epochs": "2", "within": ["1"]}, {"epochs": 2, "within": [1]}),
-        ({"question": "Which: a or b?"}, {"question": "Which: a or b?"}),
-        (["[1", "a: b: c", "2024-13-45"], ["[1", "a: b: c", "2024-13-45"]),
-        ("1", "1"),
-    ],
-)
-def test_numbers_within_lists_and_mappings_are_numbers(given: Any, meant: Any) -> None:
-    assert typed(given) == meant

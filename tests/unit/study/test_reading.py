@@ -116,3 +116,20 @@ def test_what_is_written_is_read(found: Any, tmp_path_factory: pytest.TempPathFa
     for text in (yaml.safe_dump(found, default_flow_style=False), json.dumps(found)):
         path.write_text(text)
         assert reading.read(path) == found
+
+
+# --- what the command line gives: texts alone, as Snakemake reads a list or a mapping
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        (["1", "auto", "5.0e-5", "true"], [1, "auto", 5e-5, True]),
+        ({"epochs": "2", "within": ["1"]}, {"epochs": 2, "within": [1]}),
+        ({"question": "Which: a or b?"}, {"question": "Which: a or b?"}),
+        (["[1", "a: b: c", "2024-13-45"], ["[1", "a: b: c", "2024-13-45"]),
+        ("1", "1"),
+    ],
+)
+def test_numbers_within_lists_and_mappings_are_numbers(given: Any, meant: Any) -> None:
+    assert reading.typed(given) == meant

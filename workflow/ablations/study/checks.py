@@ -1,7 +1,7 @@
 """What must hold between two keys of config.yaml: a line for each mistake."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, get_args
 
 from ablations.study import grid
@@ -9,8 +9,8 @@ from ablations.study.dataset import PUBLISHED_MESSAGES, Generated, Texts
 from ablations.study.entries import Config, Question, RowEntry, options
 from ablations.study.grid import Grid
 from ablations.study.messages import unknown
-from ablations.study.models import Model
-from ablations.study.settings import Settings, TrainableLayers
+from ablations.study.models import slug
+from ablations.study.settings import Choices, Settings, TrainableLayers, defaults, names
 
 # More would be too long for the command line that writes results/study.json, and slow in Snakemake.
 MOST_ROWS = 1000
@@ -25,33 +25,43 @@ def cache(config: Config) -> Iterator[str]:
         )
 
 
-def model_names(models: Mapping[str, Model]) -> Iterator[str]:
+def model_names(names: Iterable[str]) -> Iterator[str]:
     """Each model has files of its own name."""
     slugs: dict[str, str] = {}
-    for name, model in models.items():
-        if not model.slug:
+    for name in names:
+        own = slug(name)
+        if not own:
             yield f"models: {name!r} has no letter or digit, which the names of its files need"
-        elif model.slug.lower() in slugs:  # some file systems do not tell A from a
+        elif own.lower() in slugs:  # some file systems do not tell A from a
             yield (
-                f"models: {slugs[model.slug.lower()]!r} and {name!r} would share the files named"
-                f" {model.slug}; give one another name"
+                f"models: {slugs[own.lower()]!r} and {name!r} would share the files named {own};"
+                " give one another name"
             )
-        slugs[model.slug.lower()] = name
+        slugs[own.lower()] = name
 
 
 # --- rows
 
 
-def row_ids(rows: Sequence[RowEntry]) -> Iterator[str]:
-    """Ids are different, and one is the baseline's."""
+def row_entries(rows: Sequence[RowEntry], models: Collection[str]) -> Iterator[str]:
+    """One row is the baseline and whole; ids differ, models are there, grids can be made."""
     yield from _twice("rows", (row.id for row in rows))
-    if all(row.id != "baseline" for row in rows):
+    baseline = next((row for row in rows if row.id == "baseline"), None)
+    if baseline is None:
         ids = ", ".join(row.id for row in rows)
         yield f"rows: no row has the id baseline, which is required; found: {ids}"
-
-
-def grids(rows: Sequence[RowEntry]) -> Iterator[str]:
-    """The rows that are grids can be, and make a number of rows that can be trained."""
+    else:
+        required = [name for name in names(Choices) if name not in defaults()]
+        for name in [name for name in required if name not in options(baseline)]:
+            yield (
+                f"rows: baseline: {name} is missing; the baseline names every one of"
+                f" {', '.join(required)}"
+            )
+    for row in rows:
+        for model in [options(row).get("model"), *options(row.grid).get("model", ())]:
+            if model is not None and model not in models:
+                where = "model" if row.grid is None else "grid: model"
+                yield f"rows: {row.id}: {where}: {unknown(model, models)}"
     wrong = [message for row in rows for message in _grid(row)]
     made = [each for row in rows if (each := grid.of(row))]
     number = len(rows) + sum(len(each) - 1 for each in made)
@@ -100,20 +110,26 @@ def _grid_ids(rows: Sequence[RowEntry], made: Sequence[Grid]) -> Iterator[str]:
             owners[id] = f"another row of {each.id}"
 
 
-def by_row(errors: Iterable[tuple[str, str]], made: Sequence[Grid]) -> Iterator[str]:
-    """Messages that name the row; for a grid the first wrong row, and how many are wrong."""
+def rows(
+    found: Sequence[Settings], made: Sequence[Grid], texts: Texts | Generated
+) -> Iterator[str]:
+    """Each row can be trained; for a grid the first wrong one, and how many are wrong."""
     of_grid = {row: each for each in made for row in each.rows}
-    wrong: dict[str, dict[str, str]] = {}
-    for row, error in errors:
-        if row in of_grid:
-            wrong.setdefault(of_grid[row].id, {}).setdefault(row, error)
-        else:
-            yield f"rows: {row}: {error}"
-    for id, found in wrong.items():
-        row, error = next(iter(found.items()))
-        combination = grid.in_words(of_grid[row].rows[row])
-        more = f" ({len(found)} of the {len(of_grid[row])} combinations)" if len(found) > 1 else ""
-        yield f"rows: {id}: grid: {combination}: {error}{more}"
+    wrong: dict[str, dict[str, str]] = {each.id: {} for each in made}
+    for row in found:
+        for error in (*together(row), *_batch(row, texts)):
+            if row.row in of_grid:
+                wrong[of_grid[row.row].id].setdefault(row.row, error)
+            else:
+                yield f"rows: {row.row}: {error}"
+    for each in made:
+        for id, error in list(wrong[each.id].items())[:1]:
+            more = f" ({len(wrong[each.id])} of the {len(each)} combinations)"
+            yield (
+                f"rows: {each.id}: grid: {grid.in_words(each.rows[id])}: {error}"
+                f"{more if len(wrong[each.id]) > 1 else ''}"
+            )
+        yield from _equal_rows(each, {row.row: row for row in found})
 
 
 def together(row: Settings) -> Iterator[str]:
@@ -143,7 +159,7 @@ def together(row: Settings) -> Iterator[str]:
         )
 
 
-def batch(row: Settings, texts: Texts | Generated) -> Iterator[str]:
+def _batch(row: Settings, texts: Texts | Generated) -> Iterator[str]:
     """A batch larger than the training set, where that is known before the texts are read."""
     if isinstance(texts, Generated):
         count = texts.generated.messages  # fewer, once balanced
@@ -160,7 +176,7 @@ def batch(row: Settings, texts: Texts | Generated) -> Iterator[str]:
         )
 
 
-def equal_rows(each: Grid, rows: Mapping[str, Settings]) -> Iterator[str]:
+def _equal_rows(each: Grid, rows: Mapping[str, Settings]) -> Iterator[str]:
     """Combinations that differ only in settings without effect, such as the rank without LoRA."""
     first: dict[tuple[Any, ...], dict[str, Any]] = {}
     for id, values in each.combinations():
@@ -178,9 +194,10 @@ def equal_rows(each: Grid, rows: Mapping[str, Settings]) -> Iterator[str]:
 # --- questions
 
 
-def questions(asked: Sequence[Question], rows: Sequence[RowEntry]) -> Iterator[str]:
+def questions(
+    asked: Sequence[Question], rows: Sequence[RowEntry], made: Sequence[Grid]
+) -> Iterator[str]:
     """Questions name two rows, or a row and a grid, and have different ids."""
-    made = [each for row in rows if (each := grid.of(row))]
     of_grid = {row: each for each in made for row in each.rows}
     several = {each.id for each in made if not each.choose}
     written = [row.id for row in rows]

@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from ablations.errors import UserError
 from ablations.study import config, paths, reading
 from ablations.study.config import Study
-from ablations.study.door import ConfigError
 from ablations.study.jobs import Jobs
 from ablations.study.messages import unknown
 
@@ -22,9 +22,9 @@ def study(found: dict[str, Any], given: Collection[str], files: Iterable[Path]) 
     """
     for key in given & found.keys():
         if key == "rows":
-            raise ConfigError("--config cannot give rows; write them into a --configfile")
+            raise UserError("--config cannot give rows; write them into a --configfile")
         # within lists and mappings Snakemake leaves numbers as text: seeds=[1,2]
-        found[key] = config.typed(found[key])
+        found[key] = reading.typed(found[key])
     for file in files:
         reading.read(file)  # Snakemake accepts a key that appears twice
     return config.parse(found)

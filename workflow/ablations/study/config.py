@@ -8,28 +8,23 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import msgspec
-import yaml
 from msgspec import Struct, structs
 
 from ablations.errors import UserError
 from ablations.study import checks, dataset_checks, door, grid, outline, settings
 from ablations.study.dataset import Generated, Texts, in_full
 from ablations.study.dimensions import Dimensions, from_config_json, width_errors
-from ablations.study.door import ConfigError, refuse
+from ablations.study.door import refuse
 from ablations.study.entries import (
     Config,
     ModelEntry,
-    Options,
     Published,
     Question,
-    RowEntry,
     Tokenizer,
     options,
 )
 from ablations.study.folder import CONFIG, missing, vocab_size
 from ablations.study.grid import Grid
-from ablations.study.messages import unknown
 from ablations.study.models import Folder, Hub, HubTokenizer, Model, Pretrain
 from ablations.study.outline import Line, Outline
 from ablations.study.settings import OPTIONS, Choices, Settings, Training
@@ -112,17 +107,25 @@ class Study(Struct, frozen=True):
 def parse(found: object) -> Study:
     """Validates a configuration as YAML gives it.
 
-    Raises ConfigError with a line for each mistake, naming the key, the row, what was found and
-    what is allowed.
+    Raises UserError with a line for each mistake, naming the key, the row, what was found and what
+    is allowed.
     """
     if isinstance(found, Mapping) and "dataset" in found:
         found = {**found, "dataset": in_full(found["dataset"])}
     config = door.read(found, Config)
-    refuse([*checks.cache(config), *checks.row_ids(config.rows), *checks.grids(config.rows)])
-    models = {name: _model(name, entry, config.tokenizer) for name, entry in config.models.items()}
-    refuse([*checks.model_names(models), *dataset_checks.mistakes(config.dataset)])
-    rows = _rows(config, models)
-    refuse(checks.questions(config.comparisons, config.rows))
+    wrong = [*checks.cache(config), *dataset_checks.mistakes(config.dataset)]
+    models = {}
+    for name, entry in config.models.items():
+        try:
+            models[name] = _model(name, entry, config.tokenizer)
+        except UserError as error:
+            wrong.append(str(error))
+    wrong += checks.model_names(config.models)
+    refuse([*wrong, *checks.row_entries(config.rows, config.models)])
+    grids = tuple(made for row in config.rows if (made := grid.of(row)))
+    rows = tuple(_rows(config, models))
+    wrong = [*checks.rows([row.settings for row in rows], grids, config.dataset)]
+    refuse([*wrong, *checks.questions(config.comparisons, config.rows, grids)])
     return Study(
         title=config.title,
         seeds=config.seeds,
@@ -133,104 +136,34 @@ def parse(found: object) -> Study:
         dataset=config.dataset,
         models=models,
         rows=rows,
-        grids=_grids(config),
+        grids=grids,
         questions=config.comparisons,
         margin=config.margin,
     )
 
 
-def _grids(config: Config) -> tuple[Grid, ...]:
-    return tuple(made for row in config.rows if (made := grid.of(row)))
-
-
-def _rows(config: Config, models: Mapping[str, Model]) -> tuple[Row, ...]:
+def _rows(config: Config, models: Mapping[str, Model]) -> Iterator[Row]:
     """The rows of the table: what one leaves out is the baseline's, of `training`, or default."""
-    own = {row.id: options(row) for row in config.rows}
-    required = [name for name in settings.names(Choices) if name not in settings.defaults()]
-    refuse(
-        f"rows: baseline: {name} is missing; the baseline names every one of {', '.join(required)}"
-        for name in required
-        if name not in own["baseline"]
-    )
-    shared = settings.defaults() | structs.asdict(config.training) | own["baseline"]
-    chosen = {
-        id: (written, shared | own[written.id] | values)
-        for written in config.rows
-        for id, values in _combinations(written)
-    }
-    grids = _grids(config)
-    unnamed = ((id, found["model"]) for id, (_, found) in chosen.items())
-    refuse(
-        checks.by_row(
-            (
-                (id, f"model: {unknown(model, models)}")
-                for id, model in unnamed
-                if model not in models
-            ),
-            grids,
-        )
-    )
-    rows = {
-        id: Row(
-            _settings(id, found, models[found["model"]]),
-            models[found["model"]],
-            written.published,
-            written.save_model,
-        )
-        for id, (written, found) in chosen.items()
-    }
-    found = {id: row.settings for id, row in rows.items()}
-    wrong = (
-        (id, error)
-        for id, row in found.items()
-        for error in (*checks.together(row), *checks.batch(row, config.dataset))
-    )
-    refuse(checks.by_row(wrong, grids))
-    refuse(message for each in grids for message in checks.equal_rows(each, found))
-    return tuple(rows.values())
+    baseline = next(row for row in config.rows if row.id == "baseline")
+    shared = settings.defaults() | structs.asdict(config.training) | options(baseline)
+    for entry in config.rows:
+        for id, values in grid.combinations(entry):
+            chosen = shared | options(entry) | values
+            model = models[chosen["model"]]
+            yield Row(_settings(id, chosen, model), model, entry.published, entry.save_model)
 
 
-def _combinations(written: RowEntry) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The ids of the rows that an entry becomes, and what each sets beside the entry's own."""
-    made = grid.of(written)
-    if made is None:
-        yield written.id, {}
-        return
-    for id, values in made.combinations():
-        yield id, options(msgspec.convert(values, Options))  # 1 becomes 1.0 where it is a fraction
-
-
-def _settings(id: str, chosen: Mapping[str, Any], model: Model) -> Settings:
+def _settings(id: str, chosen: dict[str, Any], model: Model) -> Settings:
     """A row file's content; options that belong to another one's value count only with it."""
-    unset = {
-        name: settings.defaults()[name]
-        for name, option in OPTIONS.items()
-        if any(chosen[other] != value for other, value in option.part_of.items())
-    }
-    chosen = {**chosen, **unset}
+    for name, option in OPTIONS.items():
+        if any(chosen[other] != value for other, value in option.part_of.items()):
+            chosen[name] = settings.defaults()[name]
     return Settings(
         row=id,
         dimensions=model.dimensions,
         training=Training(**{name: chosen[name] for name in settings.names(Training)}),
         **{name: chosen[name] for name in settings.names(Choices)},
     )
-
-
-def typed(value: Any) -> Any:
-    """A list or mapping whose texts are read as YAML does: `["1", "auto"]` → `[1, "auto"]`."""
-
-    def read(entry: Any) -> Any:
-        if not isinstance(entry, str):
-            return typed(entry)
-        try:
-            found = yaml.safe_load(entry)
-        except (yaml.YAMLError, ValueError):
-            return entry
-        return entry if isinstance(found, list | dict) else found  # a text with a colon is a text
-
-    if isinstance(value, Mapping):
-        return {key: read(entry) for key, entry in value.items()}
-    return list(map(read, value)) if isinstance(value, list) else value
 
 
 def _model(name: str, entry: ModelEntry, tokenizer: Tokenizer) -> Model:
@@ -253,13 +186,10 @@ def _model(name: str, entry: ModelEntry, tokenizer: Tokenizer) -> Model:
 
 def _folder_dimensions(name: str, folder: Folder, tokenizer: Tokenizer) -> Dimensions:
     where = f"models: {name}: path: {folder.path}"
-    try:
-        if wrong := missing(Path(folder.path)):
-            raise ConfigError(f"{where} {wrong}")
-        where += f"/{CONFIG}"
-        dimensions = from_config_json(Path(folder.path) / CONFIG, where)
-    except UserError as error:
-        raise ConfigError(str(error)) from None
+    if wrong := missing(Path(folder.path)):
+        raise UserError(f"{where} {wrong}")
+    where += f"/{CONFIG}"
+    dimensions = from_config_json(Path(folder.path) / CONFIG, where)
     refuse(_vocabulary_errors(where, dimensions, tokenizer))
     return dimensions
 
@@ -276,7 +206,7 @@ def _vocabulary_errors(where: str, dimensions: Dimensions, tokenizer: Tokenizer)
 
 
 def _tokens_of(tokenizer: Tokenizer) -> int:
-    """How many tokens a tokenizer has; raises ConfigError for a folder without one."""
+    """How many tokens a tokenizer has; raises UserError for a folder without one."""
     if isinstance(tokenizer, str):
         return VOCABULARY_SIZE[tokenizer]
     if isinstance(tokenizer, HubTokenizer):
@@ -284,4 +214,4 @@ def _tokens_of(tokenizer: Tokenizer) -> int:
     try:
         return vocab_size(Path(tokenizer.path))
     except UserError as error:
-        raise ConfigError(f"tokenizer: path: {error}") from None
+        raise UserError(f"tokenizer: path: {error}") from None

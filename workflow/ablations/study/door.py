@@ -20,12 +20,8 @@ Value = TypeVar("Value", bound=Struct)
 WHOLE = "the configuration: "
 
 
-class ConfigError(UserError):
-    """What is wrong with the configuration: one line for each mistake."""
-
-
 def read(found: object, declared: type[Value]) -> Value:
-    """The declared value; raises ConfigError with a line for each mistake."""
+    """The declared value; raises UserError with a line for each mistake."""
     wrong: list[str] = []
     value: Value = _read(found, declared, "", wrong)
     refuse(wrong)
@@ -33,10 +29,10 @@ def read(found: object, declared: type[Value]) -> Value:
 
 
 def refuse(mistakes: Iterable[str]) -> None:
-    """Raises ConfigError if there are any."""
+    """Raises UserError if there are any."""
     found = dict.fromkeys(mistakes)  # each once, in order
     if found:
-        raise ConfigError("\n".join(found))
+        raise UserError("\n".join(found))
 
 
 def _read(found: Any, declared: Any, where: str, wrong: list[str]) -> Any:

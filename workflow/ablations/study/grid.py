@@ -12,10 +12,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 from msgspec import Struct, structs
 
 from ablations.study import words
-from ablations.study.entries import Choose, Question, RowEntry, options
+from ablations.study.entries import Choose, Options, Question, RowEntry, options
 from ablations.study.settings import OPTIONS
 
 LONGEST_ID = 100
@@ -62,6 +63,13 @@ def of(row: RowEntry) -> Grid | None:
 def _as_written(value: Any) -> Any:
     """A whole number is an integer, as in ids."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def combinations(row: RowEntry) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The ids of the rows that an entry becomes, and what each sets beside the entry's own."""
+    grid = of(row)
+    for id, values in grid.combinations() if grid else [(row.id, {})]:
+        yield id, options(msgspec.convert(values, Options))  # 1 becomes 1.0 where it is a fraction
 
 
 def ask(

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,23 @@ def read(path: Path) -> dict[str, Any]:
         what = "is empty" if found is None else "is no mapping"
         raise UserError(f"{path} {what}; expected keys with values, such as `seeds: [123]`")
     return found
+
+
+def typed(value: Any) -> Any:
+    """A list or mapping whose texts are read as YAML does: `["1", "auto"]` → `[1, "auto"]`."""
+
+    def read(entry: Any) -> Any:
+        if not isinstance(entry, str):
+            return typed(entry)
+        try:
+            found = yaml.safe_load(entry)
+        except (yaml.YAMLError, ValueError):
+            return entry
+        return entry if isinstance(found, list | dict) else found  # a text with a colon is a text
+
+    if isinstance(value, Mapping):
+        return {key: read(entry) for key, entry in value.items()}
+    return list(map(read, value)) if isinstance(value, list) else value
 
 
 def _parsed(path: Path, text: str) -> Any:
