@@ -1,11 +1,16 @@
 """Files of labelled texts for the stages that read them, and those stages as programs."""
 
 import zipfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any
 
+import numpy as np
+
 from ablations import files
+from ablations.data import tokens
+from ablations.data.tokens import Tokens
 from ablations.sources import manifest
 from ablations.sources.manifest import File
 from ablations.study.dataset import PUBLISHED, Format
@@ -41,6 +46,21 @@ def file(path: Path, split: str = "all", format: Format | None = None) -> File:
     sha256 = files.sha256(path) if path.is_file() else "0" * 64
     found: Any = format or path.suffix[1:]
     return File(path.name, str(path), sha256, found, split)
+
+
+def as_tokens(ids: Mapping[str, Sequence[Sequence[int]]], padding: int = 256) -> Tokens:
+    """Texts of these ids by split, all of the first class."""
+    about = tokens.About(
+        tokenizer="made up",
+        vocab_size=padding + 1,
+        padding_id=padding,
+        classes=("a", "b"),
+        dataset_sha256="0" * 64,
+        splits=tuple(ids),
+    )
+    arrays = {split: [np.array(text, np.int32) for text in found] for split, found in ids.items()}
+    labels = {split: np.zeros(len(found), np.int64) for split, found in ids.items()}
+    return Tokens(about, arrays, labels)
 
 
 def run_split(

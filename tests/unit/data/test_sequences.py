@@ -8,30 +8,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ablations.data import tokens
 from ablations.data.sequences import Sequences, sequences
 from ablations.errors import UserError
 from ablations.study.dataset import SPLITS
 from ablations.study.settings import Input
+from texts import as_tokens
 
 PADDING = 9
 POSITIONS = 10
 
 Splits = dict[str, list[list[int]]]
-
-
-def of_ids(splits: Splits) -> tokens.Tokens:
-    about = tokens.About(
-        tokenizer="digits",
-        vocab_size=10,
-        padding_id=PADDING,
-        classes=("a", "b"),
-        dataset_sha256="0" * 64,
-        splits=SPLITS,
-    )
-    ids = {name: [np.array(ids, np.int32) for ids in found] for name, found in splits.items()}
-    labels = {name: np.zeros(len(found), np.int64) for name, found in splits.items()}
-    return tokens.Tokens(about, ids, labels)
 
 
 def the_same_in_every_split(*texts: list[int]) -> Splits:
@@ -40,7 +26,9 @@ def the_same_in_every_split(*texts: list[int]) -> Splits:
 
 def read(splits: Splits, **options: Any) -> dict[str, Sequences]:
     defaults = {"trainable_token": "last", "context_length": "longest_training_example"}
-    return sequences(of_ids(splits), Input(**(defaults | {"n_positions": POSITIONS} | options)))
+    return sequences(
+        as_tokens(splits, PADDING), Input(**(defaults | {"n_positions": POSITIONS} | options))
+    )
 
 
 def listed(found: Sequences) -> list[list[int]]:
@@ -167,55 +155,9 @@ def test_texts_that_stand_twice_or_begin_alike_are_computed_once():
     assert whole.sha256 == train.sha256
 
 
-@pytest.mark.parametrize(
-    ("options", "expected", "position"),
-    [
-        ({"trainable_token": "last"}, [9, 9, 9], 2),
-        ({"trainable_token": "first"}, [9], 0),
-        ({"trainable_token": "flexible"}, [9, 9, 9], 2),
-        ({"trainable_token": "flexible", "causal_mask": False}, [9, 9, 9], 2),
-        ({"trainable_token": "first", "average_embeddings": True}, [9, 9, 9], None),
-    ],
-)
-def test_an_empty_text_is_read_as_its_padding(options, expected, position):
-    found = read(the_same_in_every_split([], [1, 2, 3]), **options)["test"]
-    assert by_text(found)[0] == expected
-    assert position == (None if found.positions is None else found.positions[0])
-
-
 def test_texts_of_no_token_at_all_are_read_as_one_of_padding():
     found = read(the_same_in_every_split([], []))["train"]
     assert listed(found) == [[9]] and found.of_message.tolist() == [0, 0]
-
-
-@pytest.mark.parametrize(
-    ("options", "expected", "position"),
-    [
-        ({"trainable_token": "last"}, [1, 2], 1),
-        ({"trainable_token": "first"}, [1], 0),
-        ({"trainable_token": "flexible"}, [1, 2], 1),
-        ({"trainable_token": "first", "causal_mask": False}, [1, 2], 0),
-        ({"average_embeddings": True}, [1, 2], None),
-    ],
-)
-def test_a_text_longer_than_the_context_is_cut(options, expected, position):
-    found = read(the_same_in_every_split([1, 2, 3, 0]), context_length=2, **options)["test"]
-    assert by_text(found) == [expected]
-    assert position == (None if found.positions is None else found.positions[0])
-
-
-@settings(max_examples=50, deadline=None)
-@given(st.lists(st.lists(ids, min_size=1, max_size=POSITIONS), min_size=1, max_size=8))
-def test_without_padding_the_last_token_is_the_flexible_one_with_it(texts):
-    splits = the_same_in_every_split(*texts)
-    variable = read(splits, context_length="variable")["train"]
-    for same in (
-        read(splits, context_length="variable", trainable_token="flexible")["train"],
-        read(splits, trainable_token="flexible")["train"],
-    ):
-        assert same.sha256 == variable.sha256
-        assert same.positions.tolist() == variable.positions.tolist()
-        assert same.of_message.tolist() == variable.of_message.tolist()
 
 
 @pytest.mark.parametrize("split", SPLITS)
@@ -228,8 +170,3 @@ def test_variable_refuses_an_empty_or_too_long_text_by_split_and_line(split, tex
         read(splits, context_length="variable")
     if tokens:  # with padding it is cut
         assert read(splits, context_length=POSITIONS)
-
-
-def test_more_tokens_than_positions_are_refused_before_anything_is_read():
-    with pytest.raises(UserError, match="the longest training text has 11 tokens, but the mod"):
-        read(the_same_in_every_split([1] * (POSITIONS + 1)))

@@ -20,7 +20,7 @@ from ablations.files import sha256, write_json
 from ablations.sources import manifest
 from ablations.study.dataset import SPLITS
 from commands import environment, program
-from texts import file, gpt2_bpe, run_split, sms_collection
+from texts import as_tokens, file, gpt2_bpe, run_split, sms_collection
 
 AWKWARD = ["", " ", "<|endoftext|>", "a<|endoftext|>\0b\t\n", "🙂ü", "x" * 100_000, "\n" * 300_000]
 
@@ -46,25 +46,6 @@ def arguments(folder: Path, tokenizer: str, *options: object) -> list[str]:
 def run_stage(folder: Path, tokenizer: str, *options: object) -> None:
     """The program, in this process."""
     stage.main(stage.parser().parse_args(arguments(folder, tokenizer, *options)))
-
-
-def about() -> tokens.About:
-    """As the encoding of bytes has it."""
-    return tokens.About(
-        tokenizer="bytes",
-        vocab_size=257,
-        padding_id=256,
-        classes=CLASSES,
-        dataset_sha256="0" * 64,
-        splits=SPLITS,
-    )
-
-
-def of_ids(*train: list[int]) -> tokens.Tokens:
-    """Tokens with these texts in every split, and padding 256."""
-    ids = {split: [np.array(text, np.int32) for text in train] for split in SPLITS}
-    labels = {split: np.zeros(len(train), np.int64) for split in SPLITS}
-    return tokens.Tokens(about(), ids, labels)
 
 
 def described(found: tokens.Tokens) -> tuple[str, int, int]:
@@ -204,12 +185,13 @@ def test_reading_imports_neither_torch_nor_what_only_encoding_needs():
 @settings(max_examples=100, deadline=None)
 def test_file_gives_back_what_was_written_and_context_lengths(tmp_path_factory, train):
     path = tmp_path_factory.getbasetemp() / "tokens.safetensors"
-    tokens.write(path, of_ids(*train))
+    written = as_tokens(dict.fromkeys(SPLITS, train))
+    tokens.write(path, written)
     read = tokens.read(path)
     for split in SPLITS:
         assert [ids.tolist() for ids in read.ids[split]] == train
         assert read.labels[split].tolist() == [0] * len(train)
-    assert read.about == about()
+    assert read.about == written.about
     longest = max(1, max(map(len, train)))
     assert read.context_tokens("longest_training_example", 12) == longest
     assert read.context_tokens("model_context_length", 12) == 12
@@ -221,10 +203,10 @@ def test_file_gives_back_what_was_written_and_context_lengths(tmp_path_factory, 
 
 @pytest.mark.parametrize(
     ("context_length", "found"),
-    [(7, "context_length: 7,"), ("longest_training_example", "text has 9 tokens")],
+    [(7, "context_length: 7,"), ("longest_training_example", "longest training text has 9 tokens")],
 )
 def test_more_tokens_than_positions_are_refused(context_length, found):
     with pytest.raises(UserError) as caught:
-        of_ids([1] * 9, [2]).context_tokens(context_length, 6)
+        as_tokens({"train": [[1] * 9, [2]]}).context_tokens(context_length, 6)
     for part in (found, "the model has 6 positions", "a number up to 6"):
         assert part in str(caught.value)
