@@ -117,11 +117,12 @@ def test_a_target_may_come_first_and_random_weights_need_no_checkpoint(tmp_path:
 def test_a_study_below_the_folder_it_runs_in_is_told_where_its_results_go(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/config.yaml").write_text(yaml.safe_dump(DEMO))
-    command = ["-s", str(ROOT / "Snakefile"), "--dry-run", "--cores", "1"]
-    command += ["results/data/train.csv", "--configfile", "mine/config.yaml"]
+    command = ["-s", str(ROOT / "workflow/Snakefile")]  # where the catalog looks
+    command += ["--dry-run", "--cores", "1", "--configfile", "mine/config.yaml"]
     done = programs.snakemake(command, environment(), tmp_path, 120)
     assert done.returncode == 0, done.stdout
     assert "add: --directory mine\n" in done.stdout
+    assert "rule train:" in done.stdout
 
 
 # --- what is refused before any job

@@ -14,12 +14,11 @@ sys.path.insert(0, str(WORKFLOW))
 import snakemake_internals as internals
 from ablations import code as code_of
 from ablations.errors import UserError
-from ablations.files import as_json, contents_sha256
-from ablations.study import command, jobs, paths
+from ablations.files import as_json
+from ablations.study import command, identities, jobs, paths
 from ablations.study.dataset import SPLITS, Generated
-from ablations.study.folder import path_sha256, tokenizer_files
 from ablations.study.models import Folder
-from ablations.study.statements import columns
+from ablations.study.statements import said
 
 FILES = internals.config_files(workflow)
 try:
@@ -40,7 +39,6 @@ os.environ.update(
     PYTHONPATH=os.pathsep.join(
         [str(WORKFLOW), *filter(None, [os.environ.get("PYTHONPATH")])]
     ),
-    ABLATIONS_CACHE_GB=str(STUDY.cache_gb),
     # Threads that wait for each other sleep instead of spinning. On a shared machine a spinning
     # thread takes a core that another one needs. With models of GPT-2's size sleeping costs nothing.
     OMP_WAIT_POLICY=os.environ.get("OMP_WAIT_POLICY", "passive"),
@@ -87,6 +85,8 @@ def only(values, which):
 # program → the checksum of its code; a cluster's job uses those that it was submitted with
 CODE = {}
 LIBRARY = code_of.Library(Path(paths.RECORDS.format(file="code.json")))
+# of large files of the user's own
+CHECKSUMS = Path(paths.RECORDS.format(file="folders.json"))
 
 
 def code(program):
@@ -103,19 +103,13 @@ def code_file(program):
     return paths.CODE.format(program=program, sha256=CODE[program][:12])
 
 
-def said(values, name=lambda wildcards: "", least=0):
-    """One of these values as params that Snakemake compares; `name` chooses the value.
-
-    Snakemake compares params as a set: one text for each key of the value. The texts that changed
-    are its reason for a rerun. Params that take `output` are not compared; a command gets its
-    values from these.
-    """
-
-    def chosen(texts):
-        return lambda wildcards: texts[name(wildcards)]
-
-    found = enumerate(columns(values, least))
-    return {f"text_{number}": chosen(texts) for number, texts in found}
+def older_code(wildcards, output):
+    """The files of a program's other code: if that comes back, its file must be new."""
+    stated = STATED[wildcards.stated]
+    if isinstance(stated, code_of.Code):
+        others = Path(output[0]).parent.glob(f"{stated.program}-*.json")
+        return sorted(map(str, others))
+    return []
 
 
 def beside(pattern, *wanted):
@@ -128,9 +122,27 @@ def beside(pattern, *wanted):
     ]
 
 
+def cache(pattern):
+    """The options about hidden states: their folder, the study's own or the user's, and its limit."""
+
+    def options(wildcards, output):
+        (folder,) = beside(pattern, paths.CACHE)(wildcards, output)
+        if STUDY.cache_dir != paths.CACHE:
+            folder = os.path.expanduser(STUDY.cache_dir)
+        return ["--cache", folder, "--cache-gb", str(STUDY.cache_gb)]
+
+    return options
+
+
 def vocabulary(wildcards, input):
     """The files of the tokenizer's ids and merges; none where a token is a byte."""
     return [input[name] for name in ("encoder", "merges") if name in input.keys()]
+
+
+def vocabulary_folder(wildcards, input):
+    """The option that names the folder of these files, where there are any."""
+    files = vocabulary(wildcards, input)
+    return ["--vocabulary-dir", os.path.dirname(files[0])] if files else []
 
 
 def estimated(needs):

@@ -1,10 +1,4 @@
 # The texts: fetched or generated, split, encoded.
-
-# The checksums of large files are remembered in Snakemake's folder. A dry run needs them too, and it
-# must write nothing else.
-REMEMBERED = Path(paths.RECORDS.format(file="folders.json"))
-
-
 if isinstance(STUDY.dataset, Generated):
 
     rule collection:
@@ -27,11 +21,6 @@ if isinstance(STUDY.dataset, Generated):
 
 else:
 
-    def texts_identity(wildcards):
-        """A checksum of the user's own files of texts."""
-        if own := STUDY.dataset.local:
-            return f"content of dataset: files: {contents_sha256(own, REMEMBERED)}"
-
     rule collection:
         input:
             code=code("sources.collection"),
@@ -47,7 +36,7 @@ else:
             # without addresses: another URL for the same checksum makes nothing stale
             **said({"": {"dataset": STUDY.dataset.identity}}),
             dataset=lambda wildcards, output: as_json(STUDY.dataset),
-            identity=texts_identity,
+            identity=lambda wildcards: identities.of_texts(STUDY, CHECKSUMS),
         shell:
             "python -m ablations.sources.collection --dataset {params.dataset:q} --output {output}"
             " --log {log}"
@@ -72,18 +61,6 @@ if isinstance(STUDY.tokenizer, str):
 
 else:
 
-    def tokenizer_source(wildcards, output):
-        """Where the tokenizer comes from, as data.tokenizer is told."""
-        if isinstance(STUDY.tokenizer, Folder):
-            return ["--folder", STUDY.tokenizer.path]
-        return ["--hub", as_json(STUDY.tokenizer)]
-
-    def tokenizer_identity(wildcards):
-        """A checksum of a tokenizer in a folder; none of one at a fixed revision of the hub."""
-        if isinstance(STUDY.tokenizer, Folder):
-            files = tokenizer_files(Path(STUDY.tokenizer.path))
-            return f"content of tokenizer: {contents_sha256(files, REMEMBERED)}"
-
     rule vocabulary:
         input:
             code=code("data.tokenizer"),
@@ -96,8 +73,12 @@ else:
             "../envs/ablations.yaml"
         params:
             **said({"": {"tokenizer": STUDY.tokenizer}}),
-            source=tokenizer_source,
-            identity=tokenizer_identity,
+            source=lambda wildcards, output: (
+                ["--folder", STUDY.tokenizer.path]
+                if isinstance(STUDY.tokenizer, Folder)
+                else ["--hub", as_json(STUDY.tokenizer)]
+            ),
+            identity=lambda wildcards: identities.of_tokenizer(STUDY, CHECKSUMS),
             folder=subpath(output[0], parent=True),
         shell:
             "python -m ablations.data.tokenizer {params.source:q} --output-dir {params.folder}"
@@ -142,12 +123,6 @@ VOCABULARY = {
         "encoder": paths.TOKENIZER.format(file="vocab.json"),
     },
 }[TOKENIZER]
-
-
-def vocabulary_folder(wildcards, input):
-    """The option that names the folder of these files, where there are any."""
-    files = vocabulary(wildcards, input)
-    return ["--vocabulary-dir", os.path.dirname(files[0])] if files else []
 
 
 rule tokens:

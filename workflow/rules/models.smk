@@ -2,12 +2,6 @@
 # trained model of each run that is kept.
 
 
-def folder_identity(wildcards):
-    """A checksum of a model in a folder: Snakemake compares files of this size by date alone."""
-    if folder := JOBS.models[wildcards.model].folder:
-        return f"content of its folder: {path_sha256(Path(folder.path), REMEMBERED)}"
-
-
 rule checkpoint:
     input:
         **VOCABULARY,
@@ -23,7 +17,9 @@ rule checkpoint:
     conda:
         "../envs/ablations.yaml"
     params:
-        identity=folder_identity,
+        identity=lambda wildcards: identities.of_model(
+            JOBS.models[wildcards.model], CHECKSUMS
+        ),
         vocabulary=vocabulary,
     shell:
         "python -m ablations.model.fetch --model {input.model} --vocabulary {params.vocabulary}"

@@ -2,32 +2,11 @@
 # the config does not reach jobs that are queued; and after an edit of code, what its program
 # computed is stale also where Snakemake's own records were deleted.
 
-
-def name(file):
-    """The wildcard of a file that states a value."""
-    before, after = paths.STATED.split("{stated}")
-    return file.removeprefix(before).removesuffix(after)
-
-
-STATED = {name(file): value for file, value in JOBS.stated().items()} | {
-    name(code_file(program)): code_of.Code(program, sha256)
+STATED = {paths.stated(file): value for file, value in JOBS.stated().items()}
+STATED |= {
+    paths.stated(code_file(program)): code_of.Code(program, sha256)
     for program, sha256 in CODE.items()
 }
-
-
-def line(wildcards, output):
-    return as_json(STATED[wildcards.stated])
-
-
-def older_code(wildcards, output):
-    """The files of a program's earlier code: if that code comes back, its file must be new."""
-    value = STATED[wildcards.stated]
-    if isinstance(value, code_of.Code):
-        folder = Path(output[0]).parent
-        return sorted(map(str, folder.glob(f"{value.program}-*.json")))
-    return []
-
-
 TEXTS = said(STATED, lambda wildcards: wildcards.stated)
 
 
@@ -44,7 +23,7 @@ rule stated:
         "../envs/ablations.yaml"
     params:
         **TEXTS,
-        line=line,
+        line=lambda wildcards, output: as_json(STATED[wildcards.stated]),
         older=older_code,
     shell:
         # The report draws run times on a log scale, and a single time of zero would leave it

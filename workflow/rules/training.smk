@@ -16,16 +16,11 @@ rule check:
     localrule: True
     conda:
         "../envs/ablations.yaml"
+    params:
+        cache_gb=lambda wildcards, output: STUDY.cache_gb,
     shell:
         "python -m ablations.training.check --rows {input.rows} --tokens {input.tokens}"
-        ' --cache-gb "$ABLATIONS_CACHE_GB" --output {output} --log {log}'
-
-
-def cache(pattern):
-    """The folder of hidden states: the study's own, or where the user wants it."""
-    if STUDY.cache_dir == paths.CACHE:
-        return beside(pattern, paths.CACHE)
-    return lambda wildcards, output: os.path.expanduser(STUDY.cache_dir)
+        " --cache-gb {params.cache_gb} --output {output} --log {log}"
 
 
 rule trunk:
@@ -50,8 +45,7 @@ rule trunk:
         cache=cache(paths.TRUNK),
     shell:
         "python -m ablations.training.trunk --settings {input.settings} --tokens {input.tokens}"
-        " --checkpoint {input.checkpoint} --code {input.code} --cache {params.cache:q}"
-        ' --cache-gb "$ABLATIONS_CACHE_GB"'
+        " --checkpoint {input.checkpoint} --code {input.code} {params.cache:q}"
         " --threads {threads} --output {output} --log {log}"
 
 
@@ -94,8 +88,7 @@ rule train:
     shell:
         "rm -f {params.old:q}; python -m ablations.training.run --row {input.row}"
         " --seed {wildcards.seed} --tokens {input.tokens} --checkpoint {input.checkpoint}"
-        " --trunk {input.trunk} --code {input.code} --cache {params.cache:q}"
-        ' --cache-gb "$ABLATIONS_CACHE_GB" --threads {threads}'
+        " --trunk {input.trunk} --code {input.code} {params.cache:q} --threads {threads}"
         " --state {params.state:q} {params.keep} --output-dir {params.folder} --log {log}"
 
 

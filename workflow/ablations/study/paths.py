@@ -79,6 +79,16 @@ def beside(path: str, pattern: str, wanted: str, wildcards: Mapping[str, str]) -
     return (study / wanted.format_map(wildcards)).as_posix()
 
 
+def stated(path: str) -> str:
+    """The wildcard of a file that states a value.
+
+    >>> stated("results/rows/baseline.json")
+    'rows/baseline'
+    """
+    before, after = STATED.split("{stated}")
+    return path.removeprefix(before).removesuffix(after)
+
+
 def read(path: str, pattern: str) -> dict[str, str]:
     """The wildcards of a path, as far as it follows the pattern.
 

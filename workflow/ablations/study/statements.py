@@ -1,6 +1,6 @@
 """Everything that a typed value says, as texts that can be compared one by one."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -17,17 +17,26 @@ def statements(value: Any) -> list[str]:
     return list(_statements(msgspec.to_builtins(value), ""))
 
 
-def columns(values: Mapping[str, Any], least: int = 0) -> list[dict[str, str]]:
-    """The statements of several values by number, at least as many as asked for.
+def said(
+    values: Mapping[str, Any], name: Callable[[Any], str] = lambda wildcards: "", least: int = 0
+) -> dict[str, Callable[[Any], str]]:
+    """One of these values as params of a rule; `name` chooses it by the wildcards.
 
-    A value with fewer repeats its first one, so that as a set they stay the same.
+    Snakemake compares params as a set: one text for each key of the value. The texts that changed
+    are its reason for a rerun. Params that take `output` are not compared; a command gets its
+    values from these. A value with fewer texts than params repeats its first one.
     """
-    texts = {name: statements(value) for name, value in values.items()}
+    texts = {key: statements(value) for key, value in values.items()}
+
+    def text(number: int) -> Callable[[Any], str]:
+        def of(wildcards: Any) -> str:
+            found = texts[name(wildcards)]
+            return found[number if number < len(found) else 0]
+
+        return of
+
     count = max(least, *map(len, texts.values()))
-    return [
-        {name: found[number if number < len(found) else 0] for name, found in texts.items()}
-        for number in range(count)
-    ]
+    return {f"text_{number}": text(number) for number in range(count)}
 
 
 def _statements(node: Any, where: str) -> Iterator[str]:

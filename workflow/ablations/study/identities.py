@@ -1,0 +1,35 @@
+"""Checksums of what a user's own files hold, as reasons for a rerun.
+
+Snakemake compares large files by date alone. `memory` is the file that remembers the checksums of
+large ones: a dry run needs them too, and must write nothing else.
+"""
+
+from pathlib import Path
+
+from ablations.files import contents_sha256
+from ablations.study.config import Study
+from ablations.study.dataset import Generated
+from ablations.study.folder import path_sha256, tokenizer_files
+from ablations.study.models import Folder, Model
+
+
+def of_model(model: Model, memory: Path) -> str | None:
+    """Of a model in a folder."""
+    if model.folder is None:
+        return None
+    return f"content of its folder: {path_sha256(Path(model.folder.path), memory)}"
+
+
+def of_texts(study: Study, memory: Path) -> str | None:
+    """Of texts in files."""
+    if isinstance(study.dataset, Generated) or not study.dataset.local:
+        return None
+    return f"content of dataset: files: {contents_sha256(study.dataset.local, memory)}"
+
+
+def of_tokenizer(study: Study, memory: Path) -> str | None:
+    """Of a tokenizer in a folder; one of the hub is at a fixed revision."""
+    if not isinstance(study.tokenizer, Folder):
+        return None
+    files = tokenizer_files(Path(study.tokenizer.path))
+    return f"content of tokenizer: {contents_sha256(files, memory)}"
