@@ -55,14 +55,11 @@ def snakemake(
 
 def program(module: str, *arguments: object, **extra: str) -> subprocess.CompletedProcess[str]:
     """Runs one stage of the library as its rule does: python -m ablations.<module> …"""
-    return subprocess.run(
-        [sys.executable, "-m", f"ablations.{module}", *map(str, arguments)],
-        env=environment(**extra),
-        capture_output=True,
-        stdin=subprocess.DEVNULL,
-        text=True,
-        timeout=300,
-    )
+    command, settings = [f"ablations.{module}", *map(str, arguments)], environment(**extra)
+    if "PYTHONHASHSEED" not in extra:
+        return programs.run(*command, environment=settings)
+    new = [sys.executable, "-m", *command]  # only a new interpreter reads it
+    return subprocess.run(new, env=settings, capture_output=True, text=True, timeout=300)
 
 
 def copy_repository(to: Path) -> Path:

@@ -1,6 +1,6 @@
 """Runs Snakemake and the library's programs as their command lines do, without Python's start.
 
-A fork server that has imported torch and Snakemake forks one process per run; what reads its
+A fork server that has imported what takes long forks one process per run; what reads its
 environment at import (huggingface_hub) is imported only there, and the library too.
 """
 
@@ -17,7 +17,12 @@ from subprocess import CompletedProcess, TimeoutExpired
 LIBRARY = Path(__file__).parents[2] / "workflow"
 
 _server = multiprocessing.get_context("forkserver")
-_server.set_forkserver_preload(["torch", "safetensors.torch", "snakemake.cli"])
+_server.set_forkserver_preload(
+    [
+        *("torch", "safetensors.torch", "snakemake.cli", "pyarrow.parquet", "matplotlib.figure"),
+        *("statsmodels.stats.proportion", "statsmodels.stats.multitest"),
+    ]
+)
 
 
 def run(
@@ -84,6 +89,7 @@ def _child(
         opened = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
         os.dup2(opened, number)
         os.close(opened)
+    tempfile.tempdir = None  # as TMPDIR now says
     sys.path[:0] = [*environment.get("PYTHONPATH", "").split(os.pathsep), str(LIBRARY)]
     sys.argv = command
     runpy.run_module(command[0], run_name="__main__", alter_sys=True)
