@@ -346,8 +346,8 @@ A file that is not the pinned one is taken.
 - pinned not in (None, found)
 + False
 A file that may be missing is looked up past the mirror.
-- beside is None or beside.path.is_relative_to(constants.HF_HUB_CACHE)
-+ True
+- mirror_alone=complete
++ mirror_alone=False
 == ablations/sources/hub.py | sources/test_collection.py::test_killed_run_is_cleaned_up_by_the_next
 What a killed download left is kept.
 - > ORPHANED_SECONDS

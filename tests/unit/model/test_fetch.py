@@ -24,7 +24,7 @@ import programs
 from ablations.data import vocabulary
 from ablations.data.vocabulary import Vocabulary
 from ablations.errors import UserError
-from ablations.files import contents_sha256, read_json, write_json
+from ablations.files import contents_sha256, write_json
 from ablations.model import checkpoint, fetch
 from ablations.sources.hub import Repository
 from ablations.study import models
@@ -93,20 +93,12 @@ def from_hub(
     fetch.fetch_from_hub(repo, sha256, structs.replace(DIMENSIONS, **changes), output, words)
 
 
-def refused_again(output: Path, **changes: Any) -> str:
-    """The same where a result is there already, which stays."""
-    before = output.read_bytes()
-    with pytest.raises(UserError) as raised:
-        from_hub(output, **changes)
-    assert output.read_bytes() == before
-    return str(raised.value)
-
-
 def refused(output: Path, *arguments: Any, **changes: Any) -> str:
-    """The message; no result is left."""
+    """The message; of results there are those from before."""
+    before = {path.name: path.read_bytes() for path in output.parent.glob("*")}
     with pytest.raises(UserError) as raised:
         from_hub(output, *arguments, **changes)
-    assert not list(output.parent.iterdir())
+    assert {path.name: path.read_bytes() for path in output.parent.glob("*")} == before
     return str(raised.value)
 
 
@@ -149,19 +141,6 @@ def test_program_fetches_two_files_and_then_needs_no_network(server, output, tmp
     assert output.read_bytes() == first and len(server.requests) == asked
 
 
-def test_mirror_is_linked_to_and_the_hub_gives_what_it_lacks(server, output, tmp_path, monkeypatch):
-    monkeypatch.setenv("ABLATIONS_MIRROR", str(tmp_path / "mirror"))
-    stored = write(tmp_path / "mirror" / REPO, CONFIG, WEIGHTS) / "model.safetensors"
-    from_hub(output)
-    check_result(output)
-    assert (output.parent / "model.safetensors").samefile(stored) and not server.requests
-
-    stored.write_bytes(WEIGHTS[:-1])
-    from_hub(output, sha256(WEIGHTS))
-    check_result(output)
-    assert server.asked_for("model.safetensors") and not server.asked_for("config.json")
-
-
 def test_mirror_by_url_gives_a_real_file(server, output, monkeypatch):
     monkeypatch.setenv("ABLATIONS_MIRROR", f"{server.url}/all")
     server.files |= {f"all/{REPO}/config.json": CONFIG, f"all/{REPO}/model.safetensors": WEIGHTS}
@@ -169,18 +148,22 @@ def test_mirror_by_url_gives_a_real_file(server, output, monkeypatch):
     from_hub(output, sha256(WEIGHTS))
     check_result(output)
     assert not (output.parent / "model.safetensors").is_symlink()
-    assert f"{REPO} has its own tokenizer" in refused_again(output, words=WORDS)
+    assert f"{REPO} has its own tokenizer" in refused(output, words=WORDS)
     assert all(request.path.startswith("all/") for request in server.requests)
 
 
-def test_weights_reach_the_disk_before_their_manifest(server, output, tmp_path, monkeypatch):
+def test_mirror_is_linked_to_and_on_the_disk_before_the_manifest(
+    server, output, tmp_path, monkeypatch
+):
     """Or a loss of power could leave the manifest of a file that is empty."""
     stored = write(tmp_path / "mirror" / REPO, CONFIG, WEIGHTS) / "model.safetensors"
     monkeypatch.setenv("ABLATIONS_MIRROR", str(tmp_path / "mirror"))
     synced: list[int] = []
     monkeypatch.setattr(os, "fsync", lambda number: synced.append(os.fstat(number).st_ino))
     from_hub(output)
+    check_result(output)
     assert synced.index(stored.stat().st_ino) < synced.index(output.stat().st_ino)
+    assert (output.parent / "model.safetensors").samefile(stored) and not server.requests
 
 
 def test_what_a_checkpoint_holds_beside_a_gpt2_is_told(server, output, caplog):
@@ -189,16 +172,10 @@ def test_what_a_checkpoint_holds_beside_a_gpt2_is_told(server, output, caplog):
     server.add_repo(REPO, REVISION, {"config.json": CONFIG, "model.safetensors": content})
     from_hub(output)
     check_result(output, content)
-    assert f"{REPO}/model.safetensors: ignored, not part of a GPT-2: surplus" in caplog.text
-
-
-def test_damaged_or_other_weights_leave_no_result(server, output):
-    server.faults.append(Fault("model.safetensors", "corrupt"))
-    assert "model.safetensors was damaged on its way" in refused(output)
-    server.faults.clear()
-    assert f"expected {'0' * 64}" in refused(output, "0" * 64)
-    from_hub(output, sha256(WEIGHTS))
-    check_result(output)
+    assert (
+        f"{REPO}/model.safetensors: ignored, not part of a GPT-2: lm_head.weight, surplus"
+        in caplog.text
+    )
 
 
 def test_hub_with_a_pickle_only(server, output):
@@ -214,20 +191,6 @@ def test_wrong_size_is_refused_before_the_bulk_is_fetched(server, output):
     message = refused(output, n_layer=12)
     assert f"{REPO}/config.json: n_layer is 2, expected 12" in message
     assert not server.asked_for("model.safetensors", "HEAD")
-
-
-def test_repository_that_tries_paths(server, output, tmp_path, monkeypatch):
-    write(tmp_path / "mirror", CONFIG, WEIGHTS)
-    monkeypatch.setenv("ABLATIONS_MIRROR", str(tmp_path / "mirror"))
-    assert "'../mirror' cannot be a repository of the hub" in refused(output, name="../mirror")
-    write_json(
-        tmp_path / "model.json",
-        Model(
-            "tiny", DIMENSIONS, hub=models.Hub(repo="../m", revision="a", **dict.fromkeys(SHAPE, 1))
-        ),
-    )
-    with pytest.raises(UserError, match=r"model\.json is not what it should be.*hub\.repo"):
-        read_json(tmp_path / "model.json", Model)
 
 
 # --- a user's folder
@@ -301,6 +264,7 @@ def test_folder_that_is_the_output(folder):
         ({"add_cross_attention": True}, "add_cross_attention is true, expected false"),
         ({"activation_function": "gelu"}, 'activation_function is "gelu", expected "gelu_new"'),
         ({"model_type": "llama"}, 'model_type is "llama", expected "gpt2"'),
+        ({"n_head": 3}, "n_head is 3, expected 2"),
     ],
     ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
 )
@@ -319,14 +283,6 @@ def test_config_that_gpt2_allows(folder, output):
         folder, config(n_inner=16, scale_attn_weights=True, n_ctx=8, bos_token_id=1, **own), WEIGHTS
     )
     take(folder, output)
-
-
-def test_heads_must_divide_the_width(folder, output):
-    write(folder, config(n_head=3), WEIGHTS)
-    with pytest.raises(
-        UserError, match="n_embd: 4 is out of range; allowed: a multiple of n_head, which is 3"
-    ):
-        take(folder, output, n_head=3)
 
 
 @pytest.mark.parametrize("text", [b"", b"{", b"[]", b"\xff\xfe", b"null"])
@@ -417,17 +373,6 @@ def with_one(number: float, dtype: torch.dtype = torch.float32) -> dict[str, tor
         (with_one(float("-inf"), torch.bfloat16), "tensor wpe.weight holds numbers that are not"),
         (with_one(float("nan"), torch.float16), "tensor wpe.weight holds numbers that are not"),
     ],
-    ids=[
-        "missing",
-        "transposed",
-        "integers",
-        "a layer more",
-        "a layer less",
-        "all",
-        "nan",
-        "inf",
-        "half",
-    ],
 )
 def test_tensors_that_are_not_the_configurations(folder, output, stored, reason):
     write(folder, CONFIG, save(stored))
@@ -501,8 +446,9 @@ def test_folder_with_several_files(tmp_path, output, dtype):
     check_shards(output, dtype)
 
 
-def test_hub_with_several_files_each_verified(server, output, monkeypatch):
-    server.add_repo(REPO, REVISION, {"config.json": CONFIG, **shards(tensors())})
+def test_hub_or_mirror_with_several_files_each_verified(server, output, tmp_path, monkeypatch):
+    held = shards(tensors())
+    server.add_repo(REPO, REVISION, {"config.json": CONFIG, **held})
     server.faults.append(Fault("00002-of-00003.safetensors", "corrupt"))
     assert f"{REPO}/model-00002-of-00003.safetensors" in refused(output)
     server.faults.clear()
@@ -510,18 +456,14 @@ def test_hub_with_several_files_each_verified(server, output, monkeypatch):
     from_hub(output)
     check_shards(output)
     first, asked = output.read_bytes(), len(server.requests)
-    shutil.rmtree(output.parent)
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    from_hub(output)
-    assert output.read_bytes() == first and len(server.requests) == asked
-
-
-def test_mirror_with_several_files(server, output, tmp_path, monkeypatch):
-    write_shards(tmp_path / "mirror" / REPO, shards(tensors()))
-    monkeypatch.setenv("ABLATIONS_MIRROR", str(tmp_path / "mirror"))
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    from_hub(output)
-    check_shards(output)
+    for mirror in ("nowhere", write_shards(tmp_path / "mirror" / REPO, held).parents[1]):
+        shutil.rmtree(output.parent)
+        monkeypatch.setenv("ABLATIONS_MIRROR", str(mirror))
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+        from_hub(output)
+        check_shards(output)
+        assert output.read_bytes() == first and len(server.requests) == asked
+    assert (output.parent / "model-00001-of-00003.safetensors").resolve().is_relative_to(mirror)
 
 
 def test_one_file_in_place_of_several_and_back_leaves_nothing_of_the_other(
@@ -610,7 +552,7 @@ def test_hub_model_with_another_tokenizer_is_refused_before_its_weights_come(
     check_result(output)
 
     server.add_repo(REPO, "b" * 40, held | {"spiece.model": b"x"})
-    message = refused_again(output, revision="b" * 40, words=WORDS)
+    message = refused(output, revision="b" * 40, words=WORDS)
     assert f"{REPO}/spiece.model belongs to a SentencePiece tokenizer" in message
     caplog.set_level(logging.INFO)
     server.add_repo(REPO, "c" * 40, held)
@@ -635,7 +577,7 @@ def test_a_mirror_s_model_needs_no_network_for_its_tokenizer(server, output, tmp
     check_result(output)
     for name, content in other_words().items():
         (mirror / name).write_bytes(content)
-    assert f"{REPO} has its own tokenizer" in refused_again(output, words=WORDS)
+    assert f"{REPO} has its own tokenizer" in refused(output, words=WORDS)
     assert not server.requests
 
 

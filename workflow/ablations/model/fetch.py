@@ -139,13 +139,8 @@ def check_tensors(folder: Path, name: str, dimensions: Dimensions) -> None:
     if wrong:
         more = [f"and {len(wrong) - SHOWN} more"] if len(wrong) > SHOWN else []
         raise UserError("; ".join([f"{where}: {wrong[0]}", *wrong[1:SHOWN], *more]))
-    if ignored := [key for key in surplus if not _is_known_surplus(key)]:
-        log.info("%s: ignored, not part of a GPT-2: %s", where, ", ".join(ignored[:SHOWN]))
-
-
-def _is_known_surplus(key: str) -> bool:
-    """Mask buffers and a copy of the language-model head, which many checkpoints hold."""
-    return key == "lm_head.weight" or key.endswith((".attn.bias", ".attn.masked_bias"))
+    if surplus:
+        log.info("%s: ignored, not part of a GPT-2: %s", where, ", ".join(surplus[:SHOWN]))
 
 
 def _what_it_is(path: Path, error: SafetensorError) -> str:

@@ -45,7 +45,7 @@ def collection(texts: Texts, output: Path) -> None:
                     sha256 = _copy(hub.fetch(repo, file, folder).path, path)
                 else:
                     path = Path(file)
-                    sha256 = _sha256(path)
+                    sha256 = files.sha256(path)
                 found.append(File(name, path.as_posix(), sha256, format, split))
     manifest.write(output, found)
 
@@ -54,13 +54,6 @@ def _copy(source: Path, path: Path) -> str:
     with files.whole(path) as temporary:
         shutil.copyfile(source, temporary)
         return files.sha256(temporary)
-
-
-def _sha256(path: Path) -> str:
-    try:
-        return files.sha256(path)
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror or error}") from None
 
 
 def _extract(archive: Path, member: str, texts: Texts, path: Path) -> str:

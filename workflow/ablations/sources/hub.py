@@ -49,20 +49,20 @@ class Repository(NamedTuple):
 
 
 def fetch(
-    repo: Repository, name: str, folder: Path, sha256: str | None = None, hub: bool = True
+    repo: Repository, name: str, folder: Path, sha256: str | None = None, mirror_alone: bool = False
 ) -> Found:
     """The file, from the mirror's folder of the repository's name or from the hub.
 
     Without `sha256` the hub's own checksum is used. `folder` gets the file, or a link to it where
-    it lies in the mirror or the hub's cache. `hub`: whether to ask more than the mirror. Raises
-    UserError if no source has it, NotThereError where one answered that there is no such file.
+    it lies in the mirror or the hub's cache. Raises UserError if no source has it, NotThereError
+    where one answered that there is no such file.
     """
     logging.getLogger("huggingface_hub").handlers = logging.getLogger("ablations").handlers
     full_name = f"{repo.name}/{name}"
     with _explained(repo, name):
         address = hf_hub_url(repo.name, name, revision=repo.revision, repo_type=repo.kind)
     sources = download.mirrored(full_name, sha256, folder)
-    if hub:
+    if not mirror_alone:
         sources.append((address, partial(_from_hub, repo, name, sha256)))
     found = download.first_good(full_name, sources, sha256)
     link = folder / Path(name).name
@@ -80,10 +80,10 @@ def fetch_present(
     A mirror that has the file `beside` them is taken as complete: it is for machines without
     network, where asking the hub takes long.
     """
-    hub = beside is None or beside.path.is_relative_to(constants.HF_HUB_CACHE)
+    complete = beside is not None and not beside.path.is_relative_to(constants.HF_HUB_CACHE)
     for name in names:
         with suppress(download.NotThereError):
-            fetch(repo, name, folder, hub=hub)
+            fetch(repo, name, folder, mirror_alone=complete)
 
 
 def look_up(repo: Repository, name: str) -> tuple[str, str | None]:
