@@ -383,8 +383,8 @@ Rows in another order say the same.
 + yield f"{where}{', '.join(sorted(entry['id'] for entry in node))}"
 == ablations/training/status.py | training/test_status.py
 A run of what its row was before counts as finished.
-- read_json(path, Metrics).settings == row.settings
-+ read_json(path, Metrics).row == row.id
+- read_json(metrics, Metrics).settings == run.row.settings
++ read_json(metrics, Metrics).row == run.row.id
 == snakemake_logger_plugin_progress/__init__.py | ground/test_progress.py
 What is left counts the work of jobs that have finished.
 - and key not in self.finished

@@ -165,7 +165,7 @@ def test_rows_and_seeds_that_share_hidden_states_pay_for_them_once() -> None:
     ("balance", "expected"), [(True, estimate.BALANCED), (False, estimate.ALL)]
 )
 def test_the_collections_messages_are_those_that_are_assumed(
-    tmp_path: Path, balance: bool, expected: estimate.Messages
+    tmp_path: Path, balance: bool, expected: estimate.Size
 ) -> None:
     whole = file(sms_collection(tmp_path), format="tsv")
     done = run_split(tmp_path / "data", whole, dataset=SMS | {"balance": balance})
@@ -177,7 +177,7 @@ def test_the_collections_messages_are_those_that_are_assumed(
     }
     every = [length for found in lengths.values() for length in found]
     average = round(sum(every) / len(every))
-    assert estimate.Messages(len(every), max(lengths["train"]), average) == expected
+    assert estimate.Size(len(every), max(lengths["train"]), average) == expected
 
 
 def test_all_messages_need_more_of_everything() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from ablations.study import cut, needs, paths
 from ablations.study.config import Row, Study
 from ablations.study.models import Model
-from ablations.study.needs import Messages, Needs
+from ablations.study.needs import Needs, Size
 
 # The files of a kept model; the manifest is written last.
 KEPT_FILES = (
@@ -62,7 +62,7 @@ class Jobs:
     models: dict[str, Model]  # by the names of their files
     runs: dict[str, Run]  # by what tells them apart in paths: OF_RUN
     trunks: dict[str, cut.Trunk]  # by name
-    messages: Messages  # as far as they are known before they are read
+    texts: Size  # as far as they are known before they are read
     assumed: bool  # whether they may be more, or longer
 
     def kept_files(self) -> list[str]:
@@ -114,11 +114,11 @@ class Jobs:
 
     def needs_of_run(self, wildcards: Mapping[str, str]) -> Needs:
         """What a run needs, with its trunk's work, since the cache may not hold that."""
-        return needs.of_run(self.run(wildcards).row.settings, self.messages)
+        return needs.of_run(self.run(wildcards).row.settings, self.texts)
 
     def needs_of_trunk(self, wildcards: Mapping[str, str]) -> Needs:
         """What a trunk's job needs."""
-        return needs.of_trunk(self.trunks[wildcards["trunk"]], self.messages)
+        return needs.of_trunk(self.trunks[wildcards["trunk"]], self.texts)
 
     def needs_of_pretraining(self, wildcards: Mapping[str, str]) -> Needs:
         """What pretraining a stand-in needs."""
@@ -131,10 +131,10 @@ class Jobs:
             if model.pretrain:
                 found["pretrain", (slug,)] = needs.of_pretraining(model).seconds
         for name, trunk in self.trunks.items():
-            found["trunk", (name,)] = needs.trunk_seconds(trunk, self.messages)
+            found["trunk", (name,)] = needs.trunk_seconds(trunk, self.texts)
         for run in self.runs.values():
             rule = "train_and_keep" if run.row.save_model else "train"
-            seconds = needs.training_seconds(run.row.settings, self.messages)
+            seconds = needs.training_seconds(run.row.settings, self.texts)
             found[rule, tuple(run.wildcards.values())] = seconds
         return found
 
@@ -142,15 +142,15 @@ class Jobs:
         """What the study needs without any result yet; shared hidden states count once."""
         rows, models = self.rows.values(), self.starts_from
         memory_mb, largest = max(
-            (needs.of_run(row.settings, self.messages).resident_mb, row.id) for row in rows
+            (needs.of_run(row.settings, self.texts).resident_mb, row.id) for row in rows
         )
         saved, state_of = max((needs.trained_weights(row.settings), row.id) for row in rows)
-        trunks = {needs.shared(each, self.messages): each for each in self.trunks.values()}
-        computed = [needs.trunk_seconds(each, self.messages) for each in trunks.values()]
-        each_row = [needs.training_seconds(row.settings, self.messages) for row in rows]
+        trunks = {needs.shared(each, self.texts): each for each in self.trunks.values()}
+        computed = [needs.trunk_seconds(each, self.texts) for each in trunks.values()]
+        each_row = [needs.training_seconds(row.settings, self.texts) for row in rows]
         pretrained = [needs.of_pretraining(model).seconds for model in models if model.pretrain]
         jobs = len(self.runs) + len(self.trunks) + len(pretrained)
-        floats = sum(needs.hidden_states(each, self.messages) for each in trunks.values())
+        floats = sum(needs.hidden_states(each, self.texts) for each in trunks.values())
         return Total(
             seconds=sum(computed + each_row * len(self.study.seeds) + pretrained)
             + jobs * needs.JOB_SECONDS,
@@ -177,13 +177,13 @@ def of_study(study: Study) -> Jobs:
                 name = trunk.name
                 trunks[name] = trunk
             runs.append(Run(row, seed, name))
-    messages, assumed = needs.expected(study)
+    texts, assumed = needs.expected(study)
     return Jobs(
         study=study,
         rows={row.id: row for row in study.rows},
         models={model.slug: model for model in study.models.values()},
         runs={run.path(paths.OF_RUN): run for run in runs},
         trunks=trunks,
-        messages=messages,
+        texts=texts,
         assumed=assumed,
     )

@@ -46,8 +46,8 @@ SECONDS_PER_MINUTE_OF_QUEUE = 60 * 7 / 2
 
 
 @dataclass(frozen=True)
-class Messages:
-    """How many there are, and their tokens.
+class Size:
+    """How many texts there are, and their tokens.
 
     Without padding, the longest in training decides memory, the average one time.
     """
@@ -58,9 +58,9 @@ class Messages:
 
 
 # The SMS Spam Collection's in GPT-2's tokens, split as published: balanced, and all of it. Before
-# other messages are read, they are assumed to be like the first.
-BALANCED = Messages(PUBLISHED_MESSAGES, longest=120, average=31)
-ALL = Messages(5572, longest=257, average=23)
+# other texts are read, they are assumed to be like the first.
+BALANCED = Size(PUBLISHED_MESSAGES, longest=120, average=31)
+ALL = Size(5572, longest=257, average=23)
 AS_PUBLISHED = structs.replace(PUBLISHED_READING, split=Shares(train=0.7, validation=0.1, seed=123))
 
 
@@ -78,19 +78,19 @@ class Needs:
         return FIXED_MINUTES + round(self.seconds / SECONDS_PER_MINUTE_OF_QUEUE)
 
 
-def of_run(row: Settings, messages: Messages = BALANCED) -> Needs:
+def of_run(row: Settings, texts: Size = BALANCED) -> Needs:
     """The needs of a training run, with its trunk's work, since the cache may not hold that."""
     trunk = cut.trunk(row, seed=0)
-    seconds = training_seconds(row, messages) + (trunk_seconds(trunk, messages) if trunk else 0)
-    tokens = row.training.texts_at_once * _longest(row.input, messages)
+    seconds = training_seconds(row, texts) + (trunk_seconds(trunk, texts) if trunk else 0)
+    tokens = row.training.texts_at_once * _longest(row.input, texts)
     activations = WIDTHS_PER_TOKEN * _trained_blocks(row) * tokens * row.dimensions.n_embd
-    states = hidden_states(trunk, messages) if trunk else 0
+    states = hidden_states(trunk, texts) if trunk else 0
     return _needs(row.dimensions, trained_weights(row), activations, states, seconds)
 
 
-def of_trunk(settings: cut.Trunk, messages: Messages = BALANCED) -> Needs:
+def of_trunk(settings: cut.Trunk, texts: Size = BALANCED) -> Needs:
     """The needs of a trunk's job."""
-    states, seconds = hidden_states(settings, messages), trunk_seconds(settings, messages)
+    states, seconds = hidden_states(settings, texts), trunk_seconds(settings, texts)
     return _needs(settings.dimensions, 0, 0, states, seconds)
 
 
@@ -117,7 +117,7 @@ def _needs(shape: Dimensions, trained: int, activations: int, states: int, secon
     )
 
 
-def training_seconds(row: Settings, messages: Messages) -> float:
+def training_seconds(row: Settings, texts: Size) -> float:
     """The seconds of a run beside its trunk."""
     training, shape = row.training, row.dimensions
     blocks, lora, mean = (
@@ -126,27 +126,27 @@ def training_seconds(row: Settings, messages: Messages) -> float:
         row.average_embeddings,
     )
     # a step of a block at one position costs the time to move its weights; of others, to compute
-    steps = training.epochs * max(1, int(TRAINING_SHARE * messages.count) // training.batch_size)
+    steps = training.epochs * max(1, int(TRAINING_SHARE * texts.count) // training.batch_size)
     passes = math.ceil(steps / training.batches_at_once)
     one_position = _block(shape) if blocks and not mean else 0
     everywhere = blocks if mean else max(0, blocks - 1)
     evaluations = math.ceil(steps / training.eval_every) + training.epochs
     read = steps * training.batch_size * (2 if lora else 3)  # forward, and backward twice that
-    read += evaluations * 2 * training.eval_batches * training.batch_size + messages.count
-    tail = everywhere * read * _operations(row.input, shape, messages)
+    read += evaluations * 2 * training.eval_batches * training.batch_size + texts.count
+    tail = everywhere * read * _operations(row.input, shape, texts)
     others = passes * SECONDS_PER_WEIGHT * max(0, trained_weights(row) - one_position)
     first = passes * SECONDS_PER_WEIGHT * one_position
     return first + max(tail / OPERATIONS_PER_SECOND, others)
 
 
-def trunk_seconds(trunk: cut.Trunk, messages: Messages) -> float:
-    """The seconds of all messages through the trunk's blocks."""
-    operations = _operations(trunk.input, trunk.dimensions, messages)
-    return trunk.blocks * messages.count * operations / OPERATIONS_PER_SECOND
+def trunk_seconds(trunk: cut.Trunk, texts: Size) -> float:
+    """The seconds of all texts through the trunk's blocks."""
+    operations = _operations(trunk.input, trunk.dimensions, texts)
+    return trunk.blocks * texts.count * operations / OPERATIONS_PER_SECOND
 
 
-def expected(study: Study) -> tuple[Messages, bool]:
-    """The messages as far as they are known unread, and whether that is an assumption."""
+def expected(study: Study) -> tuple[Size, bool]:
+    """The texts as far as they are known unread, and whether that is an assumption."""
     dataset = study.dataset
     if isinstance(dataset, Generated):
         return replace(BALANCED, count=dataset.generated.messages), False
@@ -155,15 +155,15 @@ def expected(study: Study) -> tuple[Messages, bool]:
     return found, not (known and study.tokenizer == "gpt2")
 
 
-def hidden_states(trunk: cut.Trunk, messages: Messages) -> int:
+def hidden_states(trunk: cut.Trunk, texts: Size) -> int:
     """The number of floats in a trunk's output."""
-    return messages.count * _average(trunk.input, messages) * trunk.dimensions.n_embd
+    return texts.count * _average(trunk.input, texts) * trunk.dimensions.n_embd
 
 
-def shared(trunk: cut.Trunk, messages: Messages) -> tuple[Any, ...]:
+def shared(trunk: cut.Trunk, texts: Size) -> tuple[Any, ...]:
     """A key that is equal for trunks that share hidden states; see hidden_states.Frozen."""
     read = trunk.input
-    tokens = (_longest(read, messages), _average(read, messages), read.causal_mask)
+    tokens = (_longest(read, texts), _average(read, texts), read.causal_mask)
     return trunk.model, trunk.weights, trunk.seed, trunk.end, trunk.precision, *tokens
 
 
@@ -186,9 +186,9 @@ def _trained_blocks(row: Settings) -> int:
     return cut.blocks(cut.first_trained(row.trainable_layers, n_layer), cut.HEAD, n_layer)
 
 
-def _operations(read: Input, shape: Dimensions, messages: Messages) -> float:
-    """Floating-point operations of a block's forward pass over an average message."""
-    tokens = _average(read, messages)
+def _operations(read: Input, shape: Dimensions, texts: Size) -> float:
+    """Floating-point operations of a block's forward pass over an average text."""
+    tokens = _average(read, texts)
     return tokens * _per_token(shape, tokens)
 
 
@@ -209,22 +209,22 @@ def _all_weights(shape: Dimensions) -> int:
     return _embeddings(shape) + shape.n_layer * _block(shape)
 
 
-def _longest(read: Input, messages: Messages) -> int:
-    """The most tokens of a message that the model reads."""
+def _longest(read: Input, texts: Size) -> int:
+    """The most tokens of a text that the model reads."""
     if read.trainable_token == "first" and read.causal_mask and not read.average_embeddings:
         return 1
     match read.context_length:
         case "longest_training_example":
-            return min(messages.longest, read.n_positions)
+            return min(texts.longest, read.n_positions)
         case int(length):
             return length
         case _:
             return read.n_positions
 
 
-def _average(read: Input, messages: Messages) -> int:
+def _average(read: Input, texts: Size) -> int:
     """The tokens that the model reads on average: the most, unless it reads no padding."""
     flexible = read.trainable_token == "flexible" and read.causal_mask
     if flexible or read.context_length == "variable":
-        return min(messages.average, _longest(read, messages))
-    return _longest(read, messages)
+        return min(texts.average, _longest(read, texts))
+    return _longest(read, texts)

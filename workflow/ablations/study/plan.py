@@ -79,7 +79,7 @@ def _estimated(work: Jobs) -> Iterator[str]:
         parts.append(f"{_gigabytes(found.download_bytes)} of checkpoints to download")
     of_texts = ""
     if work.assumed:
-        texts = work.messages
+        texts = work.texts
         of_texts = f", if there are {texts.count:,} texts of at most {texts.longest} tokens"
     yield f"  estimated, for a first run{of_texts}: {'; '.join(parts)}"
     if 0 < study.cache_gb < found.hidden_states_bytes / GIGABYTE:

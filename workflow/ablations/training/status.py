@@ -12,8 +12,9 @@ from pathlib import Path
 from ablations import cli
 from ablations.errors import UserError
 from ablations.files import read_json
-from ablations.study import paths, plan
-from ablations.study.config import Row, Study
+from ablations.study import jobs, paths, plan
+from ablations.study.config import Study
+from ablations.study.jobs import Run
 from ablations.training import logs
 from ablations.training.metrics import Metrics
 
@@ -23,19 +24,14 @@ def lines(study: Study, folder: Path) -> Iterator[str]:
 
     Then raises UserError if no run is finished, since there is no table without one.
     """
-    results = folder / paths.RESULTS
-    runs = [(row, seed) for row in study.rows for seed in study.seeds]
-    waiting = [
-        (row, seed)
-        for row, seed in runs
-        if not _is_finished(paths.at(results, paths.METRICS, row=row.id, seed=seed), row)
-    ]
+    results, runs = folder / paths.RESULTS, jobs.of_study(study).runs.values()
+    waiting = [run for run in runs if not _is_finished(results, run)]
     yield f"{len(runs) - len(waiting)} of {len(runs)} runs are finished."
     at_work = any(paths.at(results, paths.LOCKS).glob("*"))
-    for row, seed in waiting:
-        log = logs.current(results, row.settings, seed)
+    for run in waiting:
+        log = logs.current(results, run.row.settings, run.seed)
         state = _state(log, at_work) if log else "has not started"
-        yield f"  {row.id}, seed {seed}: {state}"
+        yield f"  {run.row.id}, seed {run.seed}: {state}"
     for log in sorted((folder / paths.LOGS).rglob("*.log")):
         is_other = log.relative_to(folder / paths.LOGS).parts[0] not in ("train", "so-far")
         if is_other and (reason := _failure(log)):
@@ -44,10 +40,11 @@ def lines(study: Study, folder: Path) -> Iterator[str]:
         raise UserError(f"no run of {folder} is finished yet, so there is no table so far")
 
 
-def _is_finished(path: Path, row: Row) -> bool:
+def _is_finished(results: Path, run: Run) -> bool:
     """Whether a run's metrics exist and belong to the row as it is now."""
+    metrics = paths.at(results, paths.METRICS, **run.wildcards)
     try:
-        return read_json(path, Metrics).settings == row.settings
+        return read_json(metrics, Metrics).settings == run.row.settings
     except UserError:
         return False
 
