@@ -5,7 +5,6 @@ row fails and one is killed for its memory; (2) the failed row is mended, and th
 (3) the rest. Another has forty short runs, which one job trains. A second cluster has no GPUs.
 """
 
-import json
 import os
 import re
 import signal
@@ -169,14 +168,6 @@ def configure(root: Path, config: dict[str, Any]) -> None:
     (root / "config.yaml").write_text(yaml.safe_dump(config, sort_keys=False))
 
 
-def megabytes(job: Job) -> int:
-    return int(job.memory.removesuffix("M"))
-
-
-def metrics(root: Path, row: str) -> dict[str, Any]:
-    return json.loads((root / f"results/runs/{row}/seed-123/metrics.json").read_text())
-
-
 @pytest.fixture(scope="module")
 def first(root: Path, slurm: Cluster) -> Run:
     configure(root, study())
@@ -223,7 +214,7 @@ def test_each_row_asks_for_one_gpu_and_for_what_is_estimated(first: Run) -> None
     for row in stated.rows:
         job, needs = trained(first, row.id)[0], estimate.of_run(row.settings, messages)
         assert job.gpus == 1
-        assert job.memory == f"{needs.memory_mb}M"
+        assert job.memory_mb == needs.memory_mb
         assert job.time_limit == f"00:{needs.minutes}:00"
 
 
@@ -265,7 +256,7 @@ def test_a_job_killed_for_its_memory_is_given_twice_as_much_and_succeeds(
     killed, again = trained(first, "hungry")
     # SLURM says OUT_OF_MEMORY where it is the kernel that kills
     assert (killed.state, again.state) == ("FAILED", "COMPLETED")
-    assert megabytes(again) == 2 * megabytes(killed)
+    assert again.memory_mb == 2 * killed.memory_mb
     log = root / f".snakemake/slurm_logs/rule_train/hungry_123/{killed.id}.log"
     assert str(log) in first.output
     assert "exceeded memory limit" in log.read_text()

@@ -80,7 +80,7 @@ class Job:
     state: str
     start: str  # times in seconds, which sort as text
     end: str
-    memory: str  # 4010M
+    memory_mb: int
     time_limit: str  # 00:15:00
     gpus: int
 
@@ -118,13 +118,14 @@ class Cluster:
 
 
 def _job(facts: dict[str, str]) -> Job:
+    memory = facts["MinMemoryNode"]  # 4010M, 8G
     return Job(
         id=int(facts["JobId"]),
         comment=facts.get("Comment", ""),
         state=facts["JobState"],
         start=facts["StartTime"],
         end=facts["EndTime"],
-        memory=facts["MinMemoryNode"],
+        memory_mb=int(float(memory[:-1]) * {"M": 1, "G": 1024}[memory[-1]]),
         time_limit=facts["TimeLimit"],
         gpus=int(facts.get("TresPerJob", "gpu:0").rsplit(":", 1)[1]),
     )
