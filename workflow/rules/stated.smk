@@ -32,12 +32,13 @@ rule stated:
 
 
 # A rule of its own because it says more than the others: each job of a rule pays for the rule's
-# params. Those that it does not give anew are inherited.
+# params. Those that it does not give anew are inherited, but not that it is local.
 use rule stated as outline with:
     output:
         paths.OUTLINE,
     log:
         "logs/outline.log",
+    localrule: True
     params:
         **said({"": STUDY.outline}, least=len(TEXTS)),
         line=lambda wildcards, output: as_json(STUDY.outline),
