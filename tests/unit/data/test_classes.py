@@ -57,6 +57,9 @@ def test_labels_that_are_no_plain_numbers_are_names(labels, expected):
         ([1, "2e0", 3], "line 3: the column 'stars' (label) is 2e0, a number with decimals"),
         ([1, 2, "nan"], "line 4: the column 'stars' (label) is nan, which is no label"),
         ([1, 1, 1], "the column 'stars' (label) is '1' in every text; allowed: two classes"),
+        (["spam", "ham", "Spam"], "a.csv: line 4: the column 'stars' (label) is 'Spam', but 'spam'"
+                                  " in a.csv: line 2, which differs in case or Unicode form"),
+        (["\u00e9", "e\u0301"], "which differs in case or Unicode form alone"),
         (range(1002), "line 1002: the column 'stars' (label) holds more than 1000 different values,"
                       " such as '1000'"),
     ],
@@ -70,6 +73,7 @@ def test_labels_that_make_no_classes(labels, message):
 def test_labels_that_are_no_class_of_those_that_are_named():
     names = ("bad", "good")
     assert inferred("good", "bad", 1, classes=names) == names
+    assert inferred("a", "A", classes=("a", "A")) == ("a", "A")
     message = r"a\.csv: line 4: the column 'stars' \(label\) is 'god'; allowed: 'bad', 'good'"
     with pytest.raises(UserError, match=message):
         inferred("good", "bad", "god", classes=names)

@@ -1,6 +1,7 @@
 """Files of texts: every format gives the same table, and each mistake in a file is one message."""
 
 import csv
+import gzip
 import io
 import json
 from pathlib import Path
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 
 from ablations.data import texts
 from ablations.errors import UserError
-from ablations.study.dataset import Reading
+from ablations.study.dataset import Reading, Texts
 from texts import SMS, file
 
 REVIEWS: dict[str, Any] = {"text": "review", "label": "stars"}
@@ -46,7 +47,7 @@ def parquet(path: Path, **columns: Any) -> Path:
 # --- every format gives the same
 
 any_text = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
-any_label = st.text("abcXYZ 019.-é", min_size=1, max_size=8)
+any_label = st.text("abcXYZ 019.-é", min_size=1, max_size=8).map(str.strip).filter(len)
 
 
 @given(st.lists(st.tuples(any_label, any_text), min_size=1, max_size=20))
@@ -60,10 +61,15 @@ def test_every_format_gives_back_any_text(tmp_path_factory, expected):
             writer.writerows([1, label, text] for label, text in expected)
     objects = ({"review": text, "stars": label} for label, text in expected)
     written(folder / "a.jsonl", "".join(json.dumps(each) + "\n" for each in objects))
+    array = [{"review": text, "stars": label} for label, text in expected]
+    assert pairs(written(folder / "array.jsonl", json.dumps(array, indent=1))) == expected
     labels, bodies = map(list, zip(*expected, strict=True))
     parquet(folder / "a.parquet", review=bodies, stars=labels)
     for name in ("a.csv", "a.tsv", "a.jsonl", "a.parquet"):
         assert pairs(folder / name) == expected, name
+        packed = folder / f"packed{name[1:]}"  # known by its content
+        packed.write_bytes(gzip.compress((folder / name).read_bytes(), 1))
+        assert pairs(packed) == expected, name
 
 
 @given(st.text("ab\" ,'\n\r", max_size=40))
@@ -76,7 +82,7 @@ def test_quotes_and_line_ends_are_read_as_pandas_reads_them(tmp_path_factory, te
     except UserError:
         return  # of what pandas fills up or lets pass, much is refused here
     frame = pd.read_csv(io.StringIO(content, newline=""), dtype=str, na_filter=False)
-    assert found == list(zip(frame["stars"], frame["review"], strict=True))
+    assert found == list(zip(frame["stars"].str.strip(), frame["review"], strict=True))
 
 
 @given(st.text("ab\" ,'\n", max_size=30))
@@ -86,6 +92,7 @@ def test_the_collection_is_read_with_pandas_default_quoting(tmp_path_factory, te
     path = written(tmp_path_factory.getbasetemp() / "collection.tsv", content)
     try:
         frame = pd.read_csv(io.StringIO(content), sep="\t", header=None, keep_default_na=False)
+        frame[0] = frame[0].astype(str).str.strip()
         readable = (frame[[0, 1]] != "").all(axis=None)
     except ValueError:
         readable = False
@@ -94,6 +101,14 @@ def test_the_collection_is_read_with_pandas_default_quoting(tmp_path_factory, te
     else:
         with pytest.raises(UserError):
             pairs(path, **SMS)
+
+
+@pytest.mark.parametrize(
+    ("name", "format"),
+    [("a.csv.gz", "csv"), ("A.TSV.GZ", "tsv"), ("a.json", "jsonl"), ("a.gz", None)],
+)
+def test_the_format_by_a_file_s_name(name, format):
+    assert msgspec.convert(REVIEWS | {"files": name}, Texts).format_of(name) == format
 
 
 def test_each_text_has_its_place(tmp_path):
@@ -106,6 +121,11 @@ def test_each_text_has_its_place(tmp_path):
         "c.parquet: row 1",
     ]
     assert found["file"].tolist() == [0, 0, 1, 1, 2]
+
+
+def test_blanks_around_a_label_are_not_part_of_it_and_joiners_are(tmp_path):
+    path = written(tmp_path / "a.csv", "review,stars\na, spam\nb,spam\t\nc,می\u200cخواهم\n")
+    assert read(path)["label"].tolist() == ["spam", "spam", "می\u200cخواهم"]
 
 
 def test_a_quote_may_be_a_character_like_others(tmp_path):
@@ -152,6 +172,7 @@ BAD_FILES: dict[str, tuple[str, str | bytes | None, str]] = {
                        "a.csv: line 3 has 3 columns; allowed: 2, as 'review', 'stars'"),
     "too few cells": ("a.csv", HEAD + '"a\nb",1\nc\n', "a.csv: line 4 has 1 column"),
     "no label": ("a.csv", HEAD + "a,1\nb,\n", "a.csv: line 3: the column 'stars' (label) is empty"),
+    "a blank label": ("a.csv", HEAD + "a,1\nb, \n", "line 3: the column 'stars' (label) is empty"),
     "no text": ("a.csv", HEAD + ",1\n", "line 2: the column 'review' (text) is empty"),
     "a long label": ("a.csv", f"{HEAD}1,{'x' * 101}\n", "line 2: the column 'stars' (label) is 'x"),
     "a label that cannot be printed": ("a.csv", HEAD + "a,x\0\n", r"is 'x\x00'"),
@@ -169,15 +190,23 @@ BAD_FILES: dict[str, tuple[str, str | bytes | None, str]] = {
     "no file": ("a.csv", None, "a.csv cannot be read: No such file"),
     "no JSON": ("a.jsonl", '{"review": "a", "stars": 1}\n{"review": \n',
                 "a.jsonl: line 2 is not JSON"),
-    "JSON of another kind": ("a.jsonl", "[1, 2]\n", "a.jsonl: line 1 is [1, 2]; allowed: a JSON"
-                             " object with the keys review and stars"),
+    "JSON of another kind": ("a.jsonl", "7\n", "a.jsonl: line 1 is 7; allowed: a JSON object with"
+                             " the keys review and stars"),
+    "an array of others": ("a.jsonl", '[{"review": "a", "stars": 1}, [2]]',
+                           "a.jsonl: object 2 is [2]; allowed: a JSON object"),
+    "half an array": ("a.jsonl", '[{"review": "a", "stars": 1},\n', "a.jsonl is not JSON"),
     "no such key": ("a.jsonl", '{"review": "a"}\n', "line 1: the key 'stars' is missing"),
     "null": ("a.jsonl", '{"review": null, "stars": 1}\n', "the column 'review' (text) is empty"),
     "a number for a text": ("a.jsonl", '{"review": 7, "stars": 1}\n', "is 7; allowed: a text"),
     "a decimal in JSON": ("a.jsonl", '{"review": "a", "stars": 4.0}\n', "line 1: the column 'stars'"
                           " (label) is 4.0, a number with decimals"),
     "a list for a label": ("a.jsonl", '{"review": "a", "stars": [1]}\n', "is [1]; allowed:"),
-    "deep JSON": ("a.jsonl", "[" * 100_000 + "\n", "a.jsonl: line 1 is not JSON"),
+    "deep JSON": ("a.jsonl", "[" * 100_000 + "\n", "a.jsonl is not JSON"),
+    "a zip archive": ("a.csv", b"PK\x03\x04...", "a.csv is a zip archive; unpack it"),
+    "half a gzip file": ("a.csv", gzip.compress(b"review,stars")[:-9], "a.csv cannot be read: Com"),
+    "no gzip file": ("a.csv", b"\x1f\x8b0123456789", "a.csv cannot be read: Unknown"),
+    "Git LFS": ("a.parquet", "version https://git-lfs.github.com/spec/v1\noid sha256:0\n",
+                "a.parquet stands for a file that Git LFS holds; git lfs pull gets it"),
     "no Parquet": ("a.parquet", HEAD, "a.parquet cannot be read as Parquet"),
 }  # fmt: skip
 

@@ -1,6 +1,7 @@
 """The classes of labelled texts: as the configuration names them, or inferred from the labels."""
 
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 
 import pandas as pd
@@ -41,6 +42,14 @@ def classes_of(texts: pd.DataFrame, reading: Reading) -> tuple[str, ...]:
                 raise UserError(
                     f"{where}: {column} is {label}, a number with decimals; allowed: {LABELS}"
                 )
+    spelt: dict[str, str] = {}
+    for label, where in labels.items():
+        other = spelt.setdefault(unicodedata.normalize("NFKC", label).casefold(), label)
+        if other != label:
+            raise UserError(
+                f"{where}: {column} is {label!r}, but {other!r} in {labels[other]}, which differs"
+                " in case or Unicode form alone; allowed: one spelling, or both of them in classes"
+            )
     if len(labels) > MAX_CLASSES:
         label, where = list(labels.items())[MAX_CLASSES]
         raise UserError(

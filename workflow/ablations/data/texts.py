@@ -1,4 +1,4 @@
-"""Reads labelled texts from CSV, TSV, JSON lines and Parquet files into one table.
+"""Reads labelled texts from CSV, TSV, JSON and Parquet files into one table.
 
 From here on a label is text: the number 3 is "3", and a truth value is "True" or "False", as in a
 CSV file. Which labels are classes, and how texts are cut, is not known here.
@@ -6,7 +6,10 @@ CSV file. Which labels are classes, and how texts are cut, is not known here.
 
 import codecs
 import csv
+import gzip
+import io
 import sys
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +25,16 @@ MAX_CHARACTERS = 10_000_000  # of a text; no model here reads more than the firs
 MAX_LABEL_CHARACTERS = 100
 
 LABELS = "texts, whole numbers or truth values"
+GZIP = b"\x1f\x8b"
+# How other files begin that hold the texts, or stand for the file that does.
+NO_TEXTS = {
+    b"PK\x03\x04": "is a zip archive; unpack it",
+    b"BZh": "is compressed with bzip2; unpack it, or use gzip",
+    b"\xfd7zXZ": "is compressed with xz; unpack it, or use gzip",
+    b"\x28\xb5\x2f\xfd": "is compressed with zstd; unpack it, or use gzip",
+    b"version https://git-lfs": "stands for a file that Git LFS holds; git lfs pull gets it",
+}
+JOINERS = "\u200c\u200d"  # cannot be printed, and belong to words of some languages
 
 
 def read(files: Sequence[File], reading: Reading) -> pd.DataFrame:
@@ -46,7 +59,7 @@ def _cells(file: File, reading: Reading) -> Cells:
     if file.format == "parquet":
         return _parquet(file, reading)
     if file.format == "jsonl":
-        return _json_lines(file, reading)
+        return _json(file, reading)
     return _separated(file, reading)
 
 
@@ -95,16 +108,8 @@ def _check_columns(file: File, columns: Sequence[str], reading: Reading) -> None
             )
 
 
-def _json_lines(file: File, reading: Reading) -> Cells:
-    """JSON objects, one on each line."""
-    for number, line in enumerate(_lines(file), start=1):
-        where = f"{file.name}: line {number}"
-        if line.isspace():
-            continue
-        try:
-            found = msgspec.json.decode(line)
-        except (ValueError, RecursionError) as error:
-            raise UserError(f"{where} is not JSON: {error}") from None
+def _json(file: File, reading: Reading) -> Cells:
+    for where, found in _json_values(file):
         if not isinstance(found, dict):
             raise UserError(
                 f"{where} is {_short(found)}; allowed: a JSON object with the keys"
@@ -118,15 +123,36 @@ def _json_lines(file: File, reading: Reading) -> Cells:
         yield where, found[reading.label], found[reading.text]
 
 
+def _json_values(file: File) -> Iterator[tuple[str, Any]]:
+    """The values on the lines of a file, or those of its array."""
+    lines = _lines(file)
+    is_array = next(filter(str.strip, lines), "").lstrip().startswith("[")
+    parts = ["".join(lines)] if is_array else lines
+    for number, part in enumerate(parts, start=1):
+        where = file.name if is_array else f"{file.name}: line {number}"
+        if not part.strip():
+            continue
+        try:
+            found = msgspec.json.decode(part)
+        except (ValueError, RecursionError) as error:
+            raise UserError(f"{where} is not JSON: {error}") from None
+        if not is_array:
+            yield where, found
+            continue
+        for index, value in enumerate(found, start=1):
+            yield f"{where}: object {index}", value
+
+
 def _parquet(file: File, reading: Reading) -> Cells:
     """The rows of an Apache Parquet file, counted from 1."""
     import pyarrow.parquet  # slow to import, and rarely needed
 
+    content = io.BytesIO(_content(file))
     try:
-        _check_columns(file, pyarrow.parquet.read_schema(file.path).names, reading)
-        table = pyarrow.parquet.read_table(file.path, columns=[reading.label, reading.text])
+        _check_columns(file, pyarrow.parquet.read_schema(content).names, reading)
+        table = pyarrow.parquet.read_table(content, columns=[reading.label, reading.text])
         labels, texts = (table[name].to_pylist() for name in (reading.label, reading.text))
-    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
+    except (pyarrow.ArrowException, UnicodeDecodeError) as error:
         raise UserError(f"{file.name} cannot be read as Parquet: {error}") from None
     for number, (label, text) in enumerate(zip(labels, texts, strict=True), start=1):
         yield f"{file.name}: row {number}", label, text
@@ -134,10 +160,7 @@ def _parquet(file: File, reading: Reading) -> Cells:
 
 def _lines(file: File) -> list[str]:
     """The lines of a text file, which is UTF-8 with or without a byte order mark."""
-    try:
-        content = Path(file.path).read_bytes().removeprefix(codecs.BOM_UTF8)
-    except OSError as error:
-        raise UserError(f"{file.name} cannot be read: {error.strerror or error}") from None
+    content = _content(file).removeprefix(codecs.BOM_UTF8)
     lines = []
     for number, line in enumerate(content.splitlines(keepends=True), start=1):
         try:
@@ -152,19 +175,38 @@ def _lines(file: File) -> list[str]:
     return lines
 
 
+def _content(file: File) -> bytes:
+    """What a file holds, unpacked where it is compressed with gzip."""
+    try:
+        content = Path(file.path).read_bytes()
+        if content.startswith(GZIP):
+            content = gzip.decompress(content)
+    except (OSError, EOFError, zlib.error) as error:
+        raise UserError(f"{file.name} cannot be read: {_reason(error)}") from None
+    for begin, found in NO_TEXTS.items():
+        if content.startswith(begin):
+            raise UserError(f"{file.name} {found}")
+    return content
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
+
+
 # --- one cell
 
 
 def _label(where: str, found: Any, reading: Reading) -> str:
     column = f"{where}: the column {reading.label!r} (label)"
-    if found is None or found == "" or found != found:  # NaN, which differs from itself
+    if found is None or found != found or not str(found).strip():  # NaN differs from itself
         raise UserError(f"{column} is empty; allowed: a label on every line")
     if isinstance(found, float):
         raise UserError(f"{column} is {found}, a number with decimals; allowed: {LABELS}")
     if not isinstance(found, str | int):
         raise UserError(f"{column} is {_short(found)}; allowed: {LABELS}")
-    label = str(found)
-    if len(label) > MAX_LABEL_CHARACTERS or not label.isprintable():
+    label = str(found).strip()
+    printed = label.translate(dict.fromkeys(map(ord, JOINERS)))
+    if len(label) > MAX_LABEL_CHARACTERS or not printed.isprintable():
         raise UserError(
             f"{column} is {_short(label)}; allowed: at most {MAX_LABEL_CHARACTERS} characters that"
             " can be printed"

@@ -24,10 +24,9 @@ from ablations.errors import UserError
 from ablations.sources import download, hub
 from ablations.sources.hub import Repository
 from ablations.study import folder as layout
+from ablations.study.config import VOCABULARY_SIZE
 from ablations.study.dimensions import from_config_json
 from ablations.study.folder import CONFIG, INDEX, WEIGHTS
-
-GPT2_TOKENS = 50257
 
 
 def entry_of_hub(repo: Repository) -> dict[str, Any]:
@@ -48,7 +47,7 @@ def entry_of_hub(repo: Repository) -> dict[str, Any]:
         except download.NotThereError:
             raise UserError(". ".join(filter(None, [str(error), hub.pickle_hint(repo)]))) from None
     shape = structs.asdict(dimensions)
-    if shape["vocab_size"] == GPT2_TOKENS:
+    if shape["vocab_size"] == VOCABULARY_SIZE["gpt2"]:
         del shape["vocab_size"]
     return found | shape
 

@@ -42,6 +42,7 @@ SUFFIXES: dict[str, Format] = {
     ".tsv": "tsv",
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
+    ".json": "jsonl",
     ".parquet": "parquet",
 }
 
@@ -252,7 +253,7 @@ def url_name(url: str) -> str:
 
 
 def _suffix(name: str) -> str:
-    return PurePosixPath(name).suffix.lower()
+    return PurePosixPath(name.lower().removesuffix(".gz")).suffix
 
 
 def _listed(files: Files | None) -> tuple[File, ...]:
