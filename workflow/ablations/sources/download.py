@@ -144,7 +144,7 @@ def _explained(error: requests.RequestException) -> tuple[UserError, bool]:
             return fault, response.status_code in TRANSIENT_STATUS
         case requests.Timeout():  # a second try would only take as long again
             return UserError(f"no answer within {TIMEOUT:g} s"), False
-        case requests.exceptions.InvalidSchema():
+        case ValueError():  # the address is none
             return UserError(str(error)), False
         case _:
             return UserError(f"the connection failed: {root_cause(error)}"), True
