@@ -190,7 +190,7 @@ MISTAKES = {
         1046,
         [
             "rows: first-token: batch_size: 1046 is out of range",
-            "allowed: at most the training messages, which are no more than 1045 (0.7 of 1494)",
+            "allowed: at most the training texts, which are no more than 1045 (0.7 of 1494)",
         ],
     ),
     "duplicate row id": (

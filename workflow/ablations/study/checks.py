@@ -172,7 +172,7 @@ def _batch(row: Settings, texts: Texts | Generated) -> Iterator[str]:
     if row.training.batch_size > most:
         yield (
             f"batch_size: {row.training.batch_size} is out of range; allowed: at most the training"
-            f" messages, which are no more than {most} ({share:g} of {count})"
+            f" texts, which are no more than {most} ({share:g} of {count})"
         )
 
 

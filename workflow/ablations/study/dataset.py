@@ -1,8 +1,8 @@
 """The texts as the configuration states them: where their files are, what to read in them, and how
 they are balanced and cut.
 
-`Texts` describes all of them: the SMS Spam Collection is texts in an archive, and generated
-messages are texts in a file.
+`Texts` describes all of them: the SMS Spam Collection is texts in an archive, and what is
+generated is texts in a file.
 """
 
 from collections.abc import Iterable, Mapping
@@ -196,7 +196,7 @@ class Texts(Reading, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Grammar(Entry, frozen=True, kw_only=True):
-    """How many messages are generated, before balancing, and from which seed."""
+    """How many texts are generated, before balancing, and from which seed."""
 
     messages: Annotated[int, Meta(ge=40)]
     seed: Seed
@@ -210,7 +210,7 @@ class Generated(Entry, frozen=True, kw_only=True):
     generated: Grammar
     split: Shares
 
-    description = "generated messages"
+    description = "generated texts"
     published = False
     local = ()
 

@@ -38,7 +38,7 @@ class Outline(Struct, frozen=True, forbid_unknown_fields=True):
 def stand_in_data(texts: Texts | Generated) -> Iterator[str]:
     """A sentence where the texts are none that anybody wrote."""
     if isinstance(texts, Generated):
-        yield "Stand-in data: the messages are generated, not the SMS Spam Collection."
+        yield "Stand-in data: the texts are generated, not the SMS Spam Collection."
 
 
 def about_texts(texts: Texts | Generated, any_published: bool) -> Iterator[str]:
@@ -67,7 +67,7 @@ def about_models(used: Iterable[Model]) -> Iterator[str]:
         were = "was" if len(pretrained) == 1 else "were"
         yield (
             f"Stand-in models: {', '.join(pretrained)} {were} pretrained by this workflow on the"
-            " training messages, not GPT-2."
+            " training texts, not GPT-2."
         )
     sources = {
         name: model.hub.repo if model.hub else "a folder"

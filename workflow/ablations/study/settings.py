@@ -48,9 +48,7 @@ class Option(Struct, frozen=True, kw_only=True):
     """What is declared of an option beside its type, its default and its bounds."""
 
     words: Words
-    part_of: dict[
-        str, Any
-    ] = {}  # read with this value of another option alone, whose words tell it
+    part_of: dict[str, Any] = {}  # told with this other option, read with this value of it alone
     idle_with: dict[str, Any] = {}  # not read with this value of another option
     compared: bool = True  # False: it changes how a run is computed, not its result
 
