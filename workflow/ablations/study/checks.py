@@ -43,32 +43,40 @@ def model_names(names: Iterable[str]) -> Iterator[str]:
 # --- rows
 
 
-def row_entries(rows: Sequence[RowEntry], models: Collection[str]) -> Iterator[str]:
-    """One row is the baseline and whole; ids differ, models are there, grids can be made."""
-    yield from _twice("rows", (row.id for row in rows))
-    baseline = next((row for row in rows if row.id == "baseline"), None)
-    if baseline is None:
-        ids = ", ".join(row.id for row in rows)
+def row_entries(entries: Sequence[RowEntry], models: Collection[str]) -> Iterator[str]:
+    """Ids differ, one row is the baseline and whole, models are there, grids can be made."""
+    yield from _twice("rows", (row.id for row in entries))
+    yield from _baseline(entries)
+    for row in entries:
+        own, listed = options(row).get("model"), options(row.grid).get("model", ())
+        for where, model in [("model", own), *(("grid: model", each) for each in listed)]:
+            if model is not None and model not in models:
+                yield f"rows: {row.id}: {where}: {unknown(model, models)}"
+    yield from _grids(entries)
+
+
+def _baseline(entries: Sequence[RowEntry]) -> Iterator[str]:
+    found = [row for row in entries if row.id == "baseline"]
+    if not found:
+        ids = ", ".join(row.id for row in entries)
         yield f"rows: no row has the id baseline, which is required; found: {ids}"
-    else:
-        required = [name for name in names(Choices) if name not in defaults()]
-        for name in [name for name in required if name not in options(baseline)]:
+    required = [name for name in names(Choices) if name not in defaults()]
+    for name in required:
+        if found and name not in options(found[0]):
             yield (
                 f"rows: baseline: {name} is missing; the baseline names every one of"
                 f" {', '.join(required)}"
             )
-    for row in rows:
-        for model in [options(row).get("model"), *options(row.grid).get("model", ())]:
-            if model is not None and model not in models:
-                where = "model" if row.grid is None else "grid: model"
-                yield f"rows: {row.id}: {where}: {unknown(model, models)}"
-    wrong = [message for row in rows for message in _grid(row)]
-    made = [each for row in rows if (each := grid.of(row))]
-    number = len(rows) + sum(len(each) - 1 for each in made)
+
+
+def _grids(entries: Sequence[RowEntry]) -> Iterator[str]:
+    wrong = [message for row in entries for message in _grid(row)]
+    made = [each for row in entries if (each := grid.of(row))]
+    number = len(entries) + sum(len(each) - 1 for each in made)
     if not wrong and number > MOST_ROWS:
         sizes = "".join(f"; the grid {each.id} makes {len(each):,}" for each in made)
         wrong = [f"rows: {number:,} rows are too many{sizes}; allowed: at most {MOST_ROWS:,}"]
-    yield from wrong or _grid_ids(rows, made)
+    yield from wrong or _grid_ids(entries, made)
 
 
 def _grid(row: RowEntry) -> Iterator[str]:
@@ -97,9 +105,9 @@ def _grid(row: RowEntry) -> Iterator[str]:
         )
 
 
-def _grid_ids(rows: Sequence[RowEntry], made: Sequence[Grid]) -> Iterator[str]:
+def _grid_ids(entries: Sequence[RowEntry], made: Sequence[Grid]) -> Iterator[str]:
     """Ids of grids' rows that another row has too."""
-    owners = {row.id: "another row" for row in rows}
+    owners = {row.id: "another row" for row in entries}
     for each in made:
         for id, values in each.combinations():
             if id in owners:
@@ -115,6 +123,7 @@ def rows(
 ) -> Iterator[str]:
     """Each row can be trained; for a grid the first wrong one, and how many are wrong."""
     of_grid = {row: each for each in made for row in each.rows}
+    results = {row.row: tuple(row.result().items()) for row in found}
     wrong: dict[str, dict[str, str]] = {each.id: {} for each in made}
     for row in found:
         for error in (*together(row), *_batch(row, texts)):
@@ -123,13 +132,12 @@ def rows(
             else:
                 yield f"rows: {row.row}: {error}"
     for each in made:
-        for id, error in list(wrong[each.id].items())[:1]:
-            more = f" ({len(wrong[each.id])} of the {len(each)} combinations)"
-            yield (
-                f"rows: {each.id}: grid: {grid.in_words(each.rows[id])}: {error}"
-                f"{more if len(wrong[each.id]) > 1 else ''}"
-            )
-        yield from _equal_rows(each, {row.row: row for row in found})
+        if errors := wrong[each.id]:
+            id, error = next(iter(errors.items()))
+            more = f" ({len(errors)} of the {len(each)} combinations)" if len(errors) > 1 else ""
+            combination = grid.in_words(each.rows[id])
+            yield f"rows: {each.id}: grid: {combination}: {error}{more}"
+        yield from _equal_rows(each, results)
 
 
 def together(row: Settings) -> Iterator[str]:
@@ -176,11 +184,11 @@ def _batch(row: Settings, texts: Texts | Generated) -> Iterator[str]:
         )
 
 
-def _equal_rows(each: Grid, rows: Mapping[str, Settings]) -> Iterator[str]:
+def _equal_rows(each: Grid, results: Mapping[str, tuple[Any, ...]]) -> Iterator[str]:
     """Combinations that differ only in settings without effect, such as the rank without LoRA."""
     first: dict[tuple[Any, ...], dict[str, Any]] = {}
     for id, values in each.combinations():
-        other = first.setdefault(tuple(rows[id].result().items()), values)
+        other = first.setdefault(results[id], values)
         if other != values:
             idle = [key for key in values if values[key] != other[key]]
             yield (
@@ -195,12 +203,12 @@ def _equal_rows(each: Grid, rows: Mapping[str, Settings]) -> Iterator[str]:
 
 
 def questions(
-    asked: Sequence[Question], rows: Sequence[RowEntry], made: Sequence[Grid]
+    asked: Sequence[Question], entries: Sequence[RowEntry], made: Sequence[Grid]
 ) -> Iterator[str]:
     """Questions name two rows, or a row and a grid, and have different ids."""
     of_grid = {row: each for each in made for row in each.rows}
     several = {each.id for each in made if not each.choose}
-    written = [row.id for row in rows]
+    written = [row.id for row in entries]
     wrong = list(_twice("comparisons", (question.id for question in asked)))
     for question in asked:
         where = f"comparisons: {question.id}: "

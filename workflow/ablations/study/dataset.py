@@ -13,26 +13,18 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 from msgspec import Meta, structs
 
-from ablations.study.models import Entry, Repo, Revision, Seed, Sha256, Text, slug
+from ablations.study.models import Entry, Repo, Revision, Seed, Sha256, Text, slug, spelt, told
 
 SPLITS = ("train", "validation", "test")
 ALL = "all"  # of files that hold all splits: the workflow cuts them
 
-Url = Annotated[
-    str,
-    Meta(
-        pattern=r"^https?://\S+\Z",
-        extra_json_schema={"allowed": "a URL that starts with https:// or http://"},
-    ),
-]
+Url = Annotated[str, spelt(r"https?://\S+", "a URL that starts with https:// or http://")]
 Urls = Annotated[tuple[Url, ...], Meta(min_length=1)]
 Class = Annotated[
     str | int,
-    Meta(
-        extra_json_schema={
-            "allowed": "a text or a whole number; what YAML reads as a truth value (true, false,"
-            " yes, no, on, off) in quotes"
-        }
+    told(
+        "a text or a whole number; what YAML reads as a truth value (true, false, yes, no, on, off)"
+        " in quotes"
     ),
 ]
 Share = Annotated[float, Meta(gt=0, lt=1)]
@@ -78,11 +70,8 @@ class Download(Entry, frozen=True, kw_only=True):
     sha256: Sha256
 
 
-NAMES_FILES = Meta(
-    extra_json_schema={
-        "allowed": "the name of a file, a list of names, or one of these for each of train,"
-        " validation and test"
-    }
+NAMES_FILES = told(
+    "the name of a file, a list of names, or one of these for each of train, validation and test"
 )
 File = Text | Download
 Files = Text | Annotated[tuple[File, ...], Meta(min_length=1)] | Download

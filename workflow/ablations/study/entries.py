@@ -8,30 +8,27 @@ from typing import Annotated, Any, Literal
 from msgspec import UNSET, Meta, UnsetType, defstruct, structs
 
 from ablations.study.dataset import Generated, Texts
-from ablations.study.models import Entry, Folder, Hub, HubTokenizer, Pretrain, Seed, Text
+from ablations.study.models import Entry, Folder, Hub, HubTokenizer, Pretrain, Seed, Text, spelt
 from ablations.study.settings import OPTIONS, Choices, Training
 
-
-def _text(pattern: str, allowed: str) -> Meta:
-    # \Z, because $ accepts a line break at the end; a length, because names become file names
-    return Meta(pattern=pattern + r"\Z", max_length=100, extra_json_schema={"allowed": allowed})
-
-
-def _says(description: str) -> Meta:
-    return Meta(description=description)
-
-
+LONGEST = 100  # of a name, which becomes a file's name
 Id = Annotated[
-    str, _text("^[a-z0-9][a-z0-9-]*", "small letters, digits and dashes, a letter or digit first")
+    str,
+    spelt(
+        "[a-z0-9][a-z0-9-]*",
+        "small letters, digits and dashes, a letter or digit first",
+        max_length=LONGEST,
+    ),
 ]
 ModelName = Annotated[
     str,
-    _text(
-        r"^[^\x00-\x1f\x7f]+",
+    spelt(
+        r"[^\x00-\x1f\x7f]+",
         "a text on one line, in quotes where YAML would read a number or a truth value",
+        max_length=LONGEST,
     ),
 ]
-Dir = Annotated[str, _text(r"^[^\x00-\x1f\x7f]+", "a folder, relative to the working directory")]
+Dir = Annotated[str, spelt(r"[^\x00-\x1f\x7f]+", "a folder, relative to the working directory")]
 Fraction = Annotated[float, Meta(ge=0, le=1)]
 Claim = Literal["better", "worse", "similar"]
 Choose = Literal["validation"]
@@ -64,29 +61,21 @@ class Question(Entry, frozen=True, kw_only=True):
 _DECLARED = {f.name: f.type for f in (*structs.fields(Choices), *structs.fields(Training))}
 
 
+def _left_out(name: str, types: dict[str, Any]) -> Any:
+    """A type of entry whose keys may all be left out."""
+    keys = [(key, kind | UnsetType, UNSET) for key, kind in types.items()]
+    return defstruct(name, keys, bases=(Entry,), frozen=True, kw_only=True)
+
+
 def _several(kind: Any) -> Any:
     """The type of a list of values of an option."""
     of: Any = tuple.__class_getitem__((kind, ...))
     return Annotated[of, Meta(min_length=1, extra_json_schema={"uniqueItems": True})]
 
 
-Options = defstruct(
-    "Options",
-    [(name, kind | UnsetType, UNSET) for name, kind in _DECLARED.items()],
-    bases=(Entry,),
-    frozen=True,
-    kw_only=True,
-)
-Lists = defstruct(
-    "Lists",
-    [
-        (name, _several(kind) | UnsetType, UNSET)
-        for name, kind in _DECLARED.items()
-        if OPTIONS[name].compared
-    ],
-    bases=(Entry,),
-    frozen=True,
-    kw_only=True,
+Options = _left_out("Options", _DECLARED)
+Lists = _left_out(
+    "Lists", {key: _several(kind) for key, kind in _DECLARED.items() if OPTIONS[key].compared}
 )
 
 
@@ -99,15 +88,13 @@ class RowEntry(Options, kw_only=True):  # type: ignore[call-arg, misc, valid-typ
 
     id: Id
     grid: GridEntry | None = None
-    choose: (
-        Annotated[
-            Choose, _says("With a grid: only its row with the best accuracy there is in the table.")
-        ]
-        | None
-    ) = None
+    choose: Annotated[
+        Choose | None,
+        Meta(description="With a grid: only its row with the best accuracy there is in the table."),
+    ] = None
     published: Published | None = None
     save_model: Annotated[
-        bool, _says("Whether the trained model is kept. It does not change the results.")
+        bool, Meta(description="Whether the trained model is kept. It does not change the results.")
     ] = False
 
 

@@ -1,35 +1,36 @@
 """A model as the configuration states it: its shape, and where its checkpoint comes from."""
 
 import re
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from msgspec import Meta, Struct
 
 from ablations.study.dimensions import Dimensions, Positive
 
-Sha256 = Annotated[
-    str,
-    Meta(
-        pattern=r"^[0-9a-f]{64}\Z",
-        extra_json_schema={"allowed": "64 hexadecimal digits, in small letters"},
-    ),
-]
+
+def told(allowed: str, **rules: Any) -> Meta:
+    """What a message says is allowed, where the type and its rules say too little."""
+    return Meta(extra_json_schema={"allowed": allowed}, **rules)
+
+
+def spelt(pattern: str, allowed: str, **rules: Any) -> Meta:
+    """How a whole text is spelt: \\Z, because $ accepts a line break at the end."""
+    return told(allowed, pattern=rf"^{pattern}\Z", **rules)
+
+
+Sha256 = Annotated[str, spelt("[0-9a-f]{64}", "64 hexadecimal digits, in small letters")]
 Repo = Annotated[
     str,
-    Meta(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?\Z",
-        extra_json_schema={
-            "allowed": "the name of a hub repository, such as openai-community/gpt2"
-        },
+    spelt(
+        "[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?",
+        "the name of a hub repository, such as openai-community/gpt2",
     ),
 ]
 Revision = Annotated[
     str,
-    Meta(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*\Z",
-        extra_json_schema={
-            "allowed": "the commit of the repository, in quotes if it has digits alone"
-        },
+    spelt(
+        "[A-Za-z0-9][A-Za-z0-9._-]*",
+        "the commit of the repository, in quotes if it has digits alone",
     ),
 ]
 Seed = Annotated[int, Meta(ge=0, le=2**32 - 1)]

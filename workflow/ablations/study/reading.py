@@ -29,8 +29,8 @@ SLIPS = (
         " the same column as the keys beside it; or the line above has no space after its colon",
     ),
     ("stream end", False, "a bracket is not closed"),
-    ("found '[]}]'", False, "{found[0]!r} closes no bracket that is open here"),
-    ("node content", False, "{found[0]!r} where a value must be"),
+    ("found '[]}]'", False, "'{found:.1}' closes no bracket that is open here"),
+    ("node content", False, "'{found:.1}' where a value must be"),
     (
         "expected ','",
         False,
@@ -45,7 +45,7 @@ SLIPS = (
     (
         "start any token|undefined alias|an alias|an anchor|a block scalar|a constructor",
         True,
-        "a text that begins with {found[0]!r} must be in quotes",
+        "a text that begins with '{found:.1}' must be in quotes",
     ),
 )
 
