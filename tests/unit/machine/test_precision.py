@@ -45,8 +45,7 @@ def test_auto_is_float32_to_the_last_digit(study: Path) -> None:
 
 
 @on_a_cpu
-@pytest.mark.parametrize("cache_gb", [1, 0])
-@pytest.mark.parametrize("layers", ["all", "last_block", "last_layer"])
+@pytest.mark.parametrize(("layers", "cache_gb"), [("all", 1), ("last_block", 0), ("last_layer", 1)])
 def test_bfloat16_is_float32_but_for_rounding(
     study: Path, monkeypatch: pytest.MonkeyPatch, layers: str, cache_gb: float
 ) -> None:

@@ -68,18 +68,6 @@ def test_other_precisions_become_float32(tmp_path, dtype):
         assert torch.equal(tensor, stored[name].float())
 
 
-def test_checkpoint_written_by_transformers(tmp_path):
-    transformers = pytest.importorskip("transformers")
-    config = transformers.GPT2Config(**structs.asdict(DIMENSIONS))
-    model = transformers.GPT2LMHeadModel(config)
-    model.save_pretrained(tmp_path / "theirs")
-    output = tmp_path / "tiny" / "manifest.json"
-    fetch.take_folder(tmp_path / "theirs", DIMENSIONS, output)
-    theirs = model.transformer.state_dict()
-    for name, tensor in checkpoint.read(output.parent, NAMES):
-        assert torch.equal(tensor, theirs[name])
-
-
 def broken(folder: Path, *names: str) -> str:
     with pytest.raises(UserError) as raised:
         dict(checkpoint.read(folder, names or NAMES))

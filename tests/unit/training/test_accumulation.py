@@ -34,7 +34,6 @@ def first_gradients(folder: Path, monkeypatch: pytest.MonkeyPatch, **options: An
 @pytest.mark.parametrize(
     "options",
     [
-        {"batch_size": 4, "accumulation_steps": 3},
         {"batch_size": 2, "accumulation_steps": 6},
         {"batch_size": 1, "accumulation_steps": 12},
         {"batch_size": 4, "accumulation_steps": 3, "micro_batch": 3},

@@ -28,8 +28,7 @@ def test_two_runs_give_the_same_bytes(study: Path, threads: int) -> None:
     assert found[0] == found[1]
 
 
-@pytest.mark.parametrize("token", ["last", "first"])
-@pytest.mark.parametrize("layers", ["last_block", "last_layer"])
+@pytest.mark.parametrize(("layers", "token"), [("last_block", "last"), ("last_layer", "first")])
 def test_it_makes_no_difference_where_the_hidden_states_come_from(
     study: Path, token: str, layers: str
 ) -> None:

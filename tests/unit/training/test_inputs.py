@@ -53,15 +53,18 @@ def trained(folder: Path, options: dict[str, Any]) -> tuple[list[float], np.ndar
     return losses, frame[["logit_0", "logit_1"]].to_numpy()
 
 
-@pytest.mark.parametrize("layers", ["all", "last_block", "last_layer"])
 @pytest.mark.parametrize(
-    "reading",
-    [{}, {"token": "flexible"}, {"context_length": "variable", "batch_size": 1}],
+    "options",
+    [
+        {"layers": "last_layer"},
+        {"layers": "all", "token": "flexible"},
+        {"layers": "last_block", "context_length": "variable", "batch_size": 1},
+    ],
     ids=str,
 )
-def test_the_size_of_a_batch_changes_nothing(layers, reading, tmp_path, monkeypatch):
-    losses, logits = trained(tmp_path / "one", reading | {"layers": layers})
+def test_the_size_of_a_batch_changes_nothing(options, tmp_path, monkeypatch):
+    losses, logits = trained(tmp_path / "one", options)
     monkeypatch.setattr(inputs, "TOKENS_PER_BATCH", 25)
-    others = trained(tmp_path / "many", reading | {"layers": layers})
+    others = trained(tmp_path / "many", options)
     assert others[0] == pytest.approx(losses, abs=1e-5)
     np.testing.assert_allclose(others[1], logits, atol=1e-5)

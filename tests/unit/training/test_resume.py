@@ -29,9 +29,9 @@ def state(study: Path) -> Path:
     return study / "state/seed-123.safetensors"
 
 
-def train(study: Path, code: str = "of code", **extra: str) -> str:
+def train(study: Path, **extra: str) -> str:
     """Trains to the end; what it logged."""
-    arguments = runs.arguments(study, code=code)
+    arguments = runs.arguments(study)
     done = programs.run("ablations.training.run", *arguments, environment=environment(**extra))
     assert done.returncode == 0, done.stderr
     assert not state(study).exists()
@@ -120,16 +120,6 @@ def test_after_two_sigkills_it_goes_on(study: Path, undisturbed: dict[str, objec
 def test_of_another_row_it_is_ignored(study: Path, saved: Path) -> None:
     runs.row(study, epochs=3)
     assert "is of other code, data or settings; starting from the first step" in train(study)
-
-
-def test_of_other_tokens_it_is_ignored(study: Path, saved: Path) -> None:
-    runs.tokens_file(study, seed=1)
-    assert "is of other code, data or settings; starting from the first step" in train(study)
-
-
-def test_of_other_code_it_is_ignored(study: Path, saved: Path) -> None:
-    found = train(study, code="edited")
-    assert "is of other code, data or settings; starting from the first step" in found
 
 
 def test_an_unreadable_one_is_ignored(
