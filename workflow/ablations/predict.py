@@ -29,7 +29,6 @@ from ablations.errors import UserError
 from ablations.kept import model
 from ablations.machine import device
 from ablations.machine.memory import out_of_memory
-from ablations.model import checkpoint
 from ablations.study.folder import IDS, MERGES
 from ablations.study.settings import Precision
 from ablations.training.forward import forward, freeze, token_ids
@@ -43,7 +42,7 @@ class Classifier:
 
     def __init__(self, folder: Path, threads: int, precision: str | None = None) -> None:
         """`precision`: None for the row's. Raises UserError where the folder lacks a file."""
-        self.kept = _about(folder)
+        self.kept = model.about(folder)
         settings = self.kept.settings
         self.machine = device.current(precision or settings.training.precision, threads)
         words = vocabulary.read(folder / IDS, folder / MERGES)
@@ -74,18 +73,6 @@ class Classifier:
             for part, output in zip(parts, outputs, strict=True):
                 logits[torch.from_numpy(part)] = output
         return logits
-
-
-def _about(folder: Path) -> model.Kept:
-    whole = (model.ABOUT, checkpoint.MANIFEST)
-    missing = [name for name in whole if not (folder / name).is_file()]
-    if missing:
-        found = f"has no {missing[0]}" if folder.is_dir() else "is no folder"
-        raise UserError(
-            f"{folder} {found}; expected the folder of a kept model, which a row with"
-            " save_model: true writes to results/models/<row id>/seed-<seed>"
-        )
-    return model.about(folder)
 
 
 def main(arguments: argparse.Namespace) -> None:

@@ -17,6 +17,7 @@ from torch import Tensor
 from ablations import files
 from ablations.errors import UserError
 from ablations.model import gpt2
+from ablations.model.checkpoint import MANIFEST
 from ablations.model.gpt2 import FinalNorm
 from ablations.model.layers import Head, Layers
 from ablations.study.dimensions import Dimensions
@@ -90,7 +91,14 @@ def tensors(layers: Layers, dimensions: Dimensions) -> dict[str, Tensor]:
 
 
 def about(folder: Path) -> Kept:
-    """What a kept model's folder says; raises UserError where it does not."""
+    """What a kept model's folder says; raises UserError where it is not one."""
+    for name in (ABOUT, MANIFEST):
+        if not (folder / name).is_file():
+            found = f"has no {name}" if folder.is_dir() else "is no folder"
+            raise UserError(
+                f"{folder} {found}; expected the folder of a kept model, which a row with"
+                " save_model: true writes to results/models/<row id>/seed-<seed>"
+            )
     return files.read_json(folder / ABOUT, Kept)
 
 

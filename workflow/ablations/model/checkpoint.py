@@ -25,6 +25,8 @@ MANIFEST = "manifest.json"
 
 FLOATING_POINT = ("F64", "F32", "F16", "BF16")
 
+Files = dict[str, Any]  # of a checkpoint, open: for each tensor's key the file that holds it
+
 
 class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
     """What Snakemake knows about a checkpoint: checksum and size of its weights, not the source.
@@ -67,30 +69,12 @@ def tensor_shapes(dimensions: Dimensions) -> dict[str, tuple[int, ...]]:
     }
 
 
-class Tensors:
-    """The tensors of open safetensors files, which together hold one checkpoint."""
-
-    def __init__(self, opened: Sequence[Any]) -> None:
-        self._file_of = {key: file for file in opened for key in file.keys()}  # noqa: SIM118
-
-    def keys(self) -> Iterable[str]:
-        """The names under which they are stored."""
-        return self._file_of.keys()
-
-    def get_slice(self, key: str) -> Any:
-        """A tensor's shape and type, without its data."""
-        return self._file_of[key].get_slice(key)
-
-    def get_tensor(self, key: str) -> "torch.Tensor":
-        """A tensor; it may be the file itself, mapped into memory."""
-        return self._file_of[key].get_tensor(key)
-
-
 @contextmanager
-def opened(paths: Iterable[Path]) -> Iterator[Tensors]:
-    """The tensors of these files; raises SafetensorError where one is damaged."""
+def opened(paths: Iterable[Path]) -> Iterator[Files]:
+    """These files, open; raises SafetensorError where one is damaged."""
     with ExitStack() as stack:
-        yield Tensors([stack.enter_context(safe_open(path, framework="pt")) for path in paths])
+        files = [stack.enter_context(safe_open(path, framework="pt")) for path in paths]
+        yield {key: file for file in files for key in file.keys()}  # noqa: SIM118 (not mappings)
 
 
 def read(folder: Path, names: Iterable[str]) -> Iterator[tuple[str, "torch.Tensor"]]:
@@ -117,7 +101,7 @@ def read(folder: Path, names: Iterable[str]) -> Iterator[tuple[str, "torch.Tenso
             for name in names:
                 if wrong := problem(stored, name, shapes[name]):
                     raise UserError(f"{_together(paths)}: {wrong}{_fetch_again(folder)}")
-                yield name, stored.get_tensor(stored_name(stored, name)).float()
+                yield name, tensor(stored, name).float()
     except SafetensorError as error:
         raise UserError(
             f"{_together(paths)} cannot be read: {error}{_fetch_again(folder)}"
@@ -129,17 +113,18 @@ def _together(paths: Sequence[Path]) -> Message:
     return str(paths[0]) if len(paths) == 1 else f"the files of {paths[0].parent / INDEX}"
 
 
-def stored_name(tensors: Tensors, name: str) -> str:
-    """The key under which a tensor is stored: some checkpoints prefix all with `transformer.`."""
-    return name if name in tensors.keys() else f"transformer.{name}"  # noqa: SIM118
+def tensor(files: Files, name: str) -> "torch.Tensor":
+    """A tensor; it may be the file itself, mapped into memory."""
+    key = _key(files, name)
+    return files[key].get_tensor(key)
 
 
-def problem(tensors: Tensors, name: str, shape: tuple[int, ...]) -> Message | None:
+def problem(files: Files, name: str, shape: tuple[int, ...]) -> Message | None:
     """What is wrong with a stored tensor, without reading its data; None if nothing."""
-    key = stored_name(tensors, name)
-    if key not in tensors.keys():  # noqa: SIM118 (not a mapping)
+    key = _key(files, name)
+    if key not in files:
         return f"tensor {name} is missing, expected shape {list(shape)}"
-    stored = tensors.get_slice(key)
+    stored = files[key].get_slice(key)
     if tuple(stored.get_shape()) != shape:
         return f"tensor {name} has shape {stored.get_shape()}, expected {list(shape)}"
     if stored.get_dtype() not in FLOATING_POINT:
@@ -147,6 +132,11 @@ def problem(tensors: Tensors, name: str, shape: tuple[int, ...]) -> Message | No
             f"tensor {name} holds {stored.get_dtype()}, expected one of {', '.join(FLOATING_POINT)}"
         )
     return None
+
+
+def _key(files: Files, name: str) -> str:
+    """The key under which a tensor is stored: some checkpoints prefix all with `transformer.`."""
+    return name if name in files else f"transformer.{name}"
 
 
 def write_manifest(folder: Path, sha256: str, dimensions: Dimensions) -> None:

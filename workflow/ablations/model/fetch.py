@@ -121,7 +121,7 @@ def check_tensors(folder: Path, name: str, dimensions: Dimensions) -> None:
     where = f"{name}/{WEIGHTS if paths == [folder / WEIGHTS] else INDEX}"
     shapes, layers = checkpoint.tensor_shapes(dimensions), dimensions.n_layer
     with checkpoint.opened(paths) as stored:
-        keys = {key.removeprefix("transformer.") for key in stored.keys()}  # noqa: SIM118
+        keys = {key.removeprefix("transformer.") for key in stored}
         surplus = sorted(keys - shapes.keys())
         wrong = [text for item in shapes.items() if (text := checkpoint.problem(stored, *item))]
         wrong += [
@@ -133,7 +133,7 @@ def check_tensors(folder: Path, name: str, dimensions: Dimensions) -> None:
             f"tensor {key} holds numbers that are not finite (NaN or infinity)"
             for key in shapes
             # if one number is NaN, both extremes are; isfinite() would copy the whole tensor
-            for tensor in [stored.get_tensor(checkpoint.stored_name(stored, key))]
+            for tensor in [checkpoint.tensor(stored, key)]
             if not all(extreme.isfinite() for extreme in tensor.aminmax())
         ]
     if wrong:

@@ -88,7 +88,7 @@ class Cache:
     """A folder of hidden states, at most `gigabytes` large; with 0 they are kept for one run."""
 
     def __init__(self, folder: Path, gigabytes: float) -> None:
-        self.folder, self.gigabytes = folder, gigabytes
+        self.folder, self.gigabytes, self.limit = folder, gigabytes, gigabytes * GIGABYTE
 
     def outputs(
         self,
@@ -128,11 +128,8 @@ class Cache:
                 outputs[split] = _read(entry, sequences[split], trunk.causal)
                 os.utime(entry)  # the least recently used go first
         # what is read is mapped into memory: it can be used by this process even if deleted
-        self._evict(self._limit(), keep=entries.values() if self.gigabytes else ())
+        self._evict(self.limit, keep=entries.values() if self.gigabytes else ())
         return outputs
-
-    def _limit(self) -> float:
-        return self.gigabytes * GIGABYTE
 
     def _entry(self, trunk: Frozen, sequences: Sequences) -> Path:
         """The folder of these layers' output for these sequences."""
@@ -185,7 +182,7 @@ class Cache:
         This happens before computing, so the cache is never larger than the limit, apart from the
         entries that other jobs are computing.
         """
-        self._evict(self._limit() - size, keep)
+        self._evict(self.limit - size, keep)
         free = shutil.disk_usage(self.folder).free
         if size > free:
             raise UserError(

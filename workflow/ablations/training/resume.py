@@ -88,7 +88,7 @@ class State:
             return Progress()
         with torch.no_grad():
             for name, parameter in tail.trained().items():
-                own = {kind: kept.pop(name) for kind, kept in tensors.items() if name in kept}
+                own = tensors[name]
                 parameter.copy_(own.pop(WEIGHT))
                 optimizer.state[parameter] = {
                     kind: tensor.to(parameter.device) for kind, tensor in own.items()
@@ -159,11 +159,11 @@ class State:
 
 
 def _read(path: Path) -> tuple[Saved, dict[str, dict[str, Tensor]]]:
-    """What was saved in addition to the tensors, and the tensors by kind and parameter."""
+    """What was saved in addition to the tensors, and the tensors by parameter and kind."""
     tensors: dict[str, dict[str, Tensor]] = {}
     with safe_open(path, framework="pt") as file:
         for key in file.keys():  # noqa: SIM118
             kind, name = key.split("/")
             # a copy: a tensor may be the file itself, mapped into memory
-            tensors.setdefault(kind, {})[name] = file.get_tensor(key).clone()
+            tensors.setdefault(name, {})[kind] = file.get_tensor(key).clone()
         return msgspec.json.decode((file.metadata() or {})[METADATA], type=Saved), tensors
