@@ -24,6 +24,7 @@ import programs
 import runs
 from ablations import files
 from ablations.data.encode import encode, encoding
+from ablations.errors import UserError
 from ablations.kept import model as kept_model
 from ablations.kept import write
 from ablations.model import gpt2
@@ -261,6 +262,13 @@ def test_writing_again_gives_the_same_bytes_and_half_a_folder_is_no_model(kept, 
     assert done.returncode == 1 and "model has no manifest.json; expected the folder" in done.stderr
     keep(folder)
     assert len(Classifier(folder / "model", threads=1).logits(texts)) == len(texts)
+
+
+def test_what_another_row_trained_is_refused(kept, tmp_path):
+    shutil.copytree(kept("last")[0], tmp_path / "copy")
+    runs.row(tmp_path / "copy", layers="last_layer", dimensions=NANO, weights="pretrained")
+    with pytest.raises(UserError, match=r"trained.safetensors holds -2.bias; it is not what row"):
+        keep(tmp_path / "copy")
 
 
 # --- moving the bias

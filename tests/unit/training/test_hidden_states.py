@@ -183,6 +183,13 @@ def test_other_threads_or_another_processor_are_part_of_what_decides_them(
     assert len(set(found)) == 3
 
 
+def test_a_run_without_its_trunk_is_told_which(study: Path) -> None:
+    runs.row(study, dimensions=DIMENSIONS, **ROW)
+    with pytest.raises(UserError, match=r"--trunk is missing: row baseline reads what nano\.pre"):
+        runs.train(study, "--trunk")
+    assert not (study / "cache").exists()
+
+
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux says how much is mapped")
 def test_little_of_what_is_read_stays_in_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -20,6 +20,7 @@ from ablations import cli, code
 from ablations.data import tokens
 from ablations.data.sequences import sequences
 from ablations.data.tokens import Tokens
+from ablations.errors import UserError
 from ablations.files import read_json, sha256, whole, write_json, write_text
 from ablations.machine import device
 from ablations.machine.device import Device
@@ -106,6 +107,8 @@ def main(arguments: argparse.Namespace) -> None:
     seed, folder = arguments.seed, arguments.checkpoint.parent if arguments.checkpoint else None
     layers, cache = None, Cache(arguments.cache, arguments.cache_gb)
     if trunk := cut.trunk(row, seed):
+        if not arguments.trunk:
+            raise UserError(f"--trunk is missing: row {row.row} reads what {trunk.name} puts out")
         layers = frozen(trunk, read_json(arguments.trunk, TrunkManifest), machine)
     with out_of_memory():
         run = prepare(row, seed, read, folder, layers, cache, machine)
