@@ -1,5 +1,6 @@
 """The program that classifies: what it reads, what it writes, and what it says of bad input."""
 
+import contextlib
 import csv
 import io
 import shutil
@@ -14,6 +15,7 @@ import torch
 import programs
 import runs
 from ablations import files
+from ablations import predict as program
 from ablations.kept import write
 from ablations.study.models import Model
 from ablations.training import run
@@ -56,19 +58,12 @@ def kept(folder: Path, **options: object) -> Path:
     return folder / "model"
 
 
-def predict(*arguments: object, stdin: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run(
-        [sys.executable, "-m", "ablations.predict", *map(str, arguments)],
-        env=environment(),
-        input=stdin or b"",
-        capture_output=True,
-        timeout=120,
-    )
-
-
-def lines_of(done: subprocess.CompletedProcess[bytes]) -> list[dict[str, str]]:
-    assert done.returncode == 0, done.stderr.decode()
-    return list(csv.DictReader(io.StringIO(done.stdout.decode(), newline="")))
+def predicted(*arguments: object, stdin: bytes = b"") -> list[dict[str, str]]:
+    """The lines that the program writes for several texts."""
+    with pytest.MonkeyPatch.context() as patched, contextlib.redirect_stdout(io.StringIO()) as out:
+        patched.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        program.main(program.parser().parse_args(list(map(str, arguments))))
+    return list(csv.DictReader(io.StringIO(out.getvalue(), newline="")))
 
 
 def failed(*arguments: object) -> str:
@@ -87,37 +82,34 @@ def test_one_text_gives_each_class_and_its_probability(folder):
 
 
 def test_texts_of_a_csv_file_of_lines_and_of_standard_input_are_the_same(folder, tmp_path):
+    """A mark of the encoding is no text."""
     with (tmp_path / "a.csv").open("w", newline="", encoding="utf-8-sig") as file:
         table = csv.writer(file)
         table.writerows([["id", "Text"], *enumerate(TEXTS)])
     lines = "\n".join(each.replace("\n", " ") for each in TEXTS)
-    (tmp_path / "lines.txt").write_text(lines)
-    from_csv = lines_of(predict(folder, "--file", tmp_path / "a.csv"))
+    (tmp_path / "lines.txt").write_text(lines, encoding="utf-8-sig")
+    from_csv = predicted(folder, "--file", tmp_path / "a.csv")
     assert [line["text"] for line in from_csv] == TEXTS
     assert {line["class"] for line in from_csv} <= {"ham", "spam"}
-    piped = predict(folder, "--column", "text", stdin=(tmp_path / "a.csv").read_bytes())
-    assert lines_of(piped) == from_csv
-    from_lines = lines_of(predict(folder, "--file", tmp_path / "lines.txt"))
+    piped = predicted(folder, "--column", "text", stdin=(tmp_path / "a.csv").read_bytes())
+    assert piped == from_csv
+    from_lines = predicted(folder, "--file", tmp_path / "lines.txt")
     assert [line["text"] for line in from_lines] == lines.split("\n")
     assert from_lines[0] == from_csv[0] and from_lines[2:] == from_csv[2:]
-    assert lines_of(predict(folder, stdin=lines.encode())) == from_lines
-    assert lines_of(predict(folder, *TEXTS)) == from_csv
+    assert predicted(folder, stdin=lines.encode()) == from_lines
+    assert predicted(folder, *TEXTS) == from_csv
 
 
-def test_a_mark_of_the_encoding_is_no_text(folder, tmp_path):
-    table, lines = tmp_path / "a.csv", tmp_path / "a.txt"
-    table.write_text("body,id\nhello,1\n", encoding="utf-8-sig")
-    lines.write_text("hello\n", encoding="utf-8-sig")
-    plain = lines_of(predict(folder, "hello", "x"))[:1]
-    column = ("--column", "body")
-    assert lines_of(predict(folder, *column, stdin=table.read_bytes())) == plain
-    assert lines_of(predict(folder, *column, "--file", table)) == plain
-    assert lines_of(predict(folder, stdin=lines.read_bytes())) == plain
+def test_a_column_is_named_exactly_or_else_in_any_case(folder, tmp_path):
+    (tmp_path / "a.csv").write_text("text,body,Body\n1,hello,2\n")
+    for column, expected in {"body": "hello", "BODY": "hello", "Body": "2"}.items():
+        (line,) = predicted(folder, "--column", column, "--file", tmp_path / "a.csv")
+        assert line["text"] == expected
 
 
 def test_more_texts_than_are_held_at_a_time(folder):
     texts = [f"text {number}" for number in range(1500)]
-    found = lines_of(predict(folder, stdin="\n".join(texts).encode()))
+    found = predicted(folder, stdin="\n".join(texts).encode())
     assert [line["text"] for line in found] == texts
 
 
