@@ -17,8 +17,16 @@ FOLDER := '$(subst ','\'',$(value STUDY))'
 
 # The library's programs.
 PROGRAM := PYTHONPATH='$(CURDIR)/workflow' $(BIN)/python -m
-SO_FAR := --so-far --results $(FOLDER)/results
-SO_FAR_DIR := $(FOLDER)/results/so-far
+
+# Shows the answers in a folder, and where to look next.
+define SHOW
+@echo
+@cat $(1)/summary.txt
+@echo
+@echo $(1)"/index.html: table, answers and figures on one page, for a browser"
+@echo $(1)"/table.md: the whole table, and what to know before believing it"
+@echo $(1)"/interpretation.md: each answer, and what it rests on"
+endef
 
 .PHONY: help setup demo table table-so-far run report test test-slow mutations bench lint schema clean-cache clean
 
@@ -40,22 +48,13 @@ run: $(STAMP) ## your own study, in a folder with a config.yaml: make run STUDY=
 	@PYTHONPATH='$(CURDIR)/workflow' $(SNAKEMAKE) --logger progress --keep-going --directory $(FOLDER) || { \
 	  echo "Not everything is done. Run the same command again to continue. Snakemake's own lines are in"; \
 	  echo $(FOLDER)"/.snakemake/log/. To see what is finished: make table-so-far STUDY="$(FOLDER); exit 1; } >&2
-	@echo
-	@$(PROGRAM) ablations.answers.summary --results $(FOLDER)/results
+	$(call SHOW,$(FOLDER)/results)
 
 table-so-far: $(STAMP) ## table and answers of the finished rows, and the state of the others
 	@$(PROGRAM) ablations.training.status --directory $(FOLDER)
-	@$(PROGRAM) ablations.answers.table $(SO_FAR) --log $(FOLDER)/logs/so-far/table.log \
-	  --markdown $(SO_FAR_DIR)/table.md --csv $(SO_FAR_DIR)/table.csv \
-	  --tex $(SO_FAR_DIR)/table.tex --classes $(SO_FAR_DIR)/classes.csv
-	@$(PROGRAM) ablations.answers.interpretation $(SO_FAR) --log $(FOLDER)/logs/so-far/interpretation.log \
-	  --markdown $(SO_FAR_DIR)/interpretation.md --csv $(SO_FAR_DIR)/comparisons.csv
-	@$(PROGRAM) ablations.answers.figures $(SO_FAR) --log $(FOLDER)/logs/so-far/figures.log \
-	  --output $(SO_FAR_DIR)/figures
-	@$(PROGRAM) ablations.answers.page $(SO_FAR) --log $(FOLDER)/logs/so-far/page.log \
-	  --figures $(SO_FAR_DIR)/figures --output $(SO_FAR_DIR)/index.html
-	@echo
-	@$(PROGRAM) ablations.answers.summary --results $(SO_FAR_DIR)
+	@$(PROGRAM) ablations.answers.write --so-far --results $(FOLDER)/results \
+	  --output $(FOLDER)/results/so-far --log $(FOLDER)/logs/so-far/answers.log
+	$(call SHOW,$(FOLDER)/results/so-far)
 
 report: $(STAMP) ## results/report.html, once the table is finished (STUDY=mine: of that study)
 	@test -f $(FOLDER)/results/table.csv || { \

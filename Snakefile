@@ -26,6 +26,6 @@ rule all:
         paths.CHECKED,
         JOBS.of_runs(paths.METRICS),
         JOBS.kept_files(),
-        RESULTS,
+        rules.answers.output,
         list(map(code_file, CODE)),
     localrule: True

@@ -75,27 +75,14 @@ def start(folder: Path) -> float:
     return statistics.median(found)
 
 
-def aggregation(folder: Path, rows: int, seeds: int) -> dict[str, float]:
-    """Each program that reads all runs."""
+def aggregation(folder: Path, rows: int, seeds: int) -> float:
+    """The program that answers from all runs."""
     study = config.parse(many(rows, seeds))
     draw = np.random.default_rng(0)
     right = {row.id: draw.random((seeds, 300)) < 0.95 for row in study.rows}
     synthetic_runs.write(folder, study, right)
-    outputs = {
-        "table": [
-            *("--markdown", folder / "table.md", "--csv", folder / "table.csv"),
-            *("--tex", folder / "table.tex", "--classes", folder / "classes.csv"),
-        ],
-        "interpretation": ["--markdown", folder / "answers.md", "--csv", folder / "answers.csv"],
-        "misclassified": ["--output", folder / "errors.csv"],
-        "figures": ["--output", folder / "figures"],
-    }
-    return {
-        f"aggregation: {name}": run(
-            sys.executable, "-m", f"ablations.answers.{name}", "--results", folder, *files
-        )
-        for name, files in outputs.items()
-    }
+    command = [sys.executable, "-m", "ablations.answers.write", "--results", str(folder)]
+    return run(*command, "--output", str(folder))
 
 
 def main() -> None:
@@ -114,8 +101,8 @@ def main() -> None:
             for r, s in sorted({(8, 1), (rows, 1), (rows, seeds)})
         }
         seconds["a job beside its training"] = start(folder / "start")
-        each = aggregation(folder / "aggregation", rows, seeds)
-    seconds |= each | {f"aggregation of {rows * seeds} runs": sum(each.values())}
+        answers = aggregation(folder / "aggregation", rows, seeds)
+        seconds[f"answers from {rows * seeds} runs"] = answers
     print(tabulate(seconds.items(), ["what", "seconds"], tablefmt="github", floatfmt=".1f"))
 
 

@@ -26,7 +26,7 @@ from tabulate import tabulate
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow"))
 
 from ablations import cli
-from ablations.answers import statistics
+from ablations.answers import power, statistics
 from ablations.answers.statistics import ALPHA, Floats
 from ablations.errors import UserError
 from ablations.files import write_text
@@ -168,16 +168,8 @@ def _adjusted(right: NDArray[np.bool_], noise: statistics.RunNoise | None) -> Fl
     """Holm's p-values of each variant against row 0, [repetitions, variants]."""
     variants = range(1, right.shape[1])
     pairs = (statistics.pair(right[:, 0], right[:, variant], noise) for variant in variants)
-    return holm(np.stack([statistics.p_value(paired) for paired in pairs], -1))
-
-
-def holm(p: Floats) -> Floats:
-    """`statistics.holm` of many studies at once, [studies, comparisons]."""
-    order = np.argsort(p, -1)
-    steps = np.arange(p.shape[-1], 0, -1) * np.take_along_axis(p, order, -1)
-    adjusted = np.empty_like(p)
-    np.put_along_axis(adjusted, order, np.maximum.accumulate(steps, -1), -1)
-    return np.minimum(adjusted, 1)
+    p_values = np.stack([statistics.p_value(paired) for paired in pairs], -1)
+    return statistics.holm(p_values, p_values.shape[-1])
 
 
 def power_of_the_smallest_shown(
@@ -194,7 +186,7 @@ def power_of_the_smallest_shown(
     for right in _draws(without, cell, min(repetitions, AT_ONCE), generator):
         for study in right:
             paired = statistics.pair(*study, statistics.run_noise(study))
-            sizes.append(statistics.smallest_shown(paired, COMPARISONS))
+            sizes.append(power.smallest_shown(paired, COMPARISONS))
     size = float(np.median([size for size in sizes if size is not None]))
     population = _population(max(cell.share, 1.1 * size), size, cell.run_sd)
     assert population is not None

@@ -202,11 +202,9 @@ The average effect counts no message won and none lost.
 | answers/test_interpretation.py::test_the_verdict_is_the_adjusted_tests
 | answers/test_interpretation.py::test_confounded_rows_name_the_rows_that_would_make_it_clean
 | answers/test_interpretation.py::test_the_difference_with_its_interval_and_p
-| answers/test_intervals.py::test_in_the_table_to_compute_with
 | answers/test_interpretation.py::test_outcomes
-| answers/test_interpretation.py::test_near_copies_of_training_messages_are_left_out_too
 P-values are not adjusted.
-- statistics.holm(p_values, results.asked)
+- statistics.holm(p_values, selected.asked)
 + p_values
 Confounded comparisons are not named so.
 - len(self.settings) > 1
@@ -217,45 +215,46 @@ Rows are paired the wrong way round.
 A claim is confirmed by any difference.
 - self.verdict == claim
 + self.decided
+== ablations/answers/compute.py |
+| answers/test_interpretation.py::test_near_copies_of_training_messages_are_left_out_too
 Near-copies are not left out.
-- ~results.test.near_train
-+ ~results.test.in_validation
-The table's interval takes every seed's messages for new ones.
-- row.id: statistics.mean_accuracy_interval(results.right(row), noise)
-+ row.id: statistics.wilson(results.right(row).mean(), results.right(row).size)
-== ablations/answers/results.py |
+- ~texts.near_train
++ ~texts.in_validation
+== ablations/training/metrics.py |
 | answers/test_table.py::test_a_run_of_other_settings_than_the_row_has_now_is_refused
-| answers/test_table.py::test_the_training_interval_counts_whole_batches
 Runs of other settings than the row's are accepted.
-- metrics.settings != row
+- found.settings != row
 + False
+== ablations/answers/finished.py |
+| answers/test_table.py::test_the_training_interval_counts_whole_batches
 The training accuracy's interval counts the batch that an epoch drops.
 - self.sizes[split] // batch * batch
 + self.sizes[split]
-== ablations/answers/table_csv.py | answers/test_intervals.py::test_in_the_table_to_compute_with
-So do those of other splits in table.csv.
-- results.evaluated(row, split)
-+ results.evaluated(row, split) * len(runs)
+== ablations/answers/scores.py | answers/test_intervals.py::test_in_the_table_to_compute_with
+| answers/test_figures.py::test_a_time_that_does_not_compare_is_marked_at_its_row
+The interval of the test accuracy takes every seed's messages for new ones.
+- statistics.mean_accuracy_interval(row.right, noise)
++ statistics.wilson(row.right.mean(), row.right.size)
+So do those of other splits.
+- statistics.wilson(float(np.mean(runs)), number)
++ statistics.wilson(float(np.mean(runs)), number * len(runs))
+A time with another number of threads passes for comparable.
+- run.threads != machine.threads
++ False
 == ablations/answers/near_duplicates.py | answers/test_near_duplicates.py
 Near-duplicates with as few words in common as can be are overlooked.
 - OF * in_both >= SHARED
 + OF * in_both > SHARED
-== ablations/answers/figures.py |
+== ablations/answers/written/drawing.py |
 | answers/test_figures.py::test_intervals_count_training_from_three_seeds_on_and_two_seeds_have_none
-| answers/test_figures.py::test_a_time_that_does_not_compare_is_marked_at_its_row
-The figure's training interval counts the batch that an epoch drops.
-- results.evaluated(row, split)
-+ results.sizes[split]
 Two seeds have an interval that counts messages only.
-- 1 < len(row.runs) < statistics.SEEDS_FOR_NOISE
-+ False
-A time with another number of threads passes for comparable.
-- run.metrics.threads != usual.metrics.threads
-+ False
-== ablations/answers/page.py | answers/test_page.py
+- not 1 < len(row.runs) < statistics.SEEDS_FOR_NOISE
++ True
+== ablations/answers/missed.py | answers/test_page.py
 A row that is wrong with some seeds only is not among those that are wrong.
-- if not results.right(row)[:, index].all()
-+ if not results.right(row)[:, index].any()
+- ~row.right[:, listed].all(0)
++ ~row.right[:, listed].any(0)
+== ablations/answers/written/page.py | answers/test_page.py
 The page may run any script.
 - script-src 'sha256-{digest}'
 + script-src 'unsafe-inline'
@@ -279,11 +278,11 @@ A question about a grid with a chosen row is asked about the grid.
 + row
 == ablations/answers/selection.py | answers/test_selection.py
 The worst row of a grid is chosen.
-- max(accuracy.values())
-+ min(accuracy.values())
+- return -round(float(accuracy), 9), float(loss)
++ return round(float(accuracy), 9), float(loss)
 The first of equally accurate rows is chosen, whatever its loss.
-- min(best, key=loss)
-+ best[0]
+- float(loss)
++ 0.0
 == ablations/files.py | ground/test_whole_files.py
 What a failed write left gets the file's name.
 -         temporary.replace(path)

@@ -11,7 +11,8 @@ import yaml
 import programs
 import runs
 from ablations import files
-from ablations.answers import results
+from ablations.answers import finished
+from ablations.answers.compute import compute
 from ablations.data.split_files import read_split, write_split
 from ablations.study import config
 from ablations.study.dataset import SPLITS
@@ -144,13 +145,19 @@ def write_run(folder, row, seed, answers, classes=CLASSES, **metrics):
 
 
 def load(folder, so_far=False):
-    """The study, as every program reads it."""
-    return results.load(folder, so_far)
+    """The study's answers."""
+    return compute(finished.load(folder, so_far))
 
 
-def program(folder, module, *outputs):
-    """Runs a program on a study as a rule does."""
-    return programs.run(f"ablations.answers.{module}", "--results", folder, *outputs)
+def row(read, id):
+    """The row of this id."""
+    return next(row for row in read.rows if row.id == id)
+
+
+def program(folder, output, *options):
+    """Runs the program that writes the answers of a study, as its rule does."""
+    module = "ablations.answers.write"
+    return programs.run(module, "--results", folder, "--output", output, *options)
 
 
 def disagreeing(messages, lost, gained, seeds=1):

@@ -8,11 +8,9 @@ import shutil
 import subprocess
 from html.parser import HTMLParser
 
-import matplotlib
 import pytest
 
-from ablations.answers import figures, interpretation, misclassified, page, table_csv
-from ablations.answers.comparisons import compare_all
+from ablations.answers import write
 from commands import snakemake
 from synthetic_runs import configuration, eight_rows, load
 
@@ -31,20 +29,9 @@ def report(tmp_path_factory):
     folder = tmp_path_factory.mktemp("study")
     results = folder / "results"
     eight_rows(results)
-    study = load(results)
-    comparisons = compare_all(study)
-    with matplotlib.rc_context(figures.STYLE):
-        for name, figure in figures.draw(study):
-            figures.save(figure, results / f"figures/{name}.svg")
-    drawn = {path.stem: path.read_bytes() for path in (results / "figures").iterdir()}
-    written = {
-        "index.html": page.page(study, comparisons, drawn),
-        "table.csv": table_csv.rows(study),
-        "comparisons.csv": interpretation.comma_separated(comparisons),
-        "errors.csv": misclassified.comma_separated(study),
-    }
-    for name, text in written.items():
-        (results / name).write_text(text)
+    for name, content in write.files(load(results)).items():
+        (results / name).parent.mkdir(exist_ok=True)
+        (results / name).write_bytes(content)
     snakemake(folder, "--report", "results/report.html")
     return results / "report.html"
 
@@ -97,7 +84,7 @@ def test_every_answer_figure_and_number_is_in_the_page_with_a_caption(report):
 
 def test_the_rule_graph_is_in_the_page(report):
     graph = json.dumps(embedded(report, "rulegraph"))
-    for rule in ("collection", "tokens", "trunk", "train", "table", "interpretation", "figures"):
+    for rule in ("collection", "tokens", "trunk", "train", "answers"):
         assert f'"{rule}"' in graph
 
 

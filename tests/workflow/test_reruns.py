@@ -150,9 +150,9 @@ def test_an_edit_of_the_model_is_noticed_without_snakemake_s_own_records(moved: 
 
 def test_code_that_comes_back_makes_its_results_stale_again(moved: Path) -> None:
     """Also where Snakemake has no record of what other code computed in between."""
-    path = moved / "workflow/ablations/answers/page.py"
+    path = moved / "workflow/ablations/answers/written/page.py"
     before = path.read_text()
-    append(moved, "answers/page.py")
+    append(moved, "answers/written/page.py")
     assert plan(moved) == Counter(answers=1)
     snakemake(moved / "demo", "--cores", 1, "--configfile", "demo/config.yaml", root=moved)
     path.write_text(before)

@@ -17,8 +17,7 @@ import yaml
 import synthetic_runs
 import tiny
 from ablations import files
-from ablations.answers import interpretation, misclassified, page, table, table_csv
-from ablations.answers.comparisons import compare_all
+from ablations.answers.written import figures, interpretation, numbers, page, table
 from ablations.data import split_files as data
 from ablations.errors import UserError
 from ablations.model import fetch as checkpoint
@@ -184,7 +183,9 @@ ELEMENTS = {
 def test_the_page_shows_hostile_texts_and_runs_none(tmp_path: Path, notes: tuple[str, ...]) -> None:
     hostile_study(tmp_path, *notes)
     read = synthetic_runs.load(tmp_path)
-    text = page.page(read, compare_all(read), dict.fromkeys(page.FIGURES, b""))
+    text = page.page(
+        read, dict.fromkeys((figure.__name__ for figure in figures.FIGURES), b""), [b""]
+    )
     shown = Shown(text)
     assert shown.elements <= ELEMENTS
     assert not {name for name in shown.attributes if name.startswith("on")}
@@ -193,8 +194,8 @@ def test_the_page_shows_hostile_texts_and_runs_none(tmp_path: Path, notes: tuple
     title = " ".join(TITLE.split())
     assert shown.text.count(title) >= 3  # the window's, the page's and a question's
     assert MODEL in shown.text
-    wrong = {int(index) for index in np.flatnonzero(~read.right(read.row("variant")).all(0))}
-    wrong |= set(np.flatnonzero(~read.right(read.row("baseline")).all(0)).tolist())
+    right = np.all([row.right.all(0) for row in read.rows], axis=0)
+    wrong = np.flatnonzero(~right).tolist()
     plain = [MESSAGES[index] for index in wrong if len(MESSAGES[index]) < 500]
     assert len(plain) == 8 and "\0" not in text and "\x1b" not in text
     for message in plain:
@@ -206,10 +207,8 @@ def test_the_page_shows_hostile_texts_and_runs_none(tmp_path: Path, notes: tuple
 def test_markdown_shows_hostile_texts(tmp_path: Path, name: str, notes: tuple[str, ...]) -> None:
     hostile_study(tmp_path, *notes)
     read = synthetic_runs.load(tmp_path)
-    if name == "table":
-        markdown = table.markdown(read)
-    else:
-        markdown = interpretation.markdown(read, compare_all(read))
+    write = table.markdown if name == "table" else interpretation.markdown
+    markdown = write(read)
     assert len(re.findall("^# ", markdown, re.M)) == 1
     for lines in re.findall(r"(?:^\|.*\n)+", markdown, re.M):
         columns = {len(re.findall(r"(?<!\\)\|", line)) for line in lines.splitlines()}
@@ -219,18 +218,16 @@ def test_markdown_shows_hostile_texts(tmp_path: Path, name: str, notes: tuple[st
 def test_numbers_and_errors_keep_hostile_texts_as_they_are(tmp_path: Path) -> None:
     hostile_study(tmp_path)
     read = synthetic_runs.load(tmp_path)
-    lines = list(csv.DictReader(io.StringIO(misclassified.comma_separated(read), newline="")))
+    lines = list(csv.DictReader(io.StringIO(numbers.errors(read), newline="")))
     assert {line["text"] for line in lines} < set(MESSAGES)
     assert all(line["text"] == MESSAGES[int(line["index"])] for line in lines)
-    lines = list(csv.DictReader(io.StringIO(table_csv.rows(read), newline="")))
+    lines = list(csv.DictReader(io.StringIO(numbers.rows(read), newline="")))
     assert (lines[0]["model"], lines[0]["published_device"]) == (MODEL, TITLE)
 
 
 def test_figures_take_a_dollar_for_a_dollar(tmp_path: Path) -> None:
     hostile_study(tmp_path, STANDIN)
-    done = synthetic_runs.program(tmp_path, "figures", "--output", tmp_path / "figures")
-    assert done.returncode == 0, done.stderr
-    assert len(list(tmp_path.glob("figures/*.svg"))) == 4
+    assert len(figures.draw(synthetic_runs.load(tmp_path))) == 4
 
 
 # --- checkpoints

@@ -32,11 +32,7 @@ PHRASES = {
     "train": "training {row}, seed {seed}",
     "train_and_keep": "training {row}, seed {seed}",
     "kept_model": "keeping the model of {row}, seed {seed}",
-    "table": "writing the table",
-    "interpretation": "writing the answers",
-    "misclassified": "listing the messages that were classified wrongly",
-    "figures": "drawing the figures",
-    "page": "writing the page for a browser",
+    "answers": "writing the table and the answers",
 }
 
 # Errors of Snakemake that repeat what was printed about a failed job.

@@ -7,8 +7,7 @@ import matplotlib
 import numpy as np
 import pytest
 
-from ablations.answers import figures, interpretation, misclassified, table, table_csv
-from ablations.answers.comparisons import compare_all
+from ablations.answers.written import figures, interpretation, numbers, table
 from ablations.study import config
 from synthetic_runs import configuration, load, write
 
@@ -49,14 +48,14 @@ def test_the_table_names_the_classes(folder):
         " 149 validation, 90 test."
     ) in shown
     assert "always answering positive would be right on 33.33%" in shown
-    lines = table_csv.rows(load(folder))
+    lines = numbers.rows(load(folder))
     (_, variant) = csv.DictReader(lines.splitlines())
     assert float(variant["test_accuracy"]) == pytest.approx(70 / 90)
     assert not OTHERS.search(shown + lines)
 
 
 def test_errors_name_the_class_that_was_predicted(folder):
-    written = misclassified.comma_separated(load(folder))
+    written = numbers.errors(load(folder))
     lines = {line["index"]: line for line in csv.DictReader(written.splitlines())}
     named = [(lines[i]["label"], lines[i]["predicted_variant"]) for i in ("12", "13", "14")]
     assert named == [("negative", "neutral"), ("neutral", "positive"), ("positive", "negative")]
@@ -66,16 +65,16 @@ def test_errors_name_the_class_that_was_predicted(folder):
 
 
 def test_interpretation_and_its_numbers_name_no_other_classes(folder):
-    comparisons = compare_all(load(folder))
-    shown = interpretation.markdown(load(folder), comparisons)
+    read = load(folder)
+    shown = interpretation.markdown(read)
     assert "`variant` is less accurate than `baseline`." in shown
-    assert not OTHERS.search(shown + interpretation.comma_separated(comparisons))
+    assert not OTHERS.search(shown + numbers.comparisons(read))
 
 
 def test_figures_name_no_other_classes(folder):
     read = load(folder)
     with matplotlib.rc_context(figures.STYLE):
-        drawn = dict(figures.draw(read))
+        drawn = {draw.__name__: draw(read) for draw in figures.FIGURES}
         texts = [
             text.get_text()
             for figure in drawn.values()

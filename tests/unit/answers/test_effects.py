@@ -3,9 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from ablations.answers import interpretation, page
-from ablations.answers.comparisons import compare_all
-from ablations.answers.effects import averaged_effects
+from ablations.answers.written import figures, interpretation, page
 from ablations.study import config
 from synthetic_runs import configuration, load, write
 
@@ -32,7 +30,7 @@ def study(folder, effect, grid=GRID, seeds=(1,), **row):
 
 def test_an_effect_is_the_mean_over_rows_that_differ_in_nothing_else(tmp_path):
     read = study(tmp_path, lambda training: 8 * (training.epochs == 10) + 2 * _rate(training))
-    found = {(each.setting, each.value): each for each in averaged_effects(read)}
+    found = {(each.setting, each.value): each for each in read.effects}
     assert set(found) == {("learning_rate", 1e-4), ("learning_rate", 1e-3), ("epochs", 10)}
     assert found["epochs", 10].difference == pytest.approx(8 / 400)
     assert found["epochs", 10].pairs == 3 and found["epochs", 10].first == 5
@@ -54,14 +52,14 @@ def test_effects_that_cancel_out_are_none_on_average(tmp_path):
     read = study(
         tmp_path, lambda t: 20 * ((t.epochs == 10) != (t.learning_rate == 1e-4)), grid, (1, 2, 3)
     )
-    for each in averaged_effects(read):
+    for each in read.effects:
         assert each.difference == 0 and each.low < 0 < each.high
         assert each.verdict == "no detectable difference"
 
 
 def test_the_interpretation_has_a_section_for_a_grid_of_two_settings(tmp_path):
     read = study(tmp_path, lambda training: 12 * (training.epochs == 10))
-    text = interpretation.markdown(read, compare_all(read))
+    text = interpretation.markdown(read)
     section = text.partition("## What each setting of the grid `sweep` does on average")[2]
     assert "adjusted for 3 effects by Holm's method" in section
     assert "| epochs" in section and "5 → 10" in section and "| better" in section
@@ -74,8 +72,8 @@ def test_a_grid_has_averaged_effects_where_no_question_is_asked(tmp_path):
     facts = json.loads((tmp_path / "study.json").read_text()) | {"questions": []}
     (tmp_path / "study.json").write_text(json.dumps(facts))
     read = load(tmp_path)
-    figures = dict.fromkeys(page.FIGURES, b"<svg/>")
-    for written in (interpretation.markdown(read, []), page.page(read, [], figures)):
+    drawn = dict.fromkeys((figure.__name__ for figure in figures.FIGURES), b"<svg/>")
+    for written in (interpretation.markdown(read), page.page(read, drawn, [])):
         assert "states no comparisons" in written
         assert "What each setting of the grid" in written and "5 → 10" in written
 
@@ -90,5 +88,5 @@ def test_a_grid_has_averaged_effects_where_no_question_is_asked(tmp_path):
 )
 def test_one_setting_or_a_chosen_row_has_no_averaged_effects(tmp_path, grid, row):
     read = study(tmp_path, lambda training: 0, grid, **row)
-    assert averaged_effects(read) == []
-    assert "on average" not in interpretation.markdown(read, compare_all(read))
+    assert read.effects == ()
+    assert "on average" not in interpretation.markdown(read)

@@ -7,12 +7,12 @@ import msgspec
 import numpy as np
 import pytest
 
-from ablations.answers import figures, statistics
-from ablations.answers.comparisons import compare_all, run_noise
+from ablations.answers import statistics
+from ablations.answers.written import accuracy_and_time, figures
 from ablations.study import config
 from ablations.training.metrics import Evaluation
 from commands import ROOT
-from synthetic_runs import configuration, disagreeing, eight_rows, load, program, two_rows, write
+from synthetic_runs import configuration, disagreeing, eight_rows, load, two_rows, write
 
 NAMES = ["accuracies", "accuracy_and_time", "differences", "learning_curves"]
 LONG = "a-row-with-a-name-that-goes-on-and-on-and-on-until-nobody-can-read-it-any-more"
@@ -21,7 +21,7 @@ NOTE = "Stand-in models: nano-small, nano-medium and nano-large are not GPT-2. "
 
 def many_rows(folder, rows, seeds, prefix="row", notes=()):
     made = configuration(seeds=list(range(seeds)))
-    layers = list(figures.LAYER_MARKERS)
+    layers = list(accuracy_and_time.LAYER_MARKERS)
     others = [
         {"id": f"{prefix}-{n}", "epochs": n, "trainable_layers": layers[n % len(layers)]}
         for n in range(1, rows)
@@ -46,15 +46,15 @@ def many_rows(folder, rows, seeds, prefix="row", notes=()):
 
 def drawn(read):
     with matplotlib.rc_context(figures.STYLE):
-        for name, figure in figures.draw(read):
+        for draw in figures.FIGURES:
+            figure = draw(read)
             figure.draw_without_rendering()
-            yield name, figure
+            yield draw.__name__, figure
 
 
 def draw_one(read, name):
-    others = [compare_all(read)] if name == "differences" else []
     with matplotlib.rc_context(figures.STYLE):
-        figure = getattr(figures, name)(read, *others)
+        figure = getattr(figures, name)(read)
         figure.draw_without_rendering()
     return figure
 
@@ -269,7 +269,7 @@ def test_of_a_hundred_rows_the_front_is_named_and_the_figure_says_so(tmp_path):
     read = many_rows(tmp_path, 100, 1)
     figure, names = names_beside_points(read)
     time = {row.id: row.runs[0].metrics.training_time_seconds for row in read.rows}
-    accuracy = {row.id: read.right(row).mean() for row in read.rows}
+    accuracy = {row.id: row.right.mean() for row in read.rows}
     front = {
         id
         for id in time
@@ -323,7 +323,7 @@ def legend(figure):
 def test_the_forest_plot_shows_what_was_computed(tmp_path):
     two_rows(tmp_path, *disagreeing(300, 20, 2))
     read = load(tmp_path)
-    (comparison,) = compare_all(read)
+    (comparison,) = read.comparisons
     axes = draw_one(read, "differences").axes[0]
     intervals = [line.get_xdata() for line in axes.lines if len(line.get_xdata()) == 2]
     assert [100 * comparison.overall.low, 100 * comparison.overall.high] in [
@@ -338,6 +338,25 @@ def test_the_forest_plot_shows_what_was_computed(tmp_path):
         if line.get_marker() == "o"
     ]
     assert point.get_markerfacecolor() == "white"  # not decided
+
+
+def test_each_answer_has_its_line_of_the_forest_plot_on_one_axis(tmp_path):
+    eight_rows(tmp_path)
+    read = load(tmp_path)
+    with matplotlib.rc_context(figures.STYLE):
+        small = [figures.one_difference(read, found).axes[0] for found in read.comparisons]
+    whole = draw_one(read, "differences").axes[0]
+    assert {axes.get_xlim() for axes in small} == {whole.get_xlim()}
+    for axes, comparison in zip(small, read.comparisons, strict=True):
+        overall = comparison.overall
+        assert [100 * overall.low, 100 * overall.high] in [
+            list(line.get_xdata()) for line in axes.lines
+        ]
+        shown = [line for line in axes.lines if line.get_marker() in "oD"]
+        expected = [overall.difference, comparison.published_difference]
+        assert [line.get_xdata()[0] for line in shown] == pytest.approx(
+            [100 * each for each in expected if each is not None]
+        )
 
 
 def hollow_points(figure):
@@ -390,11 +409,11 @@ def test_intervals_count_training_from_three_seeds_on_and_two_seeds_have_none(tm
     drawn_in = [[line for line in panel.lines if line.get_linestyle() == "-"] for panel in panels]
     assert list(map(len, drawn_in)) == {1: [2, 2, 2], 2: [0, 0, 0], 3: [0, 0, 2]}[seeds]
     axes = figure["accuracy_and_time"].axes[0]
-    upright = [line for line in axes.lines if line.get_color() == figures.FAINT]
+    upright = [line for line in axes.lines if line.get_color() == accuracy_and_time.FAINT]
     assert len(upright) == (0 if seeds == 2 else 2)
+    noise = statistics.run_noise(np.stack([row.right for row in read.rows]))
     for row, across, up in zip(read.rows, drawn_in[2], upright, strict=False):
-        right = read.right(row)
-        expected = statistics.mean_accuracy_interval(right, run_noise(read))
+        expected = statistics.mean_accuracy_interval(row.right, noise)
         assert across.get_xdata() == pytest.approx([100 * float(end) for end in expected])
         assert up.get_ydata() == pytest.approx(across.get_xdata())
         if seeds == 1:
@@ -440,22 +459,6 @@ def test_a_study_without_comparisons_or_losses_can_be_drawn(tmp_path):
 
 
 def test_the_same_study_gives_the_same_bytes(tmp_path):
-    two_rows(tmp_path / "study", *disagreeing(20, 1, 0, seeds=2))
-    done = program(tmp_path / "study", "figures", "--output", tmp_path / "figures")
-    assert done.returncode == 0, done.stderr
-    assert sorted(path.stem for path in (tmp_path / "figures").iterdir()) == NAMES
-    with matplotlib.rc_context(figures.STYLE):
-        for name, figure in figures.draw(load(tmp_path / "study")):
-            figures.save(figure, tmp_path / "again.svg")
-            once = (tmp_path / "figures" / f"{name}.svg").read_bytes()
-            assert once == (tmp_path / "again.svg").read_bytes() and b"<dc:date>" not in once
-
-
-def test_png_on_demand(tmp_path):
-    two_rows(tmp_path, *disagreeing(20, 1, 0))
-    for name in ("once.png", "again.png"):
-        with matplotlib.rc_context(figures.STYLE):
-            _, figure = next(figures.draw(load(tmp_path)))
-            figures.save(figure, tmp_path / name)
-    assert (tmp_path / "once.png").read_bytes().startswith(b"\x89PNG")
-    assert (tmp_path / "once.png").read_bytes() == (tmp_path / "again.png").read_bytes()
+    two_rows(tmp_path, *disagreeing(20, 1, 0, seeds=2))
+    for format in ("svg", "png"):
+        assert figures.draw(load(tmp_path), format) == figures.draw(load(tmp_path), format)

@@ -6,16 +6,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ablations.answers import interpretation, statistics
-from ablations.answers.comparisons import compare_all
+from ablations.answers import power, statistics
+from ablations.answers.written import interpretation, numbers
 from ablations.study import config
-from synthetic_runs import configuration, disagreeing, eight_rows, load, program, two_rows, write
+from synthetic_runs import configuration, disagreeing, eight_rows, load, two_rows, write
 
 
 def text(folder):
     """interpretation.md, spaces made plain so that sentences can be searched."""
     read = load(folder)
-    return interpretation.markdown(read, compare_all(read))
+    return interpretation.markdown(read)
 
 
 def answer(folder):
@@ -90,7 +90,7 @@ def test_all_rows_of_a_study_tell_how_much_runs_differ(tmp_path):
         noisy[seed, :wrong] = False
     for b, decided in ((baseline, True), (noisy, False)):
         write(tmp_path, made, {"baseline": baseline, "a": a, "b": b})
-        assert compare_all(load(tmp_path))[0].decided == decided
+        assert load(tmp_path).comparisons[0].decided == decided
     assert "a standard deviation of 5.7" in text(tmp_path)
 
 
@@ -114,9 +114,9 @@ def test_an_interval_that_excludes_zero_without_a_verdict_is_explained(tmp_path)
 
 def test_the_verdict_is_the_adjusted_tests(tmp_path):
     eight_rows(tmp_path)
-    seventh = compare_all(load(tmp_path))[6]
+    seventh = load(tmp_path).comparisons[6]
     assert seventh.p < seventh.adjusted_p
-    for comparison in compare_all(load(tmp_path)):
+    for comparison in load(tmp_path).comparisons:
         expected = comparison.adjusted_p < 0.05
         assert comparison.decided == expected == (comparison.verdict in ("better", "worse"))
     assert "adjusted for 8 comparisons by Holm's method" in text(tmp_path)
@@ -137,7 +137,7 @@ def test_rows_that_differ_by_less_than_the_margin_are_equivalent(tmp_path):
     )
     assert "no detectable difference, equivalent within ±2 points" in text(tmp_path)
     two_rows(tmp_path, *disagreeing(300, 14, 9))
-    (found,) = compare_all(load(tmp_path))
+    (found,) = load(tmp_path).comparisons
     assert found.overall.low < found.equivalence.low < -0.02
     low, high = (f"{100 * end:+.2f}" for end in (found.equivalence.low, found.equivalence.high))
     limits = f"the 90% interval {low} to {high}".replace("-", "−")
@@ -178,7 +178,7 @@ def test_what_is_shown_is_never_said_to_be_impossible(tmp_path):
 
 def test_the_smallest_difference_that_the_study_would_show(tmp_path):
     two_rows(tmp_path, *disagreeing(300, 14, 9))
-    (found,) = compare_all(load(tmp_path))
+    (found,) = load(tmp_path).comparisons
     points = 100 * found.smallest_shown
     assert 4 < points < 6
     assert (
@@ -197,9 +197,9 @@ def test_no_smallest_difference_is_larger_than_any_that_can_be(tmp_path):
     for row, counts in zip(right, ([40, 30, 20], [20, 40, 30]), strict=True):
         for seed, count in zip(row, counts, strict=True):
             seed[:count] = True
-    assert statistics.smallest_shown(statistics.pair(*right), 1) > 0.5
+    assert power.smallest_shown(statistics.pair(*right), 1) > 0.5
     two_rows(tmp_path, *right)
-    (found,) = compare_all(load(tmp_path))
+    (found,) = load(tmp_path).comparisons
     assert found.smallest_shown is None
     assert "too small, or its runs differ too much" in answer(tmp_path)
 
@@ -302,7 +302,7 @@ def test_a_clean_row_that_is_not_finished_is_not_said_to_be_lacking(tmp_path):
     eight_rows(tmp_path)
     (tmp_path / "runs/all-layers/seed-123/metrics.json").unlink()
     results = load(tmp_path, so_far=True)
-    said = interpretation.markdown(results, compare_all(results))
+    said = interpretation.markdown(results)
     assert "lacks a row" not in said
     assert (
         "For weights alone, compare `all-layers` with `random-weights` (`all-layers` is not"
@@ -313,14 +313,14 @@ def test_a_clean_row_that_is_not_finished_is_not_said_to_be_lacking(tmp_path):
 def test_p_values_are_adjusted_for_the_comparisons_that_are_not_finished_too(tmp_path):
     """Else a verdict so far could be withdrawn when the rest is finished."""
     eight_rows(tmp_path)
-    whole = {found.question.id: found.adjusted_p for found in compare_all(load(tmp_path))}
+    whole = {found.question.id: found.adjusted_p for found in load(tmp_path).comparisons}
     for row in ("first-token", "medium", "large", "full-context"):
         (tmp_path / f"runs/{row}/seed-123/metrics.json").unlink()
     results = load(tmp_path, so_far=True)
-    part = compare_all(results)
+    part = results.comparisons
     assert 0 < len(part) < len(whole)
     assert all(found.adjusted_p >= whole[found.question.id] for found in part)
-    assert f"adjusted for {len(whole)} comparisons" in interpretation.markdown(results, part)
+    assert f"adjusted for {len(whole)} comparisons" in interpretation.markdown(results)
 
 
 def test_a_row_that_would_make_it_clean_is_one_that_a_study_can_have(tmp_path):
@@ -355,7 +355,7 @@ def test_a_clean_row_takes_loras_own_options_with_it(tmp_path):
 def test_lora_s_own_options_are_no_further_difference_from_other_layers(tmp_path):
     lora = {"trainable_layers": "lora", "lora_rank": 16, "lora_alpha": 16}
     two_rows(tmp_path, *disagreeing(300, 9, 0), changed=lora)
-    (comparison,) = compare_all(load(tmp_path))
+    (comparison,) = load(tmp_path).comparisons
     assert [setting.name for setting in comparison.settings] == ["trainable_layers"]
     assert not comparison.confounded
 
@@ -427,7 +427,7 @@ def test_the_published_ratio_is_beside_ours(tmp_path):
 def test_times_that_do_not_compare(tmp_path, different, obstacle):
     two_rows(tmp_path, *disagreeing(300, 1, 0), per_row={"variant": different})
     assert f"- Training times are not compared: {obstacle}.\n" in answer(tmp_path)
-    assert compare_all(load(tmp_path))[0].time.ratio is None
+    assert load(tmp_path).comparisons[0].time.ratio is None
 
 
 def test_devices_are_no_markup(tmp_path):
@@ -461,7 +461,7 @@ def test_outcomes(tmp_path, claim, published_difference, lost, gained, outcome):
     if published_difference is not None:
         comparison = published(0.80, 0.80 + published_difference, claim)
     two_rows(tmp_path, *disagreeing(300, lost, gained), comparison=comparison)
-    assert compare_all(load(tmp_path))[0].outcome == outcome
+    assert load(tmp_path).comparisons[0].outcome == outcome
     assert f"**{outcome.capitalize()}**" in answer(tmp_path)
 
 
@@ -469,7 +469,7 @@ def test_outcomes(tmp_path, claim, published_difference, lost, gained, outcome):
 def test_a_study_that_repeats_the_published_accuracies_contradicts_none_of_them(tmp_path, seed):
     """Equal differences lie in every interval; what 300 messages cannot show is not settled."""
     eight_rows(tmp_path, draw=seed)
-    outcomes = {each.question.id: each.outcome for each in compare_all(load(tmp_path))}
+    outcomes = {each.question.id: each.outcome for each in load(tmp_path).comparisons}
     assert "contradicted" not in outcomes.values()
     for clear in ("which-token", "last-layer-or-block", "medium-model", "full-context"):
         assert outcomes[clear] == "confirmed"
@@ -516,7 +516,7 @@ def test_numbers_without_a_claim(tmp_path):
 def test_values_are_written_as_in_the_configuration(tmp_path):
     changed = {"causal_mask": False, "ignore_index": 50256}
     two_rows(tmp_path, *disagreeing(300, 6, 5), changed=changed)
-    for found in (text(tmp_path), interpretation.comma_separated(compare_all(load(tmp_path)))):
+    for found in (text(tmp_path), numbers.comparisons(load(tmp_path))):
         assert "causal_mask" in found and "true → false" in found and "none → 50256" in found
 
 
@@ -559,14 +559,14 @@ def test_nothing_published_is_shown_beside_standins(tmp_path):
     two_rows(tmp_path, *disagreeing(300, 1, 0), comparison=comparison, notes=["Stand-in: nano."])
     assert "> **Stand-in: nano.**" in text(tmp_path).partition("## In short")[0]
     assert "ublished" not in text(tmp_path)
-    assert compare_all(load(tmp_path))[0].outcome is None
+    assert load(tmp_path).comparisons[0].outcome is None
 
 
 def test_a_study_without_answers_says_why(tmp_path):
     two_rows(tmp_path, *disagreeing(20, 1, 0))
     (tmp_path / "runs/variant/seed-100/metrics.json").unlink()
     read = load(tmp_path, so_far=True)
-    document = interpretation.markdown(read, compare_all(read))
+    document = interpretation.markdown(read)
     assert "No comparison has both its rows finished." in document
     assert "> **Provisional: 1 run is missing. variant (seed 100: not finished)." in document
     assert "states no comparisons" not in document
@@ -590,9 +590,7 @@ def test_it_reads_well_with_any_numbers(tmp_path, lost, gained, seeds, claim):
 
 def test_the_numbers_behind_the_answers(tmp_path):
     eight_rows(tmp_path)
-    lines = list(
-        csv.DictReader(interpretation.comma_separated(compare_all(load(tmp_path))).splitlines())
-    )
+    lines = list(csv.DictReader(numbers.comparisons(load(tmp_path)).splitlines()))
     assert [line["id"] for line in lines] == [c["id"] for c in configuration()["comparisons"]]
     third = lines[2]
     assert third["settings"] == "trainable_layers: last_block → all"
@@ -603,12 +601,10 @@ def test_the_numbers_behind_the_answers(tmp_path):
     assert lines[5]["confounded"] == "true" and lines[6]["claim"] == lines[6]["outcome"] == ""
 
 
-def test_the_program_writes_both_files(tmp_path):
+def test_a_study_without_questions_has_no_comparisons(tmp_path):
     two_rows(tmp_path, *disagreeing(20, 1, 0))
     facts = json.loads((tmp_path / "study.json").read_text()) | {"questions": []}
     (tmp_path / "study.json").write_text(json.dumps(facts))
-    outputs = tmp_path / "i.md", tmp_path / "c.csv"
-    done = program(tmp_path, "interpretation", "--markdown", outputs[0], "--csv", outputs[1])
-    assert done.returncode == 0, done.stderr
-    assert outputs[0].read_text() == text(tmp_path)
-    assert outputs[1].read_text().splitlines() == [",".join(interpretation.CSV_HEADINGS)]
+    read = load(tmp_path)
+    assert read.comparisons == ()
+    assert numbers.comparisons(read).splitlines() == [",".join(numbers.CSV_HEADINGS)]

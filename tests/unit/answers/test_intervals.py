@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from ablations.answers import table_csv
+from ablations.answers.written import numbers
 from synthetic_runs import disagreeing, load, two_rows
 
 MESSAGES, SEEDS = 100, 3
@@ -28,7 +28,7 @@ def wilson(accuracy, n):
 
 
 def test_in_the_table_to_compute_with(study):
-    line = list(csv.DictReader(table_csv.rows(study).splitlines()))[1]
+    line = list(csv.DictReader(numbers.rows(study).splitlines()))[1]
     found = [float(line[f"test_accuracy_{end}"]) for end in ("low", "high")]
     assert found == pytest.approx(wilson(0.9, MESSAGES), abs=1e-6)
     sizes = {"train": 1040, "validation": 149}  # whole batches, all messages

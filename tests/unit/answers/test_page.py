@@ -12,13 +12,14 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from ablations.answers import page, table
-from ablations.answers.comparisons import compare_all
+from ablations.answers.written import figures, page, sentences, table
 from ablations.study import config
 from synthetic_runs import configuration, disagreeing, eight_rows, load, program, two_rows, write
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-FIGURES = dict.fromkeys(page.FIGURES, b"<svg xmlns='http://www.w3.org/2000/svg'/>")
+NAMES = [figure.__name__ for figure in figures.FIGURES]
+SVG = b"<svg xmlns='http://www.w3.org/2000/svg'/>"
+FIGURES = dict.fromkeys(NAMES, SVG)
 SECTIONS = ["summary", "table", "answers", "curves", "errors", "made"]
 
 
@@ -52,7 +53,7 @@ class Shown(HTMLParser):
 
 
 def made(read):
-    return page.page(read, compare_all(read), FIGURES)
+    return page.page(read, FIGURES, [SVG] * len(read.comparisons))
 
 
 @pytest.fixture(scope="module")
@@ -67,8 +68,8 @@ def eight(tmp_path_factory):
 def test_table_answers_and_what_they_rest_on_are_there_in_this_order(eight):
     read, text, shown = eight
     assert shown.attribute("id", "section") == SECTIONS
-    assert shown.texts["h1"] == [read.title.replace("GPT-2", "GPT‑2")]
-    compared = compare_all(read)
+    assert shown.texts["h1"] == [read.outline.title.replace("GPT-2", "GPT‑2")]
+    compared = read.comparisons
     for number, comparison in enumerate(compared, start=1):
         assert f"{number}. {comparison.question.question}" in shown.texts["h3"]
         assert comparison.question.question in shown.texts["a"]
@@ -112,45 +113,12 @@ def test_it_loads_nothing_and_runs_its_own_script_only(eight):
 
 
 def test_every_figure_has_words_for_who_does_not_see_it(eight):
-    _, _, shown = eight
-    images = [found for tag, found in shown.elements if tag == "img"]
-    assert len(images) == len(page.FIGURES) and all(len(found["alt"]) > 20 for found in images)
-    drawn = [found for tag, found in shown.elements if found.get("class") == "forest"]
-    assert drawn and all("to" in found["aria-label"] for found in drawn)
-
-
-def test_a_difference_is_where_the_axis_says(eight):
-    read, text, _ = eight
-    for comparison, drawn in zip(
-        compare_all(read),
-        re.findall(r'<svg class="forest".*?\n</svg>', text, re.DOTALL),
-        strict=True,
-    ):
-        ticks = {
-            float(label.replace("−", "-")): float(at)
-            for at, label in re.findall(r'<text x="(.*?)%" y="57">(.*?)</text>', drawn)
-        }
-        (one, at_one), *_, (other, at_other) = sorted(ticks.items())
-
-        def place(points, one=one, at_one=at_one, other=other, at_other=at_other):
-            return at_one + (points - one) / (other - one) * (at_other - at_one)
-
-        found = [
-            float(re.search(rf'{name}="(.*?)%"', part)[1])
-            for name, part in (
-                ("x1", drawn.partition('"interval"')[2]),
-                ("cx", drawn),
-                ("x2", drawn.partition('"interval"')[2]),
-            )
-        ]
-        overall = comparison.overall
-        expected = [place(100 * end) for end in (overall.low, overall.difference, overall.high)]
-        assert found == pytest.approx(expected, abs=0.1)
-        assert ('class="decided"' in drawn) == comparison.decided
-        published = re.search(r'class="published" x="(.*?)%"', drawn)
-        if comparison.published_difference is not None:
-            expected = place(100 * comparison.published_difference)
-            assert float(published[1]) == pytest.approx(expected, abs=0.1)
+    read, _, shown = eight
+    words = [found["alt"] for tag, found in shown.elements if tag == "img"]
+    assert len(words) == len(NAMES) + len(read.comparisons)
+    assert all(len(alt) > 20 for alt in words)
+    for comparison in read.comparisons:
+        assert sentences.drawn(comparison) in words
 
 
 def test_beside_standins_nothing_published_is_shown(tmp_path):
@@ -160,10 +128,9 @@ def test_beside_standins_nothing_published_is_shown(tmp_path):
     assert "published: worse" in Shown(made(load(tmp_path / "real"))).text
     notes = ["Stand-in models: nano is not GPT-2."]
     two_rows(tmp_path / "demo", *disagreeing(50, 9, 0), comparison=dict(both), notes=notes)
-    text = made(load(tmp_path / "demo"))
-    shown = Shown(text)
+    shown = Shown(made(load(tmp_path / "demo")))
     assert notes[0] in shown.texts["p"]
-    assert "published: worse" not in shown.text and 'class="published"' not in text
+    assert "ublished" not in shown.text
 
 
 def test_the_messages_most_often_wrong_come_first(tmp_path):
@@ -244,22 +211,6 @@ def test_a_page_of_what_is_finished_says_what_is_missing(tmp_path):
     assert "large against baseline" not in shown.text
 
 
-def test_the_same_study_gives_the_same_bytes_and_a_missing_figure_is_named(tmp_path):
-    two_rows(tmp_path, *disagreeing(20, 1, 0))
-    figures = tmp_path / "figures"
-    figures.mkdir()
-    for name in page.FIGURES:
-        (figures / f"{name}.svg").write_bytes(FIGURES[name])
-    for name in ("one", "other"):
-        done = program(tmp_path, "page", "--figures", figures, "--output", tmp_path / name)
-        assert done.returncode == 0, done.stderr
-    assert (tmp_path / "one").read_bytes() == (tmp_path / "other").read_bytes()
-    (figures / "differences.svg").unlink()
-    done = program(tmp_path, "page", "--figures", figures, "--output", tmp_path / "third")
-    assert done.returncode == 1 and "differences.svg cannot be read" in done.stderr
-    assert "Traceback" not in done.stderr and not (tmp_path / "third").exists()
-
-
 PROBE = """<iframe src="index.html" style="width: 375px; height: 800px; border: 0"></iframe>
 <script>
 addEventListener("load", () => {
@@ -304,11 +255,7 @@ def test_long_ids_and_changes_are_whole(tmp_path):
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 def test_in_a_browser_it_sorts_fits_a_phone_and_logs_no_error(tmp_path):
     eight_rows(tmp_path)
-    done = program(tmp_path, "figures", "--output", tmp_path / "figures")
-    assert done.returncode == 0, done.stderr
-    done = program(
-        tmp_path, "page", "--figures", tmp_path / "figures", "--output", tmp_path / "index.html"
-    )
+    done = program(tmp_path, tmp_path)
     assert done.returncode == 0, done.stderr
     (tmp_path / "probe.html").write_text(PROBE)
     command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"]
@@ -358,8 +305,6 @@ def test_a_hundred_rows_make_a_page_of_a_few_megabytes(tmp_path):
     parsed = config.parse(made_up)
     generator = np.random.default_rng(0)
     write(tmp_path, parsed, {row.id: generator.random((1, 300)) < 0.9 for row in parsed.rows})
-    done = program(tmp_path, "figures", "--output", tmp_path / "figures")
+    done = program(tmp_path, tmp_path / "out")
     assert done.returncode == 0, done.stderr
-    output = tmp_path / "index.html"
-    program(tmp_path, "page", "--figures", tmp_path / "figures", "--output", output)
-    assert output.stat().st_size < 5_000_000
+    assert (tmp_path / "out/index.html").stat().st_size < 5_000_000

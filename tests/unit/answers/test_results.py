@@ -12,7 +12,16 @@ import torch
 from ablations.errors import UserError
 from ablations.study import config
 from ablations.study.dataset import SPLITS
-from synthetic_runs import configuration, disagreeing, eight_rows, load, program, two_rows, write
+from synthetic_runs import (
+    configuration,
+    disagreeing,
+    eight_rows,
+    load,
+    program,
+    row,
+    two_rows,
+    write,
+)
 
 # --- what the logits say
 
@@ -24,7 +33,7 @@ def test_log_loss_is_the_cross_entropy_over_every_message_of_a_split(tmp_path):
     draw = np.random.default_rng(0)
     frame[["logit_0", "logit_1"]] = draw.normal(0, 30, (len(frame), 2))  # exp() would overflow
     frame.sample(frac=1, random_state=0).to_csv(path, index=False)
-    (run,) = load(tmp_path).row("variant").runs
+    (run,) = row(load(tmp_path), "variant").runs
     for split in SPLITS:
         part = frame[frame["split"] == split]
         logits = torch.tensor(part[["logit_0", "logit_1"]].to_numpy())
@@ -40,13 +49,13 @@ def test_recall_precision_and_f1_of_each_class(tmp_path):
     right[0, [0, 3, 1]] = False  # two of the class 0 taken for 1, one of the class 1 for 2
     write(tmp_path, config.parse(made), {"baseline": right}, classes=("a", "b", "c"))
     read = load(tmp_path)
-    (row,) = read.rows
-    assert read.confusion(row)[0].tolist() == [[1, 2, 0], [0, 2, 1], [0, 0, 3]]
-    assert read.recall(row) == pytest.approx(np.array([[1 / 3, 2 / 3, 1], [1, 1, 1]]))
-    assert read.precision(row) == pytest.approx(np.array([[1, 2 / 4, 3 / 4], [1, 1, 1]]))
+    (baseline,) = read.rows
+    assert baseline.confusion.counts[0].tolist() == [[1, 2, 0], [0, 2, 1], [0, 0, 3]]
+    assert baseline.confusion.recall == pytest.approx(np.array([[1 / 3, 2 / 3, 1], [1, 1, 1]]))
+    assert baseline.confusion.precision == pytest.approx(np.array([[1, 2 / 4, 3 / 4], [1, 1, 1]]))
     first = [2 / 4, 4 / 7, 6 / 7]
-    assert read.f1(row) == pytest.approx(np.array([first, [1, 1, 1]]))
-    assert read.macro_f1(row) == pytest.approx([np.mean(first), 1])
+    assert baseline.confusion.f1 == pytest.approx(np.array([first, [1, 1, 1]]))
+    assert baseline.confusion.macro_f1 == pytest.approx([np.mean(first), 1])
 
 
 def test_a_class_that_the_test_set_lacks_has_no_recall_and_does_not_count(tmp_path):
@@ -54,11 +63,11 @@ def test_a_class_that_the_test_set_lacks_has_no_recall_and_does_not_count(tmp_pa
     made = config.parse(configuration(seeds=[1], rows=rows, comparisons=[]))
     write(tmp_path, made, {"baseline": np.array([[True, False]])}, classes=("a", "b", "c"))
     read = load(tmp_path)
-    (row,) = read.rows
-    assert read.recall(row)[0] == pytest.approx([1, 0, np.nan], nan_ok=True)
-    assert read.precision(row)[0] == pytest.approx([1, np.nan, 0], nan_ok=True)
-    assert read.f1(row)[0] == pytest.approx([1, 0, np.nan], nan_ok=True)
-    assert read.macro_f1(row) == pytest.approx([0.5])
+    (baseline,) = read.rows
+    assert baseline.confusion.recall[0] == pytest.approx([1, 0, np.nan], nan_ok=True)
+    assert baseline.confusion.precision[0] == pytest.approx([1, np.nan, 0], nan_ok=True)
+    assert baseline.confusion.f1[0] == pytest.approx([1, 0, np.nan], nan_ok=True)
+    assert baseline.confusion.macro_f1 == pytest.approx([0.5])
 
 
 # --- what is finished so far
@@ -88,9 +97,8 @@ def test_what_is_finished_so_far(partly):
         (6, "large", 1, "not finished"),
         (6, "large", 2, "not finished"),
     ]
-    named = {row for question in read.questions for row in (question.baseline, question.variant)}
-    assert read.asked == 8 and len(read.questions) == 6 and not named & {"first-token", "large"}
-    assert read.baseline == read.row("baseline").settings
+    named = {each.id for found in read.comparisons for each in (found.baseline, found.variant)}
+    assert read.asked == 8 and len(read.comparisons) == 6 and not named & {"first-token", "large"}
 
 
 def test_a_finished_study_lacks_nothing_so_far(tmp_path):
@@ -131,12 +139,12 @@ def test_a_damaged_file_is_an_error_also_so_far(partly):
 
 def test_without_a_finished_row_there_is_one_message(tmp_path):
     two_rows(tmp_path, *disagreeing(20, 1, 0, seeds=2))
-    for row in ("baseline", "variant"):
-        (tmp_path / f"runs/{row}/seed-101/metrics.json").unlink()
+    for id in ("baseline", "variant"):
+        (tmp_path / f"runs/{id}/seed-101/metrics.json").unlink()
     with pytest.raises(UserError, match="no row is finished yet"):
         load(tmp_path, so_far=True)
     shutil.rmtree(tmp_path / "runs")
     (tmp_path / "data/tokens.safetensors").unlink()
-    done = program(tmp_path, "misclassified", "--so-far", "--output", tmp_path / "errors.csv")
+    done = program(tmp_path, tmp_path / "out", "--so-far")
     assert done.returncode == 1 and "no row is finished yet" in done.stderr
-    assert "Traceback" not in done.stderr and not (tmp_path / "errors.csv").exists()
+    assert "Traceback" not in done.stderr and not (tmp_path / "out").exists()

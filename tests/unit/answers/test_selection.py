@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ablations.answers import interpretation, table
-from ablations.answers.comparisons import compare_all
-from ablations.answers.results import Results
+from ablations.answers.compute import Answers
+from ablations.answers.written import interpretation, table
 from ablations.study import config
 from synthetic_runs import configuration, load, program, write
 
@@ -44,11 +43,11 @@ def study(
 def validation_logits(folder: Path, id: str, seed: int, confidence: float) -> None:
     """So much between the logits of the validation messages that are right."""
     path = folder / f"runs/{id}/seed-{seed}/predictions.csv"
-    right = re.compile(r"^(validation,\d+,(\d),\2,.*)2\.0", re.MULTILINE)
+    right = re.compile(r"^(validation,\d+,(\d),\2,.*)2\.000000", re.MULTILINE)
     path.write_text(right.sub(rf"\g<1>{confidence}", path.read_text()))
 
 
-def rows(results: Results) -> list[str]:
+def rows(results: Answers) -> list[str]:
     return [row.id for row in results.rows]
 
 
@@ -57,8 +56,8 @@ def test_the_best_on_validation_is_in_the_table_alone(tmp_path: Path) -> None:
     results = load(tmp_path)
     assert rows(results) == ["baseline", IDS[1]]
     assert [row.chosen_from for row in results.rows] == [None, 3]
-    (question,) = results.questions
-    assert (question.id, question.baseline, question.variant) == ("q", "baseline", IDS[1])
+    (found,) = results.comparisons
+    assert (found.question.id, found.baseline.id, found.variant.id) == ("q", "baseline", IDS[1])
 
 
 def test_several_seeds_choose_by_their_mean(tmp_path: Path) -> None:
@@ -87,7 +86,7 @@ def test_without_choose_every_row_is_in_the_table_and_compared(tmp_path: Path) -
     study(tmp_path, [[0.9], [0.95], [0.8]], (0.99, 0.9, 0.97))
     results = load(tmp_path)
     assert rows(results) == ["baseline", *IDS]
-    assert [question.variant for question in results.questions] == IDS
+    assert [found.variant.id for found in results.comparisons] == IDS
     assert {row.chosen_from for row in results.rows} == {None}
 
 
@@ -114,7 +113,7 @@ def test_a_chosen_row_is_not_said_to_be_untuned(tmp_path: Path) -> None:
             tmp_path, [[0.9], [0.95], [0.8]], (0.9,) * 3, **({"choose": choose} if choose else {})
         )
         results = load(tmp_path)
-        said[choose] = interpretation.how_to_read(results, compare_all(results))
+        said[choose] = interpretation.how_to_read(results)
     tuned = f"`{IDS[1]}` was chosen from 3 rows by its validation accuracy; no other row was tuned"
     assert tuned in said["validation"] and "not tuned for any row" not in said["validation"]
     assert "training settings, which were not tuned for any row." in said[None]
@@ -130,25 +129,21 @@ def test_one_row_is_chosen_from_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("choose", [{}, {"choose": "validation"}])
-def test_every_program_takes_a_grid(tmp_path: Path, choose: dict[str, str]) -> None:
+def test_everything_is_written_of_a_grid(tmp_path: Path, choose: dict[str, str]) -> None:
     study(tmp_path, [[0.9], [0.95], [0.8]], (0.99, 0.9, 0.97), **choose)
     lost = IDS[0] if choose else "no such row"
-    markdown, csv = tmp_path / "out.md", tmp_path / "out.csv"
-    more = ["--tex", tmp_path / "table.tex", "--classes", tmp_path / "classes.csv"]
-    for module, further in (("table", more), ("interpretation", [])):
-        done = program(tmp_path, module, "--markdown", markdown, "--csv", csv, *further)
-        assert done.returncode == 0, done.stderr
-        for file in (markdown, csv):
-            assert IDS[1] in file.read_text() and lost not in file.read_text()
-    assert program(tmp_path, "misclassified", "--output", csv).returncode == 0
-    assert program(tmp_path, "figures", "--output", tmp_path / "figures").returncode == 0
+    done = program(tmp_path, tmp_path)
+    assert done.returncode == 0, done.stderr
+    for name in ("table.md", "table.csv", "interpretation.md", "comparisons.csv"):
+        text = (tmp_path / name).read_text()
+        assert IDS[1] in text and lost not in text
 
 
 def test_so_far_nothing_is_chosen_of_a_grid_that_is_not_finished(tmp_path: Path) -> None:
     study(tmp_path, [[0.9], [0.95], [0.8]], (0.99, 0.9, 0.97), choose="validation")
     (tmp_path / f"runs/{IDS[2]}/seed-0/metrics.json").unlink()
     results = load(tmp_path, so_far=True)
-    assert rows(results) == ["baseline"] and results.questions == ()
+    assert rows(results) == ["baseline"] and results.comparisons == ()
     assert [(run.number, run.row) for run in results.unfinished] == [(2, IDS[2])]
 
 

@@ -20,7 +20,7 @@ def recipe(study: Path) -> str:
         text=True,
         check=True,
     )
-    _, found, rest = done.stdout.partition(f"test -f {study}/config.yaml")
+    _, found, rest = done.stdout.partition("PYTHONPATH=")
     assert found and "pip" not in rest
     return found + rest
 

@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 from scipy import optimize
 from scipy import stats as scipy_stats
 from statsmodels.stats.contingency_tables import mcnemar
+from statsmodels.stats.multitest import multipletests
 
 import simulation
-from ablations.answers import interpretation, statistics
+from ablations.answers import power, statistics
+from ablations.answers.written import interpretation
 from ablations.errors import UserError
 from simulation import Cell, enumerate_one_seed, simulate
 from synthetic_runs import disagreeing
@@ -173,10 +175,11 @@ def test_repetitions_are_compared_each_for_itself():
 # --- many comparisons, and what they could have shown
 
 
-def test_holm():
-    assert statistics.holm([0.01, 0.04, 0.03], 3) == pytest.approx([0.03, 0.06, 0.06])
-    assert statistics.holm([0.6, 0.7], 2) == [1.0, 1.0]
-    assert statistics.holm([], 0) == []
+def test_holm_is_statsmodels_for_many_studies_at_once():
+    p = np.random.default_rng(0).random((4, 5)) ** 3
+    expected = [multipletests(study, method="holm")[1] for study in p]
+    assert statistics.holm(p, 5) == pytest.approx(np.array(expected))
+    assert statistics.holm([], 0).tolist() == []
 
 
 @given(p=st.lists(st.floats(0, 1), min_size=2, max_size=9), known=st.integers(1, 8))
@@ -189,7 +192,7 @@ def test_what_is_not_known_yet_only_makes_an_adjusted_p_smaller(p, known):
 @pytest.mark.parametrize("comparisons", [1, 8])
 @pytest.mark.parametrize(("lost", "gained"), [(2, 7), (14, 9), (0, 3)])
 def test_the_smallest_difference_shown_is_shown_four_times_in_five(lost, gained, comparisons):
-    size = statistics.smallest_shown(counts(lost, gained), comparisons)
+    size = power.smallest_shown(counts(lost, gained), comparisons)
     share = max((lost + gained) / 300, size)
     chances = [(share - size) / 2, (share + size) / 2, 1 - share]
     outcomes = np.random.default_rng(0).multinomial(300, chances, size=20_000)
@@ -202,7 +205,7 @@ def test_the_smallest_difference_shown_with_training_noise():
     noise = statistics.RunNoise(np.asarray(0.01**2), 36)
     generator = np.random.default_rng(0)
     paired = statistics.pair(*(generator.random((2, 5, 3000)) < 0.95), noise)
-    size = statistics.smallest_shown(paired, 8)
+    size = power.smallest_shown(paired, 8)
     # The noise alone, known with 36 degrees of freedom: the least that no message takes away.
     error = 0.01 * math.sqrt(2 / 5)
     t = scipy_stats.t.ppf(1 - 0.05 / 16, 36) + scipy_stats.norm.ppf(0.8)
@@ -211,16 +214,16 @@ def test_the_smallest_difference_shown_with_training_noise():
 
 def test_more_comparisons_and_fewer_messages_show_only_larger_differences():
     few, many = (counts(14 * times, 9 * times, 300 * times) for times in (1, 4))
-    sizes = [statistics.smallest_shown(many, 1)]
-    sizes += [statistics.smallest_shown(few, comparisons) for comparisons in (1, 8)]
+    sizes = [power.smallest_shown(many, 1)]
+    sizes += [power.smallest_shown(few, comparisons) for comparisons in (1, 8)]
     assert sizes == sorted(sizes) and sizes[1] > 1.5 * sizes[0]
 
 
 def test_the_exact_test_shows_nothing_with_too_few_messages():
     # 2 · 0.5⁶ is the first below 0.05; among 8 comparisons 2 · 0.5⁹ is the first below 0.05 / 8
     for messages, comparisons in ((6, 1), (9, 8)):
-        assert statistics.smallest_shown(counts(0, 1, messages), comparisons) is not None
-        assert statistics.smallest_shown(counts(0, 1, messages - 1), comparisons) is None
+        assert power.smallest_shown(counts(0, 1, messages), comparisons) is not None
+        assert power.smallest_shown(counts(0, 1, messages - 1), comparisons) is None
 
 
 def test_training_noise_can_hide_every_difference():
@@ -228,7 +231,7 @@ def test_training_noise_can_hide_every_difference():
     variant = baseline.copy()
     variant[1], variant[2] = False, False
     paired = statistics.pair(baseline, variant)
-    assert statistics.smallest_shown(paired, 8) is None
+    assert power.smallest_shown(paired, 8) is None
 
 
 # --- equivalence
@@ -466,12 +469,6 @@ def test_few_of_many_comparisons_are_false_alarms(effects):
     assert found.any_alarm <= 0.05 + 0.02
     if effects == "normal":  # what the pooled noise is for
         assert found.any_alarm_alone > 0.08
-
-
-def test_the_simulations_holm_is_the_studies():
-    p = np.random.default_rng(0).random((4, 5)) ** 3
-    adjusted = [statistics.holm(list(study), 5) for study in p]
-    assert simulation.holm(p) == pytest.approx(np.array(adjusted))
 
 
 def test_simulation_agrees_with_enumeration():

@@ -8,8 +8,8 @@ import pytest
 
 import synthetic_runs
 from ablations import files
-from ablations.answers import formats, misclassified, statistics, table, table_csv
-from ablations.answers.comparisons import accuracy_intervals
+from ablations.answers import formats, statistics, write
+from ablations.answers.written import numbers, table
 from ablations.data.split_files import write_split
 from ablations.errors import UserError
 from ablations.study import config, settings
@@ -240,7 +240,8 @@ def test_an_interval_of_several_seeds_is_not_said_to_be_wider(tmp_path):
     for seed in range(4):
         right[:, seed, 20 * seed : 20 * seed + 20] = False
     two_rows(tmp_path, *right)
-    low, high = accuracy_intervals(load(tmp_path))["baseline"]
+    found = load(tmp_path).rows[0].accuracy["test"]
+    low, high = found.low, found.high
     alone = statistics.wilson(0.8, 100)
     assert high - low < alone[1] - alone[0]
     assert (
@@ -280,7 +281,7 @@ def test_standins_are_named_above_the_table(tmp_path):
 
 
 def results_csv(folder):
-    return list(csv.DictReader(table_csv.rows(load(folder)).splitlines()))
+    return list(csv.DictReader(numbers.rows(load(folder)).splitlines()))
 
 
 def test_numbers_to_compute_with(published):
@@ -296,8 +297,7 @@ def test_numbers_to_compute_with(published):
 
 def test_the_training_interval_counts_whole_batches(published):
     first = load(published).rows[0]
-    assert load(published).evaluated(first, "train") == 1040
-    assert load(published).evaluated(first, "validation") == 149
+    assert (first.accuracy["train"].texts, first.accuracy["validation"].texts) == (1040, 149)
 
 
 def test_rows_without_published_numbers_leave_them_empty(tmp_path):
@@ -323,7 +323,7 @@ def test_an_option_that_no_row_sets_has_no_column(published, tmp_path):
 
 
 def errors_csv(folder):
-    return list(csv.DictReader(misclassified.comma_separated(load(folder)).splitlines()))
+    return list(csv.DictReader(numbers.errors(load(folder)).splitlines()))
 
 
 def test_errors_name_what_each_row_predicted(tmp_path):
@@ -360,37 +360,32 @@ def test_errors_with_several_seeds_give_shares_and_the_most_missed_first(tmp_pat
 def test_no_errors_leave_a_heading(tmp_path):
     two_rows(tmp_path, *disagreeing(10, 0, 0))
     assert errors_csv(tmp_path) == []
-    assert misclassified.comma_separated(load(tmp_path)).startswith("index,text,label,")
+    assert numbers.errors(load(tmp_path)).startswith("index,text,label,")
 
 
 # --- programs, and what they refuse
 
 
-def outputs(folder):
-    markdown, numbers = folder / "table.md", folder / "table.csv"
-    tex, classes = folder / "table.tex", folder / "classes.csv"
-    return ["--markdown", markdown, "--csv", numbers, "--tex", tex, "--classes", classes]
-
-
-def test_the_programs_write_their_files(published, tmp_path):
-    done = program(published, "table", *outputs(tmp_path))
+def test_the_program_writes_every_file(published, tmp_path):
+    done = program(published, tmp_path / "out", "--png")
     assert done.returncode == 0, done.stderr
-    results = load(published)
-    assert (tmp_path / "table.md").read_text() == table.markdown(results)
-    assert (tmp_path / "table.csv").read_text() == table_csv.rows(results)
-    assert (tmp_path / "table.tex").read_text() == table.tex(results)
-    assert (tmp_path / "classes.csv").read_text() == table_csv.classes(results)
-    done = program(published, "misclassified", "--output", tmp_path / "errors.csv")
-    assert done.returncode == 0, done.stderr
-    assert (tmp_path / "errors.csv").read_text() == misclassified.comma_separated(load(published))
+    expected = write.files(load(published))
+    found = {
+        path.relative_to(tmp_path / "out").as_posix(): path.read_bytes()
+        for path in (tmp_path / "out").rglob("*.*")
+    }
+    pictures = {name.replace(".svg", ".png") for name in expected if name.endswith(".svg")}
+    assert found.keys() == expected.keys() | pictures
+    assert found.items() >= expected.items()
+    assert all(found[name].startswith(b"\x89PNG") for name in pictures)
+    assert not any(b"<dc:date>" in svg for svg in found.values())
 
 
 def test_a_mistake_is_one_message_and_leaves_no_file(tmp_path):
     two_rows(tmp_path, *disagreeing(10, 1, 0))
     (tmp_path / "runs/variant/seed-100/predictions.csv").unlink()
-    output = tmp_path / "out"
-    done = program(tmp_path, "table", *outputs(output))
-    assert done.returncode == 1 and not output.exists()
+    done = program(tmp_path, tmp_path / "out")
+    assert done.returncode == 1 and not (tmp_path / "out").exists()
     assert "predictions.csv cannot be read: No such file" in done.stderr
     assert "Traceback" not in done.stderr
 
@@ -418,7 +413,7 @@ def edit_predictions(folder, old, new):
         ),
         (lambda f: (f / "data/train.csv").unlink(), "train.csv does not exist"),
         (lambda f: (f / "data/test.csv").write_text("a,b\n1,2\n"), "test.csv"),
-        (lambda f: (f / "data/test.csv").write_text("Label,Text\n"), "test.csv holds no messages"),
+        (lambda f: (f / "data/test.csv").write_text("Label,Text\n"), "test.csv holds no texts"),
         (lambda f: edit_metrics(f, row="other"), "is of row other, seed 100; expected row variant"),
         (lambda f: edit_metrics(f, seed=7), "seed 7; expected row variant, seed 100"),
         (lambda f: edit_metrics(f, device=None), "metrics.json is not.*required field `device`"),
@@ -435,7 +430,7 @@ def edit_predictions(folder, old, new):
             "of the 9 test texts are not 0 to 8",
         ),
         (lambda f: edit_predictions(f, "test,3,", "test,4,"), "are not 0 to 9, each once"),
-        (lambda f: edit_predictions(f, "test,3,1", "test,3,0"), "labels of the test messages"),
+        (lambda f: edit_predictions(f, "test,3,1", "test,3,0"), "labels of the test texts"),
         (lambda f: edit_predictions(f, "predicted", "guess"), "predictions.csv is not what"),
         (lambda f: edit_predictions(f, "test,3,1,1", "test,3,1,2"), "allowed: 0 to 1"),
         (lambda f: edit_predictions(f, "test,3,1,1", "test,3,1,-1"), "allowed: 0 to 1"),
@@ -483,7 +478,7 @@ def test_a_run_of_other_settings_than_the_row_has_now_is_refused(tmp_path):
         with pytest.raises(UserError, match=r"is of other settings than rows/variant\.json; run"):
             load(tmp_path)
     files.write_json(path, row)
-    assert load(tmp_path).row("variant").settings == row
+    assert synthetic_runs.row(load(tmp_path), "variant").settings == row
 
 
 # --- study.json
@@ -538,7 +533,7 @@ def test_study_json_and_rows_survive_the_round_trip(published):
     parsed = config.parse(configuration())
     assert [row.settings for row in read.rows] == [row.settings for row in parsed.rows]
     assert read.rows[0].published.validation == 0.9933
-    assert [question.claim for question in read.questions][-2:] == [None, "worse"]
+    assert [found.question.claim for found in read.comparisons][-2:] == [None, "worse"]
 
 
 # --- pages for the report

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import yaml
 
-from ablations.answers import formats, interpretation, misclassified, table, table_csv
-from ablations.answers.notes import notes
+from ablations.answers import formats
+from ablations.answers.written import interpretation, numbers, table
+from ablations.answers.written.notes import notes
 from ablations.study import config
 from commands import ROOT
 from synthetic_runs import configuration, disagreeing, eight_rows, load, two_rows, write
@@ -222,7 +223,7 @@ def test_two_classes_need_no_macro_f1_and_many_are_summed_up(tmp_path):
 def test_a_class_that_the_test_set_lacks(tmp_path):
     results = classes(tmp_path, messages=2)
     assert only(table.by_class(results))["Recall of c"] == "–"
-    (row,) = read_csv(table_csv.rows(results))
+    (row,) = read_csv(numbers.rows(results))
     assert (row["recall_a"], row["recall_c"], row["macro_f1"]) == ("1.0", "", "1.0")
 
 
@@ -236,7 +237,7 @@ HOSTILE = ('=cmd|"x"', "*bold* <b>", "50% & $x_1$ \\\\ [#], _y_")
 
 def test_hostile_class_names_stay_names(tmp_path):
     results = classes(tmp_path, HOSTILE, wrong=[(0, 1)])
-    rows = read_csv(table_csv.classes(results))
+    rows = read_csv(numbers.classes(results))
     assert [row["class"] for row in rows] == [*HOSTILE, *HOSTILE]
     assert rows[1] == {
         "row": "1",
@@ -251,7 +252,7 @@ def test_hostile_class_names_stay_names(tmp_path):
         f"predicted_{HOSTILE[1]}": "29",
         f"predicted_{HOSTILE[2]}": "1",
     }
-    assert read_csv(table_csv.rows(results))[0][f"recall_{HOSTILE[1]}"] == "0.983333"
+    assert read_csv(numbers.rows(results))[0][f"recall_{HOSTILE[1]}"] == "0.983333"
     written = table.by_class(results).markdown()
     assert r"Recall of \*bold\* \<b\>" in written
     assert r"Recall of 50% \& $x_1$ \\\\ \[\#\], \_y\_" in written
@@ -283,7 +284,7 @@ def test_a_test_set_of_one_message(tmp_path):
     two_rows(tmp_path, np.ones((3, 1), bool), np.zeros((3, 1), bool))
     results = load(tmp_path)
     assert "for every test message" not in table.markdown(results)
-    assert len(table_csv.rows(results).splitlines()) == 3
+    assert len(numbers.rows(results).splitlines()) == 3
 
 
 # --- so far
@@ -296,7 +297,7 @@ def test_a_table_of_what_is_finished_says_what_is_missing(tmp_path):
         (tmp_path / f"runs/{run}/metrics.json").unlink()
     results = load(tmp_path, so_far=True)
     written = table.markdown(results)
-    assert written.startswith(f"# {results.title} (so far: 6 of 8 rows)\n")
+    assert written.startswith(f"# {results.outline.title} (so far: 6 of 8 rows)\n")
     assert (
         "> **Provisional: 3 runs are missing. first-token (seed 2: not finished); large (seed 1, 2:"
         " not finished). A row is in the table when all its seeds are finished.**"
@@ -377,7 +378,7 @@ def test_a_hundred_rows_are_written_within_seconds(tmp_path):
     write(tmp_path, config.parse(made), {row["id"]: draw.random((1, 1000)) < 0.9 for row in rows})
     results = load(tmp_path)
     begin = time.monotonic()
-    errors, markdown = misclassified.comma_separated(results), table.markdown(results)
+    errors, markdown = numbers.errors(results), table.markdown(results)
     assert time.monotonic() - begin < 20
     assert len(errors.splitlines()) == 1001 and "row-99" in markdown
     assert max(map(len, notes(results))) < 1000

@@ -357,7 +357,7 @@ def test_modules_that_a_program_does_not_import_change_nothing_for_it(copied, pr
     ("path", "changes", "leaves"),
     [
         ("data/generate.toml", {"data.generate"}, set(PROGRAMS) - {"data.generate"}),
-        ("answers/figures.py", {"answers.figures"}, {"training.run", "training.trunk"}),
+        ("answers/written/figures.py", {"answers.write"}, {"training.run", "training.trunk"}),
         ("training/loop.py", {"training.run"}, {"training.trunk", "model.pretrain", "data.split"}),
         ("model/gpt2.py", {"training.run", "training.trunk", "model.pretrain"}, {"data.encode"}),
         ("study/settings.py", {"training.run", "training.trunk"}, {"sources.collection"}),

@@ -1,16 +1,17 @@
-"""The numbers and the verdict of each comparison, for the interpretation and the figures."""
+"""The numbers and the verdict of each comparison."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import repeat
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 from msgspec import structs
 from numpy.typing import NDArray
 
-from ablations.answers import formats, statistics
-from ablations.answers.results import Results, TrainedRow
+from ablations.answers import formats, power, statistics
+from ablations.answers.scores import Row
+from ablations.answers.selection import Selected
 from ablations.study.checks import together
 from ablations.study.entries import Question
 from ablations.study.settings import OPTIONS, Settings, Training, names
@@ -85,8 +86,8 @@ class Comparison:
     """One question answered. Differences are variant minus baseline, as fractions."""
 
     question: Question
-    baseline: TrainedRow
-    variant: TrainedRow
+    baseline: Row
+    variant: Row
     settings: tuple[Setting, ...]
     clean_pairs: tuple[CleanPair, ...]  # where more than one setting differs
     baseline_accuracy: float
@@ -138,6 +139,16 @@ class Comparison:
         return "not settled here"
 
     @property
+    def seeds(self) -> int:
+        """The number of runs of each row."""
+        return len(self.baseline.runs)
+
+    @property
+    def of_models(self) -> bool:
+        """Whether the verdict is about the trained models, training noise not being measured."""
+        return self.seeds < statistics.SEEDS_FOR_NOISE
+
+    @property
     def confounded(self) -> bool:
         """Whether the rows differ in more than one setting."""
         return len(self.settings) > 1
@@ -149,86 +160,73 @@ class Comparison:
         return other.test - one.test if one and other else None
 
 
-def accuracy_intervals(results: Results) -> dict[str, tuple[float, float]]:
-    """The 95% interval of each row's test accuracy, by the row's id."""
-    noise = run_noise(results)
-    found = {
-        row.id: statistics.mean_accuracy_interval(results.right(row), noise) for row in results.rows
-    }
-    return {id: (float(low), float(high)) for id, (low, high) in found.items()}
+def compare_all(
+    selected: Selected, rows: Sequence[Row], margin: float, distinct: NDArray[np.bool_]
+) -> tuple[Comparison, ...]:
+    """Every comparison whose rows are finished, p-values adjusted for the number of all.
 
-
-def compare_all(results: Results) -> list[Comparison]:
-    """Every comparison whose rows are finished, p-values adjusted for the number of all."""
-    pairs = _pairs(results, np.ones(len(results.test), bool))
+    `distinct`: the test texts that are not nearly in the training set, [texts].
+    """
+    by_id = {row.id: row for row in rows}
+    pairs = _pairs(selected.questions, by_id, np.ones(len(distinct), bool))
     p_values = [float(statistics.p_value(pair)) for pair in pairs]
-    adjusted = statistics.holm(p_values, results.asked)
-    distinct = ~results.test.near_train
+    adjusted = statistics.holm(p_values, selected.asked).tolist()
     distinct_pairs: Sequence[statistics.Paired | None] = [None] * len(pairs)
     if 0 < distinct.sum() < len(distinct):
-        distinct_pairs = _pairs(results, distinct)
-    return list(
-        map(_compare, repeat(results), results.questions, pairs, distinct_pairs, p_values, adjusted)
-    )
+        distinct_pairs = _pairs(selected.questions, by_id, distinct)
+    compare = partial(_compare, selected, by_id, margin)
+    return tuple(map(compare, selected.questions, pairs, distinct_pairs, p_values, adjusted))
 
 
-def why_none(results: Results) -> str:
-    """Why there is no comparison: a sentence that is shown instead."""
-    if results.unfinished:
-        return "No comparison has both its rows finished."
-    return "The configuration states no comparisons."
-
-
-def run_noise(results: Results) -> statistics.RunNoise | None:
-    """How much runs of a row differ on the test messages, over all rows of the study."""
-    return statistics.run_noise(np.stack([results.right(row) for row in results.rows]))
-
-
-def _pairs(results: Results, messages: NDArray[np.bool_]) -> list[statistics.Paired]:
-    """Each question's two rows, compared on some of the test messages."""
-    right = {row.id: results.right(row)[:, messages] for row in results.rows}
+def _pairs(
+    questions: Sequence[Question], rows: Mapping[str, Row], some: NDArray[np.bool_]
+) -> list[statistics.Paired]:
+    """Each question's two rows, compared on some of the test texts."""
+    right = {id: row.right[:, some] for id, row in rows.items()}
     noise = statistics.run_noise(np.stack(list(right.values())))
     return [
         statistics.pair(right[question.baseline], right[question.variant], noise)
-        for question in results.questions
+        for question in questions
     ]
 
 
 def _compare(
-    results: Results,
+    selected: Selected,
+    rows: Mapping[str, Row],
+    margin: float,
     question: Question,
     pair: statistics.Paired,
     distinct: statistics.Paired | None,
     p: float,
     adjusted_p: float,
 ) -> Comparison:
-    baseline, variant = results.row(question.baseline), results.row(question.variant)
-    settings = differing(baseline, variant)
+    baseline, variant = rows[question.baseline], rows[question.variant]
+    settings = differing(baseline.settings, variant.settings)
     low, high = statistics.interval(pair, statistics.EQUIVALENCE_CONFIDENCE)
-    accuracy = float(results.right(baseline).mean())
+    accuracy = float(baseline.right.mean())
     return Comparison(
         question=question,
         baseline=baseline,
         variant=variant,
         settings=settings,
-        clean_pairs=_clean_pairs(results, baseline, variant) if len(settings) > 1 else (),
+        clean_pairs=_clean_pairs(selected, baseline, variant) if len(settings) > 1 else (),
         baseline_accuracy=accuracy,
-        variant_accuracy=float(results.right(variant).mean()),
+        variant_accuracy=float(variant.right.mean()),
         overall=_estimate(pair),
         distinct=_estimate(distinct) if distinct else None,
         lost=float(pair.lost) * pair.messages,
         gained=float(pair.gained) * pair.messages,
         p=p,
         adjusted_p=adjusted_p,
-        among=results.asked,
+        among=selected.asked,
         equivalence=Equivalence(
-            margin=results.margin,
-            shown=bool(statistics.equivalent(pair, results.margin)),
-            possible=statistics.can_show_equivalence(pair.messages, results.margin, pair.seeds),
+            margin=margin,
+            shown=bool(statistics.equivalent(pair, margin)),
+            possible=statistics.can_show_equivalence(pair.messages, margin, pair.seeds),
             low=float(low),
             high=float(high),
         ),
-        smallest_shown=_smallest_shown(pair, results.asked, accuracy),
+        smallest_shown=_smallest_shown(pair, selected.asked, accuracy),
         time=_times(baseline, variant),
     )
 
@@ -240,13 +238,13 @@ def _estimate(pair: statistics.Paired) -> Estimate:
 
 def _smallest_shown(pair: statistics.Paired, among: int, accuracy: float) -> float | None:
     """None where no row could differ as much from a baseline of this accuracy."""
-    found = statistics.smallest_shown(pair, among)
+    found = power.smallest_shown(pair, among)
     return found if found is not None and found <= max(accuracy, 1 - accuracy) else None
 
 
-def differing(baseline: TrainedRow, variant: TrainedRow) -> tuple[Setting, ...]:
+def differing(baseline: Settings, variant: Settings) -> tuple[Setting, ...]:
     """The settings in which two rows differ, in the table's order."""
-    one, other = (row.settings.deciding() for row in (baseline, variant))
+    one, other = baseline.deciding(), variant.deciding()
     return tuple(
         Setting(name, value, other[name])
         for name, value in one.items()
@@ -254,15 +252,13 @@ def differing(baseline: TrainedRow, variant: TrainedRow) -> tuple[Setting, ...]:
     )
 
 
-def _clean_pairs(
-    results: Results, baseline: TrainedRow, variant: TrainedRow
-) -> tuple[CleanPair, ...]:
+def _clean_pairs(selected: Selected, baseline: Row, variant: Row) -> tuple[CleanPair, ...]:
     """For each differing setting two rows that differ in it alone, one of them among the two."""
-    pairs, finished = [], {row.id for row in results.rows}
-    for setting in differing(baseline, variant):
+    pairs, finished = [], {row.id for row in selected.rows}
+    for setting in differing(baseline.settings, variant.settings):
         like_variant = _changed(variant.settings, setting.name, baseline.settings)
         like_baseline = _changed(baseline.settings, setting.name, variant.settings)
-        one, other = _row_with(results, like_variant), _row_with(results, like_baseline)
+        one, other = (_row_with(selected.stated, like) for like in (like_variant, like_baseline))
         # where the study has neither row, name one that it could have
         with_variant = one or (other is None and not any(together(like_variant)))
         first, second = (one, variant.id) if with_variant else (baseline.id, other)
@@ -281,23 +277,22 @@ def _changed(row: Settings, name: str, other: Settings) -> Settings:
     return structs.replace(row, **{each: getattr(other, each) for each in taken})
 
 
-def _row_with(results: Results, settings: Settings) -> str | None:
+def _row_with(stated: Mapping[str, Settings], settings: Settings) -> str | None:
     wanted = settings.deciding()
-    found = (id for id, row in results.stated.items() if row.deciding() == wanted)
+    found = (id for id, row in stated.items() if row.deciding() == wanted)
     return next(found, None)
 
 
-def _times(baseline: TrainedRow, variant: TrainedRow) -> TimeRatio:
-    runs = baseline.runs + variant.runs
-    devices = list(dict.fromkeys(run.metrics.device for run in runs))
+def _times(baseline: Row, variant: Row) -> TimeRatio:
+    runs = [run.metrics for run in baseline.runs + variant.runs]
+    devices = list(dict.fromkeys(run.device for run in runs))
     obstacle = None
     if len(devices) > 1:
         obstacle = f"the runs used different devices ({formats.names(devices)})"
-    elif any(run.metrics.shared_device for run in runs):
+    elif any(run.shared_device for run in runs):
         obstacle = "other jobs ran on the device at the same time"
-    elif len({run.metrics.threads for run in runs}) > 1:
+    elif len({run.threads for run in runs}) > 1:
         obstacle = "the runs used different numbers of threads"
-    elif not all(run.metrics.training_time_seconds for run in runs):
+    elif not all(run.training_time_seconds for run in runs):
         obstacle = "a training time is zero"
-    one, other = (float(np.mean(row.times())) for row in (baseline, variant))
-    return TimeRatio(one, other, obstacle)
+    return TimeRatio(baseline.mean_seconds, variant.mean_seconds, obstacle)

@@ -1,14 +1,14 @@
 """What each setting of a grid does on average over the grid's other settings."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from ablations.answers import formats, statistics
-from ablations.answers.comparisons import run_noise
-from ablations.answers.results import Results
+from ablations.answers.scores import Row
+from ablations.answers.statistics import RunNoise
 from ablations.study.grid import Grid
 
 
@@ -35,29 +35,33 @@ class AveragedEffect:
         return "better" if self.difference > 0 else "worse"
 
 
-def averaged_effects(results: Results) -> list[AveragedEffect]:
+def averaged_effects(
+    grids: Sequence[Grid], rows: Sequence[Row], noise: RunNoise | None
+) -> tuple[AveragedEffect, ...]:
     """The effects of every grid in which two settings or more vary and no row is chosen."""
-    found = []
-    for grid in results.grids:
+    finished = {row.id: row for row in rows}
+    found: list[AveragedEffect] = []
+    for grid in grids:
         varying = [setting for setting, values in grid.values.items() if len(values) > 1]
         if len(varying) > 1 and not grid.choose:
-            found += _of_grid(results, grid, varying)
-    return found
+            found += _of_grid(grid, varying, finished, noise)
+    return tuple(found)
 
 
-def _of_grid(results: Results, grid: Grid, varying: list[str]) -> list[AveragedEffect]:
-    noise = run_noise(results)
+def _of_grid(
+    grid: Grid, varying: Sequence[str], finished: Mapping[str, Row], noise: RunNoise | None
+) -> list[AveragedEffect]:
     changes, effects = [], []
     for setting in varying:
         first, *others = grid.values[setting]
         for value in others:
-            pairs = list(_pairs(results, grid, setting, first, value))
+            pairs = list(_pairs(grid, finished, setting, first, value))
             if pairs:
                 without, changed = map(np.stack, zip(*pairs, strict=True))
                 changes.append((setting, first, value, len(pairs)))
                 effects.append(statistics.average_effect(without, changed, noise))
     number = sum(len(grid.values[setting]) - 1 for setting in varying)
-    adjusted = statistics.holm([float(effect.p) for effect in effects], number)
+    adjusted = statistics.holm([float(effect.p) for effect in effects], number).tolist()
     return [
         AveragedEffect(
             grid.id,
@@ -72,14 +76,15 @@ def _of_grid(results: Results, grid: Grid, varying: list[str]) -> list[AveragedE
     ]
 
 
-def _pairs(results: Results, grid: Grid, setting: str, first: Any, value: Any) -> Iterator[Any]:
+def _pairs(
+    grid: Grid, finished: Mapping[str, Row], setting: str, first: Any, value: Any
+) -> Iterator[Any]:
     """Right answers of each two finished rows that differ in this setting alone."""
-    finished = {row.id: row for row in results.rows}
     ids = {_key(values): id for id, values in grid.rows.items() if id in finished}
     for id, values in grid.rows.items():
         other = ids.get(_key(values | {setting: value}))
         if values[setting] == first and id in finished and other:
-            yield results.right(finished[id]), results.right(finished[other])
+            yield finished[id].right, finished[other].right
 
 
 def _key(values: dict[str, Any]) -> tuple[tuple[str, Any], ...]:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from statistics import mean, stdev
 from typing import Any
 
+from tabulate import tabulate
+
 # The splits as texts name them, in the order of the table.
 SPLITS = {"train": "training", "validation": "validation", "test": "test"}
 MISSING = "–"
@@ -147,13 +149,11 @@ class Table:
 
     def markdown(self) -> str:
         """As GitHub writes tables; nothing in a cell is markup."""
-        cells = [
+        headings, *lines = (
             [cell if cell == "#" else text(cell) for cell in line]
             for line in (self.headings, *self.lines)
-        ]
-        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-        lines = [f"| {' | '.join(map(str.ljust, line, widths))} |" for line in cells]
-        return "\n".join([lines[0], f"|{'|'.join('-' * (w + 2) for w in widths)}|", *lines[1:]])
+        )
+        return tabulate(lines, headings, tablefmt="github", disable_numparse=True)
 
     def latex(self) -> Iterator[str]:
         """The lines of a tabular with the rules of the package booktabs."""

@@ -1,7 +1,12 @@
 """The result of a run: the content of metrics.json."""
 
+from pathlib import Path
+
 from msgspec import Struct
 
+from ablations.errors import UserError
+from ablations.files import read_json
+from ablations.study import paths
 from ablations.study.settings import Settings, names
 
 
@@ -58,3 +63,31 @@ class Metrics(Settings, frozen=True, kw_only=True, omit_defaults=True):
     def settings(self) -> Settings:
         """The settings of the run's row."""
         return Settings(**{name: getattr(self, name) for name in names(Settings)})
+
+
+class NotFinished(UserError):
+    """A run's metrics are not there, or of another state of the study; `reason` says of which."""
+
+    def __init__(self, message: str, reason: str | None = None) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+def read(results: Path, row: Settings, seed: int) -> Metrics:
+    """The metrics.json of a run of a study's results, of the row as it is now.
+
+    Raises NotFinished where it is not there or of other settings, UserError where it is damaged or
+    of another run.
+    """
+    path = paths.at(results, paths.METRICS, row=row.row, seed=seed)
+    if not path.exists():
+        raise NotFinished(f"{path} does not exist; run the workflow to make it")
+    found = read_json(path, Metrics)
+    if (found.row, found.seed) != (row.row, seed):
+        raise UserError(
+            f"{path} is of row {found.row}, seed {found.seed}; expected row {row.row}, seed {seed}"
+        )
+    if found.settings != row:
+        message = f"{path} is of other settings than rows/{row.row}.json; run the workflow again"
+        raise NotFinished(message, "of other settings")
+    return found

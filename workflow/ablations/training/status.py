@@ -11,12 +11,10 @@ from pathlib import Path
 
 from ablations import cli
 from ablations.errors import UserError
-from ablations.files import read_json
 from ablations.study import jobs, paths, plan
 from ablations.study.config import Study
 from ablations.study.jobs import Run
-from ablations.training import logs
-from ablations.training.metrics import Metrics
+from ablations.training import logs, metrics
 
 
 def lines(study: Study, folder: Path) -> Iterator[str]:
@@ -42,11 +40,11 @@ def lines(study: Study, folder: Path) -> Iterator[str]:
 
 def _is_finished(results: Path, run: Run) -> bool:
     """Whether a run's metrics exist and belong to the row as it is now."""
-    metrics = paths.at(results, paths.METRICS, **run.wildcards)
     try:
-        return read_json(metrics, Metrics).settings == run.row.settings
+        metrics.read(results, run.row.settings, run.seed)
     except UserError:
         return False
+    return True
 
 
 def _state(log: Path, at_work: bool) -> str:

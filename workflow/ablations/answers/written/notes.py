@@ -1,47 +1,52 @@
 """What a reader must know before believing the table: the sentences around it, as Markdown."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ablations import cli
-from ablations.answers import formats, grids, statistics
-from ablations.answers.comparisons import accuracy_intervals
-from ablations.answers.results import Results, TrainedRow, Unfinished
+from ablations.answers import formats, statistics
+from ablations.answers.compute import Answers
+from ablations.answers.finished import Texts, Unfinished
+from ablations.answers.scores import Row
 from ablations.study import words
+from ablations.study.grid import Grid
 from ablations.study.settings import defaults
 
 MOST_NAMED = 10  # in one sentence
 
 
-def notes(results: Results) -> list[str]:
+def notes(answers: Answers) -> list[str]:
     """The notes below the table, a sentence or two each."""
-    found = [_data(results), *map(formats.text, results.remarks), *_same(results.rows)]
-    found += [*_incomplete_batches(results), _seeds(results), interval_note(results)]
-    found += _leakage(results)
-    found += [_majority(results), *_constant_answers(results), *grids.notes(results)]
-    return [*found, *_devices(results.rows), *_times(results.rows)]
+    found = [_data(answers), *map(formats.text, answers.texts.remarks), *_same(answers.rows)]
+    found += [*_incomplete_batches(answers), _seeds(answers), interval_note(answers)]
+    found += _leakage(answers)
+    found += [_majority(answers), *_constant_answers(answers), *_grids(answers)]
+    return [*found, *_devices(answers.rows), *_times(answers.rows)]
 
 
-def standins(results: Results) -> str | None:
-    """What differs from the published study's texts and models, on one line; None if nothing."""
-    return " ".join(map(formats.text, results.notes)) or None
+def notices(answers: Answers, text: Callable[[str], str] = formats.text) -> Iterator[str]:
+    """What stands above everything, each on one line: stand-ins, and which runs are missing.
+
+    `text` writes what is not this program's: as Markdown, or plain.
+    """
+    if answers.standins:
+        yield " ".join(map(text, answers.standins))
+    if answers.unfinished:
+        yield _provisional(answers, text)
 
 
-def provisional(results: Results) -> str | None:
-    """Which runs are missing, on one line; None where none is."""
-    if not results.unfinished:
-        return None
+def _provisional(answers: Answers, text: Callable[[str], str]) -> str:
     seeds: dict[tuple[str, str], list[str]] = {}
-    for run in results.unfinished:
+    for run in answers.unfinished:
         seeds.setdefault((run.row, run.reason), []).append(str(run.seed))
     listed = [
-        f"{row} (seed {', '.join(found)}: {formats.text(reason)})"
-        for (row, reason), found in seeds.items()
+        f"{row} (seed {', '.join(found)}: {text(reason)})" for (row, reason), found in seeds.items()
     ]
     return (
-        f"Provisional: {_runs(results.unfinished)} missing. {'; '.join(_first(listed))}. A row is"
+        f"Provisional: {_runs(answers.unfinished)} missing. {'; '.join(_first(listed))}. A row is"
         " in the table when all its seeds are finished."
     )
 
@@ -50,42 +55,42 @@ def _runs(unfinished: Sequence[Unfinished]) -> str:
     return f"{cli.count(len(unfinished), 'run')} {'is' if len(unfinished) == 1 else 'are'}"
 
 
-def varying(rows: Sequence[TrainedRow]) -> list[str]:
+def varying(rows: Sequence[Row]) -> list[str]:
     """The settings in which rows differ, LoRA's own within trainable_layers."""
     names = words.columns(rows[0].settings)
     return [name for name in names if len({setting(name, row) for row in rows}) > 1]
 
 
-def setting(name: str, row: TrainedRow) -> str:
+def setting(name: str, row: Row) -> str:
     """A row's setting as the table writes it."""
     return words.cell(name, row.settings, row.context_tokens)
 
 
-def _data(results: Results) -> str:
-    classes = results.test.classes
-    sizes = ", ".join(f"{size:,} {split}" for split, size in results.sizes.items())
+def _data(answers: Answers) -> str:
+    classes = answers.texts.classes
+    sizes = ", ".join(f"{size:,} {split}" for split, size in answers.texts.sizes.items())
     return (
-        f"Data: {formats.text(results.data)}; {len(classes)} classes"
+        f"Data: {formats.text(answers.outline.data)}; {len(classes)} classes"
         f" ({formats.text(', '.join(_first(classes)))}); texts: {sizes}."
     )
 
 
-def _incomplete_batches(results: Results) -> Iterator[str]:
-    size = results.sizes["train"]
-    if evaluated(results, "train") != f"{size:,}":
+def _incomplete_batches(answers: Answers) -> Iterator[str]:
+    size = answers.texts.sizes["train"]
+    if evaluated(answers, "train") != f"{size:,}":
         yield (
             "Training accuracy leaves out an incomplete last batch: it is over"
-            f" {evaluated(results, 'train')} of the {size:,} messages."
+            f" {evaluated(answers, 'train')} of the {size:,} messages."
         )
 
 
-def evaluated(results: Results, split: str) -> str:
+def evaluated(answers: Answers, split: str) -> str:
     """How many messages a split's accuracies are over: `1,040`, or `1,040 to 1,045`."""
-    sizes = sorted({results.evaluated(row, split) for row in results.rows})
+    sizes = sorted({row.accuracy[split].texts for row in answers.rows})
     return " to ".join(f"{size:,}" for size in dict.fromkeys((sizes[0], sizes[-1])))
 
 
-def _same(rows: Sequence[TrainedRow]) -> Iterator[str]:
+def _same(rows: Sequence[Row]) -> Iterator[str]:
     """The settings that have no column; options at their default are not named."""
     first, different = rows[0].settings.compared(), varying(rows)
     same = [
@@ -101,56 +106,56 @@ def _same(rows: Sequence[TrainedRow]) -> Iterator[str]:
         )
 
 
-def _seeds(results: Results) -> str:
-    if len(results.seeds) == 1:
+def _seeds(answers: Answers) -> str:
+    if len(answers.seeds) == 1:
         return (
-            f"Each row was trained once (seed {results.seeds[0]}): the noise of training is not"
+            f"Each row was trained once (seed {answers.seeds[0]}): the noise of training is not"
             " measured."
         )
     return (
-        f"Each row was trained with {cli.count(len(results.seeds), 'seed')}: the mean, and ±"
+        f"Each row was trained with {cli.count(len(answers.seeds), 'seed')}: the mean, and ±"
         " the standard deviation between them."
     )
 
 
-def interval_note(results: Results) -> str:
+def interval_note(answers: Answers) -> str:
     """What the intervals are, and what they count."""
-    messages = cli.count(len(results.test), "test message")
-    if len(results.seeds) < statistics.SEEDS_FOR_NOISE:
+    if len(answers.seeds) < statistics.SEEDS_FOR_NOISE:
         return (
-            f"The 95% intervals are Wilson's for {messages}. They show what other test"
+            f"The 95% intervals are Wilson's for {answers.tested}. They show what other test"
             " messages could give, not what another training run could."
         )
     return (
-        f"The 95% intervals are by Wilson's method and count both the choice of {messages} and the"
-        " noise of training, which is estimated from all rows together. They show which means other"
-        " test messages and other seeds could give."
+        "The 95% intervals are by Wilson's method and count both the choice of"
+        f" {answers.tested} and the noise of training, which is estimated from all rows together."
+        " They show which means other test messages and other seeds could give."
     )
 
 
-def _leakage(results: Results) -> Iterator[str]:
-    test = results.test
-    copies, near, size = int(test.in_train.sum()), int(test.near_train.sum()), len(test)
-    elsewhere = int((test.in_validation & ~test.in_train).sum())
+def _leakage(answers: Answers) -> Iterator[str]:
+    texts, size = answers.texts, answers.texts.sizes["test"]
+    of_classes = partial(_of_classes, texts)
+    copies, near = int(texts.in_train.sum()), int(texts.near_train.sum())
+    elsewhere = int((texts.in_validation & ~texts.in_train).sum())
     if not copies:
         yield "No test message is in the training set verbatim."
     else:
         yield (
-            f"{copies} of the {size} test messages ({_by_class(results, test.in_train)}) are in the"
+            f"{copies} of the {size} test messages ({of_classes(texts.in_train)}) are in the"
             f" training set verbatim{_without(size - copies, 'unseen')}."
         )
     if elsewhere:
         more = "more " if copies else ""
         yield f"{elsewhere} {more}{'is' if elsewhere == 1 else 'are'} in the validation set."
-    if known := results.validation_in_train:
+    if known := texts.validation_in_train:
         yield (
-            f"{known:,} of the {results.sizes['validation']:,} validation messages"
+            f"{known:,} of the {answers.texts.sizes['validation']:,} validation messages"
             f" {'is' if known == 1 else 'are'} in the training set verbatim, so validation accuracy"
             " is optimistic."
         )
     if near > copies:
         yield (
-            f"{near} of the {size} test messages ({_by_class(results, test.near_train)}) are in the"
+            f"{near} of the {size} test messages ({of_classes(texts.near_train)}) are in the"
             " training set verbatim or nearly so: at least four in five of the words of the two are"
             f" in both{_without(size - near, 'without near-copies')}."
         )
@@ -162,31 +167,31 @@ def _without(left: int, heading: str) -> str:
     return f"; the column of the {left} {heading} leaves them out"
 
 
-def _by_class(results: Results, chosen: NDArray[np.bool_]) -> str:
+def _of_classes(texts: Texts, chosen: NDArray[np.bool_]) -> str:
     """`29 of them spam`, for every class but the first, or the five with most where there are more.
 
     The rest are of the first class.
     """
-    classes = results.test.classes
-    counts = np.bincount(results.test.labels[chosen], minlength=len(classes))
+    classes = texts.classes
+    counts = np.bincount(texts.labels[chosen], minlength=len(classes))
     named = sorted(np.argsort(-counts[1:], kind="stable")[:5] + 1)
     return ", ".join(f"{counts[label]} of them {formats.text(classes[label])}" for label in named)
 
 
-def _majority(results: Results) -> str:
-    name, share = results.test.majority
-    no_better = [id for id, (low, _) in accuracy_intervals(results).items() if low <= share]
-    below = f" Not clearly above that: {_which(no_better, results.rows)}." if no_better else ""
+def _majority(answers: Answers) -> str:
+    name, share = answers.texts.majority
+    no_better = [row.id for row in answers.rows if row.accuracy["test"].low <= share]
+    below = f" Not clearly above that: {_which(no_better, answers.rows)}." if no_better else ""
     return (
         f"Majority class: always answering {formats.text(name)} would be right on"
         f" {formats.percent(share)}.{below}"
     )
 
 
-def _constant_answers(results: Results) -> Iterator[str]:
+def _constant_answers(answers: Answers) -> Iterator[str]:
     """Rows that give one answer to everything, with the seeds with which they do."""
     found: dict[tuple[int, str], list[str]] = {}
-    for row in results.rows if len(results.test) > 1 else ():
+    for row in answers.rows if answers.texts.sizes["test"] > 1 else ():
         seeds: dict[int, list[str]] = {}
         for run in row.runs:
             if np.ptp(run.predicted) == 0:
@@ -194,13 +199,41 @@ def _constant_answers(results: Results) -> Iterator[str]:
         for label, same in seeds.items():
             found.setdefault((label, ", ".join(same)), []).append(row.id)
     for (label, which), ids in found.items():
-        name = formats.text(results.test.classes[label])
+        name = formats.text(answers.texts.classes[label])
         answer = "answers" if len(ids) == 1 else "answer"
         rows = f"{'Row' if len(ids) == 1 else 'Rows'} {formats.names(_first(ids))}"
         yield f"{rows} {answer} {name} for every test message (seed {which})."
 
 
-def _devices(rows: Sequence[TrainedRow]) -> Iterator[str]:
+def _grids(answers: Answers) -> Iterator[str]:
+    """What varies in each grid of several rows, and what choosing one of its rows means."""
+    rows = {row.id: row for row in answers.rows}
+    for grid in answers.outline.grids:
+        there = [rows[id] for id in grid.rows if id in rows]
+        if len(grid) == 1:
+            continue
+        if grid.choose and there:
+            (row,) = there
+            accuracy = formats.percents(row.accuracy["validation"].runs)
+            yield (
+                f"{row.id} was chosen from the {len(grid)} rows of the grid {grid.id} (values of"
+                f" {_varying(grid)}) by its validation accuracy, {accuracy}. As the best of"
+                f" {len(grid)}, that accuracy is optimistic. The choice did not use test"
+                " accuracies, so the row's test accuracy is not."
+            )
+        elif len(there) > 1:
+            yield (
+                f"The {len(grid)} rows of the grid {grid.id} differ in {_varying(grid)}. The"
+                " best of their test accuracies is optimistic: it is partly luck. `choose:"
+                " validation` chooses a row by its validation accuracy instead."
+            )
+
+
+def _varying(grid: Grid) -> str:
+    return formats.names([key for key, values in grid.values.items() if len(values) > 1])
+
+
+def _devices(rows: Sequence[Row]) -> Iterator[str]:
     users: dict[str, list[str]] = {}
     for row in rows:
         for run in row.runs:
@@ -223,14 +256,14 @@ def _devices(rows: Sequence[TrainedRow]) -> Iterator[str]:
             f"Runs differ in device, precision or threads{limit if len(machines) > 1 else ''}:"
             f" {listed}."
         )
-    shared = [row.id for row in rows if any(run.metrics.shared_device for run in row.runs)]
+    shared = [row.id for row in rows if row.shared_device]
     if shared:
         times = "its time is an upper bound" if len(shared) == 1 else "their times are upper bounds"
         yield f"Other jobs ran on the device while {_which(shared, rows)} trained, so {times}."
 
 
-def _times(rows: Sequence[TrainedRow]) -> Iterator[str]:
-    reusing = [row.id for row in rows if any(run.metrics.trunk_time_seconds for run in row.runs)]
+def _times(rows: Sequence[Row]) -> Iterator[str]:
+    reusing = [row.id for row in rows if row.reuses_frozen]
     if reusing:
         times = (
             "Training time is what a row costs on its own. The output of frozen layers is computed"
@@ -244,7 +277,7 @@ def _times(rows: Sequence[TrainedRow]) -> Iterator[str]:
         yield times
 
 
-def _which(ids: Sequence[str], rows: Sequence[TrainedRow]) -> str:
+def _which(ids: Sequence[str], rows: Sequence[Row]) -> str:
     return "all rows" if len(ids) == len(rows) > 1 else formats.names(_first(ids))
 
 

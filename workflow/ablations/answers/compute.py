@@ -1,0 +1,75 @@
+"""Everything that a study answers, computed once: from finished runs to one value, `Answers`."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from ablations import cli
+from ablations.answers import comparisons, effects, missed, scores, selection, statistics
+from ablations.answers.comparisons import Comparison
+from ablations.answers.effects import AveragedEffect
+from ablations.answers.finished import Finished, Texts, Unfinished
+from ablations.answers.missed import Missed
+from ablations.answers.scores import Machine, Row
+from ablations.study.outline import Outline
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What is written as table, interpretation, figures and page."""
+
+    outline: Outline
+    texts: Texts
+    rows: tuple[Row, ...]
+    unfinished: tuple[Unfinished, ...]  # the runs that a table so far lacks
+    asked: int  # how many comparisons the whole study has
+    comparisons: tuple[Comparison, ...]  # those whose two rows are finished
+    effects: tuple[AveragedEffect, ...]
+    missed: tuple[Missed, ...]  # texts, the most often missed first
+    machine: Machine  # on which times compare
+    # Standard deviation between a row's runs, beyond what their texts explain; None where there are
+    # too few seeds to measure it.
+    run_sd: float | None
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Each row was trained once with each."""
+        return self.outline.seeds
+
+    @property
+    def standins(self) -> tuple[str, ...]:
+        """What is not the published study's, in any row and of the models."""
+        return self.outline.notes + self.outline.models
+
+    @property
+    def tested(self) -> str:
+        """`300 test messages`."""
+        return cli.count(self.texts.sizes["test"], "test message")
+
+    @property
+    def margin(self) -> float:
+        """Of equivalence, as a fraction."""
+        return self.outline.margin / 100
+
+
+def compute(finished: Finished) -> Answers:
+    """Raises UserError where no row is finished."""
+    outline, texts = finished.outline, finished.texts
+    selected = selection.select(finished)
+    noise = statistics.run_noise(np.stack([row.right for row in selected.rows]))
+    machine = scores.usual_machine(selected.rows)
+    rows = scores.score(selected, texts, noise, machine)
+    margin = outline.margin / 100
+    return Answers(
+        outline=outline,
+        texts=texts,
+        rows=rows,
+        unfinished=finished.unfinished,
+        asked=selected.asked,
+        comparisons=comparisons.compare_all(selected, rows, margin, ~texts.near_train),
+        effects=effects.averaged_effects(outline.grids, rows, noise),
+        missed=missed.missed(rows, texts),
+        machine=machine,
+        run_sd=None if noise is None else math.sqrt(noise.variance),
+    )

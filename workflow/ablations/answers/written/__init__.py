@@ -1,0 +1,1 @@
+"""Writers of the answers: each writes what `Answers` holds, and computes no number itself."""

@@ -1,0 +1,249 @@
+"""interpretation.md: what the study shows, and how to read it."""
+
+from collections.abc import Iterator
+from itertools import repeat
+
+from tabulate import tabulate
+
+from ablations import cli
+from ablations.answers import formats, statistics
+from ablations.answers.compute import Answers
+from ablations.answers.scores import Row
+from ablations.answers.written import sentences
+from ablations.answers.written.notes import notices
+
+# False alarms among eight comparisons, where runs of a row have a standard deviation of 0.5, 1 and
+# 2 points and each row is trained once: docs/statistics.md.
+ONE_SEED_ALARMS = "5, 19 and 68%"
+
+
+def markdown(answers: Answers) -> str:
+    """interpretation.md."""
+    parts = [f"# Interpretation: {formats.text(answers.outline.title)}"]
+    parts += [f"> **{line}**" for line in notices(answers)]
+    if answers.comparisons:
+        parts += ["## In short", summary(answers)]
+        parts += ["## How to read this", how_to_read(answers)]
+        for number, comparison in enumerate(answers.comparisons, start=1):
+            parts.append(f"## {number}. {formats.text(comparison.question.question)}")
+            parts += sentences.answer(comparison)
+    else:
+        parts.append(sentences.why_none(answers))
+    parts += grids(answers)
+    parts += measured_and_published(answers)
+    return "\n\n".join(parts) + "\n"
+
+
+def summary(answers: Answers) -> str:
+    """A Markdown table with a line for each comparison."""
+    claims = any(comparison.question.claim for comparison in answers.comparisons)
+    lines = [
+        [
+            str(number),
+            f"`{comparison.variant.id}` against `{comparison.baseline.id}`",
+            str(comparison.overall),
+            formats.p_value(comparison.adjusted_p),
+            sentences.verdict(comparison) + (", confounded" if comparison.confounded else ""),
+        ]
+        + ([comparison.question.claim or "–", comparison.outcome or "–"] if claims else [])
+        for number, comparison in enumerate(answers.comparisons, start=1)
+    ]
+    headings = ["#", "Rows", "Difference in test accuracy, points (95% interval)"]
+    headings += ["Adjusted p" if answers.asked > 1 else "p", "Verdict"]
+    headings += ["Published", "Published claim is"] if claims else []
+    return tabulate(lines, headings, tablefmt="github", disable_numparse=True)
+
+
+def how_to_read(answers: Answers) -> str:
+    """What holds for every answer, said once: a Markdown list."""
+    return "\n".join(f"- {line}" for line in _how_to_read(answers))
+
+
+def _how_to_read(answers: Answers) -> Iterator[str]:
+    many = answers.asked > 1
+    adjusted = f", adjusted for {answers.asked} comparisons by Holm's method" if many else ""
+    yield (
+        f"**Verdict.** Two rows answer the same {answers.tested} and are"
+        f" compared message by message. A row is called better or worse only if"
+        f" {_test(len(answers.seeds))} gives p below {statistics.ALPHA}{adjusted}."
+    )
+    yield (
+        "**Interval.** It shows which true differences, in percentage points, fit the data (95%)."
+        + (" Each interval is for its own comparison and is not adjusted." if many else "")
+    )
+    yield _equivalence(answers)
+    yield from _smallest_shown(answers)
+    yield from _seeds(answers)
+    yield (
+        "**What the verdicts hold for.** This split of the data, which is the same for every seed;"
+        f" these models; and these training settings{_tuned(answers)}."
+    )
+    if any(comparison.distinct for comparison in answers.comparisons):
+        yield (
+            f"**Near-copies.** {int(answers.texts.near_train.sum())} of the test messages are equal"
+            " or nearly equal to a training message. Each answer gives the difference without them"
+            " too."
+        )
+    if any(row.reuses_frozen for row in answers.rows):
+        yield (
+            "**Time.** The output of frozen layers is computed once and reused. A loop that"
+            " computes it again in every epoch has other ratios."
+        )
+    if any(comparison.question.claim for comparison in answers.comparisons):
+        yield (
+            "**Published claims.** *Confirmed*: the verdict here is the claim. *Contradicted*: the"
+            " verdict is a difference the other way, or the published difference lies outside the"
+            " interval. *Not settled here*: neither. A claim of “similar” is confirmed only by"
+            " equivalence, and contradicted too where the interval lies outside the margin. The"
+            " published numbers come from one run of each row. With the published"
+            " split and seed, agreement means that the published run was repeated. It is not an"
+            " independent replication."
+        )
+
+
+def _test(seeds: int) -> str:
+    if seeds == 1:
+        return "the exact McNemar test"
+    if seeds < statistics.SEEDS_FOR_NOISE:
+        return "an exact sign-flip test over messages (McNemar's, for two seeds)"
+    return "a score test that counts both messages and training runs"
+
+
+def _equivalence(answers: Answers) -> str:
+    margin = sentences.margin(answers.margin)
+    said = (
+        "**No detectable difference** does not mean that two rows are the same. They count as"
+        f" equivalent only if the 90% interval of their difference lies within {margin} (`margin`"
+        " in the configuration)."
+        + (" This is not adjusted for the number of comparisons." if answers.asked > 1 else "")
+    )
+    if all(comparison.equivalence.possible for comparison in answers.comparisons):
+        return said
+    return f"{said} {answers.tested} cannot show that, whatever the rows answer."
+
+
+def _smallest_shown(answers: Answers) -> Iterator[str]:
+    """What the smallest difference that a study would show rests on, where one is named."""
+    if all(
+        comparison.decided or comparison.equivalence.shown for comparison in answers.comparisons
+    ):
+        return
+    many = answers.asked
+    level = f" and at the strictest level of Holm's method, 0.05 / {many}" if many > 1 else ""
+    said = (
+        "**The smallest difference that this study would show** is computed for rows that disagree"
+        f" as often as these do{level}."
+    )
+    if len(answers.seeds) >= statistics.SEEDS_FOR_NOISE:
+        said += (
+            " With the noise of training it is optimistic: in simulated studies such differences"
+            " were shown in two of three to three of four cases (docs/statistics.md)."
+        )
+    yield said
+
+
+def _tuned(answers: Answers) -> str:
+    chosen = [
+        f"`{row.id}` was chosen from {row.chosen_from} rows by its validation accuracy"
+        for row in answers.rows
+        if row.chosen_from not in (None, 1)
+    ]
+    if not chosen:
+        return ", which were not tuned for any row"
+    return f". {formats.names(chosen)}; no other row was tuned, so the efforts were not equal"
+
+
+def _seeds(answers: Answers) -> Iterator[str]:
+    seeds = len(answers.seeds)
+    if seeds == 1:
+        yield (
+            "**One seed.** Every row was trained once, so a verdict is about two trained models."
+            " Another seed trains another model, and how much that changes was not measured. It is"
+            " an error to read such a verdict as one about the settings: in simulated studies of"
+            " eight comparisons without any real difference, that gave a false alarm in"
+            f" {ONE_SEED_ALARMS} of the studies, where runs of a row had a standard deviation of"
+            " 0.5, 1 and 2 points (docs/statistics.md). At least"
+            f" {statistics.SEEDS_FOR_NOISE} seeds are needed to measure it."
+        )
+    elif seeds < statistics.SEEDS_FOR_NOISE:
+        yield (
+            f"**{seeds} seeds** are too few to measure the noise of training. A verdict is about"
+            " these trained models, averaged over the seeds."
+        )
+    else:
+        assert answers.run_sd is not None
+        yield (
+            f"**{seeds} seeds.** Intervals and tests count the choice of messages and the noise of"
+            " training. No comparison counts less noise than the rows of the study have on average:"
+            f" a standard deviation of {100 * answers.run_sd:.2f} points between the runs of a row,"
+            f" beyond what {answers.tested} explain. (The ± of an accuracy is the whole standard"
+            " deviation.)"
+        )
+
+
+def grids(answers: Answers) -> Iterator[str]:
+    """Markdown paragraphs about what each setting of a grid does on average, where one has two."""
+    for grid in dict.fromkeys(effect.grid for effect in answers.effects):
+        of_grid = [effect for effect in answers.effects if effect.grid == grid]
+        yield f"## What each setting of the grid `{grid}` does on average"
+        models = (
+            " of these trained models" if len(answers.seeds) < statistics.SEEDS_FOR_NOISE else ""
+        )
+        yield (
+            f"Each line is the mean difference in test accuracy{models} over all pairs of the"
+            " grid's rows that differ in this setting alone, with its 95% interval. P-values are"
+            f" adjusted for {cli.count(len(of_grid), 'effect')} by Holm's method. A mean can"
+            " hide that a setting helps some rows and harms others: the rows themselves are in the"
+            " table."
+        )
+        headings = ["Setting", "Change", "Pairs", "Mean difference, points (95% interval)"]
+        headings += ["Adjusted p" if len(of_grid) > 1 else "p", "Verdict"]
+        lines = [
+            [
+                effect.setting,
+                f"{sentences.value(effect.first)} → {sentences.value(effect.value)}",
+                str(effect.pairs),
+                formats.estimate(effect.difference, effect.low, effect.high),
+                formats.p_value(effect.adjusted_p),
+                effect.verdict,
+            ]
+            for effect in of_grid
+        ]
+        yield tabulate(lines, headings, tablefmt="github", disable_numparse=True)
+
+
+def measured_and_published(answers: Answers) -> Iterator[str]:
+    """A last section with one line for each row, where anything was published."""
+    if not any(row.published for row in answers.rows):
+        return
+    yield "## Measured and published"
+    headings = ["#", "Row"]
+    names = map(str.capitalize, formats.SPLITS.values())
+    headings += [f"{name} acc, published (difference)" for name in names]
+    headings += ["Training time, published"]
+    measured, published = formats.times_columns(
+        [row.seconds for row in answers.rows], [row.published_seconds for row in answers.rows]
+    )
+    times = map(_times_beside, answers.rows, measured, published)
+    lines = [
+        [str(row.number), row.id, *map(_beside, repeat(row), formats.SPLITS), time]
+        for row, time in zip(answers.rows, times, strict=True)
+    ]
+    yield tabulate(lines, headings, tablefmt="github", disable_numparse=True)
+
+
+def _beside(row: Row, split: str) -> str:
+    measured = formats.percents(row.accuracy[split].runs)
+    if row.published is None:
+        return measured
+    published = getattr(row.published, split)
+    difference = row.accuracy[split].mean - published
+    return f"{measured}, {formats.percent(published)} ({formats.points(difference)})"
+
+
+def _times_beside(row: Row, measured: str, published: str) -> str:
+    devices = formats.text(formats.names(row.devices))
+    if row.published is None or not published:
+        return f"{measured} ({devices})"
+    device = f" ({formats.text(row.published.device)})" if row.published.device else ""
+    return f"{measured} ({devices}), {published}{device}"

@@ -1,0 +1,197 @@
+"""The numbers to compute with: table.csv, classes.csv, comparisons.csv and errors.csv.
+
+Accuracies, recalls and differences are fractions, losses nats; what is missing is empty.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ablations.answers import formats
+from ablations.answers.comparisons import Estimate, Setting
+from ablations.answers.compute import Answers
+from ablations.answers.scores import Row
+from ablations.study import settings
+from ablations.study.dataset import SPLITS
+
+CSV_HEADINGS = (
+    *("id", "question", "baseline", "variant", "settings", "confounded"),
+    *("baseline_accuracy", "variant_accuracy", "difference", "difference_low", "difference_high"),
+    *("distinct_messages", "distinct_difference", "distinct_low", "distinct_high"),
+    *("only_baseline_right", "only_variant_right", "messages", "seeds", "p", "adjusted_p"),
+    *("verdict", "margin", "equivalent", "equivalence_low", "equivalence_high"),
+    *("smallest_difference_shown", "claim", "published_difference", "outcome"),
+    *("baseline_time_seconds", "variant_time_seconds", "time_ratio"),
+)
+
+
+# --- table.csv and classes.csv
+
+
+def rows(answers: Answers) -> str:
+    """table.csv: a line per row, means over seeds. Empty: an interval or a share of nothing."""
+    lines = [_row(answers, row) for row in answers.rows]
+    return formats.comma_separated(lines, list(lines[0]))
+
+
+def _row(answers: Answers, row: Row) -> dict[str, Any]:
+    runs = [run.metrics for run in row.runs]
+    line: dict[str, Any] = {"row": row.number, "id": row.id, **_stated(row, answers.rows)}
+    line |= {"context_tokens": row.context_tokens, "seeds": len(runs)}
+    for split, accuracy in row.accuracy.items():
+        name = f"{split}_accuracy"
+        line |= _mean_and_sd(name, accuracy.runs)
+        line |= {f"{name}_low": accuracy.low, f"{name}_high": accuracy.high}
+    line |= _mean_and_sd("unseen_test_accuracy", row.unseen)
+    line |= _mean_and_sd("distinct_test_accuracy", row.distinct)
+    for class_, recall in zip(answers.texts.classes, row.confusion.recall.T, strict=True):
+        line |= _mean_and_sd(f"recall_{class_}", [] if np.isnan(recall).any() else recall.tolist())
+    if len(answers.texts.classes) > 2:
+        line |= _mean_and_sd("macro_f1", row.confusion.macro_f1.tolist())
+    for split, losses in row.log_loss.items():
+        line |= _mean_and_sd(f"{split}_log_loss", losses)
+    line |= _mean_and_sd("training_time_seconds", row.seconds)
+    line["trunk_time_seconds"] = float(np.mean([run.trunk_time_seconds for run in runs]))
+    for key in ("device", "precision", "threads"):
+        line[key] = "; ".join(dict.fromkeys(str(getattr(run, key)) for run in runs))
+    line["shared_device"] = _yes(row.shared_device)
+    line["chosen_from"] = row.chosen_from
+    published = row.published
+    for split in SPLITS:
+        line[f"published_{split}_accuracy"] = published and getattr(published, split)
+    line["published_training_time_min"] = published and published.training_time_min
+    line["published_device"] = published and published.device
+    return line
+
+
+def _stated(row: Row, rows: Sequence[Row]) -> dict[str, Any]:
+    """A row's settings, without the options that no row sets to anything but their default."""
+    defaults = settings.defaults()
+    used = {
+        key
+        for each in rows
+        for key, value in each.settings.compared().items()
+        if key not in defaults or value != defaults[key]
+    }
+    return {key: value for key, value in row.settings.compared().items() if key in used}
+
+
+def _mean_and_sd(name: str, values: Sequence[float]) -> dict[str, float | None]:
+    return {
+        name: float(np.mean(values)) if values else None,
+        f"{name}_sd": float(np.std(values, ddof=1)) if len(values) > 1 else None,
+    }
+
+
+def classes(answers: Answers) -> str:
+    """classes.csv: for each run and class its test texts, and what they were predicted as."""
+    names = answers.texts.classes
+    lines = []
+    for row in answers.rows:
+        counts = row.confusion.counts
+        shares = {name: getattr(row.confusion, name) for name in ("recall", "precision", "f1")}
+        for seed, run in enumerate(row.runs):
+            for label, name in enumerate(names):
+                line = {"row": row.number, "id": row.id, "seed": run.metrics.seed, "class": name}
+                line |= {"messages": int(counts[seed, label].sum())}
+                for key, values in shares.items():
+                    value = float(values[seed, label])
+                    line[key] = None if np.isnan(value) else value
+                taken = zip(names, counts[seed, label].tolist(), strict=True)
+                line |= {f"predicted_{other}": count for other, count in taken}
+                lines.append(line)
+    return formats.comma_separated(lines, list(lines[0]))
+
+
+# --- comparisons.csv
+
+
+def comparisons(answers: Answers) -> str:
+    """comparisons.csv: one line per comparison; accuracies and differences are fractions."""
+    lines = [
+        {
+            "id": comparison.question.id,
+            "question": comparison.question.question,
+            "baseline": comparison.baseline.id,
+            "variant": comparison.variant.id,
+            "settings": "; ".join(_changed(setting) for setting in comparison.settings),
+            "confounded": _yes(comparison.confounded),
+            "baseline_accuracy": comparison.baseline_accuracy,
+            "variant_accuracy": comparison.variant_accuracy,
+            "difference": comparison.overall.difference,
+            "difference_low": comparison.overall.low,
+            "difference_high": comparison.overall.high,
+            "only_baseline_right": comparison.lost,
+            "only_variant_right": comparison.gained,
+            "messages": comparison.overall.messages,
+            "seeds": comparison.seeds,
+            "p": comparison.p,
+            "adjusted_p": comparison.adjusted_p,
+            "verdict": comparison.verdict,
+            "margin": comparison.equivalence.margin,
+            "equivalent": _yes(comparison.equivalence.shown),
+            "equivalence_low": comparison.equivalence.low,
+            "equivalence_high": comparison.equivalence.high,
+            "smallest_difference_shown": comparison.smallest_shown,
+            "claim": comparison.question.claim,
+            "published_difference": comparison.published_difference,
+            "outcome": comparison.outcome,
+            "baseline_time_seconds": comparison.time.baseline,
+            "variant_time_seconds": comparison.time.variant,
+            "time_ratio": comparison.time.ratio,
+        }
+        | _distinct_numbers(comparison.distinct)
+        for comparison in answers.comparisons
+    ]
+    return formats.comma_separated(lines, CSV_HEADINGS)
+
+
+def _distinct_numbers(distinct: Estimate | None) -> dict[str, Any]:
+    if distinct is None:
+        return {}
+    return {
+        "distinct_messages": distinct.messages,
+        "distinct_difference": distinct.difference,
+        "distinct_low": distinct.low,
+        "distinct_high": distinct.high,
+    }
+
+
+def _yes(value: bool) -> str:
+    return str(value).lower()
+
+
+def _changed(setting: Setting) -> str:
+    baseline, variant = map(formats.as_configured, (setting.baseline, setting.variant))
+    return f"{setting.name}: {baseline} → {variant}"
+
+
+# --- errors.csv
+
+
+def errors(answers: Answers) -> str:
+    """errors.csv: the test texts that at least one run gets wrong, the most often missed first.
+
+    `rows_wrong` counts rows, a row by its share of seeds. Each row has a column that says what it
+    predicted, and with which share of its seeds where they differ.
+    """
+    texts = answers.texts
+    listed = [missed.index for missed in answers.missed]
+    digits = "g" if len(answers.seeds) == 1 else ".2f"
+    columns: dict[str, Sequence[Any]] = {
+        "index": listed,
+        "text": [texts.test[index] for index in listed],
+        "label": [texts.classes[label] for label in texts.labels[listed]],
+        "in_training": [_yes(found) for found in texts.in_train[listed].tolist()],
+        "near_training": [_yes(found) for found in texts.near_train[listed].tolist()],
+        "rows_wrong": [f"{missed.rows_wrong:{digits}}" for missed in answers.missed],
+    }
+    for row in answers.rows:
+        said = zip(row.answers[listed], row.agreement[listed], strict=True)
+        columns[f"predicted_{row.id}"] = [
+            texts.classes[label] if share == 1 else f"{texts.classes[label]} {share:.2f}"
+            for label, share in said
+        ]
+    lines = [dict(zip(columns, line, strict=True)) for line in zip(*columns.values(), strict=True)]
+    return formats.comma_separated(lines, list(columns))
