@@ -7,13 +7,28 @@ import pytest
 from ablations.study import paths
 
 
-def test_a_programs_file_is_in_the_results_that_it_was_given():
+def test_a_programs_file_is_in_the_results_that_it_was_given() -> None:
     results = Path("some/where/results-on-another-disk")
     found = paths.at(results, paths.METRICS, row="baseline", seed=1)
     assert found == results / "runs/baseline/seed-1/metrics.json"
     log = paths.at(results, paths.RUN_LOG, row="baseline", seed=1)
     assert log == Path("some/where/logs/train/baseline/seed-1.log")
     assert paths.at(Path("results"), paths.LOCKS) == Path(".snakemake/locks")
+
+
+@pytest.mark.parametrize("prefix", ["", "below/a prefix/", "/some/where/"])
+def test_a_file_beside_another_is_below_the_same_prefix(prefix: str) -> None:
+    run = {"row": "a", "seed": "1"}
+    output = prefix + paths.METRICS.format_map(run)
+    state = paths.beside(output, paths.METRICS, paths.STATE, run)
+    assert state == f"{prefix}results/state/a/seed-1.safetensors"
+    assert paths.beside(output, paths.METRICS, paths.CACHE, {}) == f"{prefix}results/cache"
+
+
+def test_a_file_that_states_a_value_is_named_without_its_folder_and_ending() -> None:
+    trunk = paths.TRUNK_SETTINGS.format(trunk="a.json.b")
+    assert paths.stated(trunk) == "trunks/a.json.b.settings"
+    assert paths.STATED.format(stated=paths.stated(trunk)) == trunk
 
 
 @pytest.mark.parametrize(
@@ -29,5 +44,7 @@ def test_a_programs_file_is_in_the_results_that_it_was_given():
         ("elsewhere", paths.RUN, {}),
     ],
 )
-def test_a_path_tells_its_wildcards_as_far_as_it_follows_the_pattern(path, pattern, wildcards):
+def test_a_path_tells_its_wildcards_as_far_as_it_follows_the_pattern(
+    path: str, pattern: str, wildcards: dict[str, str]
+) -> None:
     assert paths.read(path, pattern) == wildcards
