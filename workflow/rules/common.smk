@@ -139,12 +139,6 @@ def vocabulary(wildcards, input):
     return [input[name] for name in ("encoder", "merges") if name in input.keys()]
 
 
-def vocabulary_folder(wildcards, input):
-    """The option that names the folder of these files, where there are any."""
-    files = vocabulary(wildcards, input)
-    return ["--vocabulary-dir", os.path.dirname(files[0])] if files else []
-
-
 def estimated(needs):
     """Resources to ask a cluster's queue for; each further attempt gets more.
 

@@ -142,7 +142,11 @@ rule tokens:
     params:
         **said({"": {"tokenizer": TOKENIZER}}),
         tokenizer=lambda wildcards, output: TOKENIZER,
-        vocabulary=vocabulary_folder,
+        # the folder of the tokenizer's files, where there are any
+        vocabulary=lambda wildcards, input: [
+            f"--vocabulary-dir={os.path.dirname(file)}"
+            for file in vocabulary(wildcards, input)[:1]
+        ],
         folder=subpath(output[0], parent=True),
     shell:
         "python -m ablations.data.encode --tokenizer {params.tokenizer}"
