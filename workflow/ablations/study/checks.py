@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, get_args
 
-from ablations.study import grid
+from ablations.study import grid, paths
 from ablations.study.dataset import PUBLISHED_MESSAGES, Generated, Texts
 from ablations.study.entries import Config, Question, RowEntry, options
 from ablations.study.grid import Grid
@@ -18,7 +18,7 @@ MOST_ROWS = 1000
 
 def cache(config: Config) -> Iterator[str]:
     """A cache that is emptied must not be another study's."""
-    if config.cache_gb == 0 and config.cache_dir != "results/cache":
+    if config.cache_gb == 0 and config.cache_dir != paths.CACHE:
         yield (
             f"cache_gb: 0 empties the cache after each run, and cache_dir: {config.cache_dir} may"
             " be another study's; allowed: more than 0, or no cache_dir"

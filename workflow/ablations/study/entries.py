@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, UnsetType, defstruct, structs
 
+from ablations.study import paths
 from ablations.study.dataset import Generated, Texts
 from ablations.study.models import Entry, Folder, Hub, HubTokenizer, Pretrain, Seed, Text, spelt
 from ablations.study.settings import OPTIONS, Choices, Training
@@ -105,7 +106,7 @@ class Config(Entry, frozen=True, kw_only=True):
     seeds: Annotated[tuple[Seed, ...], Meta(min_length=1, extra_json_schema={"uniqueItems": True})]
     tokenizer: Tokenizer
     mirror: Text | Literal[None] = None  # null, which is no value elsewhere
-    cache_dir: Dir = "results/cache"
+    cache_dir: Dir = paths.CACHE
     cache_gb: Annotated[float, Meta(ge=0)] = 10
     dataset: Generated | Texts
     training: Training

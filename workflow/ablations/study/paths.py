@@ -49,8 +49,6 @@ KEPT = f"{RESULTS}/models/{OF_RUN}/{{file}}"
 
 # what is answered
 ANSWER = f"{RESULTS}/{{file}}"
-FIGURE = f"{RESULTS}/figures/{{file}}"
-SO_FAR = f"{RESULTS}/so-far/{{file}}"  # the answers of a study that is not finished
 
 # Snakemake's own folder
 RECORDS = ".snakemake/ablations/{file}"
