@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from statistics import mean, stdev
 from typing import Any
 
-from tabulate import tabulate
-
 # The splits as texts name them, in the order of the table.
 SPLITS = {"train": "training", "validation": "validation", "test": "test"}
 MISSING = "–"
@@ -149,11 +147,14 @@ class Table:
 
     def markdown(self) -> str:
         """As GitHub writes tables; nothing in a cell is markup."""
-        headings, *lines = (
+        cells = [
             [cell if cell == "#" else text(cell) for cell in line]
             for line in (self.headings, *self.lines)
-        )
-        return tabulate(lines, headings, tablefmt="github", disable_numparse=True)
+        ]
+        # not by tabulate, which makes columns wider than their headings: this must fit a screen
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        lines = [f"| {' | '.join(map(str.ljust, line, widths))} |" for line in cells]
+        return "\n".join([lines[0], f"|{'|'.join('-' * (w + 2) for w in widths)}|", *lines[1:]])
 
     def latex(self) -> Iterator[str]:
         """The lines of a tabular with the rules of the package booktabs."""
