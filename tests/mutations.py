@@ -269,6 +269,21 @@ Rows inherit the baseline's published numbers.
 Defaults override the baseline.
 - settings.defaults() | structs.asdict(config.training) | options(baseline)
 + structs.asdict(config.training) | options(baseline) | settings.defaults()
+== ablations/study/kinds.py | study/test_config.py
+Infinity is a learning rate.
+- return abs(found) <= (2**63 - 1 if self.type is int else sys.float_info.max)
++ return True
+== ablations/study/door.py | study/test_config.py
+A seed may appear twice.
+- len(set(values)) < len(values)
++ False
+The kind of an entry is always the last.
+- if entry.known_by in found)
++ if False)
+== ablations/study/settings.py | study/test_grid.py
+LoRA's rank is told where nothing is trained by LoRA.
+- getattr(self, other) != value for
++ False for
 == ablations/study/grid.py | study/test_grid.py
 A grid's rows are in the order of the file that tells of them.
 - keys = [key for key in OPTIONS if key in self.values]
