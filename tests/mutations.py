@@ -280,7 +280,7 @@ A seed may appear twice.
 The kind of an entry is always the last.
 - if entry.known_by in found)
 + if False)
-== ablations/study/settings.py | study/test_grid.py
+== ablations/study/settings.py | study/test_inheritance.py
 LoRA's rank is told where nothing is trained by LoRA.
 - getattr(self, other) != value for
 + False for

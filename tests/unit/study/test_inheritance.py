@@ -55,6 +55,15 @@ def test_a_row_takes_lora_s_options_from_the_baseline_too() -> None:
     assert (inherited.lora_rank, inherited.lora_alpha) == (3, 5)
 
 
+def test_an_option_that_is_not_read_decides_nothing() -> None:
+    lora = found({"trainable_layers": "lora"}, {}, {})
+    assert lora.compared().keys() == lora.deciding().keys()
+    unread = found({"average_embeddings": True}, {}, {})
+    assert lora.deciding().keys() - unread.deciding().keys() == {
+        *("lora_rank", "lora_alpha", "trainable_token")
+    }
+
+
 def test_a_row_that_averages_keeps_its_token() -> None:
     """It is not read, but in the row's file, by which a finished run is known."""
     average = {"average_embeddings": True, "trainable_token": "first"}
