@@ -61,6 +61,9 @@ report: $(STAMP) ## results/report.html, once the table is finished (STUDY=mine:
 	  echo "error: "$(FOLDER)"/results/table.csv is missing; make the table first" >&2; exit 1; }
 	$(BIN)/snakemake --report results/report.html --directory $(FOLDER)
 
+# Tests start hundreds of programs: they are compiled once, whatever the environment says.
+test test-slow: export PYTHONDONTWRITEBYTECODE :=
+
 test: $(STAMP) ## the test suite
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 

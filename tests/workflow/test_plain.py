@@ -14,7 +14,6 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-import transformers
 from safetensors.torch import load_file
 from torch import nn
 
@@ -150,8 +149,10 @@ def test_every_loss_and_accuracy_is_the_references(run: str, golden: Golden):
         assert (answers == labels).float().mean() == pytest.approx(found.accuracy[split])
 
 
-def theirs() -> transformers.GPT2Model:
+def theirs() -> nn.Module:
     """transformers' GPT-2 with weights so large that every part of it matters."""
+    import transformers  # seconds, which each process of the tests would pay
+
     torch.manual_seed(7)
     config = transformers.GPT2Config(**vars(TINY), attn_implementation="eager")
     body = transformers.GPT2Model(config).eval()
