@@ -11,7 +11,12 @@ import yaml
 from commands import ROOT, copy_repository, snakemake
 
 DEMO: dict[str, Any] = yaml.safe_load((ROOT / "demo/config.yaml").read_text())
-DEMO["seeds"] = DEMO["seeds"][:1]  # the others take time and show nothing more here
+# More seeds, texts and steps take time and show nothing more here.
+DEMO["seeds"] = DEMO["seeds"][:1]
+DEMO["dataset"]["generated"]["messages"] = 300
+DEMO["training"] |= {"epochs": 2, "eval_every": 10}
+for model in DEMO["models"].values():
+    model["pretrain"]["steps"] = 20
 ROW_IDS = [row["id"] for row in DEMO["rows"]]
 SEED = DEMO["seeds"][0]
 
@@ -22,7 +27,7 @@ ANSWERS = set(re.findall(r"^rule (\w+):", (ROOT / "workflow/rules/results.smk").
 
 
 def copied(to: Path) -> Path:
-    """The repository with a demo of one seed."""
+    """The repository with a short demo of one seed."""
     copy_repository(to)
     (to / "demo/config.yaml").write_text(yaml.safe_dump(DEMO, sort_keys=False))
     return to

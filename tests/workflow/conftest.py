@@ -1,4 +1,4 @@
-"""The finished demo, which takes a minute: run once, for all tests and all of their processes."""
+"""The finished demo, which takes a minute: run once for all tests, in all of their processes."""
 
 from pathlib import Path
 

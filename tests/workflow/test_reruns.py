@@ -60,7 +60,7 @@ def what_is_said(config: Config) -> None:
 
 def rows_one_by_one(config: Config) -> None:
     row(config, "large")["context_length"] = 64
-    row(config, "last-layer")["epochs"] = 2
+    row(config, "last-layer")["epochs"] = 3
     row(config, "first-token")["trainable_token"] = "last"  # the baseline's trunk, which is there
     row(config, "all-layers")["weights"] = "random"
     config["rows"].insert(1, {"id": "longer", "epochs": 7})
