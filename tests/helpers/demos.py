@@ -22,7 +22,7 @@ SEED = DEMO["seeds"][0]
 
 # Rules that take time; the others only write lines into files, or read finished runs.
 COMPUTING = {"collection", "vocabulary", "split", "tokens", "checkpoint", "pretrain", "trunk"}
-COMPUTING |= {"train", "train_and_keep"}
+COMPUTING |= {"train", "train_and_keep", "kept_model"}
 ANSWERS = set(re.findall(r"^rule (\w+):", (ROOT / "workflow/rules/results.smk").read_text(), re.M))
 
 
