@@ -199,12 +199,12 @@ The average effect counts no message won and none lost.
 - (of_message**2).sum(-1) + 2)
 + (of_message**2).sum(-1))
 == ablations/answers/comparisons.py |
-| answers/test_interpretation.py::test_the_verdict_is_the_adjusted_tests
-| answers/test_interpretation.py::test_confounded_rows_name_the_rows_that_would_make_it_clean
-| answers/test_interpretation.py::test_the_difference_with_its_interval_and_p
-| answers/test_interpretation.py::test_outcomes
+| answers/test_comparisons.py::test_the_verdict_is_the_adjusted_tests
+| answers/test_comparisons.py::test_confounded_rows_name_the_rows_that_would_make_it_clean
+| answers/test_comparisons.py::test_the_difference_with_its_interval_and_p
+| answers/test_comparisons.py::test_outcomes
 P-values are not adjusted.
-- statistics.holm(p_values, selected.asked)
+- statistics.holm(p_values, selected.asked).tolist()
 + p_values
 Confounded comparisons are not named so.
 - len(self.settings) > 1
@@ -216,7 +216,7 @@ A claim is confirmed by any difference.
 - self.verdict == claim
 + self.decided
 == ablations/answers/compute.py |
-| answers/test_interpretation.py::test_near_copies_of_training_messages_are_left_out_too
+| answers/test_comparisons.py::test_near_copies_of_training_texts_are_left_out_too
 Near-copies are not left out.
 - ~texts.near_train
 + ~texts.in_validation
@@ -231,7 +231,7 @@ The training accuracy's interval counts the batch that an epoch drops.
 - self.sizes[split] // batch * batch
 + self.sizes[split]
 == ablations/answers/scores.py | answers/test_intervals.py::test_in_the_table_to_compute_with
-| answers/test_figures.py::test_a_time_that_does_not_compare_is_marked_at_its_row
+| answers/test_table.py::test_a_time_compares_on_the_usual_machine_alone
 The interval of the test accuracy takes every seed's messages for new ones.
 - statistics.mean_accuracy_interval(row.right, noise)
 + statistics.wilson(row.right.mean(), row.right.size)

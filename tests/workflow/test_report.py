@@ -74,7 +74,7 @@ def test_every_answer_figure_and_number_is_in_the_page_with_a_caption(report):
     captions = " ".join(" ".join(entry["caption"] for entry in results.values()).split())
     assert (
         "orange, where there is any, is published" in captions
-        and "the messages most often wrong" in captions
+        and "the texts most often wrong" in captions
     )
     shown = html.unescape("".join(map(content, results.values())))
     for comparison in configuration()["comparisons"]:

@@ -11,7 +11,7 @@ GRID = {"learning_rate": [5.0e-5, 1.0e-4, 1.0e-3], "epochs": [5, 10]}
 
 
 def study(folder, effect, grid=GRID, seeds=(1,), **row):
-    """A grid whose rows miss 40 of 400 messages; `effect` changes that, by the row's values."""
+    """A grid whose rows miss 40 of 400 texts; `effect` changes that, by the row's values."""
     made = configuration(
         seeds=list(seeds),
         rows=[configuration()["rows"][0], {"id": "sweep", "grid": grid, **row}],
@@ -55,16 +55,6 @@ def test_effects_that_cancel_out_are_none_on_average(tmp_path):
     for each in read.effects:
         assert each.difference == 0 and each.low < 0 < each.high
         assert each.verdict == "no detectable difference"
-
-
-def test_the_interpretation_has_a_section_for_a_grid_of_two_settings(tmp_path):
-    read = study(tmp_path, lambda training: 12 * (training.epochs == 10))
-    text = interpretation.markdown(read)
-    section = text.partition("## What each setting of the grid `sweep` does on average")[2]
-    assert "adjusted for 3 effects by Holm's method" in section
-    assert "| epochs" in section and "5 → 10" in section and "| better" in section
-    assert "of these trained models" in section
-    assert text.count("\n## ") == 1 + 1 + 6 + 1
 
 
 def test_a_grid_has_averaged_effects_where_no_question_is_asked(tmp_path):

@@ -13,7 +13,7 @@ MESSAGES, SEEDS = 100, 3
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
-    """A row that is always right, and one that misses 10 of 100 messages with every seed."""
+    """A row that is always right, and one that misses 10 of 100 texts with every seed."""
     folder = tmp_path_factory.mktemp("study")
     two_rows(folder, *disagreeing(MESSAGES, 10, 0, seeds=SEEDS))
     return load(folder)

@@ -144,7 +144,7 @@ def test_the_messages_most_often_wrong_come_first(tmp_path):
     shown = Shown(made(load(tmp_path)))
     order = [int(text.split(",")[0].split()[1]) for text in shown.texts["blockquote"]]
     assert order == [7, 5, 4]
-    assert "3 of 40 test messages are wrong in at least one row." in shown.text
+    assert "3 of 40 test texts are wrong in at least one row." in shown.text
     assert "Labelled spam, predicted as ham by 8 of 8 rows." in shown.text
     assert (
         "Labelled spam, predicted as ham by 1 of 8 rows: large. The same text is in the training"
@@ -194,7 +194,7 @@ def test_a_study_without_comparisons_has_a_page(tmp_path):
     write(tmp_path, parsed, {"baseline": np.ones((1, 10), bool)})
     shown = Shown(made(load(tmp_path)))
     assert "no comparisons" in shown.text
-    assert "Every row is right on every test message." in shown.text
+    assert "Every row is right on every test text." in shown.text
 
 
 def test_a_page_of_what_is_finished_says_what_is_missing(tmp_path):

@@ -90,22 +90,6 @@ def test_without_choose_every_row_is_in_the_table_and_compared(tmp_path: Path) -
     assert {row.chosen_from for row in results.rows} == {None}
 
 
-def test_the_table_says_that_picking_by_test_accuracy_is_optimistic(tmp_path: Path) -> None:
-    study(tmp_path, [[0.9], [0.95], [0.8]], (0.99, 0.9, 0.97))
-    text = table.markdown(load(tmp_path))
-    assert "The 3 rows of the grid sweep differ in learning_rate. The best of their" in text
-    assert "optimistic" in text and "was chosen" not in text
-
-
-def test_the_table_says_from_how_many_a_row_was_chosen(tmp_path: Path) -> None:
-    study(tmp_path, [[0.9], [0.95], [0.8]], (0.99, 0.9, 0.97), choose="validation")
-    text = table.markdown(load(tmp_path))
-    assert (
-        f"{IDS[1]} was chosen from the 3 rows of the grid sweep (values of learning_rate)" in text
-    )
-    assert "by its validation accuracy, 95.00%" in text
-
-
 def test_a_chosen_row_is_not_said_to_be_untuned(tmp_path: Path) -> None:
     said = {}
     for choose in ("validation", None):

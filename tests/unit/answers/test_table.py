@@ -1,5 +1,6 @@
 import csv
 import json
+import zipfile
 
 import msgspec
 import numpy as np
@@ -10,11 +11,12 @@ import synthetic_runs
 from ablations import files
 from ablations.answers import formats, statistics, write
 from ablations.answers.written import numbers, table
+from ablations.answers.written.notes import notes
 from ablations.data.split_files import write_split
 from ablations.errors import UserError
 from ablations.study import config, settings
+from commands import shared
 from synthetic_runs import configuration, disagreeing, eight_rows, load, program, two_rows
-from texts import sms_collection
 
 
 @pytest.fixture(scope="module")
@@ -49,28 +51,6 @@ def write_runs(folder, answers):
 # --- the published columns and format
 
 
-def test_the_published_columns_in_the_published_format(published):
-    lines = cells(written(published))
-    assert [line["#"] for line in lines] == list("12345678")
-    assert list(lines[0].items()) == [
-        ("#", "1"),
-        ("Row", "baseline"),
-        ("Training acc (published)", "96.00% (96.63%)"),
-        ("Validation acc (published)", "95.00% (99.33%)"),
-        ("Test acc (published)", "95.00% (95.00%)"),
-        ("95% interval of test acc", "91.92 to 96.95%"),
-        ("Test acc on the 264 unseen", "95.45%"),
-        ("Training time (published)", "0.39 min (0.39 min, V100)"),
-        ("Model", "gpt2-small (124M)"),
-        ("Weights", "pretrained"),
-        ("Trainable token", "last"),
-        ("Trainable layers", "last_block"),
-        ("Context length", "longest train ex. (120)"),
-    ]
-    assert lines[7]["Context length"] == "context length (1024)"
-    assert [line["Row"] for line in lines] == [row["id"] for row in configuration()["rows"]]
-
-
 @pytest.mark.parametrize(
     ("seconds", "expected"),
     [
@@ -100,19 +80,6 @@ def test_small_formats():
     assert [formats.names(list("abc")[:n]) for n in range(4)] == ["", "a", "a and b", "a, b and c"]
 
 
-def test_several_seeds_give_mean_and_standard_deviation(tmp_path):
-    baseline, variant = disagreeing(100, 10, 0, seeds=3)
-    variant[1] = True
-    two_rows(tmp_path, baseline, variant)
-    line = cells(written(tmp_path))[1]
-    assert line["Test acc"] == "93.33 ± 5.77%"
-    ends = [float(end) for end in line["95% interval of test acc"].strip("%").split(" to ")]
-    assert ends[0] < 86.67 and ends[1] > 96.79  # wider than what 100 messages alone give
-    assert cells(written(tmp_path), None)[1]["Test (95% interval)"].startswith("93.33% (")
-    assert "trained with 3 seeds: the mean, and ± the standard deviation" in written(tmp_path)
-    assert "Each is the mean of 3 seeds." in written(tmp_path)
-
-
 def test_a_training_setting_in_which_rows_differ_gets_a_column(tmp_path):
     two_rows(tmp_path, *disagreeing(100, 1, 0), changed={"epochs": 10, "learning_rate": 1e-4})
     lines = cells(written(tmp_path))
@@ -124,23 +91,77 @@ def test_a_training_setting_in_which_rows_differ_gets_a_column(tmp_path):
 # --- the notes below the table
 
 
-def test_leakage_is_found_by_comparing_texts(published, tmp_path):
-    assert (
-        "36 of the 300 test messages (0 of them spam) are in the training set verbatim; the column"
-        " of the 264 unseen leaves them out."
-    ) in written(published)
-    two_rows(tmp_path, *disagreeing(100, 10, 0), seen=[1, 3, 5, 6])
-    assert (
-        "4 of the 100 test messages (3 of them spam) are in the training set verbatim"
-        in written(tmp_path)
-    )
-    # four of the ten messages that the variant misses were seen in training
-    assert cells(written(tmp_path))[1]["Test acc on the 96 unseen"] == "93.75%"
+def answers(folder, *right, **keys):
+    two_rows(folder, *(right or disagreeing(20, 1, 0)), **keys)
+    return load(folder)
 
 
-def test_leakage_in_the_real_collection(tmp_path):
-    collection = sms_collection(tmp_path)
-    everything = pd.read_csv(collection, sep="\t", header=None, names=["Label", "Text"])
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        (
+            {"threads": 2, "device": "a CPU", "precision": "float32"},
+            "Device: a CPU, float32, 2 threads.",
+        ),
+        (
+            {"per_row": {"variant": {"device": "a GPU"}}},
+            "Runs differ in device, precision or threads; times compare only where device and"
+            " threads are the same: NVIDIA H200, tf32, 1 thread (baseline); a GPU, tf32, 1 thread"
+            " (variant).",
+        ),
+        (
+            {"per_row": {"variant": {"precision": "bfloat16"}}},
+            "Runs differ in device, precision or threads: NVIDIA H200, tf32, 1 thread (baseline);"
+            " NVIDIA H200, bfloat16, 1 thread (variant).",
+        ),
+        (
+            {"per_row": {"variant": {"shared_device": True}}},
+            "Other jobs ran on the device while variant trained, so its time is an upper bound.",
+        ),
+        (
+            {"shared_device": True},
+            "Other jobs ran on the device while all rows trained, so their times are upper bounds.",
+        ),
+        ({}, "incomplete last batch: it is over 1,040 of the 1,045 texts."),
+        ({"changed": {"batch_size": 1}}, "it is over 1,040 to 1,045 of the 1,045 texts."),
+        ({"changed": {"trainable_layers": "all"}}, "reused by every epoch (baseline)."),
+        ({}, "reused by every epoch (all rows)."),
+        ({}, "No test text is in the training set verbatim."),
+        ({"seen": range(20)}, "verbatim; no test text is left without them."),
+    ],
+)
+def test_what_is_said_of_devices_times_and_texts(tmp_path, keys, said):
+    assert any(said in note for note in notes(answers(tmp_path, **keys)))
+
+
+def test_rows_that_a_guess_would_match_are_named(tmp_path):
+    for gained, which in ((0, "variant"), (45, "all rows")):
+        read = answers(tmp_path, *disagreeing(100, 45, gained))
+        said = f"right on 50.00%. Not clearly above that: {which}."
+        assert any(note.endswith(said) for note in notes(read))
+
+
+def test_copies_of_training_texts_are_found_and_left_out(tmp_path):
+    read = answers(tmp_path, *disagreeing(100, 10, 0), seen=[1, 3, 5, 6])
+    assert np.flatnonzero(read.texts.in_train).tolist() == [1, 3, 5, 6]
+    # four of the ten texts that the variant misses were seen in training
+    assert read.rows[1].unseen == read.rows[1].distinct == pytest.approx((0.9375,))
+    assert "Test acc on the 96 unseen" in table.full(read).headings
+    copies = [synthetic_runs.text(1), synthetic_runs.text(2), synthetic_runs.text(4)]
+    write_split(tmp_path / "data/validation.csv", [0, 1, 0], copies)
+    write_runs(tmp_path, np.ones(100, bool))
+    texts = load(tmp_path).texts
+    assert np.flatnonzero(texts.in_validation).tolist() == [1, 2, 4]
+    assert texts.validation_in_train == 1
+    read = answers(tmp_path, *disagreeing(20, 2, 0), seen=range(20))
+    assert read.rows[0].unseen == () and results_csv(tmp_path)[0]["unseen_test_accuracy"] == ""
+    assert not any("unseen" in heading for heading in table.full(read).headings)
+
+
+def test_the_real_collection(tmp_path):
+    archive = shared("data/sms+spam+collection.zip")
+    with zipfile.ZipFile(archive) as packed, packed.open("SMSSpamCollection") as member:
+        everything = pd.read_csv(member, sep="\t", header=None, names=["Label", "Text"])
     spam = everything[everything["Label"] == "spam"]
     ham = everything[everything["Label"] == "ham"].sample(len(spam), random_state=123)
     frame = pd.concat([ham, spam]).sample(frac=1, random_state=123).reset_index(drop=True)
@@ -151,130 +172,42 @@ def test_leakage_in_the_real_collection(tmp_path):
     for split, part in splits.items():
         write_split(tmp_path / f"data/{split}.csv", part["Label"].tolist(), part["Text"].tolist())
     write_runs(tmp_path, np.ones(300, bool))
-    assert (
-        "36 of the 300 test messages (29 of them spam) are in the training set verbatim; the column"
-        " of the 264 unseen leaves them out."
-    ) in written(tmp_path)
-    assert (
-        "78 of the 300 test messages (71 of them spam) are in the training set verbatim or nearly"
-        " so: at least four in five of the words of the two are in both; the column of the 222"
-        " without near-copies leaves them out."
-    ) in written(tmp_path)
-    assert cells(written(tmp_path))[0]["Test acc on the 222 without near-copies"] == "100.00%"
-    assert "3 more are in the validation set." in written(tmp_path)
-    assert "always answering spam would be right on 53" in written(tmp_path)
-
-
-def test_without_leakage_there_is_no_column_for_it(tmp_path):
-    two_rows(tmp_path, *disagreeing(100, 10, 0))
-    assert "No test message is in the training set verbatim." in written(tmp_path)
-    assert not any("unseen" in heading for heading in cells(written(tmp_path))[0])
-
-
-def test_when_every_message_was_seen_nothing_is_left_to_measure(tmp_path):
-    two_rows(tmp_path, *disagreeing(20, 2, 0), seen=range(20))
-    assert "verbatim; no test message is left without them." in written(tmp_path)
-    assert results_csv(tmp_path)[0]["unseen_test_accuracy"] == ""
-
-
-def test_messages_of_the_validation_set_are_counted_apart(tmp_path):
-    two_rows(tmp_path, *disagreeing(100, 10, 0), seen=[1])
-    texts = [synthetic_runs.text(1), synthetic_runs.text(2), synthetic_runs.text(4)]
-    write_split(tmp_path / "data/validation.csv", [0, 1, 0], texts)
-    write_runs(tmp_path, np.ones(100, bool))
-    assert "\n- 2 more are in the validation set." in written(tmp_path)
-    assert (
-        "\n- 1 of the 3 validation messages is in the training set verbatim, so validation accuracy"
-        " is optimistic.\n"
-    ) in written(tmp_path)
+    texts = load(tmp_path).texts
+    spam = texts.labels == 1
+    assert (texts.in_train.sum(), (texts.in_train & spam).sum()) == (36, 29)
+    assert (texts.near_train.sum(), (texts.near_train & spam).sum()) == (78, 71)
+    assert (texts.in_validation & ~texts.in_train).sum() == 3
+    assert texts.majority == ("spam", pytest.approx(0.53))
 
 
 def test_a_text_that_looks_like_a_missing_value_is_a_text(tmp_path):
     two_rows(tmp_path, *disagreeing(2, 1, 0))
     write_split(tmp_path / "data/test.csv", [0, 1], ["NA", "1.0"])
-    assert "1 of the 2 test messages (0 of them spam)" in written(tmp_path)
+    assert load(tmp_path).texts.in_train.tolist() == [True, False]
 
 
-def test_the_majority_class(tmp_path):
-    two_rows(tmp_path, *disagreeing(100, 1, 0))
-    assert "always answering spam would be right on 50.00%" in written(tmp_path)
-    labels = 1 * (np.arange(100) % 4 == 0)
-    write_split(tmp_path / "data/test.csv", labels.tolist(), list(map(str, range(100))))
-    write_runs(tmp_path, np.ones(100, bool))
-    assert "always answering ham would be right on 75.00%" in written(tmp_path)
-
-
-def test_rows_that_a_guess_would_match_are_named(tmp_path):
-    two_rows(tmp_path, *disagreeing(100, 45, 0))
-    assert "right on 50.00%. Not clearly above that: variant.\n" in written(tmp_path)
-    two_rows(tmp_path, *disagreeing(100, 45, 45))
-    assert "right on 50.00%. Not clearly above that: all rows.\n" in written(tmp_path)
-
-
-def test_devices(tmp_path):
-    two_rows(tmp_path, *disagreeing(20, 1, 0), threads=2, device="a CPU", precision="float32")
-    assert "- Device: a CPU, float32, 2 threads." in written(tmp_path)
-    two_rows(tmp_path, *disagreeing(20, 1, 0), per_row={"variant": {"device": "a GPU"}})
-    assert (
-        "Runs differ in device, precision or threads; times compare only where device and threads"
-        " are the same: NVIDIA H200, tf32, 1 thread (baseline); a GPU, tf32, 1 thread (variant)."
-    ) in written(tmp_path)
-    two_rows(tmp_path, *disagreeing(20, 1, 0), per_row={"variant": {"precision": "bfloat16"}})
-    assert (
-        "Runs differ in device, precision or threads: NVIDIA H200, tf32, 1 thread (baseline);"
-        " NVIDIA H200, bfloat16, 1 thread (variant)."
-    ) in written(tmp_path)
-
-
-def test_training_messages_that_no_whole_batch_holds_are_counted(tmp_path):
-    two_rows(tmp_path, *disagreeing(20, 1, 0))
-    said = "Training accuracy leaves out an incomplete last batch: it is over"
-    assert f"{said} 1,040 of the 1,045 messages." in written(tmp_path)
-    two_rows(tmp_path, *disagreeing(20, 1, 0), changed={"batch_size": 1})
-    assert f"{said} 1,040 to 1,045 of the 1,045 messages." in written(tmp_path)
-
-
-def test_an_interval_of_several_seeds_is_not_said_to_be_wider(tmp_path):
-    """Seeds that err on different messages make it narrower than Wilson's."""
+def test_an_interval_of_several_seeds_may_be_narrower_than_wilsons(tmp_path):
+    """Seeds that err on different texts average out."""
     right = np.ones((2, 4, 100), bool)
     for seed in range(4):
         right[:, seed, 20 * seed : 20 * seed + 20] = False
-    two_rows(tmp_path, *right)
-    found = load(tmp_path).rows[0].accuracy["test"]
-    low, high = found.low, found.high
-    alone = statistics.wilson(0.8, 100)
-    assert high - low < alone[1] - alone[0]
-    assert (
-        "The 95% intervals are by Wilson's method and count both the choice of 100 test messages"
-        " and the noise of training,"
-    ) in written(tmp_path)
+    found, alone = answers(tmp_path, *right).rows[0].accuracy["test"], statistics.wilson(0.8, 100)
+    assert found.high - found.low < alone[1] - alone[0]
 
 
-def test_a_shared_device(tmp_path):
-    two_rows(tmp_path, *disagreeing(20, 1, 0))
-    assert "Other jobs" not in written(tmp_path)
-    two_rows(tmp_path, *disagreeing(20, 1, 0), per_row={"variant": {"shared_device": True}})
-    assert "Other jobs ran on the device while variant trained, so its time is an" in written(
-        tmp_path
-    )
-    two_rows(tmp_path, *disagreeing(20, 1, 0), shared_device=True)
-    assert "while all rows trained, so their times are upper bounds." in written(tmp_path)
-
-
-def test_whether_times_reuse_frozen_computation(tmp_path):
-    two_rows(tmp_path, *disagreeing(20, 1, 0), changed={"trainable_layers": "all"})
-    assert "reused by every epoch (baseline)" in written(tmp_path)
-    two_rows(tmp_path, *disagreeing(20, 1, 0))
-    assert "reused by every epoch (all rows)" in written(tmp_path)
-    assert "published times" not in written(tmp_path)
-    two_rows(tmp_path, *disagreeing(20, 1, 0), trunk_time_seconds=0.0)
-    assert "frozen" not in written(tmp_path)
-
-
-def test_standins_are_named_above_the_table(tmp_path):
-    two_rows(tmp_path, *disagreeing(20, 1, 0), notes=["Stand-in data: generated."])
-    before = written(tmp_path).partition("|")[0]
-    assert "> **Stand-in data: generated.**" in before
+@pytest.mark.parametrize(
+    ("different", "why"),
+    [
+        ({"device": "a CPU"}, "another device"),
+        ({"threads": 2}, "another number of threads"),
+        ({"shared_device": True}, "device shared with other jobs"),
+    ],
+)
+def test_a_time_compares_on_the_usual_machine_alone(tmp_path, different, why):
+    eight_rows(tmp_path, messages=20, per_row={"medium": different})
+    read = load(tmp_path)
+    assert {row.id: row.incomparable for row in read.rows if row.incomparable} == {"medium": why}
+    assert (read.machine.device, read.machine.threads) == ("NVIDIA H200", 1)
 
 
 # --- table.csv
@@ -355,6 +288,22 @@ def test_errors_with_several_seeds_give_shares_and_the_most_missed_first(tmp_pat
         ("50", "0.25"),
     ]
     assert lines[1]["predicted_baseline"] == "ham 0.75" and lines[1]["predicted_variant"] == "ham"
+
+
+def test_errors_name_the_class_that_was_predicted(tmp_path):
+    rows = [configuration()["rows"][0], {"id": "variant", "trainable_token": "first"}]
+    made = config.parse(configuration(seeds=[1, 2, 3], rows=rows, comparisons=[]))
+    right = {id: np.ones((3, 90), bool) for id in ("baseline", "variant")}
+    right["variant"][:, 10:30] = False  # "neutral" for "negative", and so on
+    right["baseline"][0, 2] = False  # one seed of three says "negative" for "positive"
+    classes = ("negative", "neutral", "positive")
+    synthetic_runs.write(tmp_path, made, right, classes=classes)
+    lines = {line["index"]: line for line in errors_csv(tmp_path)}
+    named = [(lines[i]["label"], lines[i]["predicted_variant"]) for i in ("12", "13", "14")]
+    assert named == [("negative", "neutral"), ("neutral", "positive"), ("positive", "negative")]
+    assert lines["2"]["predicted_baseline"] == "positive 0.67"
+    assert lines["2"]["predicted_variant"] == lines["2"]["label"] == "positive"
+    assert len(lines) == 21
 
 
 def test_no_errors_leave_a_heading(tmp_path):

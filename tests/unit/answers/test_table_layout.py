@@ -132,31 +132,6 @@ def test_what_any_row_changes(tmp_path, baseline, row, expected):
 # --- every column
 
 
-def test_later_options_are_written_as_published(tmp_path):
-    nineteen_rows(tmp_path, 1)
-    lines = {line["Row"]: line for line in by_heading(table.full(load(tmp_path)))}
-    assert lines["no-padding"]["Context length"] == "variable: no padding (batch size 1)"
-    assert lines["no-causal-mask"]["causal_mask"] == "no causal mask"
-    assert lines["lora"]["Trainable layers"] == "lora (rank 16, alpha 16)"
-    accumulated = lines["no-padding-accumulated"]
-    assert accumulated["accumulation_steps"] == "accumulation over 8 batches"
-    assert lines["average-embeddings"]["average_embeddings"] == "average over all positions"
-    assert lines["ignore-index"]["ignore_index"] == "50256 (no effect: no class has it)"
-    flexible = lines["flexible-token"]["Trainable token"]
-    assert flexible == "flexible (last token before the padding)"
-    assert lines["xl"]["Training time (published)"] == "0.39 min (2.83 min, A100)"
-
-
-def test_what_is_the_same_in_every_row_is_said_once(tmp_path):
-    two_rows(tmp_path, *disagreeing(20, 1, 0))
-    results = load(tmp_path)
-    assert table.full(results).headings[-1] == "Trainable token"
-    (same,) = (note for note in notes(results) if note.startswith("The same in every row"))
-    assert "model gpt2-small (124M), weights pretrained, trainable_layers last_block" in same
-    assert "context_length longest train ex. (120), epochs 5, batch_size 8" in same
-    assert "trainable_token" not in same and "lora" not in same
-
-
 def test_a_column_of_times_has_one_unit():
     assert formats.times_column([[23.4], [3.0]]) == ["23.4 s", "3.0 s"]
     assert formats.times_column([[23.4], [6000.0]]) == ["0.39 min", "100.00 min"]
@@ -170,18 +145,6 @@ def test_published_times_are_in_the_unit_of_the_measured_ones(tmp_path):
     assert first["Training time (published)"] == "4.2 s (23.4 s, V100)"
     below = "\n".join(interpretation.measured_and_published(results))
     assert "23.4 s (V100)" in below and " min" not in below
-
-
-def test_nothing_published_is_beside_stand_ins(tmp_path):
-    eight_rows(tmp_path)
-    assert "ublished" in table.markdown(load(tmp_path))
-    study = config.parse(configuration())
-    right = {row.id: np.ones((1, 20), bool) for row in study.rows}
-    write(tmp_path, study, right, notes=["Stand-in models.", "Stand-in data."])
-    results = load(tmp_path)
-    written = table.markdown(results) + table.tex(results)
-    assert "ublished" not in written and "V100" not in written
-    assert "> **Stand-in models. Stand-in data.**\n" in written
 
 
 # --- classes and losses
@@ -244,7 +207,7 @@ def test_hostile_class_names_stay_names(tmp_path):
         "id": "baseline",
         "seed": "1",
         "class": HOSTILE[1],
-        "messages": "30",
+        "texts": "30",
         "recall": "0.966667",
         "precision": "1.0",
         "f1": "0.983051",
@@ -270,20 +233,20 @@ def test_a_row_that_always_answers_the_same_is_named(tmp_path, seeds, said):
     right = {row["id"]: np.ones((len(seeds), 20), bool) for row in rows}
     right["variant"][:, ::2] = False  # the ham, taken for spam
     write(tmp_path, study, right)
-    assert f"Row variant answers spam for every test message ({said})." in notes(load(tmp_path))
+    assert f"Row variant answers spam for every test text ({said})." in notes(load(tmp_path))
 
 
 def test_a_row_that_once_answers_the_same_is_named_with_its_seed(tmp_path):
     right = np.ones((3, 20), bool)
     right[1, 1::2] = False
     two_rows(tmp_path, np.ones((3, 20), bool), right)
-    assert "Row variant answers ham for every test message (seed 101)." in notes(load(tmp_path))
+    assert "Row variant answers ham for every test text (seed 101)." in notes(load(tmp_path))
 
 
 def test_a_test_set_of_one_message(tmp_path):
     two_rows(tmp_path, np.ones((3, 1), bool), np.zeros((3, 1), bool))
     results = load(tmp_path)
-    assert "for every test message" not in table.markdown(results)
+    assert "for every test text" not in table.markdown(results)
     assert len(numbers.rows(results).splitlines()) == 3
 
 
@@ -318,26 +281,6 @@ def test_so_far_without_the_baseline_no_change_is_named(tmp_path):
 # --- for a paper
 
 
-def test_latex_is_one_whole_table(tmp_path):
-    eight_rows(tmp_path)
-    lines = table.tex(load(tmp_path)).splitlines()
-    assert [line for line in lines if re.match(r"\\(begin|end|\w+rule)", line)] == [
-        *(r"\begin{table}", r"\begin{tabular}{llllllll}", r"\toprule", r"\midrule"),
-        *(r"\bottomrule", r"\end{tabular}", r"\end{table}"),
-    ]
-    body = lines[lines.index(r"\midrule") + 1 : lines.index(r"\bottomrule")]
-    assert len(body) == 8 and {line.count("&") for line in body} == {7}
-    assert body[0] == (
-        r"1 & baseline & (the baseline) & 95.00 (91.9--96.9) & 95.00 & 96.00 & 0.39 & 95.00 \\"
-    )
-    assert lines[lines.index(r"\toprule") + 1].endswith(r"& Train & Time, min & Published \\")
-    around = lines.index(r"\begin{tabular}{llllllll}") - 1, lines.index(r"\end{tabular}") + 1
-    assert lines[around[0]].startswith(r"\resizebox{") and lines[around[1]] == "}"
-    (caption,) = (line for line in lines if line.startswith(r"\caption{"))
-    assert r"The 95\% intervals are Wilson's for 300 test messages." in caption
-    assert caption.count("{") == caption.count("}")
-
-
 def test_latex_says_what_the_reader_of_a_paper_must_know(tmp_path):
     per_row = {"large": {"device": "a_CPU", "shared_device": True}}
     study = config.parse(configuration())
@@ -347,7 +290,7 @@ def test_latex_says_what_the_reader_of_a_paper_must_know(tmp_path):
     for sentence in (
         "Accuracies are in percent. Published: the published test accuracy, of one run.",
         "Each row was trained once (seed 123).",
-        "Of the 20 test messages 2 are in the training set verbatim, 2 verbatim or nearly so.",
+        "Of the 20 test texts 2 are in the training set verbatim, 2 verbatim or nearly so.",
         r"Times were measured on NVIDIA H200 and a\_CPU, which other jobs shared at times, and"
         " compare only on the same one. The output of frozen layers is computed once and reused.",
     ):

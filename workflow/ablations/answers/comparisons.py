@@ -54,9 +54,9 @@ class TimeRatio:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A difference in test accuracy on some of the messages, with its 95% interval."""
+    """A difference in test accuracy on some of the texts, with its 95% interval."""
 
-    messages: int
+    texts: int
     difference: float
     low: float
     high: float
@@ -76,7 +76,7 @@ class Equivalence:
 
     margin: float
     shown: bool
-    possible: bool  # whether any outcome on this many messages would show it
+    possible: bool  # whether any outcome on this many texts would show it
     low: float  # of the 90% interval
     high: float
 
@@ -93,8 +93,8 @@ class Comparison:
     baseline_accuracy: float
     variant_accuracy: float
     overall: Estimate
-    distinct: Estimate | None  # without near-duplicates of training messages, where there are any
-    lost: float  # messages that only the baseline gets right, mean over seeds
+    distinct: Estimate | None  # without near-duplicates of training texts, where there are any
+    lost: float  # texts that only the baseline gets right, mean over seeds
     gained: float
     p: float
     adjusted_p: float

@@ -44,8 +44,8 @@ class Answers:
 
     @property
     def tested(self) -> str:
-        """`300 test messages`."""
-        return cli.count(self.texts.sizes["test"], "test message")
+        """`300 test texts`."""
+        return cli.count(self.texts.sizes["test"], "test text")
 
     @property
     def margin(self) -> float:

@@ -49,8 +49,8 @@ def accuracies(answers: Answers) -> Figure:
     for panel, split in zip(panels, formats.SPLITS, strict=True):
         for position, row in enumerate(rows):
             _accuracy(panel, row, split, position)
-        messages = f"{evaluated(answers, split)} messages"
-        panel.set_title(f"{formats.SPLITS[split].capitalize()}\n{messages}")
+        texts = f"{evaluated(answers, split)} texts"
+        panel.set_title(f"{formats.SPLITS[split].capitalize()}\n{texts}")
         panel.set_xlabel("accuracy, %")
         panel.tick_params(axis="y", length=0)
         panel.grid(axis="y", visible=False)
@@ -89,7 +89,7 @@ def _accuracy(panel: Axes, row: Row, split: str, position: int) -> None:
 
 
 def learning_curves(answers: Answers) -> Figure:
-    """A panel per row: loss against steps, a line per seed, ending with that over all messages."""
+    """A panel per row: loss against steps, a line per seed, ending with that over all texts."""
     rows = answers.rows
     columns = min(4, len(rows))
     lines = -(-len(rows) // columns)
@@ -118,8 +118,8 @@ def learning_curves(answers: Answers) -> Figure:
     entries = [
         Line2D([], [], color=MEASURED, label="training, a few batches"),
         Line2D([], [], color=VALIDATION, linestyle="--", label="validation, a few batches"),
-        key("o", MEASURED, "all training messages, after the last step"),
-        key("s", VALIDATION, "all validation messages, after the last step"),
+        key("o", MEASURED, "all training texts, after the last step"),
+        key("s", VALIDATION, "all validation texts, after the last step"),
     ]
     legend(figure, entries)
     return figure

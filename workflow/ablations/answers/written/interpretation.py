@@ -64,7 +64,7 @@ def _how_to_read(answers: Answers) -> Iterator[str]:
     adjusted = f", adjusted for {answers.asked} comparisons by Holm's method" if many else ""
     yield (
         f"**Verdict.** Two rows answer the same {answers.tested} and are"
-        f" compared message by message. A row is called better or worse only if"
+        f" compared text by text. A row is called better or worse only if"
         f" {_test(len(answers.seeds))} gives p below {statistics.ALPHA}{adjusted}."
     )
     yield (
@@ -80,8 +80,8 @@ def _how_to_read(answers: Answers) -> Iterator[str]:
     )
     if any(comparison.distinct for comparison in answers.comparisons):
         yield (
-            f"**Near-copies.** {int(answers.texts.near_train.sum())} of the test messages are equal"
-            " or nearly equal to a training message. Each answer gives the difference without them"
+            f"**Near-copies.** {int(answers.texts.near_train.sum())} of the test texts are equal"
+            " or nearly equal to a training text. Each answer gives the difference without them"
             " too."
         )
     if any(row.reuses_frozen for row in answers.rows):
@@ -105,8 +105,8 @@ def _test(seeds: int) -> str:
     if seeds == 1:
         return "the exact McNemar test"
     if seeds < statistics.SEEDS_FOR_NOISE:
-        return "an exact sign-flip test over messages (McNemar's, for two seeds)"
-    return "a score test that counts both messages and training runs"
+        return "an exact sign-flip test over texts (McNemar's, for two seeds)"
+    return "a score test that counts both texts and training runs"
 
 
 def _equivalence(answers: Answers) -> str:
@@ -173,7 +173,7 @@ def _seeds(answers: Answers) -> Iterator[str]:
     else:
         assert answers.run_sd is not None
         yield (
-            f"**{seeds} seeds.** Intervals and tests count the choice of messages and the noise of"
+            f"**{seeds} seeds.** Intervals and tests count the choice of texts and the noise of"
             " training. No comparison counts less noise than the rows of the study have on average:"
             f" a standard deviation of {100 * answers.run_sd:.2f} points between the runs of a row,"
             f" beyond what {answers.tested} explain. (The ± of an accuracy is the whole standard"

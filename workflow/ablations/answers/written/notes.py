@@ -80,12 +80,12 @@ def _incomplete_batches(answers: Answers) -> Iterator[str]:
     if evaluated(answers, "train") != f"{size:,}":
         yield (
             "Training accuracy leaves out an incomplete last batch: it is over"
-            f" {evaluated(answers, 'train')} of the {size:,} messages."
+            f" {evaluated(answers, 'train')} of the {size:,} texts."
         )
 
 
 def evaluated(answers: Answers, split: str) -> str:
-    """How many messages a split's accuracies are over: `1,040`, or `1,040 to 1,045`."""
+    """How many texts a split's accuracies are over: `1,040`, or `1,040 to 1,045`."""
     sizes = sorted({row.accuracy[split].texts for row in answers.rows})
     return " to ".join(f"{size:,}" for size in dict.fromkeys((sizes[0], sizes[-1])))
 
@@ -123,12 +123,12 @@ def interval_note(answers: Answers) -> str:
     if len(answers.seeds) < statistics.SEEDS_FOR_NOISE:
         return (
             f"The 95% intervals are Wilson's for {answers.tested}. They show what other test"
-            " messages could give, not what another training run could."
+            " texts could give, not what another training run could."
         )
     return (
         "The 95% intervals are by Wilson's method and count both the choice of"
         f" {answers.tested} and the noise of training, which is estimated from all rows together."
-        " They show which means other test messages and other seeds could give."
+        " They show which means other test texts and other seeds could give."
     )
 
 
@@ -138,10 +138,10 @@ def _leakage(answers: Answers) -> Iterator[str]:
     copies, near = int(texts.in_train.sum()), int(texts.near_train.sum())
     elsewhere = int((texts.in_validation & ~texts.in_train).sum())
     if not copies:
-        yield "No test message is in the training set verbatim."
+        yield "No test text is in the training set verbatim."
     else:
         yield (
-            f"{copies} of the {size} test messages ({of_classes(texts.in_train)}) are in the"
+            f"{copies} of the {size} test texts ({of_classes(texts.in_train)}) are in the"
             f" training set verbatim{_without(size - copies, 'unseen')}."
         )
     if elsewhere:
@@ -149,13 +149,13 @@ def _leakage(answers: Answers) -> Iterator[str]:
         yield f"{elsewhere} {more}{'is' if elsewhere == 1 else 'are'} in the validation set."
     if known := texts.validation_in_train:
         yield (
-            f"{known:,} of the {answers.texts.sizes['validation']:,} validation messages"
+            f"{known:,} of the {answers.texts.sizes['validation']:,} validation texts"
             f" {'is' if known == 1 else 'are'} in the training set verbatim, so validation accuracy"
             " is optimistic."
         )
     if near > copies:
         yield (
-            f"{near} of the {size} test messages ({of_classes(texts.near_train)}) are in the"
+            f"{near} of the {size} test texts ({of_classes(texts.near_train)}) are in the"
             " training set verbatim or nearly so: at least four in five of the words of the two are"
             f" in both{_without(size - near, 'without near-copies')}."
         )
@@ -163,7 +163,7 @@ def _leakage(answers: Answers) -> Iterator[str]:
 
 def _without(left: int, heading: str) -> str:
     if not left:
-        return "; no test message is left without them"
+        return "; no test text is left without them"
     return f"; the column of the {left} {heading} leaves them out"
 
 
@@ -202,7 +202,7 @@ def _constant_answers(answers: Answers) -> Iterator[str]:
         name = formats.text(answers.texts.classes[label])
         answer = "answers" if len(ids) == 1 else "answer"
         rows = f"{'Row' if len(ids) == 1 else 'Rows'} {formats.names(_first(ids))}"
-        yield f"{rows} {answer} {name} for every test message (seed {which})."
+        yield f"{rows} {answer} {name} for every test text (seed {which})."
 
 
 def _grids(answers: Answers) -> Iterator[str]:
@@ -267,7 +267,7 @@ def _times(rows: Sequence[Row]) -> Iterator[str]:
     if reusing:
         times = (
             "Training time is what a row costs on its own. The output of frozen layers is computed"
-            f" once per message and reused by every epoch ({_which(reusing, rows)})."
+            f" once per text and reused by every epoch ({_which(reusing, rows)})."
         )
         if any(row.published for row in rows):
             times += (

@@ -18,8 +18,8 @@ from ablations.study.dataset import SPLITS
 CSV_HEADINGS = (
     *("id", "question", "baseline", "variant", "settings", "confounded"),
     *("baseline_accuracy", "variant_accuracy", "difference", "difference_low", "difference_high"),
-    *("distinct_messages", "distinct_difference", "distinct_low", "distinct_high"),
-    *("only_baseline_right", "only_variant_right", "messages", "seeds", "p", "adjusted_p"),
+    *("distinct_texts", "distinct_difference", "distinct_low", "distinct_high"),
+    *("only_baseline_right", "only_variant_right", "texts", "seeds", "p", "adjusted_p"),
     *("verdict", "margin", "equivalent", "equivalence_low", "equivalence_high"),
     *("smallest_difference_shown", "claim", "published_difference", "outcome"),
     *("baseline_time_seconds", "variant_time_seconds", "time_ratio"),
@@ -94,7 +94,7 @@ def classes(answers: Answers) -> str:
         for seed, run in enumerate(row.runs):
             for label, name in enumerate(names):
                 line = {"row": row.number, "id": row.id, "seed": run.metrics.seed, "class": name}
-                line |= {"messages": int(counts[seed, label].sum())}
+                line |= {"texts": int(counts[seed, label].sum())}
                 for key, values in shares.items():
                     value = float(values[seed, label])
                     line[key] = None if np.isnan(value) else value
@@ -124,7 +124,7 @@ def comparisons(answers: Answers) -> str:
             "difference_high": comparison.overall.high,
             "only_baseline_right": comparison.lost,
             "only_variant_right": comparison.gained,
-            "messages": comparison.overall.messages,
+            "texts": comparison.overall.texts,
             "seeds": comparison.seeds,
             "p": comparison.p,
             "adjusted_p": comparison.adjusted_p,
@@ -151,7 +151,7 @@ def _distinct_numbers(distinct: Estimate | None) -> dict[str, Any]:
     if distinct is None:
         return {}
     return {
-        "distinct_messages": distinct.messages,
+        "distinct_texts": distinct.texts,
         "distinct_difference": distinct.difference,
         "distinct_low": distinct.low,
         "distinct_high": distinct.high,

@@ -35,7 +35,7 @@ BADGES = {  # verdicts and outcomes: a word, and a sign that is read without col
     "contradicted": ("contradicted", "✗"),
     "not settled here": ("open", "○"),
 }
-ERRORS = 25  # messages listed; errors.csv has all
+ERRORS = 25  # texts listed; errors.csv has all
 ERROR_LENGTH = 600  # characters shown of each
 CLASSES = 15  # with more, a confusion matrix is too large to read
 
@@ -139,7 +139,7 @@ def _size(answers: Answers) -> str:
     sizes = [f"{answers.texts.sizes[split]:,} {name}" for split, name in formats.SPLITS.items()]
     return (
         f"{cli.count(len(answers.rows), 'row')}, {cli.count(len(answers.seeds), 'seed')};"
-        f" {formats.names(sizes)} messages of {len(answers.texts.classes)} classes."
+        f" {formats.names(sizes)} texts of {len(answers.texts.classes)} classes."
     )
 
 
@@ -150,7 +150,7 @@ def _best(answers: Answers) -> str:
     if baseline := accuracies.get("baseline"):
         said = (
             f"`baseline` is right on {formats.percent(baseline.mean)} of"
-            f" {cli.count(baseline.texts, 'test message')} (95% interval"
+            f" {cli.count(baseline.texts, 'test text')} (95% interval"
             f" {formats.percent_interval(baseline.low, baseline.high)})."
         )
     highest = max(accuracy.mean for accuracy in accuracies.values())
@@ -200,7 +200,7 @@ def _legends(answers: Answers) -> dict[str, str]:
     if seeds > 1:
         bars = "the mean over seeds; ticks are single seeds"
     if seeds >= statistics.SEEDS_FOR_NOISE:
-        bars += ". The interval of test accuracy counts messages and training"
+        bars += ". The interval of test accuracy counts texts and training"
     margin = f"{100 * answers.margin:g}"
     return {
         "accuracies": f"A point is a row's accuracy, {bars}.{orange}"
@@ -213,7 +213,7 @@ def _legends(answers: Answers) -> dict[str, str]:
         f" was. The grey band is ±{margin} points, the margin of equivalence.{orange}",
         "differences": f"All differences in one figure. Filled: a difference was detected.{orange}",
         "learning_curves": "Lines: the mean loss over a few batches, during training. Points:"
-        " the loss over all messages after the last step.",
+        " the loss over all texts after the last step.",
     }
 
 
@@ -244,10 +244,10 @@ def _error(answers: Answers, missed: Missed) -> dict[str, str]:
         said += " Nearly the same text is in the training set."
     text = texts.test[missed.index]
     shown = text if len(text) <= ERROR_LENGTH else f"{text[:ERROR_LENGTH]} …"
-    return {"text": shown.strip() or "(an empty message)", "said": said}
+    return {"text": shown.strip() or "(an empty text)", "said": said}
 
 
-CONFUSIONS = "Test messages by label and prediction, mean over seeds; a line's shade is its share."
+CONFUSIONS = "Test texts by label and prediction, mean over seeds; a line's shade is its share."
 
 
 def _confusions(answers: Answers) -> list[dict[str, Any]]:

@@ -116,7 +116,7 @@ def _smallest(comparison: Comparison) -> str:
 def _distinct(comparison: Comparison) -> Iterator[str]:
     if comparison.distinct:
         yield (
-            f"Without near-copies of training messages ({comparison.distinct.messages:,} messages):"
+            f"Without near-copies of training texts ({comparison.distinct.texts:,} texts):"
             f" {_estimated(comparison.distinct)}."
         )
 
@@ -160,19 +160,19 @@ def _accuracies(comparison: Comparison) -> Iterator[str]:
     ]
     yield f"Test accuracy: {said[0]}, {said[1]}. Difference: {_estimated(comparison.overall)}."
     if not comparison.lost and not comparison.gained:
-        yield "Both rows get the same test messages right."
+        yield "Both rows get the same test texts right."
         return
     only = "On average, only" if comparison.seeds > 1 else "Only"
     yield (
         f"{only} `{comparison.baseline.id}` is right on"
-        f" {_messages(comparison.lost)}, only `{comparison.variant.id}` on"
-        f" {_messages(comparison.gained)}: {_p_values(comparison)}."
+        f" {_texts(comparison.lost)}, only `{comparison.variant.id}` on"
+        f" {_texts(comparison.gained)}: {_p_values(comparison)}."
     )
 
 
-def _messages(number: float) -> str:
+def _texts(number: float) -> str:
     rounded = round(number, 1)
-    return cli.count(int(rounded), "message") if rounded.is_integer() else f"{rounded} messages"
+    return cli.count(int(rounded), "text") if rounded.is_integer() else f"{rounded} texts"
 
 
 def _p_values(comparison: Comparison) -> str:

@@ -83,7 +83,7 @@ def caption(answers: Answers) -> str:
     mean = f" Each is the mean of {len(answers.seeds)} seeds." if len(answers.seeds) > 1 else ""
     return (
         "Change: what the row sets differently from the baseline. Test, Val. and Train: accuracy on"
-        f" the test, validation and training messages. Time: of training.{mean}"
+        f" the test, validation and training texts. Time: of training.{mean}"
     )
 
 
@@ -192,8 +192,8 @@ def _lowest(recall: NDArray[np.float64], classes: Sequence[str]) -> str:
 def about_classes(answers: Answers) -> str:
     """What the columns of the table by class are."""
     said = (
-        "Recall: the share of a class's test messages that the row classifies correctly. Log-loss:"
-        " the mean cross-entropy of the test messages, in nats; it changes before accuracy does."
+        "Recall: the share of a class's test texts that the row classifies correctly. Log-loss:"
+        " the mean cross-entropy of the test texts, in nats; it changes before accuracy does."
     )
     if len(answers.texts.classes) > 2:
         said += " Macro-F1: the mean of F1 over the classes."
