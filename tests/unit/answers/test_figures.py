@@ -187,7 +187,7 @@ def test_every_row_of_a_grid_has_a_label_of_its_own(studies):
         (f"{45 * 'a'}-7-{45 * 'z'}", f"#14 {23 * 'a'}…\n{28 * 'z'}"),
         (
             "sweep-token-first-layers-last-layer-context-64-epochs-3-batch-4-lr-1e-4",
-            "#14 sweep-token-first-…\nepochs-3-batch-4-lr-1e-4",
+            "#14 sweep-token-first-…\n64-epochs-3-batch-4-lr-1e-4",
         ),
     ],
 )
