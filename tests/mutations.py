@@ -395,10 +395,10 @@ Of a key that appears twice the last value is used.
 Rows in another order say the same.
 - yield f"{where}{', '.join(entry['id'] for entry in node)}"
 + yield f"{where}{', '.join(sorted(entry['id'] for entry in node))}"
-== ablations/training/status.py | training/test_status.py
+== ablations/training/metrics.py | training/test_status.py
 A run of what its row was before counts as finished.
-- read_json(metrics, Metrics).settings == run.row.settings
-+ read_json(metrics, Metrics).row == run.row.id
+- if found.settings != row:
++ if found.row != row.row:
 == snakemake_logger_plugin_progress/__init__.py | ground/test_progress.py
 What is left counts the work of jobs that have finished.
 - and key not in self.finished
