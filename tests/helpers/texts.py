@@ -11,7 +11,6 @@ import numpy as np
 from ablations import files
 from ablations.data import tokens
 from ablations.data.tokens import Tokens
-from ablations.sources import manifest
 from ablations.sources.manifest import File
 from ablations.study.dataset import PUBLISHED, Format
 from commands import program, shared
@@ -75,7 +74,7 @@ def split_arguments(
 ) -> tuple[str | Path, ...]:
     """The command line that splits these files into a folder."""
     listed = folder.parent / f"{folder.name}.collection.json"
-    manifest.write(listed, [file(each) if isinstance(each, Path) else each for each in given])
+    files.write_json(listed, [file(each) if isinstance(each, Path) else each for each in given])
     return (
         *("--collection", listed, "--dataset", files.as_json(dataset)),
         *("--output-dir", folder),

@@ -17,7 +17,6 @@ from ablations.data.encode import encode, encoding
 from ablations.data.split_files import write_split
 from ablations.errors import UserError
 from ablations.files import sha256, write_json
-from ablations.sources import manifest
 from ablations.study.dataset import SPLITS
 from commands import environment, program
 from texts import as_tokens, file, gpt2_bpe, run_split, sms_collection
@@ -31,7 +30,7 @@ def write_data(folder: Path, **texts: list[str]) -> None:
     """Three splits; those not named hold one text. Labels alternate."""
     write_json(folder / "classes.json", CLASSES)
     (folder / "collection.tsv").write_text("the collection\n")
-    manifest.write(folder / "collection.json", [file(folder / "collection.tsv")])
+    write_json(folder / "collection.json", [file(folder / "collection.tsv")])
     for split in SPLITS:
         found = texts.get(split, ["hello"])
         write_split(folder / f"{split}.csv", [i % 2 for i in range(len(found))], found)
@@ -97,7 +96,7 @@ def test_gpt2_ids_are_gpt2s(gpt2):
 def test_real_collection_has_120_tokens_in_its_longest_training_text(tmp_path):
     sms_collection(tmp_path).rename(tmp_path / "collection.tsv")
     run_split(tmp_path, tmp_path / "collection.tsv")
-    manifest.write(tmp_path / "collection.json", [file(tmp_path / "collection.tsv")])
+    write_json(tmp_path / "collection.json", [file(tmp_path / "collection.tsv")])
     run_stage(tmp_path, "gpt2", "--vocabulary-dir", gpt2_bpe())
     read = tokens.read(tmp_path / "tokens.safetensors")
     assert [len(read.ids[split]) for split in SPLITS] == [1045, 149, 300]

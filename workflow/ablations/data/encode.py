@@ -16,7 +16,7 @@ from ablations import cli
 from ablations.data import tokens, vocabulary
 from ablations.data.split_files import read_split
 from ablations.errors import UserError
-from ablations.files import read_json
+from ablations.files import joint_sha256, read_json
 from ablations.sources import manifest
 from ablations.study.dataset import SPLITS
 from ablations.study.folder import IDS, MERGES
@@ -74,7 +74,7 @@ def main(arguments: argparse.Namespace) -> None:
         vocab_size=words.n_vocab,
         padding_id=words.eot_token,
         classes=read_json(arguments.data_dir / "classes.json", tuple[str, ...]),
-        dataset_sha256=manifest.sha256(manifest.read(arguments.collection)),
+        dataset_sha256=joint_sha256([file.sha256 for file in manifest.read(arguments.collection)]),
         splits=SPLITS,
     )
     tokens.write(arguments.output, tokens.Tokens(about, ids, labels))

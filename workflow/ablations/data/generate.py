@@ -13,8 +13,7 @@ from pathlib import Path
 from random import Random
 
 from ablations import cli
-from ablations.files import sha256, write_text
-from ablations.sources import manifest
+from ablations.files import sha256, write_json, write_text
 from ablations.sources.manifest import File
 from ablations.study.dataset import ALL
 
@@ -93,9 +92,8 @@ def main(arguments: argparse.Namespace) -> None:
     pairs = generate(arguments.messages, arguments.seed)
     path = arguments.output.with_suffix(".tsv")
     write_text(path, "".join(f"{label}\t{text}\n" for label, text in pairs))
-    manifest.write(
-        arguments.output, [File("generated messages", path.as_posix(), sha256(path), "tsv", ALL)]
-    )
+    file = File("generated messages", path.as_posix(), sha256(path), "tsv", ALL)
+    write_json(arguments.output, [file])
     cli.log.info("%s: %s generated messages", path, len(pairs))
 
 

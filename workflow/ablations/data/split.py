@@ -9,7 +9,6 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import pandas as pd
 
@@ -19,7 +18,7 @@ from ablations.data.classes import class_of, classes_of
 from ablations.data.cuts import balanced, split
 from ablations.data.split_files import write_split
 from ablations.errors import UserError
-from ablations.files import write_json
+from ablations.files import from_json, write_json
 from ablations.sources import manifest
 from ablations.sources.manifest import File
 from ablations.study.dataset import ALL, SPLITS, Reading
@@ -125,10 +124,7 @@ def _hint(parts: Mapping[str, pd.DataFrame], label: int, reading: Reading) -> st
 
 def main(arguments: argparse.Namespace) -> None:
     """Reads the texts, writes the three splits, the classes and the notes."""
-    try:
-        reading = msgspec.json.decode(arguments.dataset, type=Reading)
-    except msgspec.DecodeError as error:
-        raise UserError(f"--dataset is not what it should be: {error}") from None
+    reading = from_json(arguments.dataset, Reading, "--dataset")
     table, classes = gather(manifest.read(arguments.collection), reading)
     cli.log.info("%s texts: %s", len(table), _counted(table, classes))
     parts = cut(table, reading, classes)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ablations import cli, files
 from ablations.errors import UserError
-from ablations.sources import download, hub, manifest
+from ablations.sources import download, hub
 from ablations.sources.hub import Repository
 from ablations.sources.manifest import File
 from ablations.study import dataset
@@ -32,7 +32,7 @@ def collection(texts: Texts, output: Path) -> None:
         for split, given in texts.parts.items():
             for number, file in enumerate(given, start=1):
                 format = texts.format_of(file)
-                assert format  # config.py refuses a file of unknown format
+                assert format  # the door refuses a file of unknown format
                 name = dataset.file_name(file)
                 path = output.parent / "source" / f"{split}-{number}.{format}"
                 if isinstance(file, Download):
@@ -47,7 +47,7 @@ def collection(texts: Texts, output: Path) -> None:
                     path = Path(file)
                     sha256 = files.sha256(path)
                 found.append(File(name, path.as_posix(), sha256, format, split))
-    manifest.write(output, found)
+    files.write_json(output, found)
 
 
 def _copy(source: Path, path: Path) -> str:

@@ -4,7 +4,6 @@ Those may be large, and anywhere in the working directory. Snakemake compares th
 checksums instead. Written by sources.collection or data.generate.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from msgspec import Struct
@@ -23,16 +22,6 @@ class File(Struct, frozen=True, forbid_unknown_fields=True):
     split: str
 
 
-def write(path: Path, found: Sequence[File]) -> None:
-    """Writes the manifest, whole or not at all."""
-    files.write_json(path, found)
-
-
 def read(path: Path) -> tuple[File, ...]:
     """The files in order; raises UserError where the manifest is missing or something else."""
     return files.read_json(path, tuple[File, ...])
-
-
-def sha256(found: Sequence[File]) -> str:
-    """One checksum of all files; for a single file its own checksum."""
-    return files.joint_sha256([file.sha256 for file in found])
