@@ -44,6 +44,14 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+def is_file(path: Path) -> bool:
+    """Whether there is such a file; False for a name that is too long or not allowed."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def unreadable(path: Path) -> str | None:
     """Why a file cannot be read, found by reading a byte; None where it can."""
     try:
@@ -117,7 +125,7 @@ def from_json(content: bytes | str, kind: type[Value], name: str) -> Value:
     """The typed value of this JSON; raises UserError, which calls it `name`, where it has none."""
     try:
         return msgspec.json.decode(content, type=kind)
-    except (msgspec.DecodeError, ValueError) as error:
+    except ValueError as error:  # msgspec's errors are ValueErrors
         raise UserError(f"{name} is not what it should be: {error}") from None
 
 

@@ -5,7 +5,7 @@ they are balanced and cut.
 generated is texts in a file.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 from urllib.parse import unquote, urlsplit
@@ -124,7 +124,8 @@ class Texts(Reading, frozen=True, kw_only=True, omit_defaults=True):
     @property
     def reading(self) -> Reading:
         """The part that does not say where the files are."""
-        return Reading(**{name: getattr(self, name) for name in _names(Reading)})
+        names = (field.name for field in structs.fields(Reading))
+        return Reading(**{name: getattr(self, name) for name in names})
 
     @property
     def archive(self) -> str:
@@ -249,7 +250,3 @@ def _listed(files: Files | None) -> tuple[File, ...]:
     if files is None:
         return ()
     return files if isinstance(files, tuple) else (files,)
-
-
-def _names(of: type[Reading]) -> Iterable[str]:
-    return (field.name for field in structs.fields(of))

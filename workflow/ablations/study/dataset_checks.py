@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from ablations.files import unreadable
+from ablations.files import is_file, unreadable
 from ablations.study.dataset import (
     ALL,
     SUFFIXES,
@@ -51,7 +51,7 @@ def _file_mistakes(texts: Texts) -> Iterator[str]:
                     f" {', '.join(SUFFIXES)}, or the key format: csv, tsv, jsonl or parquet"
                 )
     for path in texts.local:
-        if not _is_file(path):
+        if not is_file(path):
             yield (
                 f"dataset: files: there is no file {str(path)!r} in {Path.cwd()}; allowed: files,"
                 " relative to the working directory, which is the study's folder with make run"
@@ -102,10 +102,3 @@ def _split_mistakes(found: Texts | Generated) -> Iterator[str]:
             yield "dataset: balance: splits that have files are taken as they are; leave it out"
         if found.stratify and not split:
             yield "dataset: stratify: every split has files, so nothing is cut; leave it out"
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # a name that is too long or not allowed
-        return False

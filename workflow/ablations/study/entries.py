@@ -5,12 +5,12 @@ What must hold between two keys is in checks.py.
 
 from typing import Annotated, Any, Literal
 
-from msgspec import UNSET, Meta, UnsetType, defstruct, structs
+from msgspec import UNSET, Meta, UnsetType, defstruct
 
 from ablations.study import paths
 from ablations.study.dataset import Generated, Texts
 from ablations.study.models import Entry, Folder, Hub, HubTokenizer, Pretrain, Seed, Text, spelt
-from ablations.study.settings import OPTIONS, Choices, Training
+from ablations.study.settings import FIELDS, OPTIONS, Training
 
 LONGEST = 100  # of a name, which becomes a file's name
 Id = Annotated[
@@ -59,7 +59,7 @@ class Question(Entry, frozen=True, kw_only=True):
 
 # --- a row, every option of which may be left out
 
-_DECLARED = {f.name: f.type for f in (*structs.fields(Choices), *structs.fields(Training))}
+_DECLARED = {field.name: field.type for field in FIELDS}
 
 
 def _left_out(name: str, types: dict[str, Any]) -> Any:

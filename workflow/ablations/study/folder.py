@@ -30,7 +30,7 @@ def weight_files(folder: Path) -> list[Path]:
 
     They may be missing. Raises UserError where the index is damaged.
     """
-    if _is_file(folder / WEIGHTS) or not _is_file(folder / INDEX):
+    if files.is_file(folder / WEIGHTS) or not files.is_file(folder / INDEX):
         return [folder / WEIGHTS]
     return [folder / name for name in indexed_files(folder / INDEX, str(folder / INDEX))]
 
@@ -62,8 +62,8 @@ def path_sha256(folder: Path, cache: Path) -> str:
 def missing(folder: Path) -> Message | None:
     """What a folder lacks to be a checkpoint, as the end of a sentence; None if nothing."""
     for path in (folder / CONFIG, *weight_files(folder)):
-        if not _is_file(path):
-            pickles = [name for name in PICKLES if _is_file(folder / name)]
+        if not files.is_file(path):
+            pickles = [name for name in PICKLES if files.is_file(folder / name)]
             hint = f". {pickle_hint(pickles[0], str(folder))}" if pickles else ""
             return (
                 f"holds no {path.name}; expected a folder in the Hugging Face layout, relative to"
@@ -77,10 +77,10 @@ def missing(folder: Path) -> Message | None:
 
 def tokenizer_files(folder: Path) -> list[Path]:
     """The tokenizer's files in a folder; none where it has no tokenizer."""
-    if _is_file(folder / TOKENIZER):
+    if files.is_file(folder / TOKENIZER):
         return [folder / TOKENIZER]
     both = [folder / IDS, folder / MERGES]
-    return both if all(map(_is_file, both)) else []
+    return both if all(map(files.is_file, both)) else []
 
 
 def vocab_size(folder: Path) -> int:
@@ -115,10 +115,3 @@ def pickle_hint(name: str, source: str) -> Message:
         f" AutoModel.from_pretrained('{source}').save_pretrained('converted')\""
         " (pip install transformers), and name that folder as path"
     )
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # a name that is too long or not allowed
-        return False

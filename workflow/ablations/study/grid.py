@@ -16,10 +16,9 @@ import msgspec
 from msgspec import Struct, structs
 
 from ablations.study import words
-from ablations.study.entries import Choose, Options, Question, RowEntry, options
+from ablations.study.entries import LONGEST, Choose, Options, Question, RowEntry, options
 from ablations.study.settings import OPTIONS
 
-LONGEST_ID = 100
 # Longer numbers are shortened. 1.0e+30 is a whole number too.
 LARGEST_PLAIN = 1_000_000
 
@@ -118,9 +117,9 @@ def _id(start: str, values: Mapping[str, Any]) -> str:
     """`sweep-lr-1e-4-epochs-10`: an id made of the values; if too long, it ends in a checksum."""
     parts = (f"{words.short(key)}-{_in_id(value)}" for key, value in values.items())
     whole = "-".join([start, *parts]).replace("_", "-")
-    if len(whole) <= LONGEST_ID:
+    if len(whole) <= LONGEST:
         return whole
-    return f"{whole[: LONGEST_ID - 9]}-{hashlib.sha256(whole.encode()).hexdigest()[:8]}"
+    return f"{whole[: LONGEST - 9]}-{hashlib.sha256(whole.encode()).hexdigest()[:8]}"
 
 
 def _in_id(value: Any) -> str:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from ablations.files import contents_sha256
 from ablations.study.config import Study
-from ablations.study.dataset import Generated
 from ablations.study.folder import path_sha256, tokenizer_files
 from ablations.study.models import Folder, Model
 
@@ -22,7 +21,7 @@ def of_model(model: Model, memory: Path) -> str | None:
 
 def of_texts(study: Study, memory: Path) -> str | None:
     """Of texts in files."""
-    if isinstance(study.dataset, Generated) or not study.dataset.local:
+    if not study.dataset.local:
         return None
     return f"content of dataset: files: {contents_sha256(study.dataset.local, memory)}"
 

@@ -120,11 +120,8 @@ def _needs(shape: Dimensions, trained: int, activations: int, states: int, secon
 def training_seconds(row: Settings, texts: Size) -> float:
     """The seconds of a run beside its trunk."""
     training, shape = row.training, row.dimensions
-    blocks, lora, mean = (
-        _trained_blocks(row),
-        row.trainable_layers == "lora",
-        row.average_embeddings,
-    )
+    blocks, mean = _trained_blocks(row), row.average_embeddings
+    lora = row.trainable_layers == "lora"
     # a step of a block at one position costs the time to move its weights; of others, to compute
     steps = training.epochs * max(1, int(TRAINING_SHARE * texts.count) // training.batch_size)
     passes = math.ceil(steps / training.batches_at_once)

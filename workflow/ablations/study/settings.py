@@ -277,8 +277,7 @@ def names(of: type[Struct]) -> tuple[str, ...]:
 
 def defaults() -> dict[str, Any]:
     """The value of each option that neither the row nor the baseline nor `training:` sets."""
-    fields = (*structs.fields(Choices), *structs.fields(Training))
-    return {field.name: field.default for field in fields if not field.required}
+    return {field.name: field.default for field in FIELDS if not field.required}
 
 
 def _option(declared: Any) -> Option:
@@ -287,10 +286,8 @@ def _option(declared: Any) -> Option:
 
 
 # Every option that a row may set, in the order of the table's columns.
-OPTIONS = {
-    field.name: _option(field.type)
-    for field in (*structs.fields(Choices), *structs.fields(Training))
-}
+FIELDS = (*structs.fields(Choices), *structs.fields(Training))
+OPTIONS = {field.name: _option(field.type) for field in FIELDS}
 
 
 def read(path: Path) -> Settings:
