@@ -129,6 +129,18 @@ def from_json(content: bytes | str, kind: type[Value], name: str) -> Value:
         raise UserError(f"{name} is not what it should be: {error}") from None
 
 
+def read_keys(path: Path, name: str = "", expected: str = "keys and values") -> dict[str, Any]:
+    """What a JSON file of others holds; raises UserError, which calls it `name` or by its path."""
+    name = name or str(path)
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UserError(f"{name} is not readable JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise UserError(f"{name} holds {found!r:.80}; expected {expected}")
+    return found
+
+
 def as_json(value: Any) -> str:
     """A typed value as one line of JSON; equal values give equal lines."""
     return msgspec.json.encode(value, order="deterministic").decode()

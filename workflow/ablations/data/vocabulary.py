@@ -17,7 +17,7 @@ from tiktoken import Encoding
 from tiktoken_ext.openai_public import r50k_pat_str  # type: ignore[import-untyped]
 
 from ablations.errors import UserError
-from ablations.files import as_json, write_text
+from ablations.files import as_json, read_keys, write_text
 from ablations.study.folder import IDS, MERGES, TOKENIZER, tokenizer_files
 
 END_OF_TEXT = "<|endoftext|>"
@@ -175,7 +175,7 @@ def _of_folder(folder: Path) -> Vocabulary | None:
 
 
 def _check_settings(path: Path) -> None:
-    settings = _json(path) if path.is_file() else {}
+    settings = read_keys(path) if path.is_file() else {}
     kind = settings.get("tokenizer_class", CLASSES[0])
     if kind not in CLASSES:
         raise UserError(f"{path}: tokenizer_class is {kind!r:.80}, expected {CLASSES[0]}")
@@ -188,7 +188,7 @@ def _check_settings(path: Path) -> None:
 
 def _of_tokenizer(path: Path) -> Vocabulary:
     """The vocabulary of a tokenizer.json that does nothing but what GPT-2's does."""
-    found = _json(path)
+    found = read_keys(path)
     if wrong := next(_differences(found), None):
         raise UserError(f"{path} is not of GPT-2's kind, byte-level byte-pair encoding: {wrong}")
     merges = [
@@ -252,16 +252,6 @@ def _leaves_ids(after: Any) -> bool:
         case {"type": "Sequence", "processors": [*parts]}:
             return all(map(_leaves_ids, parts))
     return False
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{path} is not readable JSON: {error}") from None
-    if not isinstance(found, dict):
-        raise UserError(f"{path} holds {found!r:.80}; expected keys and their values")
-    return found
 
 
 def check_pairs(vocabulary: Vocabulary, where: str) -> None:

@@ -73,7 +73,7 @@ class Study(Struct, frozen=True):
 
     @property
     def outline(self) -> Outline:
-        """What aggregation needs to know about the study.
+        """What the answers need to know about the study.
 
         Nothing published is said of a row whose model is not GPT-2 as published.
         """

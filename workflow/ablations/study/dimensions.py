@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from msgspec import Meta, Struct, structs
 
 from ablations.errors import Message, UserError
+from ablations.files import read_keys
 
 Positive = Annotated[int, Meta(ge=1)]
 
@@ -45,12 +46,7 @@ def from_config_json(path: Path, name: str, expected: Dimensions | None = None) 
 
     Raises UserError, which calls the file `name`, if they are not a GPT-2's or not the expected.
     """
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{name} is not readable JSON: {error}") from None
-    if not isinstance(found, dict):
-        raise UserError(f"{name} holds {found!r:.80}; expected keys {', '.join(NAMES)}")
+    found = read_keys(path, name, f"keys {', '.join(NAMES)}")
     errors = list(_dimension_errors(found, expected)) or list(_architecture_errors(found))
     if errors:
         raise UserError(f"{name}: {'; '.join(errors)}")

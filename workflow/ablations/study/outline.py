@@ -1,4 +1,4 @@
-"""What aggregation needs to know about the configuration: the content of results/study.json.
+"""What the answers need to know about the configuration: the content of results/study.json.
 
 Row files hold what decides a run. This holds the rest: titles, the order of the rows, published
 numbers, questions, where the texts come from, and what is only a stand-in.
