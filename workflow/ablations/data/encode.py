@@ -9,7 +9,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 from tiktoken import Encoding
 
 from ablations import cli
@@ -20,8 +19,6 @@ from ablations.files import joint_sha256, read_json
 from ablations.sources import manifest
 from ablations.study.dataset import SPLITS
 from ablations.study.folder import IDS, MERGES
-
-Ids = npt.NDArray[np.int32]
 
 
 def encoding(tokenizer: str, folder: Path | None = None) -> Encoding:
@@ -55,7 +52,7 @@ def _gpt2(ids: Path, merges: Path) -> vocabulary.Vocabulary:
     return words
 
 
-def encode(encoding: Encoding, texts: Iterable[str]) -> list[Ids]:
+def encode(encoding: Encoding, texts: Iterable[str]) -> list[tokens.Ids]:
     """The ids of each text. <|endoftext|> inside a text is not special."""
     return [np.array(encoding.encode_ordinary(text), np.int32) for text in texts]
 

@@ -18,10 +18,9 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from ablations.data.tokens import Tokens
+from ablations.data.tokens import Ids, Tokens
 from ablations.study.settings import Input
 
-Ids = npt.NDArray[np.int32]
 Numbers = npt.NDArray[np.int64]
 
 

@@ -21,6 +21,8 @@ from safetensors.numpy import save_file
 from ablations.errors import UserError
 from ablations.files import as_json, whole
 
+Ids = npt.NDArray[np.int32]
+
 # All metadata are one JSON text: safetensors writes several keys in no fixed order.
 METADATA = "tokens"
 
@@ -48,7 +50,7 @@ class Tokens:
     """
 
     about: About
-    ids: dict[str, list[npt.NDArray[np.int32]]]
+    ids: dict[str, list[Ids]]
     labels: dict[str, npt.NDArray[np.int64]]
 
     def context_tokens(self, context_length: str | int, n_positions: int) -> int:

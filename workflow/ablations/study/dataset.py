@@ -213,7 +213,7 @@ class Generated(Entry, frozen=True, kw_only=True):
 def in_full(found: Any) -> Any:
     """A `dataset` entry; if it only names the published archive, with all its keys.
 
-    A file of texts at the URLs is not the archive: its entry lacks keys, and the schema says which.
+    A file of texts at the URLs is not the archive: its entry lacks keys, and the door says which.
     """
     if not isinstance(found, Mapping) or "urls" not in found or found.keys() - ARCHIVE_ALONE:
         return found

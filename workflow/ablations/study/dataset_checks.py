@@ -17,7 +17,7 @@ from ablations.study.dataset import (
 
 
 def mistakes(found: Texts | Generated) -> Iterator[str]:
-    """What the schema cannot say, a line for each mistake."""
+    """What the types of the keys cannot say, a line for each mistake."""
     if isinstance(found, Texts):
         yield from _place_mistakes(found)
         yield from _file_mistakes(found)

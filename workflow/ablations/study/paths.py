@@ -5,12 +5,11 @@ them as they are; `at` gives a program the file of a study.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 RESULTS = "results"
 LOGS = "logs"
-BENCHMARKS = "benchmarks"
 OF_RUN = "{row}/seed-{seed}"  # the part that tells a run's files from another run's
 
 # what is asked
@@ -42,7 +41,7 @@ PREDICTIONS = f"{RESULTS}/runs/{OF_RUN}/predictions.csv"
 HISTORY = f"{RESULTS}/runs/{OF_RUN}/history.csv"
 TRAINED = f"{RESULTS}/runs/{OF_RUN}/trained.safetensors"
 STATE = f"{RESULTS}/state/{OF_RUN}.safetensors"
-RUN_BENCHMARK = f"{BENCHMARKS}/train/{OF_RUN}.tsv"
+RUN_BENCHMARK = f"benchmarks/train/{OF_RUN}.tsv"
 RUN_LOG = f"{LOGS}/train/{OF_RUN}.log"
 KEPT_LOG = f"{LOGS}/models/{OF_RUN}.log"
 KEPT = f"{RESULTS}/models/{OF_RUN}/{{file}}"
@@ -93,13 +92,11 @@ def read(path: str, pattern: str) -> dict[str, str]:
     >>> read("results/runs/baseline", METRICS)
     {'row': 'baseline'}
     """
-    return dict(_read(path, pattern))
-
-
-def _read(path: str, pattern: str) -> Iterator[tuple[str, str]]:
+    wildcards: dict[str, str] = {}
     for part, expected in zip(path.split("/"), pattern.split("/"), strict=False):
         named = re.sub(r"\\{(\w+)\\}", r"(?P<\1>.+)", re.escape(expected))
         found = re.fullmatch(named, part)
         if not found:
-            return
-        yield from found.groupdict().items()
+            break
+        wildcards |= found.groupdict()
+    return wildcards
