@@ -12,7 +12,7 @@ from msgspec import Struct, structs
 
 from ablations.errors import UserError
 from ablations.study import checks, dataset_checks, door, grid, outline, settings
-from ablations.study.dataset import Generated, Texts, in_full
+from ablations.study.dataset import in_full
 from ablations.study.dimensions import Dimensions, from_config_json, width_errors
 from ablations.study.door import refuse
 from ablations.study.entries import (
@@ -20,6 +20,7 @@ from ablations.study.entries import (
     ModelEntry,
     Published,
     Question,
+    Shared,
     Tokenizer,
     options,
 )
@@ -46,21 +47,13 @@ class Row(Struct, frozen=True):
         return self.settings.row
 
 
-class Study(Struct, frozen=True):
+class Study(Shared, frozen=True, kw_only=True):
     """A whole configuration."""
 
-    title: str
-    seeds: tuple[int, ...]
-    tokenizer: Tokenizer
-    mirror: str | None
-    cache_dir: str
-    cache_gb: float
-    dataset: Texts | Generated
     models: dict[str, Model]
     rows: tuple[Row, ...]
     grids: tuple[Grid, ...]
     questions: tuple[Question, ...]
-    margin: float  # of equivalence, in percentage points
 
     def row(self, id: str) -> Row:
         """The row with this id."""
@@ -127,18 +120,11 @@ def parse(found: object) -> Study:
     wrong = [*checks.rows([row.settings for row in rows], grids, config.dataset)]
     refuse([*wrong, *checks.questions(config.comparisons, config.rows, grids)])
     return Study(
-        title=config.title,
-        seeds=config.seeds,
-        tokenizer=config.tokenizer,
-        mirror=config.mirror,
-        cache_dir=config.cache_dir,
-        cache_gb=config.cache_gb,
-        dataset=config.dataset,
+        **{name: getattr(config, name) for name in settings.names(Shared)},
         models=models,
         rows=rows,
         grids=grids,
         questions=config.comparisons,
-        margin=config.margin,
     )
 
 

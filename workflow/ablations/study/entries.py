@@ -99,8 +99,8 @@ class RowEntry(Options, kw_only=True):  # type: ignore[call-arg, misc, valid-typ
     ] = False
 
 
-class Config(Entry, frozen=True, kw_only=True):
-    """The keys of config.yaml."""
+class Shared(Entry, frozen=True, kw_only=True):
+    """The keys of config.yaml that a study takes as they are."""
 
     title: Text = "Finetuning ablations of GPT-2"
     seeds: Annotated[tuple[Seed, ...], Meta(min_length=1, extra_json_schema={"uniqueItems": True})]
@@ -109,11 +109,16 @@ class Config(Entry, frozen=True, kw_only=True):
     cache_dir: Dir = paths.CACHE
     cache_gb: Annotated[float, Meta(ge=0)] = 10
     dataset: Generated | Texts
+    margin: Annotated[float, Meta(gt=0, le=100)] = 2  # of equivalence, in percentage points
+
+
+class Config(Shared, frozen=True, kw_only=True):
+    """The keys of config.yaml."""
+
     training: Training
     models: Annotated[dict[ModelName, ModelEntry], Meta(min_length=1)]
     rows: Annotated[tuple[RowEntry, ...], Meta(min_length=1)]
     comparisons: tuple[Question, ...] = ()
-    margin: Annotated[float, Meta(gt=0, le=100)] = 2
 
 
 def options(row: Any) -> dict[str, Any]:
