@@ -424,4 +424,4 @@ def test_the_numbers_behind_the_answers(eight, tmp_path):
     assert lines[5]["confounded"] == "true" and lines[6]["claim"] == lines[6]["outcome"] == ""
     parsed = config.parse(configuration(comparisons=[]))
     write(tmp_path, parsed, {row.id: np.ones((1, 20), bool) for row in parsed.rows})
-    assert numbers.comparisons(load(tmp_path)).splitlines() == [",".join(numbers.CSV_HEADINGS)]
+    assert numbers.comparisons(load(tmp_path)).splitlines() == [",".join(numbers.COMPARISON)]

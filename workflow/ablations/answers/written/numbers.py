@@ -3,28 +3,17 @@
 Accuracies, recalls and differences are fractions, losses nats; what is missing is empty.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from ablations.answers import formats
-from ablations.answers.comparisons import Estimate, Setting
+from ablations.answers.comparisons import Comparison, Setting
 from ablations.answers.compute import Answers
 from ablations.answers.scores import Row
 from ablations.study import settings
 from ablations.study.dataset import SPLITS
-
-CSV_HEADINGS = (
-    *("id", "question", "baseline", "variant", "settings", "confounded"),
-    *("baseline_accuracy", "variant_accuracy", "difference", "difference_low", "difference_high"),
-    *("distinct_texts", "distinct_difference", "distinct_low", "distinct_high"),
-    *("only_baseline_right", "only_variant_right", "texts", "seeds", "p", "adjusted_p"),
-    *("verdict", "margin", "equivalent", "equivalence_low", "equivalence_high"),
-    *("smallest_difference_shown", "claim", "published_difference", "outcome"),
-    *("baseline_time_seconds", "variant_time_seconds", "time_ratio"),
-)
-
 
 # --- table.csv and classes.csv
 
@@ -110,52 +99,47 @@ def classes(answers: Answers) -> str:
 def comparisons(answers: Answers) -> str:
     """comparisons.csv: one line per comparison; accuracies and differences are fractions."""
     lines = [
-        {
-            "id": comparison.question.id,
-            "question": comparison.question.question,
-            "baseline": comparison.baseline.id,
-            "variant": comparison.variant.id,
-            "settings": "; ".join(_changed(setting) for setting in comparison.settings),
-            "confounded": _yes(comparison.confounded),
-            "baseline_accuracy": comparison.baseline_accuracy,
-            "variant_accuracy": comparison.variant_accuracy,
-            "difference": comparison.overall.difference,
-            "difference_low": comparison.overall.low,
-            "difference_high": comparison.overall.high,
-            "only_baseline_right": comparison.lost,
-            "only_variant_right": comparison.gained,
-            "texts": comparison.overall.texts,
-            "seeds": comparison.seeds,
-            "p": comparison.p,
-            "adjusted_p": comparison.adjusted_p,
-            "verdict": comparison.verdict,
-            "margin": comparison.equivalence.margin,
-            "equivalent": _yes(comparison.equivalence.shown),
-            "equivalence_low": comparison.equivalence.low,
-            "equivalence_high": comparison.equivalence.high,
-            "smallest_difference_shown": comparison.smallest_shown,
-            "claim": comparison.question.claim,
-            "published_difference": comparison.published_difference,
-            "outcome": comparison.outcome,
-            "baseline_time_seconds": comparison.time.baseline,
-            "variant_time_seconds": comparison.time.variant,
-            "time_ratio": comparison.time.ratio,
-        }
-        | _distinct_numbers(comparison.distinct)
+        {heading: of(comparison) for heading, of in COMPARISON.items()}
         for comparison in answers.comparisons
     ]
-    return formats.comma_separated(lines, CSV_HEADINGS)
+    return formats.comma_separated(lines, list(COMPARISON))
 
 
-def _distinct_numbers(distinct: Estimate | None) -> dict[str, Any]:
-    if distinct is None:
-        return {}
-    return {
-        "distinct_texts": distinct.texts,
-        "distinct_difference": distinct.difference,
-        "distinct_low": distinct.low,
-        "distinct_high": distinct.high,
-    }
+COMPARISON: dict[str, Callable[[Comparison], Any]] = {
+    "id": lambda one: one.question.id,
+    "question": lambda one: one.question.question,
+    "baseline": lambda one: one.baseline.id,
+    "variant": lambda one: one.variant.id,
+    "settings": lambda one: "; ".join(map(_changed, one.settings)),
+    "confounded": lambda one: _yes(one.confounded),
+    "baseline_accuracy": lambda one: one.baseline_accuracy,
+    "variant_accuracy": lambda one: one.variant_accuracy,
+    "difference": lambda one: one.overall.difference,
+    "difference_low": lambda one: one.overall.low,
+    "difference_high": lambda one: one.overall.high,
+    "distinct_texts": lambda one: one.distinct and one.distinct.texts,
+    "distinct_difference": lambda one: one.distinct and one.distinct.difference,
+    "distinct_low": lambda one: one.distinct and one.distinct.low,
+    "distinct_high": lambda one: one.distinct and one.distinct.high,
+    "only_baseline_right": lambda one: one.lost,
+    "only_variant_right": lambda one: one.gained,
+    "texts": lambda one: one.overall.texts,
+    "seeds": lambda one: one.seeds,
+    "p": lambda one: one.p,
+    "adjusted_p": lambda one: one.adjusted_p,
+    "verdict": lambda one: one.verdict,
+    "margin": lambda one: one.equivalence.margin,
+    "equivalent": lambda one: _yes(one.equivalence.shown),
+    "equivalence_low": lambda one: one.equivalence.low,
+    "equivalence_high": lambda one: one.equivalence.high,
+    "smallest_difference_shown": lambda one: one.smallest_shown,
+    "claim": lambda one: one.question.claim,
+    "published_difference": lambda one: one.published_difference,
+    "outcome": lambda one: one.outcome,
+    "baseline_time_seconds": lambda one: one.time.baseline,
+    "variant_time_seconds": lambda one: one.time.variant,
+    "time_ratio": lambda one: one.time.ratio,
+}
 
 
 def _yes(value: bool) -> str:
