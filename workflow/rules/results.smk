@@ -25,47 +25,28 @@ rule answers:
             category="Answers",
             labels={"page": "table, answers and figures"},
         ),
-        report(
-            paths.ANSWER.format(file="table.csv"),
-            "../report/table.rst",
-            category="Numbers",
-            labels={"numbers": "table"},
+        *(
+            report(
+                paths.ANSWER.format(file=f"{name}.csv"),
+                f"../report/{name}.rst",
+                category="Numbers",
+                labels={"numbers": name},
+            )
+            for name in ("table", "comparisons", "errors")
         ),
-        report(
-            paths.ANSWER.format(file="comparisons.csv"),
-            "../report/comparisons.rst",
-            category="Numbers",
-            labels={"numbers": "comparisons"},
-        ),
-        report(
-            paths.ANSWER.format(file="errors.csv"),
-            "../report/errors.rst",
-            category="Numbers",
-            labels={"numbers": "errors"},
-        ),
-        report(
-            paths.ANSWER.format(file="figures/accuracies.svg"),
-            "../report/accuracies.rst",
-            category="Figures",
-            labels={"figure": "accuracies"},
-        ),
-        report(
-            paths.ANSWER.format(file="figures/accuracy_and_time.svg"),
-            "../report/accuracy_and_time.rst",
-            category="Figures",
-            labels={"figure": "accuracy and time"},
-        ),
-        report(
-            paths.ANSWER.format(file="figures/differences.svg"),
-            "../report/differences.rst",
-            category="Figures",
-            labels={"figure": "differences"},
-        ),
-        report(
-            paths.ANSWER.format(file="figures/learning_curves.svg"),
-            "../report/learning_curves.rst",
-            category="Figures",
-            labels={"figure": "learning curves"},
+        *(
+            report(
+                paths.ANSWER.format(file=f"figures/{name}.svg"),
+                f"../report/{name}.rst",
+                category="Figures",
+                labels={"figure": name.replace("_", " ")},
+            )
+            for name in (
+                "accuracies",
+                "accuracy_and_time",
+                "differences",
+                "learning_curves",
+            )
         ),
     log:
         "logs/answers.log",
