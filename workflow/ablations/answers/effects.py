@@ -80,12 +80,8 @@ def _pairs(
     grid: Grid, finished: Mapping[str, Row], setting: str, first: Any, value: Any
 ) -> Iterator[Any]:
     """Right answers of each two finished rows that differ in this setting alone."""
-    ids = {_key(values): id for id, values in grid.rows.items() if id in finished}
+    ids = {frozenset(values.items()): id for id, values in grid.rows.items() if id in finished}
     for id, values in grid.rows.items():
-        other = ids.get(_key(values | {setting: value}))
+        other = ids.get(frozenset((values | {setting: value}).items()))
         if values[setting] == first and id in finished and other:
             yield finished[id].right, finished[other].right
-
-
-def _key(values: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
-    return tuple(sorted(values.items()))
