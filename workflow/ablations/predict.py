@@ -1,7 +1,7 @@
 """Classifies texts with a model that a row with `save_model: true` kept.
 
     python -m ablations.predict results/models/baseline/seed-123 "WINNER!! Call now"
-    python -m ablations.predict results/models/baseline/seed-123 --file messages.csv --column body
+    python -m ablations.predict results/models/baseline/seed-123 --file texts.csv --column body
     python -m ablations.predict results/models/baseline/seed-123 < one-text-a-line.txt
 
 Each text is cut and padded as the row's texts were in training, so its prediction does not depend
