@@ -133,9 +133,9 @@ def test_what_any_row_changes(tmp_path, baseline, row, expected):
 
 
 def test_a_column_of_times_has_one_unit():
-    assert formats.times_column([[23.4], [3.0]]) == ["23.4 s", "3.0 s"]
-    assert formats.times_column([[23.4], [6000.0]]) == ["0.39 min", "100.00 min"]
-    assert formats.times_column([[0.034], [3.0]]) == ["0.03 s", "3.00 s"]
+    assert formats.times_columns([[23.4], [3.0]]) == [["23.4 s", "3.0 s"]]
+    assert formats.times_columns([[23.4], [6000.0]]) == [["0.39 min", "100.00 min"]]
+    assert formats.times_columns([[0.034], [3.0]]) == [["0.03 s", "3.00 s"]]
 
 
 def test_published_times_are_in_the_unit_of_the_measured_ones(tmp_path):

@@ -10,7 +10,6 @@ from typing import Any
 
 # The splits as texts name them, in the order of the table.
 SPLITS = {"train": "training", "validation": "validation", "test": "test"}
-MISSING = "–"
 NO_DIFFERENCE = "no detectable difference"
 LATEX = {character: rf"\{character}" for character in "&%$#_{}"} | {
     "\\": r"\textbackslash{}",
@@ -58,16 +57,14 @@ def estimate(difference: float, low: float, high: float) -> str:
 
 def times(seconds: Sequence[float]) -> str:
     """`0.39 min`; below 0.1 min in seconds; mean ± standard deviation for several."""
-    return times_column([seconds])[0]
-
-
-def times_column(rows: Sequence[Sequence[float]]) -> list[str]:
-    """Each row's times as `times` writes them, in one unit: minutes if the shortest allows it."""
-    return times_columns(rows)[0]
+    return times_columns([seconds])[0][0]
 
 
 def times_columns(*columns: Sequence[Sequence[float]]) -> list[list[str]]:
-    """The same for several columns, all in one unit; a row without times is empty."""
+    """The times of each column's rows, all in one unit: minutes if the shortest allows it.
+
+    A row without times is empty.
+    """
     shortest = min(mean(row) for rows in columns for row in rows if row)
     scale, unit = (60.0, "min") if shortest >= 6 else (1.0, "s")
     digits = 2 if unit == "min" or shortest < 0.1 else 1

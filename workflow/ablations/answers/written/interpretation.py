@@ -11,6 +11,7 @@ from ablations.answers.compute import Answers
 from ablations.answers.scores import Row
 from ablations.answers.written import sentences
 from ablations.answers.written.notes import notices
+from ablations.study.words import MISSING
 
 # False alarms among eight comparisons, where runs of a row have a standard deviation of 0.5, 1 and
 # 2 points and each row is trained once: docs/statistics.md.
@@ -45,7 +46,7 @@ def summary(answers: Answers) -> str:
             formats.p_value(comparison.adjusted_p),
             sentences.verdict(comparison) + (", confounded" if comparison.confounded else ""),
         ]
-        + ([comparison.question.claim or "–", comparison.outcome or "–"] if claims else [])
+        + ([comparison.question.claim or MISSING, comparison.outcome or MISSING] if claims else [])
         for number, comparison in enumerate(answers.comparisons, start=1)
     ]
     headings = ["#", "Rows", "Difference in test accuracy, points (95% interval)"]

@@ -28,9 +28,8 @@ def margin(fraction: float) -> str:
 
 def in_short(comparison: Comparison) -> str:
     """`first-token against baseline: −26.86 points (−35.72 to −17.68): worse`."""
-    said = f"{rows(comparison)}: {formats.points(comparison.overall.difference)} points"
-    low, high = formats.points(comparison.overall.low), formats.points(comparison.overall.high)
-    said += f" ({low} to {high}): {verdict(comparison)}"
+    difference = _estimated(comparison.overall, interval="")
+    said = f"{rows(comparison)}: {difference}: {verdict(comparison)}"
     if comparison.confounded:
         said += " (they differ in more than one setting)"
     if comparison.question.claim:
@@ -182,9 +181,9 @@ def _p_values(comparison: Comparison) -> str:
     return f"{unadjusted}, adjusted {formats.p_value(comparison.adjusted_p)}"
 
 
-def _estimated(estimate: Estimate) -> str:
+def _estimated(estimate: Estimate, interval: str = "95% interval ") -> str:
     low, high = formats.points(estimate.low), formats.points(estimate.high)
-    return f"{formats.points(estimate.difference)} points (95% interval {low} to {high})"
+    return f"{formats.points(estimate.difference)} points ({interval}{low} to {high})"
 
 
 def _time(comparison: Comparison) -> str:

@@ -11,16 +11,11 @@ from numpy.typing import NDArray
 
 from ablations.answers import formats
 from ablations.answers.compute import Answers
-from ablations.answers.formats import MISSING, Table
+from ablations.answers.formats import Table
 from ablations.answers.scores import Row
-from ablations.answers.written.notes import (
-    interval_note,
-    notes,
-    notices,
-    setting,
-    varying,
-)
+from ablations.answers.written.notes import interval_note, notes, notices, setting, varying
 from ablations.study import words
+from ablations.study.words import MISSING
 
 WIDTH = 120  # characters of the first table, which fit a screen
 CHANGE = 15  # of its column for what a row changes, where ids are long
@@ -67,7 +62,7 @@ def compact(answers: Answers) -> Table:
 
 def whole_compact(answers: Answers) -> Table:
     """The same at any width, with nothing shortened."""
-    times = formats.times_column([[row.mean_seconds] for row in answers.rows])
+    (times,) = formats.times_columns([[row.mean_seconds] for row in answers.rows])
     lines = [
         (row.number, (row.id, _change(row), *_accuracies(row), time))
         for row, time in zip(answers.rows, times, strict=True)
