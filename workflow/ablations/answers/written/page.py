@@ -74,7 +74,6 @@ def page(answers: Answers, figures: Mapping[str, bytes], differences: Sequence[b
         errors=[_error(answers, missed) for missed in answers.missed[:ERRORS]],
         errors_in_short=_errors_in_short(answers),
         confusions=_confusions(answers),
-        confusions_in_short=CONFUSIONS,
         made=list(_made(answers)),
         style=Markup(_beside("css")),
         script=Markup(script),
@@ -201,7 +200,6 @@ def _legends(answers: Answers) -> dict[str, str]:
         bars = "the mean over seeds; ticks are single seeds"
     if seeds >= statistics.SEEDS_FOR_NOISE:
         bars += ". The interval of test accuracy counts texts and training"
-    margin = f"{100 * answers.margin:g}"
     return {
         "accuracies": f"A point is a row's accuracy, {bars}.{orange}"
         " The dotted line is what always answering the most frequent class gives.",
@@ -210,7 +208,8 @@ def _legends(answers: Answers) -> dict[str, str]:
         " and reused, so times are not those of loops that compute it again.",
         "forest": "With each answer: the difference, variant minus baseline, with its 95%"
         " interval, on one axis for all answers. Filled: a difference was detected. Hollow: none"
-        f" was. The grey band is ±{margin} points, the margin of equivalence.{orange}",
+        f" was. The grey band is {sentences.margin(answers.margin)}, the margin of"
+        f" equivalence.{orange}",
         "differences": f"All differences in one figure. Filled: a difference was detected.{orange}",
         "learning_curves": "Lines: the mean loss over a few batches, during training. Points:"
         " the loss over all texts after the last step.",
@@ -247,9 +246,6 @@ def _error(answers: Answers, missed: Missed) -> dict[str, str]:
     return {"text": shown.strip() or "(an empty text)", "said": said}
 
 
-CONFUSIONS = "Test texts by label and prediction, mean over seeds; a line's shade is its share."
-
-
 def _confusions(answers: Answers) -> list[dict[str, Any]]:
     """A matrix for each row, where there are more than two classes and not too many to read."""
     classes = answers.texts.classes
@@ -284,7 +280,6 @@ def _confusion(row: Row) -> list[list[float]]:
 
 def _made(answers: Answers) -> Iterator[tuple[str, list[str]]]:
     metrics = [run.metrics for row in answers.rows for run in row.runs]
-    yield "Command", ["snakemake --cores 1 --resources gpu=1, in the folder of the workflow"]
     yield "Seeds", [", ".join(map(str, answers.seeds))]
     yield "Device", _each(f"{found.device}, {found.precision}" for found in metrics)
     yield "Threads", _each(str(found.threads) for found in metrics)
