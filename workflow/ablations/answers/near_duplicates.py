@@ -33,7 +33,8 @@ def first_near(texts: Sequence[str], others: Sequence[str]) -> NDArray[np.int64]
     first = np.array([verbatim.get(text, len(others)) for text in texts], np.int64)
     words = _words([*texts, *others])
     sizes = np.diff(words.indptr)
-    in_common = 1 + sizes // 20  # of the rarest words; any number would do, more compare less
+    # Of the rarest words. Any number gives the same; a larger one compares fewer texts in full.
+    in_common = 1 + sizes // 20
     rarest = _first(words, sizes - -(-SHARED * sizes // OF) + in_common)
     one, other = rarest[: len(texts)], rarest[len(texts) :].T.tocsr()
     pairs = np.cumsum(one @ np.diff(other.indptr))

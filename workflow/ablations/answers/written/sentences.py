@@ -43,7 +43,7 @@ def rows(comparison: Comparison) -> str:
 
 
 def drawn(comparison: Comparison) -> str:
-    """What a picture of the difference shows, for who does not see it."""
+    """What a picture of the difference shows, for readers who do not see it."""
     said = f"Difference in points: {comparison.overall}, {comparison.verdict}"
     if comparison.published_difference is not None:
         said += f"; published {formats.points(comparison.published_difference)}"
