@@ -86,4 +86,4 @@ def test_the_workflow_s_own_cost_is_measured() -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "| dry run, rows × seeds: 3 × 2 " in done.stdout
-    assert "| aggregation of 6 runs " in done.stdout
+    assert "| answers from 6 runs " in done.stdout
