@@ -20,10 +20,9 @@ for model in DEMO["models"].values():
 ROW_IDS = [row["id"] for row in DEMO["rows"]]
 SEED = DEMO["seeds"][0]
 
-# Rules that take time; the others only write lines into files, or read finished runs.
+# Rules that take time; the others only write lines into files.
 COMPUTING = {"collection", "vocabulary", "split", "tokens", "checkpoint", "pretrain", "trunk"}
-COMPUTING |= {"train", "train_and_keep", "kept_model"}
-ANSWERS = set(re.findall(r"^rule (\w+):", (ROOT / "workflow/rules/results.smk").read_text(), re.M))
+COMPUTING |= {"train", "train_and_keep", "kept_model", "answers"}
 
 
 def copied(to: Path) -> Path:
@@ -52,8 +51,7 @@ def run_folder(results: Path, row: str) -> Path:
 def planned(directory: Path, *arguments: object, root: Path = ROOT) -> Counter[str]:
     """How many jobs of each kind a run would start: `train large`, `pretrain nano-large`, `split`.
 
-    `answers` stands for all that reads finished runs. Empty where nothing at all is to be done;
-    else without the jobs that only write a line.
+    Without the jobs that only write a line; empty where nothing at all is to be done.
     """
     return jobs(snakemake(directory, "--dry-run", "--cores", 1, *arguments, root=root).stdout)
 
@@ -67,8 +65,6 @@ def jobs(output: str) -> Counter[str]:
         named = re.search(r"^    wildcards: .*?\b(?:row|model)=([\w-]+)", text, re.MULTILINE)
         if rule in COMPUTING:
             found[f"{rule} {named[1]}" if named else rule] += 1
-    if re.search(rf"^(?:local)?rule (?:{'|'.join(ANSWERS)}):", output, re.MULTILINE):
-        found["answers"] = 1
     return found or Counter({"lines": 1})
 
 
