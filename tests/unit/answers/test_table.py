@@ -465,7 +465,7 @@ def test_study_json_names_models_from_folders(tmp_path):
     )
 
 
-def test_nothing_published_is_beside_a_row_with_another_model(tmp_path):
+def test_nothing_published_is_beside_a_row_with_another_model():
     made = configuration()
     made["models"]["gpt2-large (774M)"] |= {"repo": "someone/spam"}
     outline = config.parse(made).outline
@@ -483,6 +483,3 @@ def test_study_json_and_rows_survive_the_round_trip(published):
     assert [row.settings for row in read.rows] == [row.settings for row in parsed.rows]
     assert read.rows[0].published.validation == 0.9933
     assert [found.question.claim for found in read.comparisons][-2:] == [None, "worse"]
-
-
-# --- pages for the report

@@ -160,7 +160,7 @@ def test_killed_run_is_cleaned_up_by_the_next(server, output, tmp_path, file):
     ]
 
 
-def test_the_real_archive(tmp_path, output, monkeypatch):
+def test_the_real_archive(output, monkeypatch):
     monkeypatch.setenv("ABLATIONS_MIRROR", str(mirror()))
     study = config.parse(yaml.safe_load((ROOT / "config.yaml").read_text()))
     collection.collection(study.dataset, output)

@@ -72,7 +72,7 @@ def test_a_study_below_the_folder_it_runs_in_is_told_where_its_results_go(tmp_pa
     assert not list(command.elsewhere([study], tmp_path / "another"))
 
 
-def test_config_gives_numbers_within_lists_and_no_rows(tmp_path: Path) -> None:
+def test_config_gives_numbers_within_lists_and_no_rows() -> None:
     given = {"seeds": ["1", "2"]}
     assert command.study(CONFIG | given, given, []).seeds == (1, 2)
     with pytest.raises(UserError, match="--config cannot give rows; write them into a --configf"):

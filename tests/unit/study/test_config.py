@@ -24,8 +24,8 @@ from ablations.study.kinds import Kind, kinds
 from ablations.study.models import Folder, Hub, Pretrain, Recipe, slug
 from ablations.study.schema import schema
 from ablations.study.settings import Training
+from commands import ROOT
 
-ROOT = Path(__file__).parents[3]
 DEFAULT = yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8"))
 
 Path_ = tuple[Any, ...]  # the keys that lead to a node; in a list, an entry's id or its number

@@ -14,10 +14,7 @@ from ablations.files import as_json
 from ablations.study import config, grid
 from ablations.study.config import Study
 from ablations.study.outline import Outline
-from ablations.study.settings import Choices, Training, names
 from synthetic_runs import configuration
-
-OPTIONS = (*names(Choices), *names(Training))
 
 
 def made(*rows: dict[str, Any], comparisons: Any = ()) -> dict[str, Any]:
