@@ -84,9 +84,10 @@ class HubServer:
         self._branches[repo, branch] = revision
 
     def be_the_hub(self, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """For this process, with an empty cache, short patience and no pauses between attempts."""
+        """For this process: no mirror, an empty cache, short patience, no pauses."""
         from huggingface_hub import constants
 
+        monkeypatch.delenv("ABLATIONS_MIRROR", raising=False)
         template = self.url + "/{repo_id}/resolve/{revision}/{filename}"
         settings = {
             **{"ENDPOINT": self.url, "HUGGINGFACE_CO_URL_TEMPLATE": template},

@@ -59,7 +59,6 @@ def sha256(content: bytes) -> str:
 
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
-    monkeypatch.delenv("ABLATIONS_MIRROR", raising=False)
     with HubServer() as server:
         server.be_the_hub(tmp_path / "hf/hub", monkeypatch)
         server.add_repo(REPO, REVISION, {"config.json": CONFIG, "model.safetensors": WEIGHTS})

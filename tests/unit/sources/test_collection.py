@@ -46,7 +46,6 @@ def sha256(content: bytes) -> str:
 
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
-    monkeypatch.delenv("ABLATIONS_MIRROR", raising=False)
     with HubServer() as server:
         server.be_the_hub(tmp_path / "hf/hub", monkeypatch)
         server.files["a.zip"] = ARCHIVE

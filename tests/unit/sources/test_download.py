@@ -51,7 +51,6 @@ class Origin:
 
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
-    monkeypatch.delenv("ABLATIONS_MIRROR", raising=False)
     monkeypatch.setattr(download, "TIMEOUT", 0.3)
     with HubServer() as server:
         server.be_the_hub(tmp_path / "hub", monkeypatch)

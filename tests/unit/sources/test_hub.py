@@ -21,7 +21,6 @@ FILES = {"config.json": b"{}", "model.safetensors": b"weights" * 1000}
 
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
-    monkeypatch.delenv("ABLATIONS_MIRROR", raising=False)
     with HubServer() as server:
         server.be_the_hub(tmp_path / "hub", monkeypatch)
         server.add_repo(REPO.name, REVISION, dict(FILES))
