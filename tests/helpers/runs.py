@@ -12,6 +12,7 @@ from ablations.data import tokens
 from ablations.model import checkpoint, gpt2
 from ablations.study import cut, settings
 from ablations.study.dimensions import Dimensions
+from ablations.study.models import Model
 from ablations.study.settings import Settings, Training
 from ablations.training import run
 from ablations.training.hidden_states import TrunkManifest
@@ -123,6 +124,24 @@ def train(folder: Path, *more: str, **options: Any) -> dict[str, object]:
     """Trains FOLDER/row.json in this process; its results."""
     run.main(run.parser().parse_args([*map(str, arguments(folder, **options)), *more]))
     return results(folder / "run")
+
+
+def keep(folder: Path, *more: str, model: Model | None = None) -> None:
+    """Keeps the model that was trained by `train(FOLDER, "--keep")` in FOLDER/model."""
+    from ablations.kept import write  # statsmodels too, which each process of the tests would pay
+
+    row = settings.read(folder / "row.json")
+    files.write_json(folder / "model.json", model or Model("nano", row.dimensions))
+    pretrained = row.weights == "pretrained"
+    weights = ["--checkpoint", folder / "checkpoint" / checkpoint.MANIFEST] if pretrained else []
+    arguments = [
+        *("--row", folder / "row.json", "--seed", SEED, "--data", "texts of a test"),
+        *("--tokens", folder / "tokens.safetensors", "--model", folder / "model.json", *weights),
+        *("--trained", folder / "run" / run.TRAINED, "--metrics", folder / "run/metrics.json"),
+        *("--predictions", folder / "run/predictions.csv"),
+        *("--output", folder / "model/manifest.json"),
+    ]
+    write.main(write.parser().parse_args([*map(str, arguments), *more]))
 
 
 def results(folder: Path) -> dict[str, object]:

@@ -22,18 +22,15 @@ from safetensors.torch import load_file
 
 import programs
 import runs
-from ablations import files
 from ablations.data.encode import encode, encoding
 from ablations.errors import UserError
 from ablations.kept import model as kept_model
-from ablations.kept import write
 from ablations.model import gpt2
 from ablations.model.gpt2 import FinalNorm
 from ablations.model.layers import Head, Reading, draw
 from ablations.predict import Classifier
 from ablations.study.dimensions import Dimensions
 from ablations.study.models import Folder, Hub, Model
-from ablations.training import run
 
 TOLERANCE = 1e-5
 NANO = Dimensions(n_layer=3, n_head=2, n_embd=8, n_positions=24, vocab_size=257)
@@ -88,21 +85,8 @@ def train(folder: Path, options: dict[str, Any]) -> list[str]:
     training = {"epochs": 2, "batch_size": 4, "learning_rate": 0.01, "eval_every": 100}
     runs.row(folder, layers=layers, dimensions=NANO, **training | chosen)
     runs.train(folder, "--keep")
-    keep(folder)
+    runs.keep(folder)
     return texts["test"]
-
-
-def keep(folder: Path, *more: str, model: Model | None = None) -> None:
-    files.write_json(folder / "model.json", model or Model("nano", NANO))
-    pretrained = '"weights":"pretrained"' in re.sub(r"\s", "", (folder / "row.json").read_text())
-    names = ("row", "tokens", "model", "trained", "metrics", "predictions", "output")
-    paths = ("row.json", "tokens.safetensors", "model.json", f"run/{run.TRAINED}")
-    paths += ("run/metrics.json", "run/predictions.csv", "model/manifest.json")
-    arguments = ["--seed", str(runs.SEED), "--data", "texts of a test"]
-    for name, path in zip(names, paths, strict=True):
-        arguments += [f"--{name}", str(folder / path)]
-    arguments += ["--checkpoint", str(folder / "checkpoint/manifest.json")] if pretrained else []
-    write.main(write.parser().parse_args([*arguments, *more]))
 
 
 def logits_of(folder: Path) -> np.ndarray:
@@ -210,7 +194,7 @@ def test_the_card_says_how_it_was_made_and_how_well_it_does(kept, tmp_path):
     shutil.copytree(folder, tmp_path / "copy")
     shape = {"n_layer": 3, "n_head": 2, "n_embd": 8}
     hub = Model("gpt2", NANO, hub=Hub(repo="someone/gpt2", revision="abc", **shape))
-    keep(tmp_path / "copy", "--note", "Generated texts, not messages.", model=hub)
+    runs.keep(tmp_path / "copy", "--note", "Generated texts, not messages.", model=hub)
     card = (tmp_path / "copy/model/README.md").read_text()
     metrics = json.loads((folder / "run/metrics.json").read_text())
     accuracy, n, z = metrics["accuracy"]["test"], SIZES["test"], 1.959964
@@ -227,7 +211,7 @@ def test_the_card_says_how_it_was_made_and_how_well_it_does(kept, tmp_path):
         "class 0 / class 1 / class 2",
     ):
         assert said in card
-    keep(tmp_path / "copy", model=Model("mine", NANO, folder=Folder(path="x")))
+    runs.keep(tmp_path / "copy", model=Model("mine", NANO, folder=Folder(path="x")))
     assert "base_model" not in (tmp_path / "copy/model/README.md").read_text()
 
 
@@ -239,7 +223,7 @@ def test_the_card_promises_no_more_than_the_row_s_precision_allows(kept, tmp_pat
     metrics = tmp_path / "copy/run/metrics.json"
     found = json.loads(metrics.read_text())
     metrics.write_text(json.dumps(found | {"precision": "bfloat16"}))
-    keep(tmp_path / "copy")
+    runs.keep(tmp_path / "copy")
     text = (tmp_path / "copy/model/README.md").read_text()
     said = "same predictions up to rounding, since the row computed in bfloat16:\n"
     assert said in text and exact not in text
@@ -248,7 +232,7 @@ def test_the_card_promises_no_more_than_the_row_s_precision_allows(kept, tmp_pat
 def test_writing_again_gives_the_same_bytes_and_half_a_folder_is_no_model(kept, monkeypatch):
     folder, texts = kept("first")
     before = {path.name: path.read_bytes() for path in (folder / "model").iterdir()}
-    keep(folder)
+    runs.keep(folder)
     assert {path.name: path.read_bytes() for path in (folder / "model").iterdir()} == before
 
     def killed(*_: object, **__: object) -> None:
@@ -256,11 +240,11 @@ def test_writing_again_gives_the_same_bytes_and_half_a_folder_is_no_model(kept, 
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
         patched.setattr(gpt2, "save_file", killed)
-        keep(folder)
+        runs.keep(folder)
     assert not (folder / "model/config.json").exists()
     done = programs.run("ablations.predict", folder / "model", "a")
     assert done.returncode == 1 and "model has no manifest.json; expected the folder" in done.stderr
-    keep(folder)
+    runs.keep(folder)
     assert len(Classifier(folder / "model", threads=1).logits(texts)) == len(texts)
 
 
@@ -268,7 +252,7 @@ def test_what_another_row_trained_is_refused(kept, tmp_path):
     shutil.copytree(kept("last")[0], tmp_path / "copy")
     runs.row(tmp_path / "copy", layers="last_layer", dimensions=NANO, weights="pretrained")
     with pytest.raises(UserError, match=r"trained.safetensors holds -2.bias; it is not what row"):
-        keep(tmp_path / "copy")
+        runs.keep(tmp_path / "copy")
 
 
 # --- moving the bias

@@ -14,11 +14,7 @@ import torch
 
 import programs
 import runs
-from ablations import files
 from ablations import predict as program
-from ablations.kept import write
-from ablations.study.models import Model
-from ablations.training import run
 from commands import environment
 
 TEXTS = ["WINNER!! £100, call now", "two\nlines, and a comma", "", "see you at ten"]
@@ -36,25 +32,12 @@ def unpadded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def kept(folder: Path, **options: object) -> Path:
-    row = runs.row(folder, **options)
+    runs.row(folder, **options)
     ids = {split: [np.array([1, 2], np.int32)] * 4 for split in ("train", "validation", "test")}
     labels = {split: np.arange(4, dtype=np.int64) % 2 for split in ids}
     runs.write_tokens(folder, ids, labels, ("ham", "spam"))
     runs.train(folder, "--keep")
-    files.write_json(folder / "model.json", Model("nano", runs.DIMENSIONS))
-    write.main(
-        write.parser().parse_args(
-            [
-                *("--row", str(row), "--seed", str(runs.SEED), "--data", "texts"),
-                *("--tokens", str(folder / "tokens.safetensors")),
-                *("--model", str(folder / "model.json")),
-                *("--trained", str(folder / "run" / run.TRAINED)),
-                *("--metrics", str(folder / "run/metrics.json")),
-                *("--predictions", str(folder / "run/predictions.csv")),
-                *("--output", str(folder / "model/manifest.json")),
-            ]
-        )
-    )
+    runs.keep(folder)
     return folder / "model"
 
 
@@ -154,7 +137,6 @@ def test_texts_from_two_places_are_refused(folder):
 
 
 def test_weights_of_another_size_name_the_command_that_writes_them_again(folder, tmp_path):
-
     shutil.copytree(folder, tmp_path / "model")
     with (tmp_path / "model/model.safetensors").open("ab") as file:
         file.write(b"!")
