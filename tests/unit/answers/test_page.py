@@ -234,7 +234,9 @@ addEventListener("load", () => {
   rows().forEach((row, index) => (row.cells[time.cellIndex].textContent = rates[index]));
   time.querySelector("button").click();
   seen.rates = cells(time);
-  seen.images = [...page.querySelectorAll("img")].map((image) => image.naturalWidth);
+  const widths = (images) => [...page.querySelectorAll(images)].map((image) => image.naturalWidth);
+  seen.figures = widths("img:not(.forest)");
+  seen.forests = widths("img.forest");
   document.title = JSON.stringify(seen);
 });
 </script>"""
@@ -268,7 +270,8 @@ def test_in_a_browser_it_sorts_fits_a_phone_and_logs_no_error(tmp_path):
     assert seen["width"] <= 375
     assert seen["right"] <= 375  # names and test accuracies, without scrolling
     assert seen["rates"] == ["2e-05", "5e-05", "0.0001", "0.001", "1e-3", "0.5", "1", "–"]
-    assert min(seen["images"]) > 500
+    assert min(seen["figures"]) > 500
+    assert min(seen["forests"]) > 250  # one line each
     assert seen["ascending"] == sorted(seen["before"], key=lambda cell: float(cell.split("%")[0]))
     assert sorted(seen["descending"]) == sorted(seen["before"])
     assert [cell.split("%")[0] for cell in seen["descending"]] == [
