@@ -22,6 +22,7 @@ from ablations.data import split_files as data
 from ablations.errors import UserError
 from ablations.model import fetch as checkpoint
 from ablations.study import config
+from ablations.study.dataset import SPLITS
 from commands import ROOT, snakemake
 
 SHELL = "$(touch pwned) `touch pwned`; touch pwned & 'q' \"q\" {0} {row} %s $HOME \\ 🙂"
@@ -123,7 +124,7 @@ def test_hostile_texts_go_through_the_whole_workflow_as_texts(tmp_path: Path) ->
     }
     texts = {
         text
-        for split in data.SPLITS
+        for split in SPLITS
         for text in data.read_split(folder / f"results/data/{split}.csv")[1]
     }
     assert texts == {text for _, text in pairs}
