@@ -21,7 +21,7 @@ import yaml
 
 import bench
 from ablations import files
-from ablations.study import needs, paths, settings
+from ablations.study import extends, needs, paths, settings
 from ablations.study.cut import Trunk
 
 ROOT = Path(__file__).parents[1]
@@ -66,7 +66,7 @@ def estimates(o: argparse.Namespace, results: Any) -> None:
 
 def study(o: argparse.Namespace, folder: Path, sizes: list[str], random: bool) -> list[str]:
     """Writes a study of models of these sizes; returns the command that runs it."""
-    config = yaml.safe_load((ROOT / "studies/extended/config.yaml").read_text())
+    config = extends.whole(ROOT / "studies/extended/config.yaml")
     roles = dict(zip(config["models"], ROLES, strict=True))
     chosen = {"baseline", *(o.rows or bench.PUBLISHED)}
     del config["cache_dir"]

@@ -9,7 +9,7 @@ file: `workflow.current_basedir`, in the Snakefile and rules/common.smk. The doc
 import hashlib
 import json
 import shutil
-from collections.abc import Collection
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,19 +22,26 @@ def is_main(workflow: Any) -> bool:
     return workflow.is_main_process
 
 
-def command_line_keys(workflow: Any) -> Collection[str]:
-    """The top-level keys that `--config` gives."""
-    return workflow.config_settings.config.keys()
+def is_imported(workflow: Any) -> bool:
+    """Whether another workflow has this one as a module."""
+    return not workflow.modifier.is_main_snakefile()
 
 
-def _is_asked_itself(workflow: Any) -> bool:
+def is_asked_itself(workflow: Any) -> bool:
     """Whether the user started this workflow itself: not a job, nor a workflow that imports it."""
-    return is_main(workflow) and workflow.modifier.is_main_snakefile()
+    return is_main(workflow) and not is_imported(workflow)
+
+
+def given(workflow: Any) -> Mapping[str, Any]:
+    """The configuration that `--config` gives."""
+    return workflow.config_settings.config
 
 
 def config_files(workflow: Any) -> list[Path]:
-    """The user's configuration files; none in a job or where another workflow imports this one."""
-    return list(map(Path, workflow.configfiles)) if _is_asked_itself(workflow) else []
+    """The configuration files, those that Snakefiles name first: the last has the last word."""
+    files = list(map(Path, workflow.configfiles))
+    named = len(workflow.overwrite_configfiles)  # on the command line
+    return files[named:] + files[:named]
 
 
 def runs_where_it_was_called(workflow: Any) -> bool:
@@ -67,7 +74,7 @@ def freeze(workflow: Any, config: dict[str, Any]) -> None:
     A job reads the configuration when it starts, perhaps hours later. Edits until then must not
     reach it.
     """
-    if not _is_asked_itself(workflow):
+    if not is_asked_itself(workflow):
         return  # the workflow that imports this one decides
     text = json.dumps(config, indent=1, sort_keys=True)
     # named by content: jobs of an earlier start may be queued with another

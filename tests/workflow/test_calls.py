@@ -101,6 +101,19 @@ def test_two_configfiles_and_config_overlay_always(tmp_path: Path) -> None:
     assert found["train large"] == 3 and of_trainings(found) == 3 * 8
 
 
+def test_a_study_that_extends_another_is_whole_wherever_it_is(tmp_path: Path) -> None:
+    """Also for the jobs of a cluster, which read it again, from another folder."""
+    write(tmp_path, DEMO)
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep/config.yaml").write_text("extends: ../mine.yaml\nseeds: [1, 2]\n")
+    assert planned(tmp_path / "deep")["train large"] == 2
+    submitted = ["--executor", "slurm", "--jobs", 2]
+    found = planned(tmp_path, "--configfile", tmp_path / "deep/config.yaml", *submitted)
+    assert found["train large"] == 2 and of_trainings(found) == 2 * 8
+    (kept,) = (tmp_path / ".snakemake/ablations").glob("?" * 20 + ".json")
+    assert json.loads(kept.read_text()) == json.loads(json.dumps(DEMO | {"seeds": [1, 2]}))
+
+
 def test_the_configuration_stands_beside_the_snakefile(tmp_path: Path) -> None:
     found = planned(tmp_path)
     assert of_trainings(found) == 8

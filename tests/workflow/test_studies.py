@@ -5,9 +5,9 @@ import re
 from pathlib import Path
 
 import pytest
-import yaml
 
 import tiny
+from ablations.study import extends
 from commands import ROOT, snakemake, table
 
 FROZEN = tiny.ROWS[:2]
@@ -74,7 +74,7 @@ def test_a_grid_runs_as_its_rows_do(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_all_nineteen_rows_run_on_stand_ins(tmp_path: Path) -> None:
     """The study as it ships, but for its texts, the size of its models and how long it trains."""
-    study = yaml.safe_load((ROOT / "studies/extended/config.yaml").read_text(encoding="utf-8"))
+    study = extends.whole(ROOT / "studies/extended/config.yaml")
     kept = {key: study[key] for key in ("title", "rows", "comparisons")}
     models = {name: tiny.MODEL | {"n_layer": 2 + i} for i, name in enumerate(study["models"])}
     training = {"epochs": 1, "eval_every": 20}

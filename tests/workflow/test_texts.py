@@ -134,7 +134,8 @@ def test_another_workflow_uses_it_as_a_module_with_a_file_for_each_split(tmp_pat
         "classes": ["False", "True"],
         "split": {"validation": 0.25, "seed": 1},
     }
-    study(folder, dataset=dataset).rename(folder / "mine.yaml")
+    study(folder, dataset=dataset).rename(folder / "whole.yaml")
+    (folder / "mine.yaml").write_text("extends: whole.yaml\n")
     (folder / "Snakefile").write_text(MODULE.format(snakefile=str(ROOT / "Snakefile")))
     done = subprocess.run(
         [sys.executable, "-m", "snakemake", "--cores", "1"],
@@ -149,7 +150,7 @@ def test_another_workflow_uses_it_as_a_module_with_a_file_for_each_split(tmp_pat
     data = "Data: train.jsonl, held-out.parquet; 2 classes (False, True)"
     check_answers(folder / "below/prefix/results", ["False", "True"], sizes, data)
     assert {path.name for path in folder.iterdir()} == {
-        *("Snakefile", "mine.yaml", "train.jsonl", "held-out.parquet"),
+        *("Snakefile", "mine.yaml", "whole.yaml", "train.jsonl", "held-out.parquet"),
         *(".snakemake", "results", "below"),
     }
     assert {path.name for path in (folder / "below/prefix").iterdir()} == {

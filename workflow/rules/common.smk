@@ -15,22 +15,29 @@ import snakemake_internals as internals
 from ablations import code as code_of
 from ablations.errors import UserError
 from ablations.files import as_json
-from ablations.study import command, identities, jobs, paths
+from ablations.study import command, extends, identities, jobs, paths
 from ablations.study.dataset import SPLITS, Generated
 from ablations.study.models import Folder
 from ablations.study.statements import said
 
 FILES = internals.config_files(workflow)
 try:
-    STUDY = command.study(config, internals.command_line_keys(workflow), FILES)
+    if internals.is_imported(workflow):
+        config, said_by = command.imported(config, FILES)
+    else:
+        config, said_by = command.configuration(
+            config, FILES, internals.given(workflow)
+        )
+    STUDY = extends.study(config, said_by)
 except UserError as error:
-    raise WorkflowError(f"The configuration is not valid.\n{error}") from None
+    raise WorkflowError(str(error)) from None
 JOBS = jobs.of_study(STUDY)
-for mistake in command.misnamed(sys.argv[1:] if FILES else [], JOBS):
-    raise WorkflowError(mistake)
-if internals.runs_where_it_was_called(workflow):
-    for note in command.elsewhere(FILES, Path.cwd()):
-        logger.warning(note)
+if internals.is_asked_itself(workflow):
+    for mistake in command.misnamed(sys.argv[1:], JOBS):
+        raise WorkflowError(mistake)
+    if internals.runs_where_it_was_called(workflow):
+        for note in command.elsewhere(FILES, Path.cwd()):
+            logger.warning(note)
 
 # What no result depends on reaches the jobs by environment: as parameters it would rerun them.
 # PYTHONPATH lets jobs import the library without an installation: under conda, under SLURM and

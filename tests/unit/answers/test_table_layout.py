@@ -7,12 +7,11 @@ import time
 
 import numpy as np
 import pytest
-import yaml
 
 from ablations.answers import formats
 from ablations.answers.written import interpretation, numbers, table
 from ablations.answers.written.notes import notes
-from ablations.study import config
+from ablations.study import config, extends
 from commands import ROOT
 from synthetic_runs import configuration, disagreeing, eight_rows, load, two_rows, write
 
@@ -20,7 +19,7 @@ EXTENDED = ROOT / "studies/extended/config.yaml"
 
 
 def nineteen_rows(folder, seeds):
-    study = config.parse(yaml.safe_load(EXTENDED.read_text()) | {"seeds": list(range(seeds))})
+    study = config.parse(extends.whole(EXTENDED) | {"seeds": list(range(seeds))})
     draw = np.random.default_rng(0)
     right = {row.id: draw.random((seeds, 300)) < row.published.test for row in study.rows}
     write(folder, study, right)

@@ -24,7 +24,9 @@ with open("{found}", "w") as file:
     json.dump(
         {{
             "main": main,
-            "keys": sorted(internals.command_line_keys(workflow)),
+            "asked": internals.is_asked_itself(workflow),
+            "imported": internals.is_imported(workflow),
+            "given": internals.given(workflow),
             "cluster": internals.on_cluster(workflow),
             "no sbatch": internals.lacks_sbatch(workflow),
             "lent": internals.cores_and_gpus(workflow),
@@ -68,7 +70,9 @@ def test_every_function_is_called_here() -> None:
 def test_a_workflow_on_this_machine(tmp_path: Path) -> None:
     assert found(tmp_path, "--cores", 3, "--resources", "gpu=2", *GIVEN) == {
         "main": True,
-        "keys": ["seeds", "title"],
+        "asked": True,
+        "imported": False,
+        "given": {"title": "given", "seeds": ["1"]},
         "cluster": False,
         "no sbatch": False,
         "lent": [3, 2],
@@ -80,7 +84,8 @@ def test_a_workflow_on_this_machine(tmp_path: Path) -> None:
 
 def test_a_job_of_a_workflow(tmp_path: Path) -> None:
     job = found(tmp_path, "--cores", 1, "--mode", "subprocess", *GIVEN)
-    assert not job["main"] and not job["read"]
+    assert not job["main"] and not job["asked"]
+    assert job["read"] == FILES
 
 
 def test_the_jobs_of_a_cluster_are_started_with_the_configuration_of_now(tmp_path: Path) -> None:
@@ -94,6 +99,6 @@ def test_the_jobs_of_a_cluster_are_started_with_the_configuration_of_now(tmp_pat
 
 def test_an_imported_workflow_leaves_that_to_the_one_that_imports_it(tmp_path: Path) -> None:
     one = found(tmp_path, *ON_CLUSTER, *GIVEN, imported=True)
-    assert one["main"] and not one["read"]
+    assert one["main"] and one["imported"] and not one["asked"]
     assert one["of jobs"] == FILES
     assert not (tmp_path / ".snakemake/ablations").exists()

@@ -1,6 +1,7 @@
 """Which study and which files a command asks for, and what is wrong with that."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -73,10 +74,12 @@ def test_a_study_below_the_folder_it_runs_in_is_told_where_its_results_go(tmp_pa
 
 
 def test_config_gives_numbers_within_lists_and_no_rows() -> None:
-    given = {"seeds": ["1", "2"]}
-    assert command.study(CONFIG | given, given, []).seeds == (1, 2)
+    given = {"seeds": ["1", "2"], "training": {"epochs": "3"}}
+    found, _ = command.configuration(CONFIG | {"seeds": ["1", "2"]}, [], given)
+    assert found["seeds"] == [1, 2]
+    assert found["training"] == CONFIG["training"] | {"epochs": 3}
     with pytest.raises(UserError, match="--config cannot give rows; write them into a --configf"):
-        command.study(CONFIG, ["rows"], [])
+        command.configuration(CONFIG, [], {"rows": []})
 
 
 def test_a_key_that_stands_twice_is_refused(tmp_path: Path) -> None:
@@ -84,4 +87,46 @@ def test_a_key_that_stands_twice_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "mine.yaml"
     file.write_text("seeds: [1]\nseeds: [2]\n")
     with pytest.raises(UserError, match="line 2, column 1: the key seeds appears a second time"):
-        command.study(CONFIG, [], [file])
+        command.configuration(CONFIG, [file], {})
+
+
+# --- what is extended
+
+
+def written(file: Path, **found: Any) -> Path:
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(yaml.safe_dump(found))
+    return file
+
+
+def test_what_files_extend_lies_below_all_that_they_say(tmp_path: Path) -> None:
+    written(tmp_path / "a/base.yaml", one=1, two=1, three=1, four=1)
+    first = written(tmp_path / "a/first.yaml", extends="base.yaml", two=2, three=2, four=2)
+    second = written(tmp_path / "b/second.yaml", three=3, four=3)
+    raw = {"extends": "base.yaml", "two": 2, "three": 3, "four": "4"}  # as Snakemake merges them
+    found, said = command.configuration(raw, [first, second], {"four": 4})
+    assert found == {"one": 1, "two": 2, "three": 3, "four": 4}
+    names = [Path(each.where).name for each in said]
+    assert names == ["base.yaml", "first.yaml", "second.yaml", "--config"]
+
+
+@pytest.mark.parametrize("entry", [None, "ablations"])
+def test_an_imported_workflow_extends_what_its_importers_file_names(
+    tmp_path: Path, entry: str | None
+) -> None:
+    written(tmp_path / "studies/base.yaml", seeds=[1], title="base")
+    own = {"extends": "base.yaml", "title": "own"}
+    file = written(tmp_path / "studies/own.yaml", **({entry: own, "x": 1} if entry else own))
+    other = written(tmp_path / "other.yaml", x=1)
+    found, _ = command.imported(own, [other, file])
+    assert found == {"seeds": [1], "title": "own"}
+
+
+def test_what_no_file_says_extends_a_file_of_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written(tmp_path / "base.yaml", seeds=[1])
+    monkeypatch.chdir(tmp_path)
+    given = {"extends": "base.yaml"}
+    for found, _ in (command.imported(given, []), command.configuration(given, [], given)):
+        assert found == {"seeds": [1]}

@@ -10,7 +10,7 @@ from ablations.data.encode import encode, encoding
 from ablations.data.split_files import read_split
 from ablations.machine import device
 from ablations.model import build
-from ablations.study import config, cut, jobs
+from ablations.study import config, cut, jobs, plan
 from ablations.study import needs as estimate
 from ablations.study.config import Row
 from ablations.study.dataset import SPLITS
@@ -24,7 +24,7 @@ from commands import ROOT
 from texts import SMS, file, gpt2_bpe, run_split, sms_collection
 
 STUDY = config.parse(yaml.safe_load((ROOT / "config.yaml").read_text()))
-EXTENDED = config.parse(yaml.safe_load((ROOT / "studies/extended/config.yaml").read_text()))
+EXTENDED = plan.read_study(ROOT / "studies/extended")
 BASELINE = STUDY.row("baseline")
 SIZES = list(STUDY.models.values())  # small to xl
 

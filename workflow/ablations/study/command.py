@@ -1,33 +1,48 @@
 """What a command asks for: which study, which of its files, in which folder."""
 
+import itertools
 import os
 import shlex
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ablations.errors import UserError
-from ablations.study import config, paths, reading
-from ablations.study.config import Study
+from ablations.study import extends, paths, reading
+from ablations.study.extends import GIVEN, Said
 from ablations.study.jobs import Jobs
 from ablations.study.messages import unknown
 
 OF_ROWS = (paths.RUN, paths.KEPT, paths.ROW)
 
 
-def study(found: dict[str, Any], given: Collection[str], files: Iterable[Path]) -> Study:
-    """The study of a configuration as Snakemake has merged it from `files` and `--config`.
+def configuration(
+    found: dict[str, Any], files: Sequence[Path], given: Mapping[str, Any]
+) -> tuple[dict[str, Any], list[Said]]:
+    """The whole configuration, and what says which part of it; raises UserError.
 
-    `given`: the keys of `--config`, whose values are typed in `found`, too. Raises UserError.
+    `found`: as Snakemake has merged it from `files` and `--config`, which gives `given`. What these
+    extend lies below it.
     """
-    for key in given & found.keys():
-        if key == "rows":
-            raise UserError("--config cannot give rows; write them into a --configfile")
-        # within lists and mappings Snakemake leaves numbers as text: seeds=[1,2]
-        found[key] = reading.typed(found[key])
-    for file in files:
-        reading.read(file)  # Snakemake accepts a key that appears twice
-    return config.parse(found)
+    if "rows" in given:
+        raise UserError("--config cannot give rows; write them into a --configfile")
+    # within lists and mappings Snakemake leaves numbers as text: seeds=[1,2]
+    typed = {key: reading.typed(value) for key, value in given.items()}
+    chains = [extends.read(file) for file in files]
+    if typed:
+        chains.append([*extends.below(typed, Path(GIVEN)), Said(GIVEN, typed)])
+    extended = [each.found for chain in chains for each in chain[:-1]]
+    return extends.merged([*extended, found, typed]), list(itertools.chain(*chains))
+
+
+def imported(found: dict[str, Any], files: Iterable[Path]) -> tuple[dict[str, Any], list[Said]]:
+    """The same, as another workflow gives it, perhaps from one of its `files`."""
+    file = own = Path("the configuration")
+    if extends.KEY in found:
+        says = (file for file in files if extends.says(reading.read(file), found[extends.KEY]))
+        file = next(says, own)
+    said = [*extends.below(found, file), Said(str(own), found)]
+    return extends.merged(each.found for each in said), said
 
 
 def misnamed(targets: Iterable[str], jobs: Jobs) -> Iterator[str]:
@@ -61,7 +76,7 @@ def elsewhere(files: Iterable[Path], directory: Path) -> Iterator[str]:
     """A note where a study's folder is not the directory in which it runs and keeps its results."""
     for file in files:
         below = file.is_relative_to(directory) and file.parent != directory
-        if below and "rows" in reading.read(file):
+        if below and any("rows" in each.found for each in extends.read(file)):
             folder = file.parent.relative_to(directory)
             yield (
                 f"The results of {folder / file.name} go to {paths.RESULTS}/ of this folder,"

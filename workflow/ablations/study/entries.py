@@ -113,8 +113,15 @@ class Shared(Entry, frozen=True, kw_only=True):
 
 
 class Config(Shared, frozen=True, kw_only=True):
-    """The keys of config.yaml."""
+    """The keys of config.yaml; in one that extends another, some may be left out (extends.py)."""
 
+    extends: Annotated[
+        Text | None,
+        Meta(
+            description="A configuration, relative to this file, whose keys these replace: mappings"
+            " key by key, lists whole."
+        ),
+    ] = None
     training: Training
     models: Annotated[dict[ModelName, ModelEntry], Meta(min_length=1)]
     rows: Annotated[tuple[RowEntry, ...], Meta(min_length=1)]

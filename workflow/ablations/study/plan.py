@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ablations import cli
 from ablations.errors import UserError
-from ablations.study import config, jobs, paths, reading
+from ablations.study import extends, jobs, paths
 from ablations.study.config import Study
 from ablations.study.grid import ask
 from ablations.study.jobs import Jobs
@@ -26,12 +26,9 @@ def read_study(directory: Path) -> Study:
     file = directory / CONFIG
     if not file.is_file():
         raise UserError(f"{file} is missing; a study is a folder with a {CONFIG}")
-    found = reading.read(file)
-    try:
-        with contextlib.chdir(directory):  # to which folders of models are relative
-            return config.parse(found)
-    except UserError as error:
-        raise UserError(f"{file} is not valid:\n{error}") from None
+    said = extends.read(file)
+    with contextlib.chdir(directory):  # to which folders of models are relative
+        return extends.study(extends.merged(each.found for each in said), said)
 
 
 def outlined(study: Study, directory: Path) -> Iterator[str]:

@@ -15,6 +15,7 @@ from msgspec import structs
 
 from ablations import cli
 from ablations.files import write_text
+from ablations.study import extends
 from ablations.study.entries import Config
 from ablations.study.kinds import kinds
 
@@ -25,15 +26,38 @@ def schema() -> dict[str, Any]:
     """The JSON schema of config.yaml (draft 2020-12)."""
     parts: dict[str, Any] = {}
     fields = structs.fields(Config)
+    whole = {
+        "properties": {field.name: _schema(field.type, parts) for field in fields},
+        "required": [field.name for field in fields if field.required],
+        "additionalProperties": False,
+    }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "description": Config.__doc__,
         "type": "object",
-        "properties": {field.name: _schema(field.type, parts) for field in fields},
-        "required": [field.name for field in fields if field.required],
-        "additionalProperties": False,
+        "if": {"required": [extends.KEY]},
+        "then": _in_part(whole, parts),
+        "else": whole,
         "$defs": parts,
     }
+
+
+def _in_part(schema: Any, parts: dict[str, Any]) -> Any:
+    """A schema of which keys may be missing, since another file has them; but not within lists."""
+    if isinstance(schema, list):
+        return [_in_part(each, parts) for each in schema]
+    if not isinstance(schema, dict) or schema.get("type") == "array":
+        return schema
+    if "$ref" in schema:
+        name = schema["$ref"].removeprefix(TEMPLATE.format(name=""))
+        parts[f"{name}InPart"] = _in_part(parts[name], parts)
+        return schema | {"$ref": TEMPLATE.format(name=f"{name}InPart")}
+    found = {key: _in_part(value, parts) for key, value in schema.items() if key != "required"}
+    if "properties" in found:  # null takes a key away
+        found["properties"] = {
+            key: {"anyOf": [value, {"type": "null"}]} for key, value in found["properties"].items()
+        }
+    return found
 
 
 def _schema(declared: Any, parts: dict[str, Any]) -> dict[str, Any]:
