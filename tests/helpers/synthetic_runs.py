@@ -71,7 +71,12 @@ def write(folder, study, right, seen=(), per_row=None, notes=(), classes=CLASSES
     study.json; `metrics` go into every metrics.json, `per_row` (row id → metrics) into those of
     one row.
     """
-    made = msgspec.structs.replace(study.outline, notes=tuple(notes))
+    made = study.outline
+    if notes:  # nothing published is beside stand-ins
+        replace = msgspec.structs.replace
+        rows = tuple(replace(row, published=None) for row in made.rows)
+        asked = tuple(replace(question, claim=None) for question in made.questions)
+        made = replace(made, notes=tuple(notes), rows=rows, questions=asked)
     files.write_json(folder / "study.json", made)
     messages = np.asarray(next(iter(right.values()))).shape[1]
     known = [text(index) for index in seen]

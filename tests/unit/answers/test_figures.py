@@ -230,7 +230,7 @@ def test_a_line_leads_from_a_name_to_its_point_where_another_is_as_near(studies)
 
 def test_of_a_hundred_rows_the_front_is_named_and_the_figure_says_so(studies):
     read, figure = studies.answers("100 rows"), studies.drawn("100 rows", "accuracy_and_time")
-    time = {row.id: row.mean_seconds for row in read.rows}
+    time = {row.id: row.seconds.mean for row in read.rows}
     accuracy = {row.id: row.accuracy["test"].mean for row in read.rows}
     front = {
         id
@@ -349,8 +349,8 @@ def test_curves_end_with_the_loss_over_all_texts(studies):
             if len(line.get_xdata()) == 1
         }
         last = 5 * 130 - 1  # five epochs of 130 batches, counted from 0
-        assert ends["o"] == [last, *row.log_loss["train"]]
-        assert ends["s"] == [last, *row.log_loss["validation"]]
+        assert ends["o"] == [last, row.log_loss["train"].mean]
+        assert ends["s"] == [last, row.log_loss["validation"].mean]
 
 
 @pytest.mark.parametrize(

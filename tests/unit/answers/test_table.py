@@ -10,11 +10,13 @@ import pytest
 import synthetic_runs
 from ablations import files
 from ablations.answers import formats, statistics, write
+from ablations.answers.scores import Measured, Part
 from ablations.answers.written import numbers, table
 from ablations.answers.written.notes import notes
 from ablations.data.split_files import write_split
 from ablations.errors import UserError
 from ablations.study import config, settings
+from ablations.study.dataset import SPLITS
 from commands import shared
 from synthetic_runs import configuration, disagreeing, eight_rows, load, program, two_rows
 
@@ -65,12 +67,12 @@ def write_runs(folder, answers):
     ],
 )
 def test_times(seconds, expected):
-    assert formats.times(seconds) == expected
+    assert formats.times_columns([Measured.of(*seconds)]) == [[expected]]
 
 
 def test_small_formats():
-    assert formats.percents([0.95]) == "95.00%"
-    assert formats.percents([0.94, 0.96]) == "95.00 ± 1.41%"
+    assert formats.percents(Measured.of(0.95)) == "95.00%"
+    assert formats.percents(Measured.of(0.94, 0.96)) == "95.00 ± 1.41%"
     assert [formats.points(x) for x in (0.0167, -0.0133, 0.0, -1e-9)] == [
         *("+1.67", "−1.33", "0.00", "0.00")
     ]
@@ -145,7 +147,7 @@ def test_copies_of_training_texts_are_found_and_left_out(tmp_path):
     read = answers(tmp_path, *disagreeing(100, 10, 0), seen=[1, 3, 5, 6])
     assert np.flatnonzero(read.texts.in_train).tolist() == [1, 3, 5, 6]
     # four of the ten texts that the variant misses were seen in training
-    assert read.rows[1].unseen == read.rows[1].distinct == pytest.approx((0.9375,))
+    assert read.rows[1].unseen == read.rows[1].distinct == Part(96, Measured.of(0.9375))
     assert "Test acc on the 96 unseen" in table.full(read).headings
     copies = [synthetic_runs.text(1), synthetic_runs.text(2), synthetic_runs.text(4)]
     write_split(tmp_path / "data/validation.csv", [0, 1, 0], copies)
@@ -154,7 +156,10 @@ def test_copies_of_training_texts_are_found_and_left_out(tmp_path):
     assert np.flatnonzero(texts.in_validation).tolist() == [1, 2, 4]
     assert texts.validation_in_train == 1
     read = answers(tmp_path, *disagreeing(20, 2, 0), seen=range(20))
-    assert read.rows[0].unseen == () and results_csv(tmp_path)[0]["unseen_test_accuracy"] == ""
+    assert (
+        read.rows[0].unseen == Part(0, None)
+        and results_csv(tmp_path)[0]["unseen_test_accuracy"] == ""
+    )
     assert not any("unseen" in heading for heading in table.full(read).headings)
 
 
@@ -230,7 +235,11 @@ def test_numbers_to_compute_with(published):
 
 def test_the_training_interval_counts_whole_batches(published):
     first = load(published).rows[0]
-    assert (first.accuracy["train"].texts, first.accuracy["validation"].texts) == (1040, 149)
+    texts = [first.accuracy[split].texts for split in SPLITS]
+    assert texts == [(1040,), (149,), (300,)]
+    for split, (number,) in zip(SPLITS, texts, strict=True):
+        low, high = statistics.wilson(first.accuracy[split].mean, number)
+        assert (first.accuracy[split].low, first.accuracy[split].high) == (low, high)
 
 
 def test_rows_without_published_numbers_leave_them_empty(tmp_path):

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from ablations.answers import formats
+from ablations.answers.scores import Measured
 from ablations.answers.written import interpretation, numbers, table
 from ablations.answers.written.notes import notes
 from ablations.study import config, extends
@@ -132,9 +133,10 @@ def test_what_any_row_changes(tmp_path, baseline, row, expected):
 
 
 def test_a_column_of_times_has_one_unit():
-    assert formats.times_columns([[23.4], [3.0]]) == [["23.4 s", "3.0 s"]]
-    assert formats.times_columns([[23.4], [6000.0]]) == [["0.39 min", "100.00 min"]]
-    assert formats.times_columns([[0.034], [3.0]]) == [["0.03 s", "3.00 s"]]
+    of = Measured.of
+    assert formats.times_columns([of(23.4), of(3.0)]) == [["23.4 s", "3.0 s"]]
+    assert formats.times_columns([of(23.4), of(6000.0)]) == [["0.39 min", "100.00 min"]]
+    assert formats.times_columns([of(0.034), of(3.0)]) == [["0.03 s", "3.00 s"]]
 
 
 def test_published_times_are_in_the_unit_of_the_measured_ones(tmp_path):
@@ -171,12 +173,12 @@ def test_recall_of_each_class_macro_f1_log_loss_and_the_worst_seed(tmp_path):
     assert found["Macro-F1"] == "98.33 ± 2.36%"
     # where right, log(1 + 2 / e²); where wrong, 2 more
     assert found["Log-loss"] == "0.273 ± 0.047"
-    assert found["Worst seed's test acc"] == "96.67% (seed 2)"
+    assert found["Worst run's test acc"] == "96.67% (seed 2)"
 
 
 def test_two_classes_need_no_macro_f1_and_many_are_summed_up(tmp_path):
     found = only(table.by_class(classes(tmp_path / "two", "ab", seeds=[1])))
-    assert "Macro-F1" not in found and "Worst seed's test acc" not in found
+    assert "Macro-F1" not in found and "Worst run's test acc" not in found
     wrong = [(0, 6), (1, 6), (0, 1)]
     found = only(table.by_class(classes(tmp_path / "eight", "abcdefgh", wrong=wrong)))
     assert found["Lowest recall"] == "90.91% (g)" and "Recall of a" not in found
@@ -262,7 +264,7 @@ def test_a_table_of_what_is_finished_says_what_is_missing(tmp_path):
     assert written.startswith(f"# {results.outline.title} (so far: 6 of 8 rows)\n")
     assert (
         "> **Provisional: 3 runs are missing. first-token (seed 2: not finished); large (seed 1, 2:"
-        " not finished). A row is in the table when all its seeds are finished.**"
+        " not finished). A row is in the table when all its runs are finished.**"
     ) in written
     grid = table.compact(results)
     assert [line[0] for line in grid.lines] == list("12345678")

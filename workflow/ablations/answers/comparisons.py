@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cache
 from typing import Any, Literal
 
 import numpy as np
@@ -10,6 +10,7 @@ from msgspec import structs
 from numpy.typing import NDArray
 
 from ablations.answers import formats, power, statistics
+from ablations.answers.finished import Texts
 from ablations.answers.scores import Row
 from ablations.answers.selection import Selected
 from ablations.study.checks import together
@@ -90,10 +91,8 @@ class Comparison:
     variant: Row
     settings: tuple[Setting, ...]
     clean_pairs: tuple[CleanPair, ...]  # where more than one setting differs
-    baseline_accuracy: float
-    variant_accuracy: float
     overall: Estimate
-    distinct: Estimate | None  # without near-duplicates of training texts, where there are any
+    distinct: Estimate | None  # without near-copies of either's training texts, if there are any
     lost: float  # texts that only the baseline gets right, mean over seeds
     gained: float
     p: float
@@ -101,6 +100,7 @@ class Comparison:
     among: int  # comparisons of the study, for which it is adjusted
     equivalence: Equivalence
     smallest_shown: float | None  # the smallest true difference that this study would show
+    of_models: bool  # the verdict is of trained models: the noise of training is not measured
     time: TimeRatio
 
     @property
@@ -140,13 +140,8 @@ class Comparison:
 
     @property
     def seeds(self) -> int:
-        """The number of runs of each row."""
-        return len(self.baseline.runs)
-
-    @property
-    def of_models(self) -> bool:
-        """Whether the verdict is about the trained models, training noise not being measured."""
-        return self.seeds < statistics.SEEDS_FOR_NOISE
+        """How often each row answers every text."""
+        return len(self.baseline.right)
 
     @property
     def confounded(self) -> bool:
@@ -161,57 +156,55 @@ class Comparison:
 
 
 def compare_all(
-    selected: Selected, rows: Sequence[Row], margin: float, distinct: NDArray[np.bool_]
+    selected: Selected, rows: Sequence[Row], texts: Texts, margin: float
 ) -> tuple[Comparison, ...]:
-    """Every comparison whose rows are finished, p-values adjusted for the number of all.
-
-    `distinct`: the test texts that are not nearly in the training set, [texts].
-    """
+    """Every comparison whose rows are finished, p-values adjusted for the number of all."""
     by_id = {row.id: row for row in rows}
-    pairs = _pairs(selected.questions, by_id, np.ones(len(distinct), bool))
-    p_values = [float(statistics.p_value(pair)) for pair in pairs]
+    compared = [(by_id[asked.baseline], by_id[asked.variant]) for asked in selected.questions]
+
+    @cache
+    def noise(learned: int) -> tuple[NDArray[np.bool_], statistics.RunNoise | None]:
+        """Texts without a near-copy among the first so many training texts; their noise."""
+        some = texts.near >= learned
+        return some, statistics.run_noise(np.stack([row.right[:, some] for row in rows]))
+
+    def pair(baseline: Row, variant: Row, learned: int) -> statistics.Paired:
+        some, of_runs = noise(learned)
+        return statistics.pair(baseline.right[:, some], variant.right[:, some], of_runs)
+
+    pairs = [pair(*two, learned=0) for two in compared]
+    p_values = [float(statistics.p_value(each)) for each in pairs]
     adjusted = statistics.holm(p_values, selected.asked).tolist()
-    distinct_pairs: Sequence[statistics.Paired | None] = [None] * len(pairs)
-    if 0 < distinct.sum() < len(distinct):
-        distinct_pairs = _pairs(selected.questions, by_id, distinct)
-    compare = partial(_compare, selected, by_id, margin)
-    return tuple(map(compare, selected.questions, pairs, distinct_pairs, p_values, adjusted))
-
-
-def _pairs(
-    questions: Sequence[Question], rows: Mapping[str, Row], some: NDArray[np.bool_]
-) -> list[statistics.Paired]:
-    """Each question's two rows, compared on some of the test texts."""
-    right = {id: row.right[:, some] for id, row in rows.items()}
-    noise = statistics.run_noise(np.stack(list(right.values())))
-    return [
-        statistics.pair(right[question.baseline], right[question.variant], noise)
-        for question in questions
-    ]
+    found = []
+    for question, two, overall, p, adjusted_p in zip(
+        selected.questions, compared, pairs, p_values, adjusted, strict=True
+    ):
+        learned = max(row.train_size for row in two)
+        left = int((texts.near >= learned).sum())
+        distinct = pair(*two, learned) if 0 < left < len(texts.near) else None
+        found.append(_compare(selected, margin, question, *two, overall, distinct, p, adjusted_p))
+    return tuple(found)
 
 
 def _compare(
     selected: Selected,
-    rows: Mapping[str, Row],
     margin: float,
     question: Question,
+    baseline: Row,
+    variant: Row,
     pair: statistics.Paired,
     distinct: statistics.Paired | None,
     p: float,
     adjusted_p: float,
 ) -> Comparison:
-    baseline, variant = rows[question.baseline], rows[question.variant]
     settings = differing(baseline.settings, variant.settings)
     low, high = statistics.interval(pair, statistics.EQUIVALENCE_CONFIDENCE)
-    accuracy = float(baseline.right.mean())
     return Comparison(
         question=question,
         baseline=baseline,
         variant=variant,
         settings=settings,
         clean_pairs=_clean_pairs(selected, baseline, variant) if len(settings) > 1 else (),
-        baseline_accuracy=accuracy,
-        variant_accuracy=float(variant.right.mean()),
         overall=_estimate(pair),
         distinct=_estimate(distinct) if distinct else None,
         lost=float(pair.lost) * pair.messages,
@@ -226,7 +219,8 @@ def _compare(
             low=float(low),
             high=float(high),
         ),
-        smallest_shown=_smallest_shown(pair, selected.asked, accuracy),
+        smallest_shown=_smallest_shown(pair, selected.asked, baseline.accuracy["test"].mean),
+        of_models=not pair.measures_noise,
         time=_times(baseline, variant),
     )
 
@@ -295,4 +289,4 @@ def _times(baseline: Row, variant: Row) -> TimeRatio:
         obstacle = "the runs used different numbers of threads"
     elif not all(run.training_time_seconds for run in runs):
         obstacle = "a training time is zero"
-    return TimeRatio(baseline.mean_seconds, variant.mean_seconds, obstacle)
+    return TimeRatio(baseline.seconds.mean, variant.seconds.mean, obstacle)

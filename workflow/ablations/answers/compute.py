@@ -1,6 +1,7 @@
 """Everything that a study answers, computed once: from finished runs to one value, `Answers`."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,8 +35,39 @@ class Answers:
 
     @property
     def seeds(self) -> tuple[int, ...]:
-        """Each row was trained once with each."""
+        """Each row was trained with each, once or on every fold."""
         return self.outline.seeds
+
+    @property
+    def folds(self) -> int:
+        """How many there are; 1 with one split."""
+        return self.texts.folds
+
+    @property
+    def runs(self) -> int:
+        """How many runs of a row tell how much training differs: folds, or else seeds."""
+        return self.folds if self.folds > 1 else len(self.seeds)
+
+    @property
+    def measures_noise(self) -> bool:
+        """Whether these are enough for intervals and tests to count it."""
+        return self.runs >= statistics.SEEDS_FOR_NOISE
+
+    @property
+    def trained(self) -> str:
+        """How often each row was: `3 seeds`, `5 folds`, `5 folds × 3 seeds`."""
+        seeds = cli.count(len(self.seeds), "seed")
+        if self.folds == 1:
+            return seeds
+        return f"{self.folds} folds" + (f" × {seeds}" if len(self.seeds) > 1 else "")
+
+    def named(self, runs: Iterable[tuple[int, int]]) -> str:
+        """Runs, by fold and seed: `seed 1, 2`; with folds `fold 1, 2` or `fold 1, seed 2`."""
+        if self.folds == 1:
+            return f"seed {', '.join(str(seed) for _, seed in runs)}"
+        if len(self.seeds) == 1:
+            return f"fold {', '.join(str(fold + 1) for fold, _ in runs)}"
+        return "; ".join(f"fold {fold + 1}, seed {seed}" for fold, seed in runs)
 
     @property
     def standins(self) -> tuple[str, ...]:
@@ -45,7 +77,7 @@ class Answers:
     @property
     def tested(self) -> str:
         """`300 test texts`."""
-        return cli.count(self.texts.sizes["test"], "test text")
+        return cli.count(len(self.texts.labels), "test text")
 
     @property
     def margin(self) -> float:
@@ -67,7 +99,7 @@ def compute(finished: Finished) -> Answers:
         rows=rows,
         unfinished=finished.unfinished,
         asked=selected.asked,
-        comparisons=comparisons.compare_all(selected, rows, margin, ~texts.near_train),
+        comparisons=comparisons.compare_all(selected, rows, texts, margin),
         effects=effects.averaged_effects(outline.grids, rows, noise),
         missed=missed.missed(rows, texts),
         machine=machine,

@@ -3,11 +3,11 @@
 Every answer starts from here. Knows no statistics.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from msgspec import structs
 from numpy.typing import NDArray
 from scipy.special import log_softmax
 
@@ -27,33 +27,42 @@ from ablations.training.metrics import Metrics, NotFinished
 
 Labels = NDArray[np.int_]
 
-NONE_FINISHED = "no row is finished yet; a table so far needs one row with all its seeds"
+NONE_FINISHED = "no row is finished yet; a table so far needs one row with all its runs"
+NOWHERE = np.iinfo(np.int64).max  # the position of a text that is not in a list
 
 
 @dataclass(frozen=True)
 class Run:
-    """One row trained with one seed."""
+    """One row trained with one seed on one fold."""
 
+    fold: int  # its index; 0 with one split
     metrics: Metrics
-    predicted: Labels  # of each test text, [texts]
+    predicted: Labels  # of each text that its fold tests, [texts]
     log_loss: dict[str, float]  # mean cross-entropy (nats) of each split, after the last step
 
 
 @dataclass(frozen=True)
 class TrainedRow:
-    """One line of the table with its runs, one for each seed."""
+    """One line of the table with its runs: fold by fold, one for each seed."""
 
     number: int  # its line in the table of the whole study, from 1
     id: str
     settings: Settings
     published: Published | None
     runs: tuple[Run, ...]
-    right: NDArray[np.bool_]  # which test texts each run gets right, [seeds, texts]
+    predicted: Labels  # of each tested text, [seeds, tested]
+    right: NDArray[np.bool_]  # whether that is its label, [seeds, tested]
 
     @property
     def context_tokens(self) -> int:
         """The length of its padded inputs."""
         return self.runs[0].metrics.context_tokens
+
+    @property
+    def train_size(self) -> int:
+        """How many training texts it learns from at most: the first of its fold's."""
+        size: int | None = getattr(self.settings, "train_size", None)
+        return NOWHERE if size is None else size
 
 
 @dataclass(frozen=True)
@@ -62,37 +71,61 @@ class Unfinished:
 
     number: int  # its row's line in the table of the whole study, from 1
     row: str
+    fold: int  # its index; 0 with one split
     seed: int
     reason: str  # "not finished", why it failed, or whose its files are
 
 
 @dataclass(frozen=True)
 class Texts:
-    """The test texts, and which of them are in the other two splits."""
+    """The texts that are tested, and where they are in the other splits of the fold that does.
+
+    With one split they are its test texts in their order, with folds all texts in the table's.
+    """
 
     classes: tuple[str, ...]  # in the order of their labels
-    test: tuple[str, ...]
-    labels: Labels  # [texts]
-    in_train: NDArray[np.bool_]  # verbatim, [texts]
-    in_validation: NDArray[np.bool_]  # verbatim, [texts]
-    near_train: NDArray[np.bool_]  # verbatim or nearly so (see near_duplicates.py), [texts]
-    sizes: dict[str, int]  # of each split
-    validation_in_train: int  # how many validation texts are in the training set verbatim
+    tested: tuple[str, ...]
+    labels: Labels  # [tested]
+    lines: Labels  # in texts.csv, from 0, [tested]
+    fold: Labels  # the index of the fold that tests each, [tested]; all 0 with one split
+    # Where the first text equal to it, and the first equal or nearly so (near_duplicates.py), is
+    # among the fold's training texts; NOWHERE if there is none. [tested]
+    copied: Labels
+    near: Labels
+    in_validation: NDArray[np.bool_]  # verbatim, [tested]
+    sizes: tuple[dict[str, int], ...]  # of each fold's splits
+    validation_in_train: int  # validation texts that are in the training set verbatim, of all folds
     remarks: tuple[str, ...]  # what is to be known of them, such as a class that a split lacks
 
     @property
+    def folds(self) -> int:
+        """How many there are; 1 with one split."""
+        return len(self.sizes)
+
+    @property
+    def in_train(self) -> NDArray[np.bool_]:
+        """Which are in the training set of their fold verbatim, [tested]."""
+        return self.copied < NOWHERE
+
+    @property
+    def near_train(self) -> NDArray[np.bool_]:
+        """Which are there verbatim or nearly so, [tested]."""
+        return self.near < NOWHERE
+
+    @property
     def majority(self) -> tuple[str, float]:
-        """The most frequent class of the test set, the last of several, and its share."""
+        """The most frequent class of the tested texts, the last of several, and its share."""
         counts = np.bincount(self.labels, minlength=len(self.classes))
         label = int(np.flatnonzero(counts == counts.max())[-1])
         return self.classes[label], float(counts[label] / len(self.labels))
 
-    def evaluated(self, row: Settings, split: str) -> int:
-        """How many texts a split's accuracy is over: of training ones, whole batches only."""
-        if split != "train":
-            return self.sizes[split]
-        batch = row.training.batch_size
-        return max(self.sizes[split] // batch * batch, 1)
+    def evaluated(self, row: TrainedRow, split: str) -> tuple[int, ...]:
+        """How many texts a split's accuracy is over, in each fold; in training whole batches."""
+        sizes = [fold[split] for fold in self.sizes]
+        if split == "train":
+            batch = row.settings.training.batch_size
+            sizes = [max(min(size, row.train_size) // batch * batch, 1) for size in sizes]
+        return tuple(sizes)
 
 
 @dataclass(frozen=True)
@@ -114,8 +147,6 @@ def load(results: Path, so_far: bool = False) -> Finished:
     Raises UserError, naming the file, where one is missing, damaged or belongs to something else.
     """
     outline = read_json(paths.at(results, paths.OUTLINE), Outline)
-    if outline.notes:  # nothing published is shown beside stand-ins
-        outline = _without_published(outline)
     any_run = paths.at(results, paths.METRICS, row="*", seed="*").relative_to(results)
     if so_far and not any(results.glob(str(any_run))):
         raise UserError(NONE_FINISHED)
@@ -133,19 +164,19 @@ def load(results: Path, so_far: bool = False) -> Finished:
                 if not so_far:
                     raise
                 reason = missing.reason or _why_unfinished(results, row, seed)
-                unfinished.append(Unfinished(numbers[line.id], line.id, seed, reason))
-        if row and len(runs) == len(outline.seeds):
-            right = np.stack([run.predicted == texts.labels for run in runs])
+                unfinished.append(Unfinished(numbers[line.id], line.id, 0, seed, reason))
+        if row and len(runs) == texts.folds * len(outline.seeds):
+            predicted = _predicted(runs, texts)
             rows[line.id] = TrainedRow(
-                numbers[line.id], line.id, row, line.published, tuple(runs), right
+                number=numbers[line.id],
+                id=line.id,
+                settings=row,
+                published=line.published,
+                runs=tuple(runs),
+                predicted=predicted,
+                right=predicted == texts.labels,
             )
     return Finished(outline, texts, rows, stated, tuple(unfinished))
-
-
-def _without_published(outline: Outline) -> Outline:
-    rows = (structs.replace(line, published=None) for line in outline.rows)
-    questions = (structs.replace(question, claim=None) for question in outline.questions)
-    return structs.replace(outline, rows=tuple(rows), questions=tuple(questions))
 
 
 def _line_numbers(outline: Outline) -> dict[str, int]:
@@ -153,6 +184,15 @@ def _line_numbers(outline: Outline) -> dict[str, int]:
     line_of = {row: grid.id for grid in outline.grids if grid.choose for row in grid.rows}
     lines = list(dict.fromkeys(line_of.get(row.id, row.id) for row in outline.rows))
     return {row.id: lines.index(line_of.get(row.id, row.id)) + 1 for row in outline.rows}
+
+
+def _predicted(runs: Sequence[Run], texts: Texts) -> Labels:
+    """What a row's runs, fold by fold, answer to every tested text, [seeds, tested]."""
+    seeds = len(runs) // texts.folds
+    predicted = np.empty((seeds, len(texts.labels)), np.int64)
+    for number, run in enumerate(runs):
+        predicted[number % seeds, texts.fold == run.fold] = run.predicted
+    return predicted
 
 
 # --- texts
@@ -173,24 +213,27 @@ def _texts(results: Path) -> tuple[About, dict[str, Labels], Texts]:
                 f"{path}: a label is no class of tokens.safetensors; allowed: 0 to"
                 f" {len(about.classes) - 1}"
             )
+    tested, near = texts["test"], first_near(texts["test"], texts["train"])
     read = Texts(
         classes=about.classes,
-        test=tuple(texts["test"]),
+        tested=tuple(tested),
         labels=labels["test"],
-        in_train=_among(texts["test"], texts["train"]),
-        in_validation=_among(texts["test"], texts["validation"]),
-        near_train=first_near(texts["test"], texts["train"]) < len(texts["train"]),
-        sizes={split: len(found) for split, found in texts.items()},
-        validation_in_train=int(_among(texts["validation"], texts["train"]).sum()),
+        lines=np.arange(len(tested)),
+        fold=np.zeros(len(tested), np.int64),
+        copied=_first_copy(tested, texts["train"]),
+        near=np.where(near < len(texts["train"]), near, NOWHERE),
+        in_validation=_first_copy(tested, texts["validation"]) < NOWHERE,
+        sizes=({split: len(found) for split, found in texts.items()},),
+        validation_in_train=int((_first_copy(texts["validation"], texts["train"]) < NOWHERE).sum()),
         remarks=read_json(paths.at(results, paths.NOTES), tuple[str, ...]),
     )
     return about, labels, read
 
 
-def _among(texts: list[str], others: list[str]) -> NDArray[np.bool_]:
-    """Which texts are among the others; numpy's isin would make all as long as the longest."""
-    known = set(others)
-    return np.array([text in known for text in texts], bool)
+def _first_copy(texts: Sequence[str], others: Sequence[str]) -> Labels:
+    """Where the first of the others is that is equal to each text; NOWHERE if none is, [texts]."""
+    position = {other: index for index, other in reversed(list(enumerate(others)))}
+    return np.array([position.get(text, NOWHERE) for text in texts], np.int64)
 
 
 # --- runs
@@ -226,7 +269,7 @@ def _run(
             f"{path}: accuracy: test is {found.accuracy.test}, but predictions.csv beside it"
             f" gives {measured:.6f}; both must come from the same run"
         )
-    return Run(found, predicted, log_loss)
+    return Run(0, found, predicted, log_loss)
 
 
 def _why_unfinished(results: Path, row: Settings | None, seed: int) -> str:

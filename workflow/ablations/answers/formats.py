@@ -5,8 +5,9 @@ import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import mean, stdev
 from typing import Any
+
+from ablations.answers.scores import Measured
 
 # The splits as texts name them, in the order of the table.
 SPLITS = {"train": "training", "validation": "validation", "test": "test"}
@@ -37,11 +38,11 @@ def percent_interval(low: float, high: float) -> str:
     return f"{100 * low:.2f} to {100 * high:.2f}%"
 
 
-def percents(fractions: Sequence[float]) -> str:
-    """The published format for one seed, `95.40 ± 0.61%` (mean ± standard deviation) for more."""
-    if len(fractions) == 1:
-        return percent(fractions[0])
-    return f"{100 * mean(fractions):.2f} ± {100 * stdev(fractions):.2f}%"
+def percents(found: Measured) -> str:
+    """The published format for one run, `95.40 ± 0.61%` (mean ± standard deviation) for more."""
+    if found.sd is None:
+        return percent(found.mean)
+    return f"{100 * found.mean:.2f} ± {100 * found.sd:.2f}%"
 
 
 def points(difference: float) -> str:
@@ -55,30 +56,30 @@ def estimate(difference: float, low: float, high: float) -> str:
     return f"{points(difference)} ({points(low)} to {points(high)})"
 
 
-def times(seconds: Sequence[float]) -> str:
-    """`0.39 min`; below 0.1 min in seconds; mean ± standard deviation for several."""
-    return times_columns([seconds])[0][0]
+def time(seconds: float) -> str:
+    """`0.39 min`; below 0.1 min in seconds."""
+    return times_columns([Measured.of(seconds)])[0][0]
 
 
-def times_columns(*columns: Sequence[Sequence[float]]) -> list[list[str]]:
-    """The times of each column's rows, all in one unit: minutes if the shortest allows it.
+def times_columns(*columns: Sequence[Measured | None]) -> list[list[str]]:
+    """The seconds of each column's rows, all in one unit: minutes if the shortest allows it.
 
-    A row without times is empty.
+    A row without a time is empty.
     """
-    shortest = min(mean(row) for rows in columns for row in rows if row)
+    shortest = min(row.mean for column in columns for row in column if row)
     scale, unit = (60.0, "min") if shortest >= 6 else (1.0, "s")
     digits = 2 if unit == "min" or shortest < 0.1 else 1
 
-    def written(row: Sequence[float]) -> str:
-        return f"{with_spread([value / scale for value in row], digits)} {unit}" if row else ""
+    def written(row: Measured | None) -> str:
+        return f"{with_spread(row, digits, scale)} {unit}" if row else ""
 
-    return [list(map(written, rows)) for rows in columns]
+    return [list(map(written, column)) for column in columns]
 
 
-def with_spread(values: Sequence[float], digits: int) -> str:
-    """`0.127`, `0.127 ± 0.004`: the mean, and of several values the standard deviation."""
-    spread = f" ± {stdev(values):.{digits}f}" if len(values) > 1 else ""
-    return f"{mean(values):.{digits}f}{spread}"
+def with_spread(found: Measured, digits: int, scale: float = 1.0) -> str:
+    """`0.127`, `0.127 ± 0.004`: the mean, and of several runs the standard deviation."""
+    spread = "" if found.sd is None else f" ± {found.sd / scale:.{digits}f}"
+    return f"{found.mean / scale:.{digits}f}{spread}"
 
 
 def as_configured(value: Any) -> str:

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,29 +17,45 @@ from ablations.study.dataset import SPLITS
 
 
 @dataclass(frozen=True)
-class Accuracy:
-    """Of each run on one split, and the 95% interval of their mean."""
+class Measured:
+    """A number of a row, and of each of its runs, fold by fold.
 
+    What is measured on the tested texts is over all of them at once (Forman and Scholz 2010), which
+    a mean over folds of different sizes is not.
+    """
+
+    mean: float
     runs: tuple[float, ...]
-    texts: int  # that it is over
-    low: float
-    high: float
+
+    @classmethod
+    def of(cls, *runs: float) -> Self:
+        """What is no share of texts: the mean over runs."""
+        return cls(float(np.mean(runs)), runs)
 
     @property
-    def mean(self) -> float:
-        """Over the runs."""
-        return float(np.mean(self.runs))
+    def sd(self) -> float | None:
+        """The standard deviation between the runs."""
+        return float(np.std(self.runs, ddof=1)) if len(self.runs) > 1 else None
+
+
+@dataclass(frozen=True)
+class Accuracy(Measured):
+    """On one split, with its 95% interval."""
+
+    texts: tuple[int, ...]  # that a run's is over, in each fold
+    low: float
+    high: float
 
 
 @dataclass(frozen=True)
 class Confusion:
-    """Test texts by class and prediction, for each run."""
+    """Texts by class and prediction, several times: for each seed, or for each run."""
 
-    counts: Labels  # [seeds, class, predicted]
+    counts: Labels  # [times, class, predicted]
 
     @property
     def recall(self) -> Floats:
-        """Share of each class's texts that a run finds, [seeds, classes]; NaN without texts."""
+        """Share of each class's texts that are found, [times, classes]; NaN without texts."""
         return _ratio(self._found, self.counts.sum(2))
 
     @property
@@ -48,16 +65,16 @@ class Confusion:
 
     @property
     def f1(self) -> Floats:
-        """The harmonic mean of precision and recall of each class, [seeds, classes].
+        """The harmonic mean of precision and recall of each class, [times, classes].
 
-        0 for a class of which a run finds no text; NaN where the test set has none of it.
+        0 for a class of which no text is found; NaN where none is tested.
         """
         f1 = _ratio(2 * self._found, self.counts.sum(1) + self.counts.sum(2))
         return np.where(self.counts.sum(2) > 0, f1, np.nan)
 
     @property
     def macro_f1(self) -> Floats:
-        """The mean of F1 over the classes that the test set has, [seeds]."""
+        """The mean of F1 over the classes that are tested, [times]."""
         return np.asarray(np.nanmean(self.f1, axis=1))
 
     @property
@@ -68,6 +85,14 @@ class Confusion:
 def _ratio(part: Labels, whole: Labels) -> Floats:
     nothing = np.full(whole.shape, np.nan)
     return np.asarray(np.divide(part, whole, out=nothing, where=whole > 0))
+
+
+@dataclass(frozen=True)
+class Part:
+    """The accuracy on some of the tested texts; None where there are none."""
+
+    texts: int
+    accuracy: Measured | None
 
 
 @dataclass(frozen=True)
@@ -85,20 +110,18 @@ class Row(TrainedRow):
     changes: tuple[str, ...] | None  # against the baseline, in words; None where it is not there
     chosen_from: int | None  # as the best on validation of this many rows of a grid
     accuracy: dict[str, Accuracy]  # by split
-    unseen: tuple[float, ...]  # each run's accuracy on texts not in training verbatim; or none
-    distinct: tuple[float, ...]  # the same on those that are not nearly in training either
-    confusion: Confusion
-    answers: Labels  # what most seeds predict, the last of several, [texts]
-    agreement: Floats  # the share of the seeds that do, [texts]
-    log_loss: dict[str, tuple[float, ...]]  # of each run, by split
-    seconds: tuple[float, ...]  # of each run's training
+    unseen: Part  # the texts that it has not learned from verbatim
+    distinct: Part  # those that it has not learned from nearly so either
+    confusion: Confusion  # of all tested texts, for each seed
+    by_run: Confusion  # of the texts that each run tests
+    recall: tuple[Measured | None, ...]  # of each class; None where none of it is tested
+    macro_f1: Measured | None
+    answers: Labels  # what most seeds predict, the last of several, [tested]
+    agreement: Floats  # the share of the seeds that do, [tested]
+    log_loss: dict[str, Measured]  # by split
+    seconds: Measured  # of training
     incomparable: str | None  # why its time cannot be compared with the others'
     devices: tuple[str, ...]
-
-    @property
-    def mean_seconds(self) -> float:
-        """Training time over the runs."""
-        return float(np.mean(self.seconds))
 
     @property
     def worst(self) -> Run:
@@ -116,10 +139,10 @@ class Row(TrainedRow):
         return any(run.metrics.shared_device for run in self.runs)
 
     @property
-    def published_seconds(self) -> tuple[float, ...]:
+    def published_seconds(self) -> Measured | None:
         """The published training time, where there is one."""
         minutes = self.published and self.published.training_time_min
-        return (60 * minutes,) if minutes else ()
+        return Measured.of(60 * minutes) if minutes else None
 
 
 def score(
@@ -131,21 +154,26 @@ def score(
     for row in selected.rows:
         changes = words.changes(row.settings, baseline, row.context_tokens) if baseline else None
         answers, agreement = _answers(row, len(texts.classes))
+        by_run = _by_run(row, texts)
+        # of a seed's runs together, which fold by fold test every text
+        counts = by_run.counts.reshape(texts.folds, -1, *by_run.counts.shape[1:]).sum(0)
+        confusion = Confusion(counts)
         rows.append(
             Row(
                 **vars(row),
                 changes=None if changes is None else tuple(changes),
                 chosen_from=selected.chosen_from.get(row.id),
                 accuracy={split: _accuracy(row, texts, split, noise) for split in SPLITS},
-                unseen=_right_on(row, ~texts.in_train),
-                distinct=_right_on(row, ~texts.near_train),
-                confusion=_confusion(row, texts),
+                unseen=_right_on(row, texts, texts.copied >= row.train_size),
+                distinct=_right_on(row, texts, texts.near >= row.train_size),
+                confusion=confusion,
+                by_run=by_run,
+                recall=tuple(map(_measured, confusion.recall.T, by_run.recall.T)),
+                macro_f1=_measured(confusion.macro_f1, by_run.macro_f1),
                 answers=answers,
                 agreement=agreement,
-                log_loss={
-                    split: tuple(run.log_loss[split] for run in row.runs) for split in SPLITS
-                },
-                seconds=tuple(run.metrics.training_time_seconds for run in row.runs),
+                log_loss={split: _log_loss(row, split) for split in SPLITS},
+                seconds=Measured.of(*(run.metrics.training_time_seconds for run in row.runs)),
                 incomparable=_incomparable(row, machine),
                 devices=tuple(dict.fromkeys(run.metrics.device for run in row.runs)),
             )
@@ -154,31 +182,58 @@ def score(
 
 
 def _accuracy(row: TrainedRow, texts: Texts, split: str, noise: RunNoise | None) -> Accuracy:
-    """The interval on the test texts counts what the seeds tell of training, if they are enough."""
+    """The interval on tested texts counts what the runs tell of training, if they are enough.
+
+    That of the other splits is Wilson's for one run's texts: folds share them.
+    """
     runs = tuple(getattr(run.metrics.accuracy, split) for run in row.runs)
-    number = texts.evaluated(row.settings, split)
+    sizes = texts.evaluated(row, split)
     if split == "test":
+        mean = row.right.mean()
         low, high = statistics.mean_accuracy_interval(row.right, noise)
     else:
-        low, high = statistics.wilson(float(np.mean(runs)), number)
-    return Accuracy(runs, number, float(low), float(high))
+        mean = np.mean(runs)
+        low, high = statistics.wilson(mean, min(sizes))
+    return Accuracy(float(mean), runs, sizes, float(low), float(high))
 
 
-def _right_on(row: TrainedRow, some: NDArray[np.bool_]) -> tuple[float, ...]:
-    return tuple(row.right[:, some].mean(1).tolist()) if some.any() else ()
+def _measured(of_seeds: Floats, of_runs: Floats) -> Measured | None:
+    """The mean over seeds, each over all tested texts; None where that is of nothing.
+
+    Runs without a value, such as the recall of a class of which their fold tests no text, are left
+    out.
+    """
+    if np.isnan(of_seeds).any():
+        return None
+    return Measured(float(np.mean(of_seeds)), tuple(of_runs[~np.isnan(of_runs)].tolist()))
 
 
-def _confusion(row: TrainedRow, texts: Texts) -> Confusion:
+def _right_on(row: TrainedRow, texts: Texts, some: NDArray[np.bool_]) -> Part:
+    folds = [some & (texts.fold == fold) for fold in range(texts.folds)]
+    runs = [row.right[:, fold].mean(1) for fold in folds if fold.any()]
+    number = int(some.sum())
+    if not number:
+        return Part(0, None)
+    return Part(number, _measured(row.right[:, some].mean(1), np.concatenate(runs)))
+
+
+def _by_run(row: TrainedRow, texts: Texts) -> Confusion:
     size = len(texts.classes)
-    cells = [texts.labels * size + run.predicted for run in row.runs]
+    cells = [texts.labels[texts.fold == run.fold] * size + run.predicted for run in row.runs]
     counts = [np.bincount(cell, minlength=size * size) for cell in cells]
     return Confusion(np.stack(counts).reshape(len(cells), size, size))
 
 
+def _log_loss(row: TrainedRow, split: str) -> Measured:
+    runs = [run.log_loss[split] for run in row.runs]
+    texts = [len(run.predicted) for run in row.runs]
+    mean = np.average(runs, weights=texts if split == "test" else None)
+    return Measured(float(mean), tuple(runs))
+
+
 def _answers(row: TrainedRow, classes: int) -> tuple[Labels, Floats]:
-    predicted = np.stack([run.predicted for run in row.runs])  # [seeds, texts]
-    counts = np.stack([(predicted == label).sum(0) for label in range(classes)])
-    return classes - 1 - counts[::-1].argmax(0), counts.max(0) / len(predicted)
+    counts = np.stack([(row.predicted == label).sum(0) for label in range(classes)])
+    return classes - 1 - counts[::-1].argmax(0), counts.max(0) / len(row.predicted)
 
 
 def usual_machine(rows: Sequence[TrainedRow]) -> Machine:

@@ -68,19 +68,21 @@ class Study(Shared, frozen=True, kw_only=True):
     def outline(self) -> Outline:
         """What the answers need to know about the study.
 
-        Nothing published is said of a row whose model is not GPT-2 as published.
+        Nothing published is said beside stand-ins, nor of a row whose model is not GPT-2 as
+        published.
         """
-        other = {row.id for row in self.rows if not row.model.is_gpt2}
-        other |= {grid.id for grid in self.grids if other & grid.rows.keys()}
         published = any(row.published for row in self.rows)
         any_published = published or any(asked.claim for asked in self.questions)
+        notes = (
+            *outline.about_texts(self.dataset, any_published),
+            *outline.about_tokenizer(self.tokenizer, self.dataset),
+        )
+        other = {row.id for row in self.rows if notes or not row.model.is_gpt2}
+        other |= {grid.id for grid in self.grids if other & grid.rows.keys()}
         return Outline(
             title=self.title,
             data=self.dataset.description,
-            notes=(
-                *outline.about_texts(self.dataset, any_published),
-                *outline.about_tokenizer(self.tokenizer, self.dataset),
-            ),
+            notes=notes,
             models=tuple(outline.about_models(row.model for row in self.rows)),
             seeds=self.seeds,
             rows=tuple(

@@ -42,7 +42,7 @@ def accuracy_and_time(answers: Answers) -> Figure:
     figure = titled(answers, height, title, _named(answers))
     axes = figure.subplots()
     # a log axis has no place for 0
-    times = [max(row.mean_seconds, DURATIONS[0]) for row in rows]
+    times = [max(row.seconds.mean, DURATIONS[0]) for row in rows]
     points = [
         (time, 100 * row.accuracy["test"].mean) for time, row in zip(times, rows, strict=True)
     ]

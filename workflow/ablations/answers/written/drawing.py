@@ -15,7 +15,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from ablations import cli
 from ablations.answers import formats, statistics
 from ablations.answers.compute import Answers
 from ablations.answers.scores import Row
@@ -42,7 +41,7 @@ STYLE: dict[Any, Any] = {
 
 def titled(answers: Answers, height: float, title: str, remark: str | None = None) -> Figure:
     """An empty figure with its title, and below it the stand-ins; its height is in inches."""
-    heading = [f"{title} ({cli.count(len(answers.seeds), 'seed')})"]
+    heading = [f"{title} ({answers.trained})"]
     if answers.standins:
         kinds = [note.partition(":")[0].rstrip(".") for note in answers.standins]
         named = formats.names([kinds[0], *(kind[:1].lower() + kind[1:] for kind in kinds[1:])])

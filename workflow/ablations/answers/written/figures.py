@@ -135,7 +135,7 @@ def _curves(panel: Axes, row: Row, run: Run, most: int) -> None:
     panel.plot(steps, train, color=MEASURED, linewidth=width)
     panel.plot(steps, validation, "--", color=VALIDATION, linewidth=width)
     training = row.settings.training
-    last = training.epochs * (row.accuracy["train"].texts // training.batch_size) - 1
+    last = training.epochs * (row.accuracy["train"].texts[run.fold] // training.batch_size) - 1
     size = 5.5 if len(row.runs) == 1 else 4
     panel.plot(max(last, 0), run.log_loss["validation"], "s", color=VALIDATION, markersize=size)
     # on top and smaller, so that both are seen where they are equal

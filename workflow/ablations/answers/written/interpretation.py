@@ -234,7 +234,7 @@ def measured_and_published(answers: Answers) -> Iterator[str]:
 
 
 def _beside(row: Row, split: str) -> str:
-    measured = formats.percents(row.accuracy[split].runs)
+    measured = formats.percents(row.accuracy[split])
     if row.published is None:
         return measured
     published = getattr(row.published, split)

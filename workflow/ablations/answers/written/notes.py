@@ -1,6 +1,6 @@
 """What a reader must know before believing the table: the sentences around it, as Markdown."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 
 import numpy as np
@@ -12,6 +12,7 @@ from ablations.answers.compute import Answers
 from ablations.answers.finished import Texts, Unfinished
 from ablations.answers.scores import Row
 from ablations.study import words
+from ablations.study.dataset import SPLITS
 from ablations.study.grid import Grid
 from ablations.study.settings import defaults
 
@@ -39,15 +40,15 @@ def notices(answers: Answers, text: Callable[[str], str] = formats.text) -> Iter
 
 
 def _provisional(answers: Answers, text: Callable[[str], str]) -> str:
-    seeds: dict[tuple[str, str], list[str]] = {}
+    runs: dict[tuple[str, str], list[tuple[int, int]]] = {}
     for run in answers.unfinished:
-        seeds.setdefault((run.row, run.reason), []).append(str(run.seed))
+        runs.setdefault((run.row, run.reason), []).append((run.fold, run.seed))
     listed = [
-        f"{row} (seed {', '.join(found)}: {text(reason)})" for (row, reason), found in seeds.items()
+        f"{row} ({answers.named(found)}: {text(reason)})" for (row, reason), found in runs.items()
     ]
     return (
         f"Provisional: {_runs(answers.unfinished)} missing. {'; '.join(_first(listed))}. A row is"
-        " in the table when all its seeds are finished."
+        " in the table when all its runs are finished."
     )
 
 
@@ -68,26 +69,37 @@ def setting(name: str, row: Row) -> str:
 
 def _data(answers: Answers) -> str:
     classes = answers.texts.classes
-    sizes = ", ".join(f"{size:,} {split}" for split, size in answers.texts.sizes.items())
+    sizes = ", ".join(f"{size} {split}" for split, size in split_sizes(answers).items())
     return (
         f"Data: {formats.text(answers.outline.data)}; {len(classes)} classes"
         f" ({formats.text(', '.join(_first(classes)))}); texts: {sizes}."
     )
 
 
+def split_sizes(answers: Answers) -> dict[str, str]:
+    """How many texts each split has, in a fold where there are several: `298 to 299`."""
+    return {split: _range(fold[split] for fold in answers.texts.sizes) for split in SPLITS}
+
+
+def _range(numbers: Iterable[int]) -> str:
+    ordered = sorted(numbers)
+    return " to ".join(f"{number:,}" for number in dict.fromkeys((ordered[0], ordered[-1])))
+
+
 def _incomplete_batches(answers: Answers) -> Iterator[str]:
-    size = answers.texts.sizes["train"]
-    if evaluated(answers, "train") != f"{size:,}":
+    size = split_sizes(answers)["train"]
+    if evaluated(answers, "train") != size:
         yield (
             "Training accuracy leaves out an incomplete last batch: it is over"
-            f" {evaluated(answers, 'train')} of the {size:,} texts."
+            f" {evaluated(answers, 'train')} of the {size} texts."
         )
 
 
 def evaluated(answers: Answers, split: str) -> str:
     """How many texts a split's accuracies are over: `1,040`, or `1,040 to 1,045`."""
-    sizes = sorted({row.accuracy[split].texts for row in answers.rows})
-    return " to ".join(f"{size:,}" for size in dict.fromkeys((sizes[0], sizes[-1])))
+    if split == "test":
+        return f"{len(answers.texts.labels):,}"
+    return _range(size for row in answers.rows for size in row.accuracy[split].texts)
 
 
 def _same(rows: Sequence[Row]) -> Iterator[str]:
@@ -133,7 +145,7 @@ def interval_note(answers: Answers) -> str:
 
 
 def _leakage(answers: Answers) -> Iterator[str]:
-    texts, size = answers.texts, answers.texts.sizes["test"]
+    texts, size = answers.texts, len(answers.texts.labels)
     of_classes = partial(_of_classes, texts)
     copies, near = int(texts.in_train.sum()), int(texts.near_train.sum())
     elsewhere = int((texts.in_validation & ~texts.in_train).sum())
@@ -148,8 +160,9 @@ def _leakage(answers: Answers) -> Iterator[str]:
         more = "more " if copies else ""
         yield f"{elsewhere} {more}{'is' if elsewhere == 1 else 'are'} in the validation set."
     if known := texts.validation_in_train:
+        total = sum(fold["validation"] for fold in texts.sizes)
         yield (
-            f"{known:,} of the {answers.texts.sizes['validation']:,} validation texts"
+            f"{known:,} of the {total:,} validation texts"
             f" {'is' if known == 1 else 'are'} in the training set verbatim, so validation accuracy"
             " is optimistic."
         )
@@ -189,20 +202,21 @@ def _majority(answers: Answers) -> str:
 
 
 def _constant_answers(answers: Answers) -> Iterator[str]:
-    """Rows that give one answer to everything, with the seeds with which they do."""
+    """Rows that give one answer to everything, with the runs in which they do."""
     found: dict[tuple[int, str], list[str]] = {}
-    for row in answers.rows if answers.texts.sizes["test"] > 1 else ():
-        seeds: dict[int, list[str]] = {}
+    for row in answers.rows:
+        runs: dict[int, list[tuple[int, int]]] = {}
         for run in row.runs:
-            if np.ptp(run.predicted) == 0:
-                seeds.setdefault(int(run.predicted[0]), []).append(str(run.metrics.seed))
-        for label, same in seeds.items():
-            found.setdefault((label, ", ".join(same)), []).append(row.id)
+            if len(run.predicted) > 1 and np.ptp(run.predicted) == 0:
+                label = int(run.predicted[0])
+                runs.setdefault(label, []).append((run.fold, run.metrics.seed))
+        for label, same in runs.items():
+            found.setdefault((label, answers.named(same)), []).append(row.id)
     for (label, which), ids in found.items():
         name = formats.text(answers.texts.classes[label])
         answer = "answers" if len(ids) == 1 else "answer"
         rows = f"{'Row' if len(ids) == 1 else 'Rows'} {formats.names(_first(ids))}"
-        yield f"{rows} {answer} {name} for every test text (seed {which})."
+        yield f"{rows} {answer} {name} for every test text ({which})."
 
 
 def _grids(answers: Answers) -> Iterator[str]:
@@ -214,7 +228,7 @@ def _grids(answers: Answers) -> Iterator[str]:
             continue
         if grid.choose and there:
             (row,) = there
-            accuracy = formats.percents(row.accuracy["validation"].runs)
+            accuracy = formats.percents(row.accuracy["validation"])
             yield (
                 f"{row.id} was chosen from the {len(grid)} rows of the grid {grid.id} (values of"
                 f" {_varying(grid)}) by its validation accuracy, {accuracy}. As the best of"

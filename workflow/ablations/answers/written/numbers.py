@@ -11,7 +11,7 @@ import numpy as np
 from ablations.answers import formats
 from ablations.answers.comparisons import Comparison, Setting
 from ablations.answers.compute import Answers
-from ablations.answers.scores import Row
+from ablations.answers.scores import Measured, Row
 from ablations.study import settings
 from ablations.study.dataset import SPLITS
 
@@ -30,14 +30,14 @@ def _row(answers: Answers, row: Row) -> dict[str, Any]:
     line |= {"context_tokens": row.context_tokens, "seeds": len(runs)}
     for split, accuracy in row.accuracy.items():
         name = f"{split}_accuracy"
-        line |= _mean_and_sd(name, accuracy.runs)
+        line |= _mean_and_sd(name, accuracy)
         line |= {f"{name}_low": accuracy.low, f"{name}_high": accuracy.high}
-    line |= _mean_and_sd("unseen_test_accuracy", row.unseen)
-    line |= _mean_and_sd("distinct_test_accuracy", row.distinct)
-    for class_, recall in zip(answers.texts.classes, row.confusion.recall.T, strict=True):
-        line |= _mean_and_sd(f"recall_{class_}", [] if np.isnan(recall).any() else recall.tolist())
+    line |= _mean_and_sd("unseen_test_accuracy", row.unseen.accuracy)
+    line |= _mean_and_sd("distinct_test_accuracy", row.distinct.accuracy)
+    for class_, recall in zip(answers.texts.classes, row.recall, strict=True):
+        line |= _mean_and_sd(f"recall_{class_}", recall)
     if len(answers.texts.classes) > 2:
-        line |= _mean_and_sd("macro_f1", row.confusion.macro_f1.tolist())
+        line |= _mean_and_sd("macro_f1", row.macro_f1)
     for split, losses in row.log_loss.items():
         line |= _mean_and_sd(f"{split}_log_loss", losses)
     line |= _mean_and_sd("training_time_seconds", row.seconds)
@@ -66,10 +66,10 @@ def _stated(row: Row, rows: Sequence[Row]) -> dict[str, Any]:
     return {key: value for key, value in row.settings.compared().items() if key in used}
 
 
-def _mean_and_sd(name: str, values: Sequence[float]) -> dict[str, float | None]:
+def _mean_and_sd(name: str, found: Measured | None) -> dict[str, float | None]:
     return {
-        name: float(np.mean(values)) if values else None,
-        f"{name}_sd": float(np.std(values, ddof=1)) if len(values) > 1 else None,
+        name: found.mean if found else None,
+        f"{name}_sd": found.sd if found else None,
     }
 
 
@@ -78,16 +78,16 @@ def classes(answers: Answers) -> str:
     names = answers.texts.classes
     lines = []
     for row in answers.rows:
-        counts = row.confusion.counts
-        shares = {name: getattr(row.confusion, name) for name in ("recall", "precision", "f1")}
-        for seed, run in enumerate(row.runs):
+        counts = row.by_run.counts
+        shares = {name: getattr(row.by_run, name) for name in ("recall", "precision", "f1")}
+        for number, run in enumerate(row.runs):
             for label, name in enumerate(names):
                 line = {"row": row.number, "id": row.id, "seed": run.metrics.seed, "class": name}
-                line |= {"texts": int(counts[seed, label].sum())}
+                line |= {"texts": int(counts[number, label].sum())}
                 for key, values in shares.items():
-                    value = float(values[seed, label])
+                    value = float(values[number, label])
                     line[key] = None if np.isnan(value) else value
-                taken = zip(names, counts[seed, label].tolist(), strict=True)
+                taken = zip(names, counts[number, label].tolist(), strict=True)
                 line |= {f"predicted_{other}": count for other, count in taken}
                 lines.append(line)
     return formats.comma_separated(lines, list(lines[0]))
@@ -112,8 +112,8 @@ COMPARISON: dict[str, Callable[[Comparison], Any]] = {
     "variant": lambda one: one.variant.id,
     "settings": lambda one: "; ".join(map(_changed, one.settings)),
     "confounded": lambda one: _yes(one.confounded),
-    "baseline_accuracy": lambda one: one.baseline_accuracy,
-    "variant_accuracy": lambda one: one.variant_accuracy,
+    "baseline_accuracy": lambda one: one.baseline.accuracy["test"].mean,
+    "variant_accuracy": lambda one: one.variant.accuracy["test"].mean,
     "difference": lambda one: one.overall.difference,
     "difference_low": lambda one: one.overall.low,
     "difference_high": lambda one: one.overall.high,
@@ -164,8 +164,8 @@ def errors(answers: Answers) -> str:
     listed = [missed.index for missed in answers.missed]
     digits = "g" if len(answers.seeds) == 1 else ".2f"
     columns: dict[str, Sequence[Any]] = {
-        "index": listed,
-        "text": [texts.test[index] for index in listed],
+        "index": texts.lines[listed].tolist(),
+        "text": [texts.tested[index] for index in listed],
         "label": [texts.classes[label] for label in texts.labels[listed]],
         "in_training": [_yes(found) for found in texts.in_train[listed].tolist()],
         "near_training": [_yes(found) for found in texts.near_train[listed].tolist()],

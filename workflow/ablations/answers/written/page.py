@@ -25,7 +25,7 @@ from ablations.answers.formats import Table
 from ablations.answers.missed import Missed
 from ablations.answers.scores import Row
 from ablations.answers.written import interpretation, sentences, table
-from ablations.answers.written.notes import notes, notices
+from ablations.answers.written.notes import notes, notices, split_sizes
 
 BADGES = {  # verdicts and outcomes: a word, and a sign that is read without colour
     "better": ("better", "▲"),
@@ -135,9 +135,9 @@ def _numbers_first(compact: Table) -> Table:
 
 
 def _size(answers: Answers) -> str:
-    sizes = [f"{answers.texts.sizes[split]:,} {name}" for split, name in formats.SPLITS.items()]
+    sizes = [f"{size} {formats.SPLITS[split]}" for split, size in split_sizes(answers).items()]
     return (
-        f"{cli.count(len(answers.rows), 'row')}, {cli.count(len(answers.seeds), 'seed')};"
+        f"{cli.count(len(answers.rows), 'row')}, {answers.trained};"
         f" {formats.names(sizes)} texts of {len(answers.texts.classes)} classes."
     )
 
@@ -149,7 +149,7 @@ def _best(answers: Answers) -> str:
     if baseline := accuracies.get("baseline"):
         said = (
             f"`baseline` is right on {formats.percent(baseline.mean)} of"
-            f" {cli.count(baseline.texts, 'test text')} (95% interval"
+            f" {answers.tested} (95% interval"
             f" {formats.percent_interval(baseline.low, baseline.high)})."
         )
     highest = max(accuracy.mean for accuracy in accuracies.values())
@@ -241,7 +241,7 @@ def _error(answers: Answers, missed: Missed) -> dict[str, str]:
         said += " The same text is in the training set."
     elif texts.near_train[missed.index]:
         said += " Nearly the same text is in the training set."
-    text = texts.test[missed.index]
+    text = texts.tested[missed.index]
     shown = text if len(text) <= ERROR_LENGTH else f"{text[:ERROR_LENGTH]} …"
     return {"text": shown.strip() or "(an empty text)", "said": said}
 

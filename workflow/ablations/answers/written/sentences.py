@@ -154,7 +154,7 @@ def _clean(pair: CleanPair, comparison: Comparison) -> str:
 
 def _accuracies(comparison: Comparison) -> Iterator[str]:
     said = [
-        f"{formats.percents(row.accuracy['test'].runs)} (`{row.id}`)"
+        f"{formats.percents(row.accuracy['test'])} (`{row.id}`)"
         for row in (comparison.baseline, comparison.variant)
     ]
     yield f"Test accuracy: {said[0]}, {said[1]}. Difference: {_estimated(comparison.overall)}."
@@ -192,8 +192,8 @@ def _time(comparison: Comparison) -> str:
         return f"Training times are not compared: {formats.text(str(time.obstacle))}."
     ratio = f"{time.ratio:.2f}" if time.ratio < 10 else f"{time.ratio:.0f}"
     return (
-        f"Training time: {formats.times([time.baseline])} (`{comparison.baseline.id}`),"
-        f" {formats.times([time.variant])} (`{comparison.variant.id}`), ratio {ratio}"
+        f"Training time: {formats.time(time.baseline)} (`{comparison.baseline.id}`),"
+        f" {formats.time(time.variant)} (`{comparison.variant.id}`), ratio {ratio}"
         f"{_published_ratio(comparison)}."
     )
 

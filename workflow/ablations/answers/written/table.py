@@ -6,13 +6,10 @@ must know before believing it (notes.py).
 
 from collections.abc import Iterator, Sequence
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ablations.answers import formats
 from ablations.answers.compute import Answers
 from ablations.answers.formats import Table
-from ablations.answers.scores import Row
+from ablations.answers.scores import Measured, Part, Row
 from ablations.answers.written.notes import interval_note, notes, notices, setting, varying
 from ablations.study import words
 from ablations.study.words import MISSING
@@ -62,7 +59,7 @@ def compact(answers: Answers) -> Table:
 
 def whole_compact(answers: Answers) -> Table:
     """The same at any width, with nothing shortened."""
-    (times,) = formats.times_columns([[row.mean_seconds] for row in answers.rows])
+    (times,) = formats.times_columns([Measured.of(row.seconds.mean) for row in answers.rows])
     lines = [
         (row.number, (row.id, _change(row), *_accuracies(row), time))
         for row, time in zip(answers.rows, times, strict=True)
@@ -116,14 +113,11 @@ def full(answers: Answers) -> Table:
         formats.percent_interval(row.accuracy["test"].low, row.accuracy["test"].high)
         for row in rows
     ]
-    copies, near = int(texts.in_train.sum()), int(texts.near_train.sum())
-    size = texts.sizes["test"]
-    if 0 < copies < size:
-        heading = f"Test acc on the {size - copies} unseen"
-        shown[heading] = [formats.percents(row.unseen) for row in rows]
-    if copies < near < size:
-        heading = f"Test acc on the {size - near} without near-copies"
-        shown[heading] = [formats.percents(row.distinct) for row in rows]
+    unseen, distinct = [row.unseen for row in rows], [row.distinct for row in rows]
+    if texts.in_train.any():
+        shown |= _on_some("Test acc on the {}unseen", unseen)
+    if texts.near_train.sum() > texts.in_train.sum():
+        shown |= _on_some("Test acc on the {}without near-copies", distinct)
     times, times_published = formats.times_columns(
         [row.seconds for row in rows], [row.published_seconds for row in rows]
     )
@@ -136,8 +130,24 @@ def full(answers: Answers) -> Table:
     return Table(tuple(shown), tuple(zip(*shown.values(), strict=True)))
 
 
+def _on_some(heading: str, parts: Sequence[Part]) -> Iterator[tuple[str, list[str]]]:
+    """A column of accuracies on some of the texts, whose number it says, each row's if they differ.
+
+    None where a row is left with no text, or with all.
+    """
+    written = [_percents(part.accuracy) for part in parts]
+    numbers = {part.texts for part in parts}
+    if len(numbers) == 1:
+        (number,) = numbers
+        if number:
+            yield heading.format(f"{number} "), written
+    else:
+        cells = [f"{said} of {part.texts:,}" for said, part in zip(written, parts, strict=True)]
+        yield heading.format(""), cells
+
+
 def _beside_published(row: Row, split: str) -> str:
-    measured = formats.percents(row.accuracy[split].runs)
+    measured = formats.percents(row.accuracy[split])
     if row.published is None:
         return measured
     return f"{measured} ({formats.percent(getattr(row.published, split))})"
@@ -153,35 +163,35 @@ def _time(row: Row, measured: str, published: str) -> str:
 def by_class(answers: Answers) -> Table:
     """Each row's recall of each class, its log-loss, and with several seeds the worst one."""
     rows, classes = answers.rows, answers.texts.classes
-    recall = {row.id: row.confusion.recall for row in rows}  # [seeds, classes]
     shown: dict[str, Sequence[str]] = {
         "#": [str(row.number) for row in rows],
         "Row": [row.id for row in rows],
     }
     if len(classes) <= MOST_CLASSES:
         for label, name in enumerate(classes):
-            shown[f"Recall of {name}"] = [_percents(recall[row.id][:, label]) for row in rows]
+            shown[f"Recall of {name}"] = [_percents(row.recall[label]) for row in rows]
     else:
-        shown["Lowest recall"] = [_lowest(recall[row.id], classes) for row in rows]
+        shown["Lowest recall"] = [_lowest(row, classes) for row in rows]
     if len(classes) > 2:
-        shown["Macro-F1"] = [_percents(row.confusion.macro_f1) for row in rows]
+        shown["Macro-F1"] = [_percents(row.macro_f1) for row in rows]
     shown["Log-loss"] = [formats.with_spread(row.log_loss["test"], 3) for row in rows]
-    if len(answers.seeds) > 1:
-        worst = [row.worst.metrics for row in rows]
-        shown["Worst seed's test acc"] = [  # the number first: the page sorts by it
-            f"{formats.percent(run.accuracy.test)} (seed {run.seed})" for run in worst
+    if len(rows[0].runs) > 1:
+        shown["Worst run's test acc"] = [  # the number first: the page sorts by it
+            f"{formats.percent(run.metrics.accuracy.test)}"
+            f" ({answers.named([(run.fold, run.metrics.seed)])})"
+            for run in (row.worst for row in rows)
         ]
     return Table(tuple(shown), tuple(zip(*shown.values(), strict=True)))
 
 
-def _percents(values: NDArray[np.float64]) -> str:
-    return MISSING if np.isnan(values).any() else formats.percents(values.tolist())
+def _percents(found: Measured | None) -> str:
+    return MISSING if found is None else formats.percents(found)
 
 
-def _lowest(recall: NDArray[np.float64], classes: Sequence[str]) -> str:
-    mean = recall.mean(0)
-    label = int(np.nanargmin(mean))
-    return f"{formats.percent(float(mean[label]))} ({classes[label]})"
+def _lowest(row: Row, classes: Sequence[str]) -> str:
+    named = ((found.mean, name) for found, name in zip(row.recall, classes, strict=True) if found)
+    mean, name = min(named, key=lambda each: each[0])
+    return f"{formats.percent(mean)} ({name})"
 
 
 def about_classes(answers: Answers) -> str:
