@@ -52,6 +52,14 @@ def is_file(path: Path) -> bool:
         return False
 
 
+def is_dir(path: Path) -> bool:
+    """Whether there is such a folder; False for a name that is too long or not allowed."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
 def unreadable(path: Path) -> str | None:
     """Why a file cannot be read, found by reading a byte; None where it can."""
     try:

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ablations.data.classes import class_of, classes_of, in_order
+from ablations.data.classes import classes_of, in_order
 from ablations.errors import UserError
-from ablations.study.dataset import Reading
+from ablations.study.dataset import Reading, class_of
 
 
 def inferred(*labels: object, classes: tuple[str, ...] | None = None) -> tuple[str, ...]:
@@ -41,7 +41,7 @@ def test_a_whole_number_is_the_index_of_a_class_unless_classes_are_numbers():
         (["01", "02", "10"], ("01", "02", "10")),
         (["+1", "-1"], ("+1", "-1")),
         (["2", "01"], ("01", "2")),
-        (["nan", "infinite"], ("infinite", "nan")),
+        (["none", "infinite"], ("infinite", "none")),
         (["v1.5", "2.0"], ("2.0", "v1.5")),
     ],
 )
@@ -55,11 +55,18 @@ def test_labels_that_are_no_plain_numbers_are_names(labels, expected):
         ([1, 2, 4.5, 3], "a.csv: line 4: the column 'stars' (label) is 4.5, a number with decimals;"
                          " allowed: texts, whole numbers or truth values"),
         ([1, "2e0", 3], "line 3: the column 'stars' (label) is 2e0, a number with decimals"),
-        ([1, 2, "nan"], "line 4: the column 'stars' (label) is nan, which is no label"),
+        ([1, 2, "nan"], "line 4: the column 'stars' (label) is 'nan', as a missing value is"
+                        " written; allowed: a label on every line, or 'nan' among the names in"),
+        (["EU", "NA"], "line 3: the column 'stars' (label) is 'NA', as a missing value is written"),
+        (["a", "None"], "(label) is 'None', as a missing value"),
         ([1, 1, 1], "the column 'stars' (label) is '1' in every text; allowed: two classes"),
         (["spam", "ham", "Spam"], "a.csv: line 4: the column 'stars' (label) is 'Spam', but 'spam'"
-                                  " in a.csv: line 2, which differs in case or Unicode form"),
-        (["\u00e9", "e\u0301"], "which differs in case or Unicode form alone"),
+                                  " in a.csv: line 2, which differs in blanks, case or Unicode"),
+        *(
+            ([*two, "c"], "which differs in blanks, case or Unicode form alone")
+            for two in (["\u00e9", "e\u0301"], ["ham", "ha\u200cm"], ["\uff41", "a"], ["ß", "ss"],
+                        ["New York", "New  York"], ["New York", "New\u00a0York"])
+        ),
         (range(1002), "line 1002: the column 'stars' (label) holds more than 1000 different values,"
                       " such as '1000'"),
     ],
@@ -77,5 +84,17 @@ def test_labels_that_are_no_class_of_those_that_are_named():
     message = r"a\.csv: line 4: the column 'stars' \(label\) is 'god'; allowed: 'bad', 'good'"
     with pytest.raises(UserError, match=message):
         inferred("good", "bad", "god", classes=names)
-    with pytest.raises(UserError, match=r"line 4: the column 'stars' \(label\) is '2'"):
+    with pytest.raises(UserError) as raised:
         inferred(0, 1, 2, classes=names)
+    assert str(raised.value) == (
+        "a.csv: line 4: the column 'stars' (label) is '2'; allowed: 'bad', 'good', the names in"
+        " classes, or the number of one, counted from 0, which is 'bad'. Where numbers mean"
+        " something else, let classes map them to names: {2: a name, …}"
+    )
+    with pytest.raises(UserError, match="'good' differs in blanks, case or Unicode form alone"):
+        inferred("Good", classes=names)
+
+
+def test_what_looks_missing_is_a_class_where_classes_name_it():
+    assert inferred("NA", "EU", classes=("NA", "EU")) == ("NA", "EU")
+    assert inferred("spam", "ham", classes=(" spam", "ham ")) == ("spam", "ham")

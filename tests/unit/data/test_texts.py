@@ -165,7 +165,11 @@ HEAD = "review,stars\n"
 BAD_FILES: dict[str, tuple[str, str | bytes | None, str]] = {
     "no such column": ("a.csv", "text,stars\na,1\n", "a.csv: the column 'review' (text) is missing;"
                        " the columns are: 'text', 'stars'"),
-    "semicolons": ("a.csv", "review;stars\na;1\n", "the columns are: 'review;stars'"),
+    "semicolons": ("a.csv", "review;stars\na;1\n", "the columns are: 'review;stars'. Are they"
+                   " separated by ';'? Set separator: \";\""),
+    "tabs": ("a.csv", "review\tstars\na\t1\n", 'separated by \'\\t\'? Set separator: "\\t"'),
+    "no line of names": ("a.csv", "good,1\n", "the columns are: 'good', '1'. The first line names"
+                         " them; where it does not, set columns: [a name for each]"),
     "a column twice": ("a.csv", "review,stars,stars\na,1,2\n",
                        "the column 'stars' (label) appears more than once"),
     "too many cells": ("a.csv", HEAD + "a,1\nb,c,2\n",
@@ -182,8 +186,10 @@ BAD_FILES: dict[str, tuple[str, str | bytes | None, str]] = {
                    "a.csv: line 3: a quote is opened and never closed"),
     "open quote in the last line": ("a.csv", HEAD + 'a,1\n"b,2', "line 3: a quote is opened"),
     "Latin-1": ("a.csv", HEAD.encode() + "caf\xe9,1\n".encode("latin-1") + b"x,1\n" * 9,
-                "a.csv: line 2 is not UTF-8 (byte 0xe9)"),
-    "UTF-16": ("a.csv", HEAD.encode("utf-16"), "a.csv: line 1 is not UTF-8 (byte 0xff)"),
+                "a.csv: line 2 is not UTF-8 (byte 0xe9); allowed: a file saved as UTF-8, or the key"
+                " that names its encoding, such as encoding: cp1252"),
+    "UTF-16": ("a.csv", HEAD.encode("utf-16"), "a.csv: line 1 is not UTF-8 (byte 0xff); allowed: a"
+               " file saved as UTF-8, or the key that names its encoding, such as encoding: utf"),
     "cut in a character": ("a.csv", HEAD.encode() + "é".encode()[:1],
                            "a.csv: line 2 ends within a character"),
     "nothing": ("a.csv", "", "a.csv is empty"),
@@ -202,7 +208,14 @@ BAD_FILES: dict[str, tuple[str, str | bytes | None, str]] = {
                           " (label) is 4.0, a number with decimals"),
     "a list for a label": ("a.jsonl", '{"review": "a", "stars": [1]}\n', "is [1]; allowed:"),
     "deep JSON": ("a.jsonl", "[" * 100_000 + "\n", "a.jsonl is not JSON"),
-    "a zip archive": ("a.csv", b"PK\x03\x04...", "a.csv is a zip archive; unpack it"),
+    "a key twice": ("a.jsonl", '{"review": "a", "stars": 1, "review": "b"}\n',
+                    "a.jsonl: line 1: the key 'review' appears more than once"),
+    "a key twice in an array": ("a.jsonl", '[{"review": "a", "stars": 1, "review": "b"}]',
+                                "a.jsonl: the key 'review' appears more than once"),
+    "half a character in JSON": ("a.jsonl", '{"review": "\\ud800", "stars": 1}\n', "is not JSON"),
+    "a zip archive": ("a.csv", b"PK\x03\x04...", "a.csv is a zip archive or a spreadsheet; unpack"),
+    "a tar archive": ("a.csv", gzip.compress(b"\0" * 257 + b"ustar"), "a.csv is a tar archive;"),
+    "Parquet by another name": ("a.csv", b"PAR1...", "a Parquet file; set format: parquet"),
     "half a gzip file": ("a.csv", gzip.compress(b"review,stars")[:-9], "a.csv cannot be read: Com"),
     "no gzip file": ("a.csv", b"\x1f\x8b0123456789", "a.csv cannot be read: Unknown"),
     "Git LFS": ("a.parquet", "version https://git-lfs.github.com/spec/v1\noid sha256:0\n",

@@ -297,10 +297,10 @@ def test_a_file_that_is_no_configuration(config: object) -> None:
 def test_every_mistake_is_told_once() -> None:
     config = changed(("rows", "medium", "weights"), "rnadom")
     config["training"] |= {"epochs": 0, "precision": "double"}
-    del config["dataset"]["text"], config["dataset"]["label"]
+    del config["dataset"]["split"]["seed"]
     text = message(config)
     assert len(text.splitlines()) == 4
-    for part in ("rows: medium", "epochs: 0", "'double'", "missing key text and label"):
+    for part in ("rows: medium", "epochs: 0", "'double'", "split: missing key seed"):
         assert text.count(part) == 1
 
 

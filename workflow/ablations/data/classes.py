@@ -2,54 +2,42 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
-from ablations.data.texts import LABELS
+from ablations.data.texts import LABELS, label_told, listed
 from ablations.errors import UserError
-from ablations.study.dataset import Reading, class_names
+from ablations.study.dataset import JOINERS, WHOLE_NUMBER, Reading, class_names, class_of
 
 MAX_CLASSES = 1000
-WHOLE_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)")
-NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?|nan|NaN")
+NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
+# What pandas and spreadsheets write, and pandas reads, where a value is missing.
+MISSING = {
+    *("NA", "N/A", "n/a", "#N/A", "#N/A N/A", "#NA", "<NA>", "NaN", "nan", "-NaN", "-nan"),
+    *("NULL", "null", "None", "NaT", "1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN"),
+}
 
 
-def classes_of(texts: pd.DataFrame, reading: Reading) -> tuple[str, ...]:
+def classes_of(
+    texts: pd.DataFrame, reading: Reading, in_schema: Sequence[str] = ()
+) -> tuple[str, ...]:
     """The classes in the order of their indices; `texts` as `texts.read` gives them.
 
-    Raises UserError, naming the first text, for a label that is no class.
+    `in_schema`: their names where the files have them. Raises UserError, naming the first text, for
+    a label that is no class.
     """
     first = texts.drop_duplicates("label")  # the first text with each label
     labels = dict(zip(first["label"], first["where"], strict=True))
-    column = f"the column {reading.label!r} (label)"
-    if names := class_names(reading):
+    column = label_told(reading)
+    if names := class_names(reading) or tuple(in_schema):
         for label, where in labels.items():
             if class_of(label, names) is None:
-                raise UserError(
-                    f"{where}: {column} is {label!r}; allowed: {', '.join(map(repr, names))}, the"
-                    " names in classes"
-                )
+                raise UserError(f"{where}: {column} is {label!r}{_no_class(label, names, reading)}")
         return names
-    if all(map(NUMBER.fullmatch, labels)):
-        for label, where in labels.items():
-            if label.lower() == "nan":  # as a missing number is written
-                raise UserError(
-                    f"{where}: {column} is {label}, which is no label; allowed: a label on every"
-                    " line"
-                )
-            if re.search(r"[.eE]", label):
-                raise UserError(
-                    f"{where}: {column} is {label}, a number with decimals; allowed: {LABELS}"
-                )
-    spelt: dict[str, str] = {}
-    for label, where in labels.items():
-        other = spelt.setdefault(unicodedata.normalize("NFKC", label).casefold(), label)
-        if other != label:
-            raise UserError(
-                f"{where}: {column} is {label!r}, but {other!r} in {labels[other]}, which differs"
-                " in case or Unicode form alone; allowed: one spelling, or both of them in classes"
-            )
+    _refuse_numbers_that_are_none(labels, column)
+    _refuse_missing(labels, column)
+    _refuse_two_spellings(labels, column)
     if len(labels) > MAX_CLASSES:
         label, where = list(labels.items())[MAX_CLASSES]
         raise UserError(
@@ -61,19 +49,59 @@ def classes_of(texts: pd.DataFrame, reading: Reading) -> tuple[str, ...]:
     return in_order(labels)
 
 
+def _no_class(label: str, names: Sequence[str], reading: Reading) -> str:
+    """What is allowed in place of a label, and what may be meant."""
+    allowed = f"; allowed: {listed(names)}, the names in classes"
+    near = [name for name in names if _plain(name) == _plain(label)]
+    if near:
+        return f"{allowed}; {near[0]!r} differs in blanks, case or Unicode form alone"
+    if WHOLE_NUMBER.fullmatch(label) and not any(map(WHOLE_NUMBER.fullmatch, names)):
+        return (
+            f"{allowed}, or the number of one, counted from 0, which is {names[0]!r}. Where numbers"
+            f" mean something else, let classes map them to names: {{{label}: a name, …}}"
+        )
+    return allowed
+
+
+def _refuse_numbers_that_are_none(labels: Mapping[str, str], column: str) -> None:
+    """Raises UserError where all labels are numbers, and one is missing or has decimals."""
+    if not all(NUMBER.fullmatch(label) or label in MISSING for label in labels):
+        return
+    for label, where in labels.items():
+        if label not in MISSING and re.search(r"[.eE]", label):
+            raise UserError(
+                f"{where}: {column} is {label}, a number with decimals; allowed: {LABELS}"
+            )
+
+
+def _refuse_missing(labels: Mapping[str, str], column: str) -> None:
+    for label, where in labels.items():
+        if label in MISSING:
+            raise UserError(
+                f"{where}: {column} is {label!r}, as a missing value is written; allowed: a label"
+                f" on every line, or {label!r} among the names in classes"
+            )
+
+
+def _refuse_two_spellings(labels: Mapping[str, str], column: str) -> None:
+    spelt: dict[str, str] = {}
+    for label, where in labels.items():
+        other = spelt.setdefault(_plain(label), label)
+        if other != label:
+            raise UserError(
+                f"{where}: {column} is {label!r}, but {other!r} in {labels[other]}, which differs"
+                " in blanks, case or Unicode form alone; allowed: one spelling, or both of them in"
+                " classes"
+            )
+
+
+def _plain(label: str) -> str:
+    """A label without what a reader may not see: case, width, joiners, double blanks."""
+    without = unicodedata.normalize("NFKC", label).translate(JOINERS)
+    return " ".join(without.casefold().split())
+
+
 def in_order(labels: Iterable[str]) -> tuple[str, ...]:
     """The order of inferred classes: numerical if all are whole numbers, else alphabetical."""
     names = sorted(labels)
     return tuple(sorted(names, key=int) if all(map(WHOLE_NUMBER.fullmatch, names)) else names)
-
-
-def class_of(label: str, classes: Sequence[str]) -> int | None:
-    """The index of a label's class; None where it has none.
-
-    A whole number is itself the index, unless a class has a whole number as its name.
-    """
-    if label in classes:
-        return classes.index(label)
-    if WHOLE_NUMBER.fullmatch(label) and not any(map(WHOLE_NUMBER.fullmatch, classes)):
-        return int(label) if 0 <= int(label) < len(classes) else None
-    return None

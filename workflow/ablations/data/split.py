@@ -14,14 +14,14 @@ import pandas as pd
 
 from ablations import cli
 from ablations.data import texts
-from ablations.data.classes import class_of, classes_of
+from ablations.data.classes import classes_of
 from ablations.data.cuts import balanced, split
 from ablations.data.split_files import write_split
 from ablations.errors import UserError
 from ablations.files import from_json, write_json
 from ablations.sources import manifest
 from ablations.sources.manifest import File
-from ablations.study.dataset import ALL, SPLITS, Reading
+from ablations.study.dataset import ALL, SPLITS, Reading, class_of
 
 
 def gather(files: Sequence[File], reading: Reading) -> tuple[pd.DataFrame, tuple[str, ...]]:
@@ -31,7 +31,8 @@ def gather(files: Sequence[File], reading: Reading) -> tuple[pd.DataFrame, tuple
     class without texts where classes are balanced.
     """
     read = texts.read(files, reading)
-    classes = classes_of(read, reading) if len(read) else ()
+    in_schema = texts.names_in_schema(files, reading)
+    classes = classes_of(read, reading, in_schema) if len(read) else ()
     table = pd.DataFrame(
         {
             "Label": read["label"].map(lambda label: class_of(label, classes)),
@@ -48,7 +49,7 @@ def gather(files: Sequence[File], reading: Reading) -> tuple[pd.DataFrame, tuple
         if reading.balance and not count:
             names = ", ".join(file.name for file in files)
             raise UserError(
-                f"{names}: the column {reading.label!r} (label) is {name!r} in 0 of"
+                f"{names}: {texts.label_told(reading)} is {name!r} in 0 of"
                 f" {len(table)} texts; balance: true needs texts of each class"
             )
     return table, classes

@@ -1,40 +1,47 @@
-"""Reads labelled texts from CSV, TSV, JSON and Parquet files into one table.
+"""Reads texts from CSV, TSV, JSON and Parquet files and from folders, for training and `predict`.
 
 From here on a label is text: the number 3 is "3", and a truth value is "True" or "False", as in a
 CSV file. Which labels are classes, and how texts are cut, is not known here.
 """
 
-import codecs
-import csv
-import gzip
 import io
-import sys
-import zlib
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import pandas as pd
 
+from ablations.data import content, separated
 from ablations.errors import UserError
 from ablations.sources.manifest import File
-from ablations.study.dataset import Reading
+from ablations.study.dataset import LONGEST_NAME, Format, Reading, class_names, is_class_name
+from ablations.study.text_folders import text_files
 
 MAX_CHARACTERS = 10_000_000  # of a text; no model here reads more than the first few thousand
-MAX_LABEL_CHARACTERS = 100
 
 LABELS = "texts, whole numbers or truth values"
-GZIP = b"\x1f\x8b"
-# How other files begin that hold the texts, or stand for the file that does.
-NO_TEXTS = {
-    b"PK\x03\x04": "is a zip archive; unpack it",
-    b"BZh": "is compressed with bzip2; unpack it, or use gzip",
-    b"\xfd7zXZ": "is compressed with xz; unpack it, or use gzip",
-    b"\x28\xb5\x2f\xfd": "is compressed with zstd; unpack it, or use gzip",
-    b"version https://git-lfs": "stands for a file that Git LFS holds; git lfs pull gets it",
-}
-JOINERS = "\u200c\u200d"  # cannot be printed, and belong to words of some languages
+
+
+class Place(NamedTuple):
+    """Where a text stands, as messages name it: `reviews.csv: line 3`."""
+
+    file: str
+    unit: str = ""  # what is counted: line, row, object
+    number: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.unit} {self.number}" if self.unit else self.file
+
+
+class Source(NamedTuple):
+    """A file: its name in messages, its path, its format, and its content, if that is one."""
+
+    name: str
+    path: str
+    format: Format
+    content: bytes = b""
 
 
 def read(files: Sequence[File], reading: Reading) -> pd.DataFrame:
@@ -45,194 +52,261 @@ def read(files: Sequence[File], reading: Reading) -> pd.DataFrame:
     that is not allowed.
     """
     found = [
-        (number, where, _label(where, label, reading), _text(where, text, reading))
+        (number, str(place), _label(place, label, reading), _text(place, cells, reading))
         for number, file in enumerate(files)
-        for where, label, text in _cells(file, reading)
+        for place, label, cells in _cells(_source(file), reading, labelled=True)
     ]
     return pd.DataFrame(found, columns=["file", "where", "label", "text"])
 
 
-Cells = Iterator[tuple[str, Any, Any]]  # where, label, text
+def read_texts(source: Source, reading: Reading) -> Iterator[tuple[Place, str]]:
+    """The texts of a file and their places, whether or not they have labels.
+
+    Raises UserError as `read` does.
+    """
+    for place, _, cells in _cells(source, reading, labelled=False):
+        yield place, _text(place, cells, reading)
 
 
-def _cells(file: File, reading: Reading) -> Cells:
-    if file.format == "parquet":
-        return _parquet(file, reading)
-    if file.format == "jsonl":
-        return _json(file, reading)
-    return _separated(file, reading)
+def names_in_schema(files: Sequence[File], reading: Reading) -> tuple[str, ...]:
+    """The classes as the schema of Parquet files of the hub names them; none where it does not.
+
+    Raises UserError where two files have other names.
+    """
+    found: dict[tuple[str, ...], str] = {}
+    for file in files:
+        if file.format == "parquet" and (names := _class_label(_schema(_source(file)), reading)):
+            found.setdefault(names, file.name)
+    if len(found) > 1:
+        (names, one), (others, other), *_ = found.items()
+        raise UserError(
+            f"{other}: its schema names the classes {listed(others)}, and that of {one}"
+            f" {listed(names)}; allowed: the same names, or the key classes"
+        )
+    return next(iter(found), ())
 
 
-def _separated(file: File, reading: Reading) -> Cells:
-    """Comma- or tab-separated cells: quoted by ", as pandas reads them by default."""
-    lines = [*_lines(file), "\n"]  # an empty line at the end, unless a quote is open there
-    csv.field_size_limit(sys.maxsize)
-    rows = csv.reader(
-        lines,
-        delimiter="," if file.format == "csv" else "\t",
-        quoting=csv.QUOTE_MINIMAL if reading.quotes else csv.QUOTE_NONE,
-    )
-    columns, last = reading.columns, 0
-    for cells in rows:
-        first, last = last + 1, rows.line_num
-        where = f"{file.name}: line {first}"
-        if first < last == len(lines):
-            raise UserError(
-                f'{where}: a quote is opened and never closed; allowed: texts in ", or'
-                " quotes: false where a quote is an ordinary character"
-            )
-        if len(cells) < 2 and lines[last - 1].isspace():  # an empty line
+def _source(file: File) -> Source:
+    path = Path(file.path)
+    held = b"" if file.format == "folder" else content.read(path, file.name, file.format)
+    return Source(file.name, file.path, file.format, held)
+
+
+Cells = Iterator[tuple[Place, Any, list[Any]]]  # place, label, what the columns of a text hold
+
+
+def _cells(source: Source, reading: Reading, labelled: bool) -> Cells:
+    if source.format == "folder":
+        return _folder(source, reading)
+    if source.format == "parquet":
+        return _parquet(source, reading, labelled)
+    if source.format == "jsonl":
+        return _json(source, reading, labelled)
+    return _separated(source, reading, labelled)
+
+
+def _wanted(reading: Reading, labelled: bool) -> list[tuple[str, str]]:
+    """The keys of the columns to read, and their names: the label last."""
+    columns = [("text", column) for column in reading.text_columns]
+    return [*columns, ("label", reading.label_column)] if labelled else columns
+
+
+def _separated(source: Source, reading: Reading, labelled: bool) -> Cells:
+    """Cells that are separated by commas, tabs or another character."""
+    separator = reading.separator or ("," if source.format == "csv" else "\t")
+    lines = content.lines(source.content, source.name, reading.encoding)
+    wanted = _wanted(reading, labelled)
+    rows = separated.rows(source.name, lines, separator, reading)
+    columns = next(rows).cells
+    _check_columns(source, columns, wanted, separator)
+    at = [columns.index(name) for _, name in wanted]
+    for row in rows:
+        cells = [row.cells[number] for number in at]
+        yield Place(source.name, "line", row.first), cells[-1], cells[: len(reading.text_columns)]
+
+
+def _check_columns(
+    source: Source, columns: Sequence[str], wanted: Sequence[tuple[str, str]], separator: str = ""
+) -> None:
+    """Refuses a file that lacks a column, or has it twice."""
+    for key, column in wanted:
+        if columns.count(column) == 1:
             continue
-        if columns is None:
-            columns = tuple(cells)
-            _check_columns(file, columns, reading)
-        elif len(cells) != len(columns):
-            raise UserError(
-                f"{where} has {len(cells)} column{'' if len(cells) == 1 else 's'}; allowed:"
-                f" {len(columns)}, as {_listed(columns)}"
-            )
-        else:
-            yield where, cells[columns.index(reading.label)], cells[columns.index(reading.text)]
-    if columns is None:
-        raise UserError(f"{file.name} is empty; allowed: a line with the names of the columns")
+        found = "appears more than once" if column in columns else "is missing"
+        hint = ""
+        if len(columns) == 1 and separator:
+            other = next((each for each in ",;\t|" if each in columns[0]), None)
+            hint = f'. Are they separated by {other!r}? Set separator: "{other}"' if other else ""
+            hint = hint.replace("\t", "\\t")
+        elif separator and column not in columns:
+            hint = ". The first line names them; where it does not, set columns: [a name for each]"
+        raise UserError(
+            f"{source.name}: the column {column!r} ({key}) {found}; the columns are:"
+            f" {listed(columns)}{hint}"
+        )
 
 
-def _check_columns(file: File, columns: Sequence[str], reading: Reading) -> None:
-    """Refuses a file that lacks one of the two columns, or has it twice."""
-    for key, column in (("text", reading.text), ("label", reading.label)):
-        if columns.count(column) != 1:
-            found = "appears more than once" if column in columns else "is missing"
-            raise UserError(
-                f"{file.name}: the column {column!r} ({key}) {found}; the columns are:"
-                f" {_listed(columns)}"
-            )
-
-
-def _json(file: File, reading: Reading) -> Cells:
-    for where, found in _json_values(file):
+def _json(source: Source, reading: Reading, labelled: bool) -> Cells:
+    wanted = [name for _, name in _wanted(reading, labelled)]
+    for place, found in _json_values(source, reading, wanted):
         if not isinstance(found, dict):
             raise UserError(
-                f"{where} is {_short(found)}; allowed: a JSON object with the keys"
-                f" {reading.text} and {reading.label}"
+                f"{place} is {short(found)}; allowed: a JSON object with the keys"
+                f" {' and '.join(wanted)}"
             )
-        for key in (reading.text, reading.label):
+        for key in wanted:
             if key not in found:
                 raise UserError(
-                    f"{where}: the key {key!r} is missing; its keys are: {_listed(list(found))}"
+                    f"{place}: the key {key!r} is missing; its keys are: {listed(list(found))}"
                 )
-        yield where, found[reading.label], found[reading.text]
+        cells = [found[key] for key in wanted]
+        yield place, cells[-1], cells[: len(reading.text_columns)]
 
 
-def _json_values(file: File) -> Iterator[tuple[str, Any]]:
+def _json_values(
+    source: Source, reading: Reading, keys: Sequence[str]
+) -> Iterator[tuple[Place, Any]]:
     """The values on the lines of a file, or those of its array."""
-    lines = _lines(file)
+    lines = content.lines(source.content, source.name, reading.encoding)
     is_array = next(filter(str.strip, lines), "").lstrip().startswith("[")
     parts = ["".join(lines)] if is_array else lines
     for number, part in enumerate(parts, start=1):
-        where = file.name if is_array else f"{file.name}: line {number}"
+        place = Place(source.name) if is_array else Place(source.name, "line", number)
         if not part.strip():
             continue
         try:
             found = msgspec.json.decode(part)
         except (ValueError, RecursionError) as error:
-            raise UserError(f"{where} is not JSON: {error}") from None
-        if not is_array:
-            yield where, found
-            continue
-        for index, value in enumerate(found, start=1):
-            yield f"{where}: object {index}", value
+            raise UserError(f"{place} is not JSON: {error}") from None
+        values = found if is_array else [found]
+        if any(part.count(json.dumps(key)) > len(values) for key in keys):
+            _check_keys_once(place, part, keys)
+        for index, value in enumerate(values, start=1):
+            yield (Place(source.name, "object", index) if is_array else place), value
 
 
-def _parquet(file: File, reading: Reading) -> Cells:
+def _check_keys_once(place: Place, part: str, keys: Sequence[str]) -> None:
+    """Refuses an object that has one of these keys twice; a reader would take the last."""
+
+    def once(pairs: list[tuple[str, Any]]) -> None:
+        names = [name for name, _ in pairs]
+        for key in keys:
+            if names.count(key) > 1:
+                raise UserError(f"{place}: the key {key!r} appears more than once in an object")
+
+    json.loads(part, object_pairs_hook=once)
+
+
+def _parquet(source: Source, reading: Reading, labelled: bool) -> Cells:
     """The rows of an Apache Parquet file, counted from 1."""
     import pyarrow.parquet  # slow to import, and rarely needed
 
-    content = io.BytesIO(_content(file))
+    schema, wanted = _schema(source), _wanted(reading, labelled)
+    _check_columns(source, schema.names, wanted)
+    names = [name for _, name in wanted]
     try:
-        _check_columns(file, pyarrow.parquet.read_schema(content).names, reading)
-        table = pyarrow.parquet.read_table(content, columns=[reading.label, reading.text])
-        labels, texts = (table[name].to_pylist() for name in (reading.label, reading.text))
+        table = pyarrow.parquet.read_table(io.BytesIO(source.content), columns=names)
+        columns = [table[name].to_pylist() for name in names]
     except (pyarrow.ArrowException, UnicodeDecodeError) as error:
-        raise UserError(f"{file.name} cannot be read as Parquet: {error}") from None
-    for number, (label, text) in enumerate(zip(labels, texts, strict=True), start=1):
-        yield f"{file.name}: row {number}", label, text
+        raise UserError(f"{source.name} cannot be read as Parquet: {error}") from None
+    classes = dict(enumerate(_class_label(schema, reading) if labelled else ()))
+    for number, cells in enumerate(zip(*columns, strict=True), start=1):
+        label = classes.get(cells[-1], cells[-1]) if type(cells[-1]) is int else cells[-1]
+        yield Place(source.name, "row", number), label, list(cells[: len(reading.text_columns)])
 
 
-def _lines(file: File) -> list[str]:
-    """The lines of a text file, which is UTF-8 with or without a byte order mark."""
-    content = _content(file).removeprefix(codecs.BOM_UTF8)
-    lines = []
-    for number, line in enumerate(content.splitlines(keepends=True), start=1):
-        try:
-            lines.append(line.decode())
-        except UnicodeDecodeError as error:
-            found = f"is not UTF-8 (byte 0x{line[error.start]:02x})"
-            if error.reason == "unexpected end of data":
-                found = "ends within a character"
-            raise UserError(
-                f"{file.name}: line {number} {found}; allowed: a file saved as UTF-8"
-            ) from None
-    return lines
+def _schema(source: Source) -> Any:
+    """The schema of a Parquet file."""
+    import pyarrow.parquet
 
-
-def _content(file: File) -> bytes:
-    """What a file holds, unpacked where it is compressed with gzip."""
     try:
-        content = Path(file.path).read_bytes()
-        if content.startswith(GZIP):
-            content = gzip.decompress(content)
-    except (OSError, EOFError, zlib.error) as error:
-        raise UserError(f"{file.name} cannot be read: {_reason(error)}") from None
-    for begin, found in NO_TEXTS.items():
-        if content.startswith(begin):
-            raise UserError(f"{file.name} {found}")
-    return content
+        return pyarrow.parquet.read_schema(io.BytesIO(source.content))
+    except (pyarrow.ArrowException, UnicodeDecodeError) as error:
+        raise UserError(f"{source.name} cannot be read as Parquet: {error}") from None
 
 
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error)
+def _class_label(schema: Any, reading: Reading) -> tuple[str, ...]:
+    """The names that a file of the library `datasets` gives the numbers in its labels' column.
+
+    None where `classes` has others: then they are what it says.
+    """
+    try:
+        features = json.loads(schema.metadata[b"huggingface"])["info"]["features"]
+        names = features[reading.label_column]["names"]
+    except (TypeError, KeyError, ValueError):  # no such metadata, or of another kind
+        return ()
+    is_list = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    own = {*reading.named} or {*class_names(reading)}
+    return tuple(names) if is_list and (not own or own >= {*names}) else ()
+
+
+def _folder(source: Source, reading: Reading) -> Cells:
+    """The files of the folders in a folder, which are named as their classes are."""
+    for path in text_files(Path(source.path), reading):
+        place = Place(path.as_posix())
+        packed = content.read(path, place.file, source.format)
+        held = content.text(packed, place.file, reading.encoding)
+        text = held.removesuffix("\n").removesuffix("\r")  # the last line's end
+        if not text:
+            raise UserError(f"{place} is empty; allowed: a text in every file")
+        yield place, path.parent.name, [text]
 
 
 # --- one cell
 
 
-def _label(where: str, found: Any, reading: Reading) -> str:
-    column = f"{where}: the column {reading.label!r} (label)"
+def _label(place: Place, found: Any, reading: Reading) -> str:
+    column = f"{place}: {label_told(reading)}"
     if found is None or found != found or not str(found).strip():  # NaN differs from itself
         raise UserError(f"{column} is empty; allowed: a label on every line")
     if isinstance(found, float):
         raise UserError(f"{column} is {found}, a number with decimals; allowed: {LABELS}")
     if not isinstance(found, str | int):
-        raise UserError(f"{column} is {_short(found)}; allowed: {LABELS}")
+        raise UserError(f"{column} is {short(found)}; allowed: {LABELS}")
     label = str(found).strip()
-    printed = label.translate(dict.fromkeys(map(ord, JOINERS)))
-    if len(label) > MAX_LABEL_CHARACTERS or not printed.isprintable():
+    if not is_class_name(label):
         raise UserError(
-            f"{column} is {_short(label)}; allowed: at most {MAX_LABEL_CHARACTERS} characters that"
+            f"{column} is {short(label)}; allowed: at most {LONGEST_NAME} characters that"
             " can be printed"
         )
-    return label
-
-
-def _text(where: str, found: Any, reading: Reading) -> str:
-    column = f"{where}: the column {reading.text!r} (text)"
-    if found is None or found == "":
-        raise UserError(f"{column} is empty; allowed: a text on every line")
-    if not isinstance(found, str):
-        raise UserError(f"{column} is {_short(found)}; allowed: a text")
-    if len(found) > MAX_CHARACTERS:
+    if reading.named and label not in reading.named:
         raise UserError(
-            f"{column} has {len(found):,} characters; allowed: at most {MAX_CHARACTERS:,}. Is a"
+            f"{column} is {label!r}; allowed: {listed(list(reading.named))}, which classes maps to"
+            " names"
+        )
+    return reading.named.get(label, label)
+
+
+def _text(place: Place, cells: Sequence[Any], reading: Reading) -> str:
+    """The text that some columns hold, joined by line breaks; empty cells are left out."""
+    parts = [cell for cell in cells if cell is not None and cell != ""]
+    column = f"{place}: the column {' and '.join(map(repr, reading.text_columns))} (text)"
+    if not parts:
+        raise UserError(f"{column} is empty; allowed: a text on every line")
+    for part in parts:
+        if not isinstance(part, str):
+            raise UserError(f"{column} is {short(part)}; allowed: a text")
+    text = "\n".join(parts)
+    if len(text) > MAX_CHARACTERS:
+        raise UserError(
+            f"{column} has {len(text):,} characters; allowed: at most {MAX_CHARACTERS:,}. Is a"
             " quote not closed? Where a quote is an ordinary character, set quotes: false"
         )
-    return found
+    return text
 
 
-def _short(found: object) -> str:
+def label_told(reading: Reading) -> str:
+    """What a label is called in messages: a column, or the name of a folder."""
+    return f"the column {reading.label!r} (label)" if reading.label else "the folder (label)"
+
+
+def short(found: object) -> str:
+    """A value as a message shows it."""
     text = repr(found)
     return text if len(text) <= 60 else f"{text[:59]}…"
 
 
-def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(map(_short, names[:20]))
+def listed(names: Sequence[str]) -> str:
+    """Names as a message shows them."""
+    shown = ", ".join(map(short, names[:20]))
     return shown if len(names) <= 20 else f"{shown} and {len(names) - 20} more"

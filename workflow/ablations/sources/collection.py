@@ -14,8 +14,8 @@ from ablations.errors import UserError
 from ablations.sources import download, hub
 from ablations.sources.hub import Repository
 from ablations.sources.manifest import File
-from ablations.study import dataset
-from ablations.study.dataset import Download, Texts
+from ablations.study import dataset, text_folders
+from ablations.study.dataset import Download, Format, Texts
 
 
 def collection(texts: Texts, output: Path) -> None:
@@ -45,9 +45,18 @@ def collection(texts: Texts, output: Path) -> None:
                     sha256 = _copy(hub.fetch(repo, file, folder).path, path)
                 else:
                     path = Path(file)
-                    sha256 = files.sha256(path)
+                    sha256 = _own_sha256(path, format, texts)
                 found.append(File(name, path.as_posix(), sha256, format, split))
     files.write_json(output, found)
+
+
+def _own_sha256(path: Path, format: Format, texts: Texts) -> str:
+    """The checksum of a user's own file, or of a folder of texts."""
+    if format != "folder":
+        return files.sha256(path)
+    for name in text_folders.left_out(path, texts):
+        cli.log.info("%s is left out: it is no class", path / name)
+    return text_folders.sha256(path, texts)
 
 
 def _copy(source: Path, path: Path) -> str:

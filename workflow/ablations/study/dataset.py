@@ -5,7 +5,8 @@ they are balanced and cut.
 generated is texts in a file.
 """
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 from urllib.parse import unquote, urlsplit
@@ -13,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 import msgspec
 from msgspec import Meta, structs
 
+from ablations.files import is_dir
 from ablations.study.models import Entry, Repo, Revision, Seed, Sha256, Text, slug, spelt, told
 
 SPLITS = ("train", "validation", "test")
@@ -27,8 +29,13 @@ Class = Annotated[
         " in quotes"
     ),
 ]
+Column = Annotated[
+    Text | int, told("the name of a column, in quotes where YAML would read a truth value")
+]
+Separator = Annotated[str, spelt(r'[^"\r\n\w]', "one character, such as ';', '|' or \"\\t\"")]
+Pair = tuple[Class, Class]
 Share = Annotated[float, Meta(gt=0, lt=1)]
-Format = Literal["csv", "tsv", "jsonl", "parquet"]
+Format = Literal["csv", "tsv", "jsonl", "parquet", "folder"]
 SUFFIXES: dict[str, Format] = {
     ".csv": "csv",
     ".tsv": "tsv",
@@ -37,6 +44,12 @@ SUFFIXES: dict[str, Format] = {
     ".json": "jsonl",
     ".parquet": "parquet",
 }
+
+WHOLE_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)")
+
+LONGEST_NAME = 100  # of a class, in characters
+# They cannot be printed, and belong to words of some languages and to emoji.
+JOINERS = dict.fromkeys(map(ord, "\u200c\u200d\u2060"))
 
 PUBLISHED_SHA256 = "1587ea43e58e82b14ff1f5425c88e17f8496bfcdb67a583dbff9eefaf9963ce3"
 PUBLISHED_MESSAGES = 1494  # once balanced
@@ -49,6 +62,7 @@ PUBLISHED = {
     "columns": ["label", "text"],
     "text": "text",
     "label": "label",
+    "quotes": "pandas",
     "classes": ["ham", "spam"],
     "balance": True,
 }
@@ -88,15 +102,56 @@ class Splits(Entry, frozen=True, kw_only=True, omit_defaults=True):
 class Reading(Entry, frozen=True, kw_only=True, omit_defaults=True):
     """What is read in the files, and how it is balanced and cut."""
 
-    text: Text
-    label: Text
+    text: Column | Annotated[tuple[Column, ...], Meta(min_length=1)] | None = None
+    label: Column | None = None  # None of the two: a folder holds the texts
     format: Format | None = None  # None: by the file's name
-    columns: tuple[Text, ...] | None = None  # None: the first line names them
-    quotes: bool = True
-    classes: Annotated[tuple[Class, ...], Meta(min_length=2)] | None = None  # None: inferred
+    columns: tuple[Column, ...] | None = None  # None: the first line names them
+    separator: Separator | None = None  # None: by the format
+    # None: as in CSV, unless a line tells otherwise; true: as in CSV; false: ordinary characters
+    quotes: bool | Literal["pandas"] | None = None
+    encoding: Text | None = None  # None: UTF-8
+    # None: inferred; a mapping gives pairs of what stands in the files and the name of its class
+    classes: (
+        Annotated[tuple[Class | Pair, ...], Meta(min_length=2)]
+        | Annotated[dict[Class, Class], Meta(min_length=2)]
+        | None
+    ) = None
     balance: bool = False
     stratify: bool = False
     split: Shares | None = None  # None: every split has files
+
+    def __post_init__(self) -> None:
+        """A mapping becomes pairs: as JSON it would lose its order, which is the classes'."""
+        if isinstance(self.classes, dict):
+            structs.force_setattr(self, "classes", tuple(self.classes.items()))
+
+    @property
+    def text_columns(self) -> tuple[str, ...]:
+        """The columns that make a text, in order."""
+        columns = self.text if isinstance(self.text, tuple) else (self.text,)
+        return tuple("text" if column is None else str(column) for column in columns)
+
+    @property
+    def label_column(self) -> str:
+        """The column with the labels."""
+        return "label" if self.label is None else str(self.label)
+
+    @property
+    def column_names(self) -> tuple[str, ...] | None:
+        """The names of all columns; None where the first line has them."""
+        return None if self.columns is None else tuple(map(str, self.columns))
+
+    @property
+    def named(self) -> dict[str, str]:
+        """The class of each label, where `classes` is a mapping; blanks are no part of either."""
+        pairs = (pair for pair in self.classes or () if isinstance(pair, tuple))
+        return {str(label).strip(): str(name).strip() for label, name in pairs}
+
+    def takes(self, label: str) -> bool:
+        """Whether a label is of one of the classes, if they are named."""
+        if self.named:
+            return label in self.named
+        return not self.classes or class_of(label, class_names(self)) is not None
 
 
 PUBLISHED_READING = msgspec.convert(
@@ -108,7 +163,8 @@ class Texts(Reading, frozen=True, kw_only=True, omit_defaults=True):
     """The keys of `dataset`.
 
     `files` are in the working directory, in the zip archive at `urls` or in a dataset repository
-    of the hub; without `files`, the file at `urls` is meant.
+    of the hub; without `files`, the file at `urls` is meant. In the working directory they may be
+    folders, with a folder for each class.
     """
 
     files: (
@@ -156,7 +212,7 @@ class Texts(Reading, frozen=True, kw_only=True, omit_defaults=True):
 
     @property
     def local(self) -> tuple[Path, ...]:
-        """The files in the working directory."""
+        """The files and folders in the working directory."""
         if self.urls or self.repo:
             return ()
         return tuple(
@@ -181,8 +237,10 @@ class Texts(Reading, frozen=True, kw_only=True, omit_defaults=True):
         return names
 
     def format_of(self, file: File) -> Format | None:
-        """A file's format, from `format` or its name."""
-        return self.format or SUFFIXES.get(_suffix(file_name(file)))
+        """A file's format, from `format` or its name; a folder is known by being one."""
+        by_name = self.format or SUFFIXES.get(_suffix(file_name(file)))
+        is_local = isinstance(file, str) and not self.urls and not self.repo
+        return by_name or ("folder" if is_local and is_dir(Path(str(file))) else None)
 
 
 class Grammar(Entry, frozen=True, kw_only=True):
@@ -224,8 +282,27 @@ def in_full(found: Any) -> Any:
 
 
 def class_names(reading: Reading) -> tuple[str, ...]:
-    """The names of `classes`; none where they are inferred."""
-    return tuple(map(str, reading.classes or ()))
+    """The names of `classes`, without blanks around them; none where they are inferred."""
+    if reading.named:  # several labels may be of one class
+        return tuple(dict.fromkeys(reading.named.values()))
+    return tuple(str(name).strip() for name in reading.classes or ())
+
+
+def is_class_name(name: str) -> bool:
+    """Whether a text, without blanks around it, may be the name of a class."""
+    return 0 < len(name) <= LONGEST_NAME and name.translate(JOINERS).isprintable()
+
+
+def class_of(label: str, classes: Sequence[str]) -> int | None:
+    """The index of a label's class; None where it has none.
+
+    A whole number is itself the index, unless a class has a whole number as its name.
+    """
+    if label in classes:
+        return classes.index(label)
+    if WHOLE_NUMBER.fullmatch(label) and not any(map(WHOLE_NUMBER.fullmatch, classes)):
+        return int(label) if 0 <= int(label) < len(classes) else None
+    return None
 
 
 def file_name(file: File) -> str:

@@ -3,9 +3,11 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from ablations.files import is_file, unreadable
+from ablations.errors import UserError
+from ablations.files import is_dir, is_file, unreadable
 from ablations.study.dataset import (
     ALL,
+    LONGEST_NAME,
     SUFFIXES,
     Download,
     Generated,
@@ -13,7 +15,9 @@ from ablations.study.dataset import (
     Texts,
     class_names,
     file_name,
+    is_class_name,
 )
+from ablations.study.text_folders import text_files
 
 
 def mistakes(found: Texts | Generated) -> Iterator[str]:
@@ -48,10 +52,16 @@ def _file_mistakes(texts: Texts) -> Iterator[str]:
             if not texts.format_of(file):
                 yield (
                     f"{where}{name}: the name does not tell the format; allowed:"
-                    f" {', '.join(SUFFIXES)}, or the key format: csv, tsv, jsonl or parquet"
+                    f" {', '.join(SUFFIXES)}, with .gz or without, a folder, or the key format:"
+                    " csv, tsv, jsonl or parquet"
                 )
     for path in texts.local:
-        if not is_file(path):
+        if is_dir(path) and texts.format in (None, "folder"):
+            try:
+                text_files(path, texts)
+            except UserError as error:
+                yield f"dataset: files: {error}"
+        elif not is_file(path):
             yield (
                 f"dataset: files: there is no file {str(path)!r} in {Path.cwd()}; allowed: files,"
                 " relative to the working directory, which is the study's folder with make run"
@@ -62,22 +72,56 @@ def _file_mistakes(texts: Texts) -> Iterator[str]:
 
 
 def _column_mistakes(texts: Texts) -> Iterator[str]:
-    if texts.text == texts.label:
-        yield f"dataset: text and label both name the column {texts.text!r}; name two"
     formats = {texts.format_of(file) for files in texts.parts.values() for file in files}
-    for key, is_set in (("columns", texts.columns), ("quotes", not texts.quotes)):
-        if is_set and formats - {"csv", "tsv"}:
+    missing = [key for key in ("text", "label") if getattr(texts, key) is None]
+    if missing and formats != {"folder"}:
+        yield f"dataset: missing key {' and '.join(missing)}"
+    elif "folder" in formats and len(missing) < 2:
+        yield "dataset: text and label name columns; a folder of texts has none, so leave them out"
+    columns = [*texts.text_columns, texts.label_column]
+    for name in sorted({name for name in columns if columns.count(name) > 1}):
+        yield f"dataset: text and label both name the column {name!r}; name different ones"
+    for key in ("columns", "separator", "quotes"):
+        if getattr(texts, key) is not None and formats - {"csv", "tsv"}:
             yield f"dataset: {key} is for csv and tsv files; in others every text names its columns"
-    for key in ("text", "label") if texts.columns else ():
-        times = list(texts.columns or ()).count(getattr(texts, key))
-        if times != 1:
+    all_columns = texts.column_names or ()
+    for key, name in (*(("text", each) for each in texts.text_columns), ("label", columns[-1])):
+        if all_columns and all_columns.count(name) != 1:
             yield (
-                f"dataset: {key}: {getattr(texts, key)!r} appears {times} times in columns;"
-                f" allowed: once ({', '.join(texts.columns or ())})"
+                f"dataset: {key}: {name!r} appears {all_columns.count(name)} times in columns;"
+                f" allowed: once ({', '.join(all_columns)})"
             )
+    if texts.encoding and not _is_encoding(texts.encoding):
+        yield (
+            f"dataset: encoding: {texts.encoding!r} is none that Python knows; allowed: its name,"
+            " such as latin-1, cp1252 or utf-16"
+        )
+    yield from _class_mistakes(texts)
+
+
+def _class_mistakes(texts: Texts) -> Iterator[str]:
     names = class_names(texts)
+    if texts.named and any(not isinstance(each, tuple) for each in texts.classes or ()):
+        yield "dataset: classes: names and pairs; allowed: a list of names, or a mapping to names"
+        return
     for name in sorted({name for name in names if names.count(name) > 1}):
         yield f"dataset: classes: {name!r} appears {names.count(name)} times; each may appear once"
+    for name in names:
+        if not is_class_name(name):
+            yield (
+                f"dataset: classes: {name[:LONGEST_NAME]!r} cannot be a name; allowed: 1 to"
+                f" {LONGEST_NAME} characters that can be printed"
+            )
+    if texts.named and len(names) < 2:
+        yield f"dataset: classes: all texts are {names[0]!r}; allowed: two names or more"
+
+
+def _is_encoding(name: str) -> bool:
+    """Whether it is an encoding of text: Python has others too, such as base64."""
+    try:
+        return isinstance("".encode(name), bytes)
+    except (LookupError, ValueError, TypeError):
+        return False
 
 
 def _split_mistakes(found: Texts | Generated) -> Iterator[str]:

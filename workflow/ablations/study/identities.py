@@ -6,10 +6,11 @@ large ones: a dry run needs them too, and must write nothing else.
 
 from pathlib import Path
 
-from ablations.files import contents_sha256
+from ablations.files import contents_sha256, joint_sha256
 from ablations.study.config import Study
 from ablations.study.folder import path_sha256, tokenizer_files
 from ablations.study.models import Folder, Model
+from ablations.study.text_folders import text_files
 
 
 def of_model(model: Model, memory: Path) -> str | None:
@@ -23,7 +24,14 @@ def of_texts(study: Study, memory: Path) -> str | None:
     """Of texts in files."""
     if not study.dataset.local:
         return None
-    return f"content of dataset: files: {contents_sha256(study.dataset.local, memory)}"
+    found, names = [], []
+    for path in study.dataset.local:
+        texts = text_files(path, study.dataset.reading) if path.is_dir() else [path]
+        names += [each.as_posix() for each in texts] if path.is_dir() else []
+        found += texts
+    content = contents_sha256(found, memory)
+    # a text that moves to another folder has another label
+    return f"content of dataset: files: {joint_sha256([content, *names])}"
 
 
 def of_tokenizer(study: Study, memory: Path) -> str | None:

@@ -1,0 +1,214 @@
+"""The cells of CSV and TSV files: each as it is meant, or a message that names line and key.
+
+A cell may be in quotes, as CSV has them. Where `quotes` is not set, a file whose quotes may be
+ordinary characters is refused: nothing tells a text in quotes from one that begins with a quote
+but what stands around it.
+"""
+
+import csv
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from ablations.data.content import LINE
+from ablations.errors import UserError
+from ablations.study.dataset import Reading, class_names
+
+LITERAL = "quotes: false where a quote is an ordinary character"
+BLANKS = " \t\u00a0"
+
+
+class Row(NamedTuple):
+    """The cells of a row, and the numbers of its first and last line."""
+
+    first: int
+    last: int
+    cells: list[str]
+
+
+def rows(name: str, lines: Sequence[str], separator: str, reading: Reading) -> Iterator[Row]:
+    """The names of the columns as the first row, then the rows that hold texts.
+
+    `lines` have their ends. Raises UserError at the first line that is none of the table's.
+    """
+    found = _parsed(name, lines, separator, reading.quotes)
+    if reading.columns:
+        header = Row(0, 0, list(map(str, reading.columns)))
+    elif (header := next(found, None)) is None:
+        raise UserError(f"{name} is empty; allowed: a line with the names of the columns")
+    yield header
+    doubts = Doubts(name, lines, separator, header.cells, reading)
+    for row in found:
+        if row.first == 1 and _lower(row.cells) == _lower(header.cells):
+            raise UserError(
+                f"{name}: line 1 holds the names of the columns; leave out the key columns, which"
+                " is for files without such a line"
+            )
+        if len(row.cells) != len(header.cells):
+            raise UserError(_wrong_count(f"{name}: line {row.first}", row, header.cells, lines))
+        if reading.quotes is None:
+            doubts.see(row)
+        yield row
+    doubts.settle()
+
+
+def _lower(names: Sequence[str]) -> list[str]:
+    return [name.strip().lower() for name in names]
+
+
+def _parsed(name: str, lines: Sequence[str], separator: str, quotes: object) -> Iterator[Row]:
+    """The rows without empty lines."""
+    lines = [*lines, "\n"]  # an empty line at the end, unless a quote is open there
+    csv.field_size_limit(sys.maxsize)
+    found = csv.reader(
+        lines,
+        delimiter=separator,
+        quoting=csv.QUOTE_NONE if quotes is False else csv.QUOTE_MINIMAL,
+        strict=quotes != "pandas",
+    )
+    last = 0
+    while True:
+        first = last + 1
+        try:
+            cells = next(found, None)
+        except csv.Error as error:
+            if "unexpected end" not in str(error):
+                wrong = _after_quote(name, lines, first, found.line_num, separator)
+                raise UserError(wrong) from None
+            cells = []
+        if cells is None:
+            return
+        last = found.line_num
+        if first < last == len(lines):
+            raise UserError(
+                f"{name}: line {first}: a quote is opened and never closed; allowed: cells in"
+                f" quotes, or {LITERAL}"
+            )
+        if len(cells) >= 2 or not lines[last - 1].isspace():
+            yield Row(first, last, cells)
+
+
+def _after_quote(name: str, lines: Sequence[str], first: int, last: int, separator: str) -> str:
+    """What is wrong with a cell that goes on after its closing quote."""
+    raw, begin = "".join(lines[first - 1 : last]), 0
+    sep = re.escape(separator)
+    cell = re.compile(rf'"(?:[^"]|"")*+"|[^{sep}\r\n]*+')
+    while (found := cell.match(raw, begin)) and raw[found.end() : found.end() + 1] == separator:
+        begin = found.end() + 1
+    end = found.end() if found else begin
+    opened, closed = (first + len(LINE.findall(raw[: at + 1])) - 1 for at in (begin, end))
+    which = "" if opened == closed else f", which begins in line {opened}"
+    written = 'a quote within it is written twice ("")'
+    if raw[end - 2 : end] == '\\"':
+        written += (
+            ', not \\", as pandas.read_csv(FILE, escapechar="\\\\").to_csv(FILE, index=False)'
+            " writes it"
+        )
+    return (
+        f"{name}: line {closed}: {raw[end : end + 20].rstrip()!r} follows the quote that ends a"
+        f" cell{which}; allowed: cells in quotes to their end, where {written}, or {LITERAL}"
+    )
+
+
+def _wrong_count(where: str, row: Row, columns: Sequence[str], lines: Sequence[str]) -> str:
+    found = len(row.cells)
+    names = ", ".join(map(repr, columns[:20]))
+    hint = ""
+    if row.first < row.last:
+        hint = f"; a quote joins it with the lines to {row.last}: {LITERAL}"
+    elif '"' in lines[row.first - 1]:
+        hint = f"; a cell in quotes begins and ends with its quote, without blanks; {LITERAL}"
+    have = f"{found} column{'' if found == 1 else 's'}"
+    return f"{where} has {have}; allowed: {len(columns)}, as {names}{hint}"
+
+
+class Doubts:
+    """Whether the quotes of a file may be ordinary characters."""
+
+    def __init__(
+        self,
+        name: str,
+        lines: Sequence[str],
+        separator: str,
+        columns: Sequence[str],
+        reading: Reading,
+    ) -> None:
+        self.name, self.lines, self.separator = name, lines, separator
+        self.texts = [columns.index(each) for each in reading.text_columns if each in columns]
+        label = [number for number, each in enumerate(columns) if each == reading.label_column]
+        # the columns that tell a row from a line of a text
+        self.tell = label or [n for n in range(len(columns)) if n not in self.texts]
+        names = class_names(reading)
+        self.known = {number: {*names, *reading.named} for number in self.tell}
+        self.numbers = dict.fromkeys(() if label else self.tell, True)
+        self.width = len(columns)
+        self.joined: list[Row] = []  # over several lines
+        self.needless: Row | None = None  # the first with a text in quotes that needs none
+        self.bare = False  # a text is not in quotes
+        self.ends: dict[str, int] = {}  # how lines end, and the first that does so
+
+    def see(self, row: Row) -> None:
+        """Takes note of a row; raises UserError where a blank stands before a cell's quotes."""
+        for number in self.tell:
+            self.known[number].add(row.cells[number].strip())
+            if number in self.numbers and row.first == row.last:
+                self.numbers[number] &= row.cells[number].strip().isdecimal()
+        if row.first < row.last:
+            self.joined.append(row)
+            return
+        line = self.lines[row.first - 1]
+        self.ends.setdefault(line[-1], row.first)
+        raw = line.rstrip("\r\n")
+        if '"' not in raw:
+            self.bare = True
+            return
+        cells = raw.split(self.separator)
+        for cell in cells:
+            inner = cell.strip(BLANKS)
+            if inner != cell and len(inner) > 1 and inner[0] == inner[-1] == '"' != cell[0]:
+                raise UserError(
+                    f"{self.name}: line {row.first}: a blank stands before the quotes of a cell, so"
+                    f" they are part of it; allowed: no blank there, or {LITERAL}"
+                )
+        for cell in (cells[number] for number in self.texts if len(cells) == self.width):
+            if not cell.startswith('"'):
+                self.bare = True
+            elif '"' not in cell[1:-1] and self.needless is None:
+                self.needless = row
+
+    def settle(self) -> None:
+        """Raises UserError where the whole file leaves a doubt."""
+        for row in self.joined:
+            within = [n for n in range(row.first, row.last + 1) if self._is_row(n)]
+            if len(within) > 1:
+                raise UserError(
+                    f"{self.name}: line {row.first}: a quote joins it with the lines to {row.last},"
+                    f" of which line {within[1]} looks like a row of its own; allowed: {LITERAL},"
+                    " or quotes: true where these lines are one text"
+                )
+        if {"\r", "\n"} <= self.ends.keys():
+            raise UserError(
+                f"{self.name}: line {self.ends[chr(13)]} ends with a carriage return, and others"
+                " end with a line feed; allowed: a text with line breaks in quotes, or quotes: true"
+                " where both end a line"
+            )
+        if self.separator == "\t" and self.needless and self.bare:
+            raise UserError(
+                f"{self.name}: line {self.needless.first}: the text is in quotes that it does not"
+                f" need, and others are not in quotes; allowed: {LITERAL}, or quotes: true where"
+                " they are no part of the text"
+            )
+
+    def _is_row(self, number: int) -> bool:
+        """Whether a line could be a row by itself."""
+        cells = self.lines[number - 1].rstrip("\r\n").split(self.separator)
+        return (
+            bool(self.tell)
+            and len(cells) == self.width > 1
+            and all(self._is_like(cells[each].strip(' "'), each) for each in self.tell)
+        )
+
+    def _is_like(self, cell: str, column: int) -> bool:
+        """Whether a cell is like the others in its column."""
+        return cell in self.known[column] or (self.numbers.get(column, False) and cell.isdecimal())
