@@ -45,9 +45,13 @@ def snakemake(
     root: Path = ROOT,
     **extra: str,
 ) -> subprocess.CompletedProcess[str]:
-    """Runs the workflow, or a copy of it, in this directory; its output is in stdout."""
+    """Runs the workflow, or a copy of it, in this directory; its output is in stdout.
+
+    Its jobs are forked too. Tests that need a user's own processes start Snakemake themselves.
+    """
     command = ["--snakefile", root / "Snakefile", "--directory", directory, *arguments]
-    done = programs.snakemake(list(map(str, command)), environment(**extra), root, timeout)
+    settings = environment(**{"PATH": programs.path_of_jobs(), **extra})
+    done = programs.snakemake(list(map(str, command)), settings, root, timeout)
     if check and done.returncode:
         pytest.fail(f"snakemake exited with {done.returncode}:\n{done.stdout}")
     return done

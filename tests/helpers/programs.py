@@ -1,34 +1,37 @@
 """Runs Snakemake and the library's programs as their command lines do, without Python's start.
 
-A fork server that has imported what takes long forks one process per run; what reads its
-environment at import (huggingface_hub) is imported only there, and the library too.
+A server that has imported what takes long forks one process per program; what reads its environment
+at import (huggingface_hub) is imported only there, and the library too.
 """
 
-import multiprocessing
+import atexit
+import functools
 import os
-import runpy
+import shlex
+import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from subprocess import CompletedProcess, TimeoutExpired
 
-LIBRARY = Path(__file__).parents[2] / "workflow"
+import forked
 
-_server = multiprocessing.get_context("forkserver")
-_server.set_forkserver_preload(
-    [
-        *("torch", "safetensors.torch", "snakemake.cli", "pyarrow.parquet", "matplotlib.figure"),
-        *("statsmodels.stats.proportion", "statsmodels.stats.multitest"),
-    ]
+HELPERS = Path(__file__).parent
+LIBRARY = HELPERS.parents[1] / "workflow"
+IMPORTED = (
+    # torch._dynamo is otherwise imported by the first step of an optimizer
+    *("torch", "torch._dynamo", "safetensors.torch", "snakemake.cli", "pyarrow.parquet"),
+    *("matplotlib.figure", "statsmodels.stats.proportion", "statsmodels.stats.multitest"),
+    *("tiktoken", "jinja2", "markdown_it", "msgspec", "tomllib", "filelock", "requests"),
 )
 
 
 def run(
     module: str, *arguments: str | Path, environment: Mapping[str, str] = os.environ
 ) -> CompletedProcess[str]:
-    """What `python -m MODULE ARGUMENTS` would give; ended after two minutes."""
+    """What `python -m MODULE ARGUMENTS` would give within two minutes."""
     return run_and_signal(lambda: None, 0, module, *arguments, environment=environment)
 
 
@@ -41,16 +44,14 @@ def run_and_signal(
 ) -> CompletedProcess[str]:
     """The same for a program that is sent a signal once `wait` returns (0: none)."""
     command = [module, *map(str, arguments)]
-    with tempfile.TemporaryDirectory() as folder:
-        stdout, stderr = Path(folder) / "stdout", Path(folder) / "stderr"
-        process = _start(command, environment, Path.cwd(), stdout, stderr)
+    with tempfile.TemporaryFile("w+") as stdout, tempfile.TemporaryFile("w+") as stderr:
+        program = _start(command, environment, Path.cwd(), stdout.fileno(), stderr.fileno())
         wait()
-        if process.is_alive():
-            os.kill(process.pid or 0, signal)
-        process.join(120)
-        process.kill()
-        process.join()
-        return CompletedProcess(command, process.exitcode, stdout.read_text(), stderr.read_text())
+        program.signal(signal)
+        status = program.wait(120)
+        stdout.seek(0)
+        stderr.seek(0)
+        return CompletedProcess(command, status, stdout.read(), stderr.read())
 
 
 def snakemake(
@@ -58,38 +59,51 @@ def snakemake(
 ) -> CompletedProcess[str]:
     """What `python -m snakemake ARGUMENTS` would give in a folder, all it says in stdout."""
     command = ["snakemake", *arguments]
-    with tempfile.TemporaryDirectory() as outputs:
-        output = Path(outputs) / "output"
-        process = _start(command, environment, folder, output, output)
-        process.join(timeout)
-        if process.is_alive():
-            process.kill()
-            raise TimeoutExpired(command, timeout, output.read_text())
-        return CompletedProcess(command, process.exitcode, output.read_text())
+    with tempfile.TemporaryFile("w+") as output:
+        program = _start(command, environment, folder, output.fileno(), output.fileno())
+        try:
+            status = program.wait(timeout)
+        except TimeoutError:
+            output.seek(0)
+            raise TimeoutExpired(command, timeout, output.read()) from None
+        output.seek(0)
+        return CompletedProcess(command, status, output.read())
+
+
+def path_of_jobs() -> str:
+    """A PATH whose `python` forks the library's programs too, instead of starting them."""
+    return os.pathsep.join([str(_server() / "bin"), os.environ["PATH"]])
 
 
 def _start(
-    command: list[str], environment: Mapping[str, str], folder: Path, stdout: Path, stderr: Path
-) -> ForkServerProcess:
-    # a daemon: it ends with this process
-    process = _server.Process(
-        target=_child, args=(command, dict(environment), folder, stdout, stderr), daemon=True
+    command: list[str], environment: Mapping[str, str], folder: Path, stdout: int, stderr: int
+) -> forked.Program:
+    settings = {"PYTHONPATH": str(LIBRARY), **environment}
+    with Path(os.devnull).open() as stdin:
+        streams = (stdin.fileno(), stdout, stderr)
+        return forked.Program(str(_server() / "socket"), command, settings, str(folder), streams)
+
+
+@functools.cache
+def _server() -> Path:
+    """The folder of this process' server, which ends with it."""
+    folder = Path(tempfile.mkdtemp(prefix="programs-"))
+    python = folder / "bin/python"
+    python.parent.mkdir()
+    command = [sys.executable, "-I", "-S", HELPERS / "forked.py", folder / "socket"]
+    python.write_text(f'#!/bin/sh\nexec {shlex.join(map(str, command))} "$@"\n')
+    python.chmod(0o755)
+    server = subprocess.Popen(
+        [sys.executable, "-P", HELPERS / "fork_server.py", folder, *IMPORTED],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
     )
-    process.start()
-    return process
+    server.stdout.readline()  # once it listens
 
+    def end() -> None:
+        server.stdin.close()
+        server.wait()
+        shutil.rmtree(folder)
 
-def _child(
-    command: list[str], environment: dict[str, str], folder: Path, stdout: Path, stderr: Path
-) -> None:
-    os.environ.clear()
-    os.environ.update(environment)
-    os.chdir(folder)
-    for number, path in enumerate((Path(os.devnull), stdout, stderr)):
-        opened = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
-        os.dup2(opened, number)
-        os.close(opened)
-    tempfile.tempdir = None  # as TMPDIR now says
-    sys.path[:0] = [*environment.get("PYTHONPATH", "").split(os.pathsep), str(LIBRARY)]
-    sys.argv = command
-    runpy.run_module(command[0], run_name="__main__", alter_sys=True)
+    atexit.register(end)
+    return folder
