@@ -362,6 +362,13 @@ A value that is missing is a class.
 Labels that look alike are two classes.
 - spelt.setdefault(_plain(label), label)
 + spelt.setdefault(label, label)
+== ablations/data/remarks.py | data/test_split.py
+What balancing leaves is told in no case.
+- < LEAST_KEPT * len(found)
++ < 0
+Every text is one with two labels.
+- labels[labels > 1]
++ labels[labels > 0]
 == ablations/data/split.py | data/test_split.py
 A class that training lacks is accepted.
 - lacking and name == "train"

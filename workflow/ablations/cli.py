@@ -39,8 +39,8 @@ def parser(description: str | None) -> argparse.ArgumentParser:
 def run(parser: argparse.ArgumentParser, main: Callable[[argparse.Namespace], None]) -> None:
     """Runs a stage; turns a UserError into one message and exit code 1.
 
-    Plain lines go to the log file if there is one, else to stderr. Errors go to both, unless
-    REASON_IS_SHOWN is set. Lines in the file begin with the time.
+    Plain lines go to the log file if there is one, else to stderr. Warnings and errors go to both,
+    errors not where REASON_IS_SHOWN is set. Lines in the file begin with the time.
     """
     arguments = parser.parse_args()
     stderr = logging.StreamHandler()
@@ -49,7 +49,7 @@ def run(parser: argparse.ArgumentParser, main: Callable[[argparse.Namespace], No
         file = logging.FileHandler(arguments.log, mode="w")
         file.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
         log.addHandler(file)
-        stderr.setLevel(logging.ERROR)
+        stderr.setLevel(logging.WARNING)
     log.addHandler(stderr)
     log.setLevel(logging.INFO)
     try:

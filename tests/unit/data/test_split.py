@@ -90,6 +90,37 @@ def test_what_is_written_and_that_another_seed_gives_another_split(tmp_path):
     assert json.loads((tmp_path / "a/notes.json").read_text()) == []
 
 
+def noted(folder: Path) -> list[str]:
+    found: list[str] = json.loads((folder / "notes.json").read_text())
+    return found
+
+
+def test_what_balancing_leaves_of_a_collection_is_told_where_it_is_little(tmp_path, caplog):
+    few = written(tmp_path / "few.csv", rows(*"a" * 40, *"b" * 40, *"c" * 6))
+    run_stage(tmp_path / "few", few, dataset=CUT | {"balance": True, "stratify": True})
+    said = "Balanced: 18 of 86 texts are used, as many of each class as 'c' has (6)."
+    assert noted(tmp_path / "few") == [said]
+    assert said in [each.getMessage() for each in caplog.records if each.levelname == "WARNING"]
+    enough = written(tmp_path / "enough.csv", rows(*"a" * 40, *"b" * 40, *"c" * 9))
+    run_stage(tmp_path / "enough", enough, dataset=CUT | {"balance": True, "stratify": True})
+    run_stage(tmp_path / "all", few, dataset=CUT | {"stratify": True})
+    assert noted(tmp_path / "enough") == noted(tmp_path / "all") == []
+
+
+def test_the_same_text_with_two_labels_is_a_note(tmp_path):
+    content = rows(*"ab" * 20) + "text 1,a\ntext 1,b\ntext 4,a\ntext 3,a\n"
+    path = written(tmp_path / "a.csv", content)
+    run_stage(tmp_path / "data", path, dataset=CUT | {"stratify": True})
+    (note,) = noted(tmp_path / "data")
+    assert note.startswith("2 texts stand there with more than one label, such as 'text ")
+    assert "'a' in a.csv: line " in note and "'b' in a.csv: line " in note
+    one = written(tmp_path / "b.csv", rows("a", "b", *"ab" * 20) + "text 1,a\n")
+    run_stage(tmp_path / "one", one, dataset=CUT | {"stratify": True})
+    (note,) = noted(tmp_path / "one")
+    assert note.startswith("1 text stands there with more than one label, such as 'text 1' ('")
+    assert "'b' in b.csv: line 3" in note and "'a' in b.csv: line 44" in note
+
+
 # --- files for each split
 
 
@@ -108,7 +139,9 @@ def test_splits_that_have_files_stay_as_they_are_and_three_classes_are_encoded(t
     }
     assert splits(tmp_path / "data") == expected
     assert json.loads((tmp_path / "data/notes.json").read_text()) == [
-        "The validation split has no text of 'b', 'c', so it says nothing about that."
+        "The validation split has no text of 'b', 'c', so it says nothing about that.",
+        "1 text stands there with more than one label, such as 'text 0' ('a' in t.csv: line 3, 'c'"
+        " in a.csv: line 2).",
     ]
     done = program(
         "data.encode", "--tokenizer", "bytes", "--data-dir", tmp_path / "data",

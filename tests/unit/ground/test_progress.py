@@ -46,7 +46,7 @@ rule split:
     log:
         "logs/split.log",
     shell:
-        "python -m ablations.data.split --collection none.json --dataset '{{}}'"
+        "python -m ablations.data.split --collection none.json --dataset '[]'"
         " --output-dir . --log {log}"
 """
 
@@ -93,7 +93,7 @@ def test_the_reason_of_a_failure_is_printed_once(tmp_path: Path) -> None:
     assert done.stderr.splitlines() == [
         "1 job to do",
         "FAILED  splitting the texts",
-        "        --dataset is not what it should be: Object missing required field `text`",
+        "        --dataset is not what it should be: Expected `object`, got `array`",
         "        its log: study/logs/split.log",
     ]
 

@@ -33,9 +33,9 @@ def rows(name: str, lines: Sequence[str], separator: str, reading: Reading) -> I
     `lines` have their ends. Raises UserError at the first line that is none of the table's.
     """
     found = _parsed(name, lines, separator, reading.quotes)
-    if reading.columns:
-        header = Row(0, 0, list(map(str, reading.columns)))
-    elif (header := next(found, None)) is None:
+    named = [Row(0, 0, list(map(str, reading.columns)))] if reading.columns else found
+    header = next(iter(named), None)
+    if header is None:
         raise UserError(f"{name} is empty; allowed: a line with the names of the columns")
     yield header
     doubts = Doubts(name, lines, separator, header.cells, reading)

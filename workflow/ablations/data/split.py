@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from ablations import cli
-from ablations.data import texts
+from ablations.data import remarks, texts
 from ablations.data.classes import classes_of
 from ablations.data.cuts import balanced, split
 from ablations.data.split_files import write_split
@@ -129,13 +129,15 @@ def main(arguments: argparse.Namespace) -> None:
     table, classes = gather(manifest.read(arguments.collection), reading)
     cli.log.info("%s texts: %s", len(table), _counted(table, classes))
     parts = cut(table, reading, classes)
-    told = list(notes(table, parts, classes, reading))
+    used = pd.concat(parts.values())
+    told = [*remarks.balance(table, used, classes)] if reading.balance else []
+    told += [*notes(table, parts, classes, reading), *remarks.two_labels(used, classes)]
     for name in SPLITS:
         path, part = arguments.output_dir / f"{name}.csv", parts[name]
         write_split(path, part["Label"].tolist(), part["Text"].tolist())
         cli.log.info("%s: %s texts: %s", path, len(part), _counted(part, classes))
     for note in told:
-        cli.log.info("%s", note)
+        cli.log.warning("%s", note)
     write_json(arguments.output_dir / "classes.json", classes)
     write_json(arguments.output_dir / "notes.json", told)
 
