@@ -2,6 +2,7 @@
 
 import argparse
 import errno
+import io
 import logging
 import os
 import re
@@ -42,11 +43,12 @@ def run(parser: argparse.ArgumentParser, main: Callable[[argparse.Namespace], No
     Plain lines go to the log file if there is one, else to stderr. Warnings and errors go to both,
     errors not where REASON_IS_SHOWN is set. Lines in the file begin with the time.
     """
+    speak_utf8()
     arguments = parser.parse_args()
     stderr = logging.StreamHandler()
     if arguments.log:
         arguments.log.parent.mkdir(parents=True, exist_ok=True)
-        file = logging.FileHandler(arguments.log, mode="w")
+        file = logging.FileHandler(arguments.log, mode="w", encoding="utf-8", errors="replace")
         file.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%Y-%m-%d %H:%M:%S"))
         log.addHandler(file)
         stderr.setLevel(logging.WARNING)
@@ -73,6 +75,19 @@ def run(parser: argparse.ArgumentParser, main: Callable[[argparse.Namespace], No
             if not in_log_alone:
                 raise
         sys.exit(1)
+
+
+def speak_utf8() -> None:
+    """Lets no character be an error, whatever the locale: ours are in UTF-8.
+
+    A terminal that lacks one shows another in its place; a file or a pipe gets it as it is.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            if stream.isatty():
+                stream.reconfigure(errors="replace")
+            else:
+                stream.reconfigure(encoding="utf-8", errors="surrogateescape")
 
 
 def last_line(log: Path) -> str | None:

@@ -1,5 +1,7 @@
 """What a program does when it fails: its exit code, its log, and what it prints."""
 
+import os
+import pty
 import subprocess
 import sys
 from pathlib import Path
@@ -54,6 +56,27 @@ def test_a_reason_that_another_program_shows_is_in_the_log_alone(
     assert cli.failure(log) == reason
     done = run(failure, **{cli.REASON_IS_SHOWN: "1"})  # without a log it would be lost
     assert done.returncode == 1 and reason in done.stderr
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_any_character_goes_through_whatever_the_locale(tmp_path: Path, encoding: str) -> None:
+    log = tmp_path / "ä.log"
+    settings = {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "C"}
+    settings["PYTHONIOENCODING"] = encoding
+    said = f"print({'é × 日'!a}); raise UserError({'é × 日'!a})"
+    done = run(said, "--log", log, **settings)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "é × 日\n", "error: é × 日\n")
+    (written,) = tmp_path.iterdir()
+    assert written.read_text(encoding="utf-8").endswith("error: é × 日\n")
+
+
+def test_a_terminal_that_lacks_a_character_shows_another() -> None:
+    command = [sys.executable, "-c", PROGRAM.format(failure="print('é × 日')")]
+    settings = environment(PYTHONIOENCODING="latin-1")
+    leader, terminal = pty.openpty()
+    done = subprocess.run(command, env=settings, stdout=terminal, stderr=subprocess.PIPE)
+    assert done.returncode == 0, done.stderr
+    assert os.read(leader, 100).decode("latin-1").split() == ["é", "×", "?"]
 
 
 def test_a_bug_s_traceback_is_in_both(tmp_path: Path) -> None:

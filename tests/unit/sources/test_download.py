@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from huggingface_hub import close_session
 
 from ablations.errors import UserError
 from ablations.sources import download, hub
@@ -152,6 +153,21 @@ def test_unreachable_host_is_told(origin, server, monkeypatch):
         with pytest.raises(UserError, match=rf"{FILE}: Invalid URL .*: No scheme supplied"):
             origin.get()
     assert not origin.left()
+
+
+def test_a_proxy_that_refuses_is_named_without_its_password(origin, server, monkeypatch):
+    somewhere = "http://somewhere.invalid"
+    monkeypatch.setattr(server.__class__, "url", somewhere)
+    server.be_the_hub(origin.cache, monkeypatch)
+    origin.address = f"{somewhere}/{FILE}"
+    monkeypatch.setenv("HTTP_PROXY", "http://me:secret@127.0.0.1:9")
+    close_session()  # which has read the environment
+    with pytest.raises(UserError) as raised:
+        origin.get()
+    close_session()
+    (reason,) = (line for line in str(raised.value).splitlines() if somewhere in line)
+    assert "Connection refused" in reason and "secret" not in reason
+    assert reason.endswith("(by the proxy 127.0.0.1:9, as HTTP_PROXY says)")
 
 
 @pytest.mark.parametrize("by_url", [False, True])

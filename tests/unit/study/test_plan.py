@@ -175,7 +175,9 @@ def test_a_study_in_which_a_run_works_is_not_started_again(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("shared", [True, False])
 def test_a_cache_that_other_studies_may_use_is_not_deleted(tmp_path: Path, shared: bool) -> None:
-    own, others = tmp_path / "mine/results/cache/an-entry", tmp_path / "results/cache/an-entry"
+    (tmp_path / "mine/results/cache/notes").mkdir(parents=True)  # the user's, so it stays
+    entry = f"results/cache/{'0123456789' * 2}"
+    own, others = tmp_path / "mine" / entry, tmp_path / entry
     for folder in (own, others):
         folder.mkdir(parents=True)
         (folder / "states.npy").touch()
@@ -184,6 +186,8 @@ def test_a_cache_that_other_studies_may_use_is_not_deleted(tmp_path: Path, share
     done = program("study.clean_cache", "--directory", tmp_path / "mine")
     assert done.returncode == 0, done.stderr
     assert not own.exists() and others.exists()
-    told = done.stdout.splitlines()
+    assert (tmp_path / "mine/results/cache/notes").is_dir()
+    notes, *told = done.stdout.splitlines()
+    assert notes == f"{tmp_path}/mine/results/cache/notes holds no hidden states; it stays"
     assert told[:1] == (["cache_dir: ../results/cache"] if shared else [])
     assert not shared or f"relative to {tmp_path / 'mine'}, is not deleted" in told[1]

@@ -250,6 +250,15 @@ def test_the_least_recently_used_goes_first(study: Path) -> None:
     assert len(entries(study)) == 6
 
 
+def test_what_is_not_the_caches_own_is_never_deleted(study: Path) -> None:
+    """`cache_dir` may be any folder of the user's."""
+    (study / "cache/thesis").mkdir(parents=True)
+    (study / "cache/thesis/all.txt").write_text("x" * 100_000)
+    outputs(study, cache_gb=0)
+    assert (study / "cache/thesis/all.txt").exists()
+    assert entries(study) == {study / "cache/thesis"}
+
+
 def test_hidden_states_beyond_the_limit_are_refused_with_the_numbers(study: Path) -> None:
     with pytest.raises(UserError) as refused:
         outputs(study, cache_gb=1e-7)

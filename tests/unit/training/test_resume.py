@@ -4,6 +4,8 @@ import json
 import re
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -39,7 +41,9 @@ def train(study: Path, **extra: str) -> str:
     return (study / "train.log").read_text()
 
 
-def interrupt(study: Path, number: signal.Signals, **extra: str) -> CompletedProcess[str]:
+def interrupt(
+    study: Path, number: signal.Signals, times: int = 1, **extra: str
+) -> CompletedProcess[str]:
     """Sends a signal some steps after the start of training."""
     log = study / "train.log"
     log.unlink(missing_ok=True)
@@ -54,6 +58,7 @@ def interrupt(study: Path, number: signal.Signals, **extra: str) -> CompletedPro
         "ablations.training.run",
         *runs.arguments(study),
         environment=environment(**extra),
+        times=times,
     )
     assert done.returncode != 0, "it ended before the signal"
     assert not (study / "run").exists()
@@ -105,6 +110,25 @@ def test_after_an_interrupt_from_the_keyboard_it_goes_on(
     assert done.returncode == 128 + signal.SIGINT
     assert "ended by SIGINT" in done.stderr and "Traceback" not in done.stderr
     assert "going on after step" in train(study)
+    assert runs.results(study / "run") == undisturbed
+
+
+def test_after_a_hang_up_it_goes_on(study: Path, undisturbed: dict[str, object]) -> None:
+    """A terminal that is closed may send two: the second must not end what the first asked for."""
+    done = interrupt(study, signal.SIGHUP, times=2)
+    assert done.returncode == 128 + signal.SIGHUP
+    assert "ended by SIGHUP" in done.stderr and state(study).exists()
+    assert "going on after step" in train(study)
+    assert runs.results(study / "run") == undisturbed
+
+
+def test_under_nohup_a_hang_up_ends_nothing(study: Path, undisturbed: dict[str, object]) -> None:
+    command = [sys.executable, "-m", "ablations.training.run", *runs.arguments(study)]
+    process = subprocess.Popen(["nohup", *map(str, command)], env=environment())
+    while not (log := study / "train.log").exists() or " train loss " not in log.read_text():
+        time.sleep(0.005)
+    process.send_signal(signal.SIGHUP)
+    assert process.wait(timeout=120) == 0
     assert runs.results(study / "run") == undisturbed
 
 

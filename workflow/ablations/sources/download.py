@@ -14,9 +14,10 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import requests
+from requests.utils import get_environ_proxies, select_proxy
 from tqdm import tqdm
 
 from ablations import files
@@ -117,9 +118,9 @@ def fetch(url: str, path: Path, sha256: str | None) -> Found:
         except requests.RequestException as error:
             fault, may_pass = _explained(error)
             if not may_pass:
-                raise fault from None
+                raise type(fault)(f"{fault}{by_proxy(url)}") from None
             if tries > RETRIES:
-                raise UserError(f"{fault}, {tries} times") from None
+                raise UserError(f"{fault}, {tries} times{by_proxy(url)}") from None
             log.info("%s: %s; trying again", path.name, fault)
             time.sleep(1)
 
@@ -148,6 +149,17 @@ def _explained(error: requests.RequestException) -> tuple[UserError, bool]:
             return UserError(str(error)), False
         case _:
             return UserError(f"the connection failed: {root_cause(error)}"), True
+
+
+def by_proxy(url: str) -> str:
+    """The end of a sentence that names the proxy of this address, without its password."""
+    proxy = select_proxy(url, get_environ_proxies(url))
+    if not proxy:
+        return ""
+    parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+    names = (name for name, value in os.environ.items() if value == proxy)
+    setting = next((name for name in names if name.lower().endswith("_proxy")), "the system")
+    return f" (by the proxy {parts.hostname}:{parts.port or 80}, as {setting} says)"
 
 
 def verified(path: Path, expected: str | None, name: str) -> Found:

@@ -171,11 +171,13 @@ def _reason(error: Exception, repo: Repository, name: str) -> str:
         case errors.RemoteEntryNotFoundError():
             return f"{repo.name} has no {name} at revision {repo.revision}, which is required"
         case errors.HfHubHTTPError():
-            return f"HTTP {error.response.status_code} {error.response.reason_phrase}"
+            found = f"HTTP {error.response.status_code} {error.response.reason_phrase}"
+            return f"{found}{download.by_proxy(constants.ENDPOINT)}"
         case OSError() if error.errno is not None:  # the disk
             raise error
         case _:
-            return f"{type(error).__name__}: {download.root_cause(error).splitlines()[0]}"
+            found = f"{type(error).__name__}: {download.root_cause(error).splitlines()[0]}"
+            return f"{found}{download.by_proxy(constants.ENDPOINT)}"
 
 
 def _checksum(path: Path) -> str | None:

@@ -15,7 +15,9 @@ def main(arguments: argparse.Namespace) -> None:
     elsewhere = plan.read_study(arguments.directory).cache_dir
     own = paths.at(arguments.directory / paths.RESULTS, paths.CACHE)
     for entry in own.iterdir() if own.is_dir() else ():
-        if entry.is_dir():
+        if not paths.is_of_cache(entry.name):
+            print(f"{entry} holds no hidden states; it stays")
+        elif entry.is_dir():
             shutil.rmtree(entry)
         else:
             entry.unlink()

@@ -54,6 +54,15 @@ RECORDS = ".snakemake/ablations/{file}"
 LOCKS = ".snakemake/locks"  # files of it exist while Snakemake runs in the folder
 
 
+def is_of_cache(name: str) -> bool:
+    """Whether a cache, which may be a folder of the user's, has a file or folder of this name.
+
+    >>> list(map(is_of_cache, ("0123456789abcdef0123", "0123456789abcdef0123.lock", "mine")))
+    [True, True, False]
+    """
+    return bool(re.fullmatch(r"[0-9a-f]{20}(\.lock|\.partial)?", name))
+
+
 def at(results: Path, pattern: str, **wildcards: object) -> Path:
     """A file of the study that keeps its results in the folder `results`.
 

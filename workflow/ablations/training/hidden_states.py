@@ -26,7 +26,7 @@ from ablations.files import as_json, read_json, write_json
 from ablations.machine.device import Device, Rounding
 from ablations.model import gpt2
 from ablations.model.layers import Layers
-from ablations.study import cut
+from ablations.study import cut, paths
 from ablations.study.cut import Trunk
 from ablations.study.dimensions import Dimensions
 from ablations.training.forward import HiddenStates, forward, freeze, token_ids
@@ -195,7 +195,7 @@ class Cache:
         found = []
         for path in self.folder.iterdir():
             with contextlib.suppress(FileNotFoundError):  # another job finished or deleted it
-                if path.is_dir():
+                if paths.is_of_cache(path.name) and path.is_dir():
                     size = sum(file.stat().st_size for file in path.iterdir())
                     found.append((path.stat().st_mtime, path, size))
         excess = sum(size for _, _, size in found) - limit

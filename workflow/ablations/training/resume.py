@@ -137,14 +137,20 @@ class State:
 
     @contextmanager
     def signals(self) -> Iterator[None]:
-        """A context: the first SIGTERM or SIGINT asks for a save, the second ends the process."""
+        """A context: the first signal asks for a save, the second ends the process.
+
+        A terminal that is closed sends SIGHUP, perhaps twice: the second is ignored. So is the
+        first under nohup.
+        """
 
         def note(number: int, _: FrameType | None) -> None:
             self.signal = signal.Signals(number)
             for each in before:
-                signal.signal(each, signal.SIG_DFL)
+                signal.signal(each, signal.SIG_IGN if each == signal.SIGHUP else signal.SIG_DFL)
 
         before = {each: signal.signal(each, note) for each in (signal.SIGTERM, signal.SIGINT)}
+        if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+            before[signal.SIGHUP] = signal.signal(signal.SIGHUP, note)
         try:
             yield
         finally:
