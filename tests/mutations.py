@@ -249,6 +249,10 @@ Near-duplicates with as few words in common as can be are overlooked.
 Two seeds have an interval that counts messages only.
 - not 1 < len(row.runs) < statistics.SEEDS_FOR_NOISE
 + True
+== ablations/answers/written/accuracy_and_number.py | answers/test_figures.py
+The lines of a grid's figure all show the same rows.
+- if values[apart] == other
++ if values[apart] == others[0]
 == ablations/answers/missed.py | answers/test_page.py
 A row that is wrong with some seeds only is not among those that are wrong.
 - ~row.right[:, listed].all(0)

@@ -108,7 +108,7 @@ def written(kind, folder):
     """The words of a study, by file name: without figures, style and script."""
     kind(folder)
     read = synthetic_runs.load(folder, so_far=kind is so_far)
-    drawn = {figure.__name__: SVG for figure in figures.FIGURES}
+    drawn = dict.fromkeys(figures.draw(read), SVG)
     html = page.page(read, drawn, [SVG] * len(read.comparisons))
     return {
         "table.md": table.markdown(read),

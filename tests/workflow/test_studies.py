@@ -52,6 +52,8 @@ def test_a_grid_runs_as_its_rows_do(tmp_path: Path) -> None:
     of_best = ["best-epochs-1", "best-epochs-3"]
     trained = {"baseline", *of_best, *(f"sweep-{each}" for each in of_sweep)}
     assert {path.name for path in (tmp_path / "results/runs").iterdir()} == trained
+    drawn = {path.stem for path in (tmp_path / "results/figures").glob("grid-*.svg")}
+    assert drawn == {"grid-sweep"}
     lines = {line["id"]: line for line in table(tmp_path / "results/table.csv")}
     (chosen,) = lines.keys() & set(of_best)
     assert lines.keys() == trained - {id for id in of_best if id != chosen}

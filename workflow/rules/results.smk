@@ -48,6 +48,16 @@ rule answers:
                 "learning_curves",
             )
         ),
+        *(
+            report(
+                paths.ANSWER.format(file=f"figures/{grid.figure}.svg"),
+                "../report/grid.rst",
+                category="Figures",
+                labels={"figure": f"{grid.id}, {grid.across}"},
+            )
+            for grid in STUDY.grids
+            if grid.across
+        ),
     log:
         "logs/answers.log",
     localrule: True

@@ -74,7 +74,27 @@ def grid(folder):
     write(folder, study, {row.id: draw.random((1, 50)) < 0.9 for row in study.rows})
 
 
+# Grids over a number: of each its values, and another setting.
+NUMBERS = (
+    ("learning_rate", {"learning_rate": [1e-5, 2e-5, 4e-5, 5e-5, 1e-4, 1e-3], "epochs": [3, 10]}),
+    ("batch_size", {"batch_size": [4, 6, 7, 8, 12, 32]}),
+)
+
+
+def over_numbers(folder):
+    """A grid over each number, with the baseline's value among those of one."""
+    made = configuration()
+    grids = [{"id": key.replace("_", "-"), "grid": values} for key, values in NUMBERS]
+    made |= {"rows": [made["rows"][0], *grids], "comparisons": []}
+    study = config.parse(made)
+    draw = np.random.default_rng(0)
+    write(
+        folder, study, {row.id: draw.random((1, 200)) < draw.uniform(0.8, 1) for row in study.rows}
+    )
+
+
 STUDIES = {
+    "over numbers": over_numbers,
     "published": eight_rows,
     "two seeds": functools.partial(many_rows, rows=4, seeds=2),
     "stand-ins, three seeds": functools.partial(
@@ -101,12 +121,22 @@ def studies(tmp_path_factory):
     def drawn(name, figure):
         return draw(answers(name), figure)
 
-    return types.SimpleNamespace(answers=answers, drawn=drawn)
+    @functools.cache
+    def of_grid(number):
+        read = answers("over numbers")
+        (grid,) = (grid for grid in read.outline.grids if grid.across == number)
+        return rendered(figures.accuracy_and_number, read, grid)
+
+    return types.SimpleNamespace(answers=answers, drawn=drawn, of_grid=of_grid)
 
 
 def draw(read, name):
+    return rendered(getattr(figures, name), read)
+
+
+def rendered(draw_one, *arguments):
     with matplotlib.rc_context(drawing.STYLE):
-        figure = getattr(figures, name)(read)
+        figure = draw_one(*arguments)
         figure.draw_without_rendering()
     return figure
 
@@ -245,6 +275,15 @@ def test_of_a_hundred_rows_the_front_is_named_and_the_figure_says_so(studies):
     assert any("Named: the baseline" in text.get_text() for text in visible_texts(figure))
 
 
+@pytest.mark.parametrize("number", [number for number, _ in NUMBERS])
+def test_numbers_below_the_axis_do_not_run_into_each_other(studies, number):
+    figure = studies.of_grid(number)
+    labels = [text for text in figure.axes[0].get_xticklabels() if text.get_text()]
+    assert len(labels) >= 3
+    for one, other in itertools.pairwise(text.get_window_extent() for text in labels):
+        assert one.x1 < other.x0
+
+
 @pytest.mark.parametrize("longest", [20, 6000, 60 * 60 * 40])
 def test_times_below_the_axis_do_not_run_into_each_other(tmp_path, longest):
     seconds = dict.fromkeys(("baseline", "first-token", "last-layer", "all-layers"), 5)
@@ -329,6 +368,41 @@ def test_published_values_are_marked_where_there_are_any(studies):
             assert ("published" in legend(found)) == marked
             markers = {line.get_marker() for axes in found.axes for line in axes.lines}
             assert ("D" in markers) == marked
+
+
+def test_a_grid_over_a_number_is_a_line_for_each_value_of_its_other_setting(studies):
+    read, figure = studies.answers("over numbers"), studies.of_grid("learning_rate")
+    (axes,) = figure.axes
+    assert axes.get_xscale() == "log" and figure.legends[0].get_title().get_text() == "epochs"
+    lines = {line.get_label(): line for line in axes.lines if len(line.get_xdata()) > 2}
+    assert [label for label in legend(figure) if label in lines] == ["3", "10"]
+    looks = {(line.get_color(), line.get_linestyle(), line.get_marker()) for line in lines.values()}
+    assert all(len(set(look)) == 2 for look in zip(*looks, strict=True))
+    for epochs, line in lines.items():
+        rows = [row for row in read.rows if row.id.endswith(f"-epochs-{epochs}")] or [
+            row for row in read.rows if f"-epochs-{epochs}-" in row.id
+        ]
+        rows.sort(key=lambda row: row.settings.training.learning_rate)
+        numbers = [row.settings.training.learning_rate for row in rows]
+        accuracies = [row.accuracy["test"] for row in rows]
+        assert line.get_xdata() == pytest.approx(numbers)
+        assert line.get_ydata() == pytest.approx([100 * found.mean for found in accuracies])
+        own = [each for each in axes.lines if each.get_color() == line.get_color()]
+        upright = [each.get_xydata() for each in own if len(each.get_xdata()) == 2]
+        assert len(upright) == len(rows)
+        for (low, high), number, found in zip(upright, numbers, accuracies, strict=True):
+            assert [*low, *high] == pytest.approx(
+                [number, 100 * found.low, number, 100 * found.high]
+            )
+
+
+def test_the_baseline_is_a_line_across_where_no_row_of_the_grid_equals_it(studies):
+    for number, there in (("learning_rate", True), ("batch_size", False)):
+        figure = studies.of_grid(number)
+        assert ("baseline" in legend(figure)) == there
+        baseline = 100 * studies.answers("over numbers").rows[0].accuracy["test"].mean
+        level = [list(line.get_ydata()) for line in figure.axes[0].lines]
+        assert ([baseline, baseline] in level) == there
 
 
 def test_a_time_that_does_not_compare_is_hollow(tmp_path):

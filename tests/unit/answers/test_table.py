@@ -486,6 +486,13 @@ def test_nothing_published_is_beside_a_row_with_another_model():
     assert config.parse(made).outline != outline
 
 
+def test_nothing_published_is_beside_stand_ins():
+    outline = config.parse(configuration(tokenizer="bytes")).outline
+    assert outline.notes and not outline.models
+    assert {line.published for line in outline.rows} == {None}
+    assert {asked.claim for asked in outline.questions} == {None}
+
+
 def test_study_json_and_rows_survive_the_round_trip(published):
     read = load(published)
     parsed = config.parse(configuration())

@@ -57,6 +57,30 @@ def test_a_grid_is_a_row_for_each_combination() -> None:
     assert sweep.rows["sweep-epochs-10-lr-5e-5"] == {"epochs": 10, "learning_rate": 5e-5}
 
 
+@pytest.mark.parametrize(
+    ("values", "across", "apart"),
+    [
+        ({"epochs": [1, 2, 3]}, "epochs", None),
+        ({"epochs": [1, 2], "learning_rate": [1e-4, 2e-4, 3e-4]}, "learning_rate", "epochs"),
+        ({"epochs": [1, 2], "learning_rate": [1e-4, 2e-4]}, "epochs", "learning_rate"),
+        ({"weights": ["random", "pretrained"], "epochs": [1, 2]}, "epochs", "weights"),
+        ({"epochs": [1, 2], "batch_size": [8]}, "epochs", None),
+        ({"context_length": [8, "longest_training_example"]}, None, "context_length"),
+        ({"causal_mask": [True, False]}, None, "causal_mask"),
+        ({"epochs": [1, 2], "batch_size": [8, 9], "weight_decay": [0.1, 0.2]}, None, None),
+        ({"epochs": [7]}, None, None),
+    ],
+)
+def test_a_grid_over_a_number_has_a_figure(
+    values: dict[str, Any], across: str | None, apart: str | None
+) -> None:
+    row = {"id": "sweep", "grid": values}
+    (found,) = parsed(row).grids
+    assert found.across == across and (across is None or found.apart == apart)
+    (found,) = parsed(row | {"choose": "validation"}).grids
+    assert found.across is None  # one row of it is shown
+
+
 def test_a_row_of_a_grid_is_what_it_would_be_if_it_were_written_out() -> None:
     plain = {"id": "sweep-layers-all-lr-1e-4", "learning_rate": 1e-4, "trainable_layers": "all"}
     written = parsed(plain).rows[1].settings

@@ -42,17 +42,16 @@ def averaged_effects(
     finished = {row.id: row for row in rows}
     found: list[AveragedEffect] = []
     for grid in grids:
-        varying = [setting for setting, values in grid.values.items() if len(values) > 1]
-        if len(varying) > 1 and not grid.choose:
-            found += _of_grid(grid, varying, finished, noise)
+        if len(grid.varying) > 1 and not grid.choose:
+            found += _of_grid(grid, finished, noise)
     return tuple(found)
 
 
 def _of_grid(
-    grid: Grid, varying: Sequence[str], finished: Mapping[str, Row], noise: RunNoise | None
+    grid: Grid, finished: Mapping[str, Row], noise: RunNoise | None
 ) -> list[AveragedEffect]:
     changes, effects = [], []
-    for setting in varying:
+    for setting in grid.varying:
         first, *others = grid.values[setting]
         for value in others:
             pairs = list(_pairs(grid, finished, setting, first, value))
@@ -60,7 +59,7 @@ def _of_grid(
                 without, changed = map(np.stack, zip(*pairs, strict=True))
                 changes.append((setting, first, value, len(pairs)))
                 effects.append(statistics.average_effect(without, changed, noise))
-    number = sum(len(grid.values[setting]) - 1 for setting in varying)
+    number = sum(len(grid.values[setting]) - 1 for setting in grid.varying)
     adjusted = statistics.holm([float(effect.p) for effect in effects], number).tolist()
     return [
         AveragedEffect(

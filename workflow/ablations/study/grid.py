@@ -49,6 +49,36 @@ class Grid(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
         """What `combinations` gives, by id."""
         return dict(self.combinations())
 
+    @property
+    def varying(self) -> list[str]:
+        """The settings of several values."""
+        return [key for key in OPTIONS if len(self.values.get(key, ())) > 1]
+
+    @property
+    def across(self) -> str | None:
+        """The number that a figure of its rows has across: of two the one of more values.
+
+        None where no number varies, more than two settings do, or one row is chosen.
+        """
+        numbers = [key for key in self.varying if all(map(_is_number, self.values[key]))]
+        if self.choose or len(self.varying) > 2:
+            return None
+        return max(numbers, key=lambda key: len(self.values[key]), default=None)
+
+    @property
+    def apart(self) -> str | None:
+        """The other setting that varies, whose values are lines of that figure."""
+        return next((key for key in self.varying if key != self.across), None)
+
+    @property
+    def figure(self) -> str:
+        """The name of that figure; no other begins so."""
+        return f"grid-{self.id}"
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
 
 def of(row: RowEntry) -> Grid | None:
     """The grid that a row of config.yaml is, if it is one."""

@@ -54,12 +54,12 @@ def titled(answers: Answers, height: float, title: str, remark: str | None = Non
     return figure
 
 
-def legend(figure: Figure, found: Iterable[Artist]) -> None:
+def legend(figure: Figure, found: Iterable[Artist], title: str | None = None) -> None:
     """Below everything; its longest entry decides how many fit in a line."""
     entries = list(found)
     longest = max(len(str(entry.get_label())) for entry in entries)
     columns = max(1, min(len(entries), int(13 * WIDTH / (longest + 8))))
-    figure.legend(handles=entries, loc="outside lower center", ncols=columns)
+    figure.legend(handles=entries, loc="outside lower center", ncols=columns, title=title)
 
 
 def label(row: Row, width: int = LABEL_WIDTH) -> str:

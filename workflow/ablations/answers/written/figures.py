@@ -17,6 +17,7 @@ from ablations.answers.comparisons import Comparison
 from ablations.answers.compute import Answers
 from ablations.answers.finished import Run
 from ablations.answers.scores import Row
+from ablations.answers.written.accuracy_and_number import accuracy_and_number, drawn_grids
 from ablations.answers.written.accuracy_and_time import accuracy_and_time
 from ablations.answers.written.drawing import (
     MEASURED,
@@ -227,7 +228,11 @@ FIGURES = (accuracies, accuracy_and_time, learning_curves, differences)
 
 def draw(answers: Answers, format: str = "svg") -> dict[str, bytes]:
     """Every figure as SVG or PNG, by its name."""
-    return {figure.__name__: _saved(partial(figure, answers), format) for figure in FIGURES}
+    drawn = {figure.__name__: partial(figure, answers) for figure in FIGURES}
+    drawn |= {
+        grid.figure: partial(accuracy_and_number, answers, grid) for grid in drawn_grids(answers)
+    }
+    return {name: _saved(draw_one, format) for name, draw_one in drawn.items()}
 
 
 def draw_differences(answers: Answers) -> list[bytes]:

@@ -13,7 +13,6 @@ from ablations.answers.finished import Texts, Unfinished
 from ablations.answers.scores import Row
 from ablations.study import words
 from ablations.study.dataset import SPLITS
-from ablations.study.grid import Grid
 from ablations.study.settings import defaults
 
 MOST_NAMED = 10  # in one sentence
@@ -229,22 +228,20 @@ def _grids(answers: Answers) -> Iterator[str]:
         if grid.choose and there:
             (row,) = there
             accuracy = formats.percents(row.accuracy["validation"])
+            varying = formats.names(grid.varying)
             yield (
                 f"{row.id} was chosen from the {len(grid)} rows of the grid {grid.id} (values of"
-                f" {_varying(grid)}) by its validation accuracy, {accuracy}. As the best of"
+                f" {varying}) by its validation accuracy, {accuracy}. As the best of"
                 f" {len(grid)}, that accuracy is optimistic. The choice did not use test"
                 " accuracies, so the row's test accuracy is not."
             )
         elif len(there) > 1:
             yield (
-                f"The {len(grid)} rows of the grid {grid.id} differ in {_varying(grid)}. The"
+                f"The {len(grid)} rows of the grid {grid.id} differ in"
+                f" {formats.names(grid.varying)}. The"
                 " best of their test accuracies is optimistic: it is partly luck. `choose:"
                 " validation` chooses a row by its validation accuracy instead."
             )
-
-
-def _varying(grid: Grid) -> str:
-    return formats.names([key for key, values in grid.values.items() if len(values) > 1])
 
 
 def _devices(rows: Sequence[Row]) -> Iterator[str]:

@@ -25,7 +25,9 @@ from ablations.answers.formats import Table
 from ablations.answers.missed import Missed
 from ablations.answers.scores import Row
 from ablations.answers.written import interpretation, sentences, table
+from ablations.answers.written.accuracy_and_number import drawn_grids
 from ablations.answers.written.notes import notes, notices, split_sizes
+from ablations.study.grid import Grid
 
 BADGES = {  # verdicts and outcomes: a word, and a sign that is read without colour
     "better": ("better", "▲"),
@@ -70,6 +72,7 @@ def page(answers: Answers, figures: Mapping[str, bytes], differences: Sequence[b
         about_classes=table.about_classes(answers),
         notes=list(map(_inline, notes(answers))),
         figures={name: _address(svg) for name, svg in figures.items()},
+        numbers={grid.figure: grid.across for grid in drawn_grids(answers)},
         legend=_legends(answers),
         errors=[_error(answers, missed) for missed in answers.missed[:ERRORS]],
         errors_in_short=_errors_in_short(answers),
@@ -213,7 +216,16 @@ def _legends(answers: Answers) -> dict[str, str]:
         "differences": f"All differences in one figure. Filled: a difference was detected.{orange}",
         "learning_curves": "Lines: the mean loss over a few batches, during training. Points:"
         " the loss over all texts after the last step.",
+        **{grid.figure: _legend_of_grid(grid) for grid in drawn_grids(answers)},
     }
+
+
+def _legend_of_grid(grid: Grid) -> str:
+    lines = f", a line for each value of {grid.apart}" if grid.apart else ""
+    return (
+        f"The rows of the grid {grid.id}{lines}. The points of two lines are drawn beside each"
+        " other. A line across is what does not depend on the number."
+    )
 
 
 # --- what is often wrong
