@@ -244,10 +244,10 @@ A time with another number of threads passes for comparable.
 Near-duplicates with as few words in common as can be are overlooked.
 - OF * in_both >= SHARED
 + OF * in_both > SHARED
-== ablations/answers/written/drawing.py |
+== ablations/answers/compute.py |
 | answers/test_figures.py::test_intervals_count_training_from_three_seeds_on_and_two_seeds_have_none
 Two seeds have an interval that counts messages only.
-- not 1 < len(row.runs) < statistics.SEEDS_FOR_NOISE
+- self.times == 1 or self.measures_noise
 + True
 == ablations/answers/written/accuracy_and_number.py | answers/test_figures.py
 The lines of a grid's figure all show the same rows.

@@ -428,17 +428,21 @@ def test_curves_end_with_the_loss_over_all_texts(studies):
 
 
 @pytest.mark.parametrize(
-    ("seeds", "said"),
+    ("seeds", "folds", "said"),
     [
-        (1, "The line through a point is its 95% interval."),
-        (2, "Points are means over seeds, ticks are single seeds."),
-        (3, "The line through a point is the 95% interval of test accuracy; it counts"),
+        (1, None, "The line through a point is its 95% interval."),
+        (2, None, "Points are means over runs, ticks are single runs."),
+        (3, None, "The line through a point is the 95% interval of test accuracy; it counts"),
+        (1, 2, "Points are means over runs, ticks are single runs."),
+        (1, 5, "The line through a point is the 95% interval of test accuracy; it counts"),
     ],
 )
-def test_the_reports_caption_says_which_intervals_are_drawn(seeds, said):
+def test_the_reports_caption_says_which_intervals_are_drawn(seeds, folds, said):
     caption = jinja2.Template((ROOT / "workflow/report/accuracies.rst").read_text())
-    shown = caption.render(snakemake={"config": {"seeds": list(range(seeds))}})
-    assert said in shown and ("interval" in shown) == (seeds != 2)
+    dataset = {"split": {"folds": folds} if folds else {"train": 0.7}}
+    config = {"seeds": list(range(seeds)), "dataset": dataset}
+    shown = " ".join(caption.render(snakemake={"config": config}).split())
+    assert said in shown and ("interval" in shown) == (2 not in (seeds, folds))
 
 
 def test_long_curves_of_many_runs_are_thinned(tmp_path):

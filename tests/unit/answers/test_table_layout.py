@@ -206,6 +206,7 @@ def test_hostile_class_names_stay_names(tmp_path):
     assert rows[1] == {
         "row": "1",
         "id": "baseline",
+        "fold": "",
         "seed": "1",
         "class": HOSTILE[1],
         "texts": "30",

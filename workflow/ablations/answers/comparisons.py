@@ -139,6 +139,11 @@ class Comparison:
         return "not settled here"
 
     @property
+    def folds(self) -> int:
+        """How many test them; 1 with one split."""
+        return len({run.fold for run in self.baseline.runs})
+
+    @property
     def seeds(self) -> int:
         """How often each row answers every text."""
         return len(self.baseline.right)

@@ -61,6 +61,16 @@ class Answers:
             return seeds
         return f"{self.folds} folds" + (f" × {seeds}" if len(self.seeds) > 1 else "")
 
+    @property
+    def times(self) -> int:
+        """The number of each row's runs."""
+        return self.folds * len(self.seeds)
+
+    @property
+    def draws_intervals(self) -> bool:
+        """Whether a figure shows those of test accuracies: not where runs tell nothing of noise."""
+        return self.times == 1 or self.measures_noise
+
     def named(self, runs: Iterable[tuple[int, int]]) -> str:
         """Runs, by fold and seed: `seed 1, 2`; with folds `fold 1, 2` or `fold 1, seed 2`."""
         if self.folds == 1:

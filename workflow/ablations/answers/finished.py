@@ -103,6 +103,11 @@ class Texts:
         return len(self.sizes)
 
     @property
+    def collection(self) -> int:
+        """How many texts there are in all splits."""
+        return sum(self.sizes[0].values())
+
+    @property
     def in_train(self) -> NDArray[np.bool_]:
         """Which are in the training set of their fold verbatim, [tested]."""
         return self.copied < NOWHERE

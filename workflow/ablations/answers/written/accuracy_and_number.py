@@ -11,7 +11,7 @@ from matplotlib.transforms import ScaledTranslation
 
 from ablations.answers.compute import Answers
 from ablations.answers.scores import Row
-from ablations.answers.written.drawing import MEASURED, QUIET, has_interval, legend, titled
+from ablations.answers.written.drawing import MEASURED, QUIET, legend, titled
 from ablations.study import words
 from ablations.study.grid import Grid
 
@@ -32,11 +32,12 @@ def accuracy_and_number(answers: Answers, grid: Grid) -> Figure:
     axes = figure.subplots()
     _number_axis(axes, grid)
     rows = {row.id: row for row in answers.rows if row.id in grid.rows}
-    entries = [_line(axes, *line) for line in _lines(grid, rows)]
+    interval = answers.draws_intervals
+    entries = [_line(axes, *line, interval) for line in _lines(grid, rows)]
     for label, accuracy, style in _levels(answers, list(rows.values())):
         axes.axhline(100 * accuracy, color=QUIET, linestyle=style, linewidth=1, zorder=1.5)
         entries.append(Line2D([], [], color=QUIET, linestyle=style, linewidth=1, label=label))
-    if has_interval(answers.rows[0]):
+    if interval:
         entries.append(Line2D([], [], marker="|", color=MEASURED, linestyle="none", markersize=11))
         entries[-1].set_label("95% interval")
     _label_numbers(axes, grid)
@@ -75,7 +76,7 @@ def _label(other: str | None, row: Row) -> str:
     return words.cell(other, row.settings, row.context_tokens)
 
 
-def _line(axes: Axes, place: int, label: str, points: Sequence[Point]) -> Line2D:
+def _line(axes: Axes, place: int, label: str, points: Sequence[Point], interval: bool) -> Line2D:
     # beside the lines before it: first to the right, then to the left
     offset = BESIDE * -(-place // 2) * (-1) ** (place + 1)
     beside = ScaledTranslation(offset / 72, 0, axes.figure.dpi_scale_trans)
@@ -84,10 +85,9 @@ def _line(axes: Axes, place: int, label: str, points: Sequence[Point]) -> Line2D
     means = [100 * row.accuracy["test"].mean for _, row in points]
     drawn = axes.plot(numbers, means, linestyle=style, color=color, markersize=5, label=label)
     drawn[0].set_marker(MARKERS[place % len(MARKERS)])
-    for number, row in points:
-        if has_interval(row):
-            ends = [100 * row.accuracy["test"].low, 100 * row.accuracy["test"].high]
-            drawn += axes.plot([number] * 2, ends, color=color, linewidth=1, alpha=0.7)
+    for number, row in points if interval else ():
+        ends = [100 * row.accuracy["test"].low, 100 * row.accuracy["test"].high]
+        drawn += axes.plot([number] * 2, ends, color=color, linewidth=1, alpha=0.7)
     for each in drawn:  # now, since the axes' limits follow from what is drawn without it
         each.set_transform(axes.transData + beside)
     return drawn[0]

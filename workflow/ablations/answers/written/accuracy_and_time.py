@@ -14,7 +14,6 @@ from ablations.answers.scores import Row
 from ablations.answers.written.drawing import (
     MEASURED,
     NARROW,
-    has_interval,
     key,
     label,
     legend,
@@ -47,12 +46,12 @@ def accuracy_and_time(answers: Answers) -> Figure:
         (time, 100 * row.accuracy["test"].mean) for time, row in zip(times, rows, strict=True)
     ]
     for row, point in zip(rows, points, strict=True):
-        _point(axes, row, *point)
+        _point(axes, row, *point, interval=answers.draws_intervals)
     axes.set_xscale("log")
     _label_durations(axes, times)
     axes.set_xlabel(f"training time ({_measured_on(answers)})")
     axes.set_ylabel(f"accuracy on {answers.tested}, %")
-    legend(figure, _entries(rows))
+    legend(figure, _entries(answers))
     front = _front(points, [index for index, row in enumerate(rows) if not row.incomparable])
     order = [*front, *(index for index in range(len(rows)) if index not in front)]
     if len(rows) > NAMED_POINTS:
@@ -61,8 +60,8 @@ def accuracy_and_time(answers: Answers) -> Figure:
     return figure
 
 
-def _point(axes: Axes, row: Row, time: float, value: float) -> None:
-    if has_interval(row):
+def _point(axes: Axes, row: Row, time: float, value: float, interval: bool) -> None:
+    if interval:
         ends = [100 * row.accuracy["test"].low, 100 * row.accuracy["test"].high]
         axes.plot([time] * 2, ends, color=FAINT, zorder=1.9)
     face = "white" if row.incomparable else MEASURED
@@ -70,12 +69,13 @@ def _point(axes: Axes, row: Row, time: float, value: float) -> None:
     axes.plot(time, value, marker, color=MEASURED, markerfacecolor=face, markersize=6)
 
 
-def _entries(rows: Sequence[Row]) -> Iterator[Line2D]:
+def _entries(answers: Answers) -> Iterator[Line2D]:
+    rows = answers.rows
     used = {row.settings.trainable_layers for row in rows}
     for layers, marker in LAYER_MARKERS.items():
         if layers in used:
             yield key(marker, MEASURED, f"trains {layers}")
-    if has_interval(rows[0]):
+    if answers.draws_intervals:
         yield Line2D([], [], color=FAINT, label="95% interval")
     if obstacles := list(dict.fromkeys(row.incomparable for row in rows if row.incomparable)):
         yield key("o", MEASURED, f"time not comparable: {', '.join(obstacles)}", hollow=True)

@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from ablations.answers import formats, statistics
+from ablations.answers import formats
 from ablations.answers.compute import Answers
 from ablations.answers.scores import Row
 
@@ -95,8 +95,3 @@ def key(marker: str, color: str, label: str, line: bool = False, hollow: bool = 
         linestyle="-" if line else "none",
         label=label,
     )
-
-
-def has_interval(row: Row) -> bool:
-    """Whether its test accuracy is drawn with one; not of two seeds, whose noise is unknown."""
-    return not 1 < len(row.runs) < statistics.SEEDS_FOR_NOISE

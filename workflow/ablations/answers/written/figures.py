@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
-from ablations.answers import formats, statistics
+from ablations.answers import formats
 from ablations.answers.comparisons import Comparison
 from ablations.answers.compute import Answers
 from ablations.answers.finished import Run
@@ -25,7 +25,6 @@ from ablations.answers.written.drawing import (
     PUBLISHED,
     QUIET,
     STYLE,
-    has_interval,
     key,
     label,
     legend,
@@ -50,6 +49,10 @@ def accuracies(answers: Answers) -> Figure:
     for panel, split in zip(panels, formats.SPLITS, strict=True):
         for position, row in enumerate(rows):
             _accuracy(panel, row, split, position)
+            # of the other splits only where a row has one run: folds share their texts
+            if answers.times == 1 or (split == "test" and answers.draws_intervals):
+                ends = [100 * row.accuracy[split].low, 100 * row.accuracy[split].high]
+                panel.plot(ends, [position] * 2, color=MEASURED)
         texts = f"{evaluated(answers, split)} texts"
         panel.set_title(f"{formats.SPLITS[split].capitalize()}\n{texts}")
         panel.set_xlabel("accuracy, %")
@@ -64,14 +67,13 @@ def accuracies(answers: Answers) -> Figure:
 
 
 def _accuracy_entries(answers: Answers) -> Iterator[Line2D]:
-    seeds = len(answers.seeds)
-    if seeds == 1:
+    if answers.times == 1:
         yield key("o", MEASURED, "measured, 95% interval", line=True)
     else:
-        yield key("o", MEASURED, "mean of seeds")
-        yield key("|", QUIET, "each seed")
-    if seeds >= statistics.SEEDS_FOR_NOISE:
-        yield Line2D([], [], color=MEASURED, label="95% interval (test)")
+        yield key("o", MEASURED, "mean of runs")
+        yield key("|", QUIET, "each run")
+        if answers.draws_intervals:
+            yield Line2D([], [], color=MEASURED, label="95% interval (test)")
     if any(row.published for row in answers.rows):
         yield key("D", PUBLISHED, "published")
     yield Line2D([], [], color=QUIET, linestyle=":", label="majority class")
@@ -82,15 +84,13 @@ def _accuracy(panel: Axes, row: Row, split: str, position: int) -> None:
     if len(row.runs) > 1:
         values = [100 * run for run in accuracy.runs]
         panel.plot(values, [position] * len(values), "|", color=QUIET, markersize=9)
-    if len(row.runs) == 1 or (split == "test" and has_interval(row)):
-        panel.plot([100 * accuracy.low, 100 * accuracy.high], [position] * 2, color=MEASURED)
     panel.plot(100 * accuracy.mean, position, "o", color=MEASURED, markersize=5)
     if row.published:
         mark_published(panel, 100 * getattr(row.published, split), position + 0.24)
 
 
 def learning_curves(answers: Answers) -> Figure:
-    """A panel per row: loss against steps, a line per seed, ending with that over all texts."""
+    """A panel per row: loss against steps, a line per run, ending with that over all texts."""
     rows = answers.rows
     columns = min(4, len(rows))
     lines = -(-len(rows) // columns)
@@ -101,7 +101,7 @@ def learning_curves(answers: Answers) -> Figure:
     panels[0].set_yscale("log")  # and with it the others, which share the axis
     panels[0].yaxis.set_minor_locator(NullLocator())
     panels[0].yaxis.set_major_formatter(FuncFormatter(lambda loss, _: f"{loss:g}"))
-    most = max(2, CURVE_POINTS // (2 * len(rows) * len(answers.seeds)))
+    most = max(2, CURVE_POINTS // (2 * len(rows) * answers.times))
     for panel, row in zip(panels, rows, strict=False):
         for run in row.runs:
             _curves(panel, row, run, most)

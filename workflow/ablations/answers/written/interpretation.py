@@ -10,7 +10,7 @@ from ablations.answers import formats, statistics
 from ablations.answers.compute import Answers
 from ablations.answers.scores import Row
 from ablations.answers.written import sentences
-from ablations.answers.written.notes import notices
+from ablations.answers.written.notes import notices, of_its_fold
 from ablations.study.words import MISSING
 
 # False alarms among eight comparisons, where runs of a row have a standard deviation of 0.5, 1 and
@@ -66,7 +66,7 @@ def _how_to_read(answers: Answers) -> Iterator[str]:
     yield (
         f"**Verdict.** Two rows answer the same {answers.tested} and are"
         f" compared text by text. A row is called better or worse only if"
-        f" {_test(len(answers.seeds))} gives p below {statistics.ALPHA}{adjusted}."
+        f" {_test(answers)} gives p below {statistics.ALPHA}{adjusted}."
     )
     yield (
         "**Interval.** It shows which true differences, in percentage points, fit the data (95%)."
@@ -74,16 +74,16 @@ def _how_to_read(answers: Answers) -> Iterator[str]:
     )
     yield _equivalence(answers)
     yield from _smallest_shown(answers)
-    yield from _seeds(answers)
+    yield from _runs(answers)
     yield (
-        "**What the verdicts hold for.** This split of the data, which is the same for every seed;"
-        f" these models; and these training settings{_tuned(answers)}."
+        f"**What the verdicts hold for.** {_split(answers)}; these models; and these training"
+        f" settings{_tuned(answers)}."
     )
     if any(comparison.distinct for comparison in answers.comparisons):
         yield (
             f"**Near-copies.** {int(answers.texts.near_train.sum())} of the test texts are equal"
-            " or nearly equal to a training text. Each answer gives the difference without them"
-            " too."
+            f" or nearly equal to a training text{of_its_fold(answers)}. Each answer gives the"
+            " difference without them too."
         )
     if any(row.reuses_frozen for row in answers.rows):
         yield (
@@ -95,19 +95,49 @@ def _how_to_read(answers: Answers) -> Iterator[str]:
             "**Published claims.** *Confirmed*: the verdict here is the claim. *Contradicted*: the"
             " verdict is a difference the other way, or the published difference lies outside the"
             " interval. *Not settled here*: neither. A claim of “similar” is confirmed only by"
-            " equivalence, and contradicted too where the interval lies outside the margin. The"
-            " published numbers come from one run of each row. With the published"
-            " split and seed, agreement means that the published run was repeated. It is not an"
-            " independent replication."
+            " equivalence, and contradicted too where the interval lies outside the margin."
+            f" {_agreement(answers)}"
         )
 
 
-def _test(seeds: int) -> str:
-    if seeds == 1:
+def _test(answers: Answers) -> str:
+    if answers.measures_noise:
+        return "a score test that counts both texts and training runs"
+    if len(answers.seeds) == 1:
         return "the exact McNemar test"
-    if seeds < statistics.SEEDS_FOR_NOISE:
-        return "an exact sign-flip test over texts (McNemar's, for two seeds)"
-    return "a score test that counts both texts and training runs"
+    return "an exact sign-flip test over texts (McNemar's, for two seeds)"
+
+
+def _split(answers: Answers) -> str:
+    """Which ways to cut the texts a verdict holds for, and what is not shown of it."""
+    if answers.folds == 1:
+        return "This split of the data, which is the same for every seed"
+    if not answers.measures_noise:
+        return f"These {answers.folds} splits of the data"
+    return (
+        "Any split of this collection of this size, since every text is tested and each fold has"
+        " other training texts. Folds share training texts, so their runs are more alike than those"
+        " of new texts would be. By how much, no method can tell from one collection"
+        " (Bates et al. 2023): that the intervals are wide enough is shown by simulation"
+        " (docs/statistics.md), not proven. Nor do the verdicts hold for texts of another source."
+        " They are about models of these kinds"
+    )
+
+
+def _agreement(answers: Answers) -> str:
+    """What it means where a published claim is confirmed."""
+    if answers.folds == 1:
+        return (
+            "The published numbers come from one run of each row. With the published split and"
+            " seed, agreement means that the published run was repeated. It is not an independent"
+            " replication."
+        )
+    return (
+        "The published numbers come from one run of each row, on one other split of the same"
+        " collection. A claim that is confirmed here is more than that run repeated: it holds with"
+        " other training texts too, and with every text tested. It is less than a"
+        " replication with new texts."
+    )
 
 
 def _equivalence(answers: Answers) -> str:
@@ -135,7 +165,7 @@ def _smallest_shown(answers: Answers) -> Iterator[str]:
         "**The smallest difference that this study would show** is computed for rows that disagree"
         f" as often as these do{level}."
     )
-    if len(answers.seeds) >= statistics.SEEDS_FOR_NOISE:
+    if answers.measures_noise:
         said += (
             " With the noise of training it is optimistic: in simulated studies such differences"
             " were shown in two of three to three of four cases (docs/statistics.md)."
@@ -154,9 +184,8 @@ def _tuned(answers: Answers) -> str:
     return f". {formats.names(chosen)}; no other row was tuned, so the efforts were not equal"
 
 
-def _seeds(answers: Answers) -> Iterator[str]:
-    seeds = len(answers.seeds)
-    if seeds == 1:
+def _runs(answers: Answers) -> Iterator[str]:
+    if answers.times == 1:
         yield (
             "**One seed.** Every row was trained once, so a verdict is about two trained models."
             " Another seed trains another model, and how much that changes was not measured. It is"
@@ -166,16 +195,21 @@ def _seeds(answers: Answers) -> Iterator[str]:
             " 0.5, 1 and 2 points (docs/statistics.md). At least"
             f" {statistics.SEEDS_FOR_NOISE} seeds are needed to measure it."
         )
-    elif seeds < statistics.SEEDS_FOR_NOISE:
+        return
+    name = answers.trained[:1].upper() + answers.trained[1:]
+    if answers.run_sd is None:
+        over = "seeds" if answers.folds == 1 else "folds"
         yield (
-            f"**{seeds} seeds** are too few to measure the noise of training. A verdict is about"
-            " these trained models, averaged over the seeds."
+            f"**{name}** are too few to measure the noise of training. A verdict is about"
+            f" these trained models, averaged over the {over}."
         )
     else:
-        assert answers.run_sd is not None
+        noise = "the noise of training"
+        if answers.folds > 1:
+            noise += ", which the choice of training texts is a part of"
         yield (
-            f"**{seeds} seeds.** Intervals and tests count the choice of texts and the noise of"
-            " training. No comparison counts less noise than the rows of the study have on average:"
+            f"**{name}.** Intervals and tests count the choice of texts and {noise}."
+            " No comparison counts less noise than the rows of the study have on average:"
             f" a standard deviation of {100 * answers.run_sd:.2f} points between the runs of a row,"
             f" beyond what {answers.tested} explain. (The ± of an accuracy is the whole standard"
             " deviation.)"
@@ -187,9 +221,7 @@ def grids(answers: Answers) -> Iterator[str]:
     for grid in dict.fromkeys(effect.grid for effect in answers.effects):
         of_grid = [effect for effect in answers.effects if effect.grid == grid]
         yield f"## What each setting of the grid `{grid}` does on average"
-        models = (
-            " of these trained models" if len(answers.seeds) < statistics.SEEDS_FOR_NOISE else ""
-        )
+        models = "" if answers.measures_noise else " of these trained models"
         yield (
             f"Each line is the mean difference in test accuracy{models} over all pairs of the"
             " grid's rows that differ in this setting alone, with its 95% interval. P-values are"

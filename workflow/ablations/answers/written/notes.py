@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ablations import cli
-from ablations.answers import formats, statistics
+from ablations.answers import formats
 from ablations.answers.compute import Answers
-from ablations.answers.finished import Texts, Unfinished
+from ablations.answers.finished import NOWHERE, Texts
 from ablations.answers.scores import Row
 from ablations.study import words
 from ablations.study.dataset import SPLITS
@@ -21,7 +21,7 @@ MOST_NAMED = 10  # in one sentence
 def notes(answers: Answers) -> list[str]:
     """The notes below the table, a sentence or two each."""
     found = [_data(answers), *map(formats.text, answers.texts.remarks), *_same(answers.rows)]
-    found += [*_incomplete_batches(answers), _seeds(answers), interval_note(answers)]
+    found += [*_incomplete_batches(answers), _runs(answers), interval_note(answers)]
     found += _leakage(answers)
     found += [_majority(answers), *_constant_answers(answers), *_grids(answers)]
     return [*found, *_devices(answers.rows), *_times(answers.rows)]
@@ -39,20 +39,16 @@ def notices(answers: Answers, text: Callable[[str], str] = formats.text) -> Iter
 
 
 def _provisional(answers: Answers, text: Callable[[str], str]) -> str:
-    runs: dict[tuple[str, str], list[tuple[int, int]]] = {}
+    number, runs = len(answers.unfinished), dict[tuple[str, str], list[tuple[int, int]]]()
     for run in answers.unfinished:
         runs.setdefault((run.row, run.reason), []).append((run.fold, run.seed))
     listed = [
         f"{row} ({answers.named(found)}: {text(reason)})" for (row, reason), found in runs.items()
     ]
     return (
-        f"Provisional: {_runs(answers.unfinished)} missing. {'; '.join(_first(listed))}. A row is"
-        " in the table when all its runs are finished."
+        f"Provisional: {cli.count(number, 'run')} {'is' if number == 1 else 'are'} missing."
+        f" {'; '.join(_first(listed))}. A row is in the table when all its runs are finished."
     )
-
-
-def _runs(unfinished: Sequence[Unfinished]) -> str:
-    return f"{cli.count(len(unfinished), 'run')} {'is' if len(unfinished) == 1 else 'are'}"
 
 
 def varying(rows: Sequence[Row]) -> list[str]:
@@ -69,6 +65,10 @@ def setting(name: str, row: Row) -> str:
 def _data(answers: Answers) -> str:
     classes = answers.texts.classes
     sizes = ", ".join(f"{size} {split}" for split, size in split_sizes(answers).items())
+    if answers.folds > 1:
+        sizes = (
+            f"{len(answers.texts.labels):,}, each tested in one of {answers.folds} folds ({sizes})"
+        )
     return (
         f"Data: {formats.text(answers.outline.data)}; {len(classes)} classes"
         f" ({formats.text(', '.join(_first(classes)))}); texts: {sizes}."
@@ -87,7 +87,12 @@ def _range(numbers: Iterable[int]) -> str:
 
 def _incomplete_batches(answers: Answers) -> Iterator[str]:
     size = split_sizes(answers)["train"]
-    if evaluated(answers, "train") != size:
+    if any(row.train_size < NOWHERE for row in answers.rows):
+        yield (
+            "Training accuracy is over the texts that a row learns from, without an incomplete last"
+            f" batch: {evaluated(answers, 'train')} texts."
+        )
+    elif evaluated(answers, "train") != size:
         yield (
             "Training accuracy leaves out an incomplete last batch: it is over"
             f" {evaluated(answers, 'train')} of the {size} texts."
@@ -117,66 +122,84 @@ def _same(rows: Sequence[Row]) -> Iterator[str]:
         )
 
 
-def _seeds(answers: Answers) -> str:
-    if len(answers.seeds) == 1:
+def _runs(answers: Answers) -> str:
+    if answers.times == 1:
         return (
             f"Each row was trained once (seed {answers.seeds[0]}): the noise of training is not"
             " measured."
         )
-    return (
-        f"Each row was trained with {cli.count(len(answers.seeds), 'seed')}: the mean, and ±"
-        " the standard deviation between them."
-    )
+    said = f"Each row was trained with {answers.trained}"
+    if answers.folds > 1:
+        said = f"Each row was trained {answers.times} times ({answers.trained})"
+    said += ": the mean, and ± the standard deviation between them."
+    if answers.folds > 1:
+        said += " Runs of different folds test different texts, which is part of it."
+    if answers.folds > 1 and any(row.published for row in answers.rows):
+        said += " The published accuracies are of one run each, on one other split of these texts."
+    return said
 
 
 def interval_note(answers: Answers) -> str:
     """What the intervals are, and what they count."""
-    if len(answers.seeds) < statistics.SEEDS_FOR_NOISE:
+    if not answers.measures_noise:
         return (
             f"The 95% intervals are Wilson's for {answers.tested}. They show what other test"
             " texts could give, not what another training run could."
         )
+    training, others = "the noise of training", "other seeds"
+    if answers.folds > 1:
+        training, others = f"{training} and of its texts", "other training texts"
     return (
         "The 95% intervals are by Wilson's method and count both the choice of"
-        f" {answers.tested} and the noise of training, which is estimated from all rows together."
-        " They show which means other test texts and other seeds could give."
+        f" {answers.tested} and {training}, which is estimated from all rows together."
+        f" They show which means other test texts and {others} could give."
     )
 
 
+def of_its_fold(answers: Answers) -> str:
+    """After "the training set", where there are several."""
+    return " of their fold" if answers.folds > 1 else ""
+
+
 def _leakage(answers: Answers) -> Iterator[str]:
-    texts, size = answers.texts, len(answers.texts.labels)
-    of_classes = partial(_of_classes, texts)
+    texts, size = answers.texts, f"{len(answers.texts.labels):,}"
+    of_classes, fold = partial(_of_classes, texts), of_its_fold(answers)
     copies, near = int(texts.in_train.sum()), int(texts.near_train.sum())
     elsewhere = int((texts.in_validation & ~texts.in_train).sum())
     if not copies:
-        yield "No test text is in the training set verbatim."
+        yield f"No test text is in the training set{fold} verbatim."
     else:
         yield (
             f"{copies} of the {size} test texts ({of_classes(texts.in_train)}) are in the"
-            f" training set verbatim{_without(size - copies, 'unseen')}."
+            f" training set{fold} verbatim{_without(answers, 'unseen')}."
         )
     if elsewhere:
         more = "more " if copies else ""
-        yield f"{elsewhere} {more}{'is' if elsewhere == 1 else 'are'} in the validation set."
+        yield f"{elsewhere} {more}{'is' if elsewhere == 1 else 'are'} in the validation set{fold}."
     if known := texts.validation_in_train:
-        total = sum(fold["validation"] for fold in texts.sizes)
+        total = sum(sizes["validation"] for sizes in texts.sizes)
         yield (
             f"{known:,} of the {total:,} validation texts"
-            f" {'is' if known == 1 else 'are'} in the training set verbatim, so validation accuracy"
-            " is optimistic."
+            f" {'is' if known == 1 else 'are'} in the training set{fold} verbatim, so validation"
+            " accuracy is optimistic."
         )
     if near > copies:
         yield (
             f"{near} of the {size} test texts ({of_classes(texts.near_train)}) are in the"
-            " training set verbatim or nearly so: at least four in five of the words of the two are"
-            f" in both{_without(size - near, 'without near-copies')}."
+            f" training set{fold} verbatim or nearly so: at least four in five of the words of the"
+            f" two are in both{_without(answers, 'without near-copies')}."
         )
 
 
-def _without(left: int, heading: str) -> str:
-    if not left:
+def _without(answers: Answers, heading: str) -> str:
+    """Which column leaves them out: of how many texts, where that is the same in every row."""
+    parts = [row.unseen if heading == "unseen" else row.distinct for row in answers.rows]
+    numbers = {part.texts for part in parts}
+    if numbers == {0}:
         return "; no test text is left without them"
-    return f"; the column of the {left} {heading} leaves them out"
+    if len(numbers) > 1:
+        return f"; the column of the {heading} leaves out those that a row learns from"
+    return f"; the column of the {numbers.pop():,} {heading} leaves them out"
 
 
 def _of_classes(texts: Texts, chosen: NDArray[np.bool_]) -> str:

@@ -19,7 +19,7 @@ from ablations.study.dataset import SPLITS
 
 
 def rows(answers: Answers) -> str:
-    """table.csv: a line per row, means over seeds. Empty: an interval or a share of nothing."""
+    """table.csv: a line per row, means over its runs. Empty: a share of nothing."""
     lines = [_row(answers, row) for row in answers.rows]
     return formats.comma_separated(lines, list(lines[0]))
 
@@ -27,7 +27,8 @@ def rows(answers: Answers) -> str:
 def _row(answers: Answers, row: Row) -> dict[str, Any]:
     runs = [run.metrics for run in row.runs]
     line: dict[str, Any] = {"row": row.number, "id": row.id, **_stated(row, answers.rows)}
-    line |= {"context_tokens": row.context_tokens, "seeds": len(runs)}
+    line |= {"context_tokens": row.context_tokens}
+    line |= {"folds": answers.folds, "seeds": len(answers.seeds)}
     for split, accuracy in row.accuracy.items():
         name = f"{split}_accuracy"
         line |= _mean_and_sd(name, accuracy)
@@ -82,7 +83,8 @@ def classes(answers: Answers) -> str:
         shares = {name: getattr(row.by_run, name) for name in ("recall", "precision", "f1")}
         for number, run in enumerate(row.runs):
             for label, name in enumerate(names):
-                line = {"row": row.number, "id": row.id, "seed": run.metrics.seed, "class": name}
+                line = {"row": row.number, "id": row.id, "fold": _fold(answers, run.fold)}
+                line |= {"seed": run.metrics.seed, "class": name}
                 line |= {"texts": int(counts[number, label].sum())}
                 for key, values in shares.items():
                     value = float(values[number, label])
@@ -91,6 +93,11 @@ def classes(answers: Answers) -> str:
                 line |= {f"predicted_{other}": count for other, count in taken}
                 lines.append(line)
     return formats.comma_separated(lines, list(lines[0]))
+
+
+def _fold(answers: Answers, index: int) -> int | None:
+    """A fold's number; none with one split."""
+    return index + 1 if answers.folds > 1 else None
 
 
 # --- comparisons.csv
@@ -124,6 +131,7 @@ COMPARISON: dict[str, Callable[[Comparison], Any]] = {
     "only_baseline_right": lambda one: one.lost,
     "only_variant_right": lambda one: one.gained,
     "texts": lambda one: one.overall.texts,
+    "folds": lambda one: one.folds,
     "seeds": lambda one: one.seeds,
     "p": lambda one: one.p,
     "adjusted_p": lambda one: one.adjusted_p,
@@ -155,16 +163,18 @@ def _changed(setting: Setting) -> str:
 
 
 def errors(answers: Answers) -> str:
-    """errors.csv: the test texts that at least one run gets wrong, the most often missed first.
+    """errors.csv: the tested texts that at least one run gets wrong, the most often missed first.
 
-    `rows_wrong` counts rows, a row by its share of seeds. Each row has a column that says what it
-    predicted, and with which share of its seeds where they differ.
+    `index` is the text's line in texts.csv, from 0, `fold` the fold that tests it. `rows_wrong`
+    counts rows, a row by its share of seeds. Each row has a column that says what it predicted, and
+    with which share of its seeds where they differ.
     """
     texts = answers.texts
     listed = [missed.index for missed in answers.missed]
     digits = "g" if len(answers.seeds) == 1 else ".2f"
     columns: dict[str, Sequence[Any]] = {
         "index": texts.lines[listed].tolist(),
+        "fold": [_fold(answers, fold) for fold in texts.fold[listed].tolist()],
         "text": [texts.tested[index] for index in listed],
         "label": [texts.classes[label] for label in texts.labels[listed]],
         "in_training": [_yes(found) for found in texts.in_train[listed].tolist()],

@@ -18,7 +18,7 @@ from markdown_it import MarkdownIt
 from markupsafe import Markup
 
 from ablations import cli
-from ablations.answers import formats, statistics
+from ablations.answers import formats
 from ablations.answers.comparisons import Comparison
 from ablations.answers.compute import Answers
 from ablations.answers.formats import Table
@@ -26,7 +26,7 @@ from ablations.answers.missed import Missed
 from ablations.answers.scores import Row
 from ablations.answers.written import interpretation, sentences, table
 from ablations.answers.written.accuracy_and_number import drawn_grids
-from ablations.answers.written.notes import notes, notices, split_sizes
+from ablations.answers.written.notes import notes, notices, of_its_fold, split_sizes
 from ablations.study.grid import Grid
 
 BADGES = {  # verdicts and outcomes: a word, and a sign that is read without colour
@@ -195,14 +195,13 @@ def _answers(answers: Answers, differences: Sequence[bytes]) -> list[dict[str, A
 
 
 def _legends(answers: Answers) -> dict[str, str]:
-    seeds = len(answers.seeds)
     published = any(row.published for row in answers.rows)
     orange = " Orange is published." if published else ""
     bars = "the line through it its 95% interval"
-    if seeds > 1:
-        bars = "the mean over seeds; ticks are single seeds"
-    if seeds >= statistics.SEEDS_FOR_NOISE:
-        bars += ". The interval of test accuracy counts texts and training"
+    if answers.times > 1:
+        bars = "the mean over runs; ticks are single runs"
+        if answers.draws_intervals:
+            bars += ". The interval of test accuracy counts texts and training"
     return {
         "accuracies": f"A point is a row's accuracy, {bars}.{orange}"
         " The dotted line is what always answering the most frequent class gives.",
@@ -250,9 +249,9 @@ def _error(answers: Answers, missed: Missed) -> dict[str, str]:
     said += f" by {len(wrong)} of {cli.count(len(answers.rows), 'row')}"
     said += f": {formats.names(wrong)}." if len(wrong) <= 6 else "."
     if texts.in_train[missed.index]:
-        said += " The same text is in the training set."
+        said += f" The same text is in the training set{of_its_fold(answers)}."
     elif texts.near_train[missed.index]:
-        said += " Nearly the same text is in the training set."
+        said += f" Nearly the same text is in the training set{of_its_fold(answers)}."
     text = texts.tested[missed.index]
     shown = text if len(text) <= ERROR_LENGTH else f"{text[:ERROR_LENGTH]} …"
     return {"text": shown.strip() or "(an empty text)", "said": said}
@@ -283,7 +282,7 @@ def _confusions(answers: Answers) -> list[dict[str, Any]]:
 
 
 def _confusion(row: Row) -> list[list[float]]:
-    """Test texts by label and prediction, mean over seeds, rounded to tenths."""
+    """Tested texts by label and prediction, mean over seeds, rounded to tenths."""
     return [list(map(float, line)) for line in row.confusion.counts.mean(0).round(1)]
 
 
@@ -292,6 +291,8 @@ def _confusion(row: Row) -> list[list[float]]:
 
 def _made(answers: Answers) -> Iterator[tuple[str, list[str]]]:
     metrics = [run.metrics for row in answers.rows for run in row.runs]
+    if answers.folds > 1:
+        yield "Folds", [str(answers.folds)]
     yield "Seeds", [", ".join(map(str, answers.seeds))]
     yield "Device", _each(f"{found.device}, {found.precision}" for found in metrics)
     yield "Threads", _each(str(found.threads) for found in metrics)
@@ -320,7 +321,7 @@ def _each(facts: Iterator[str]) -> list[str]:
 
 INTERVALS = (
     "95%. Of an accuracy: Wilson's score interval. Of a difference: Tango's score interval for"
-    " paired proportions. From three seeds on both also count the noise of training."
+    " paired proportions. From three runs of a row on both also count the noise of training."
     " docs/statistics.md has the sources, and a simulation of how often they contain the true"
     " value."
 )

@@ -10,7 +10,14 @@ from ablations.answers import formats
 from ablations.answers.compute import Answers
 from ablations.answers.formats import Table
 from ablations.answers.scores import Measured, Part, Row
-from ablations.answers.written.notes import interval_note, notes, notices, setting, varying
+from ablations.answers.written.notes import (
+    interval_note,
+    notes,
+    notices,
+    of_its_fold,
+    setting,
+    varying,
+)
 from ablations.study import words
 from ablations.study.words import MISSING
 
@@ -72,7 +79,7 @@ def whole_compact(answers: Answers) -> Table:
 
 def caption(answers: Answers) -> str:
     """What the columns of the first table are."""
-    mean = f" Each is the mean of {len(answers.seeds)} seeds." if len(answers.seeds) > 1 else ""
+    mean = f" Each is the mean over {answers.trained}." if answers.times > 1 else ""
     return (
         "Change: what the row sets differently from the baseline. Test, Val. and Train: accuracy on"
         f" the test, validation and training texts. Time: of training.{mean}"
@@ -140,7 +147,7 @@ def _on_some(heading: str, parts: Sequence[Part]) -> Iterator[tuple[str, list[st
     if len(numbers) == 1:
         (number,) = numbers
         if number:
-            yield heading.format(f"{number} "), written
+            yield heading.format(f"{number:,} "), written
     else:
         cells = [f"{said} of {part.texts:,}" for said, part in zip(written, parts, strict=True)]
         yield heading.format(""), cells
@@ -161,7 +168,7 @@ def _time(row: Row, measured: str, published: str) -> str:
 
 
 def by_class(answers: Answers) -> Table:
-    """Each row's recall of each class, its log-loss, and with several seeds the worst one."""
+    """Each row's recall of each class, its log-loss, and of several runs the worst one."""
     rows, classes = answers.rows, answers.texts.classes
     shown: dict[str, Sequence[str]] = {
         "#": [str(row.number) for row in rows],
@@ -175,7 +182,7 @@ def by_class(answers: Answers) -> Table:
     if len(classes) > 2:
         shown["Macro-F1"] = [_percents(row.macro_f1) for row in rows]
     shown["Log-loss"] = [formats.with_spread(row.log_loss["test"], 3) for row in rows]
-    if len(rows[0].runs) > 1:
+    if answers.times > 1:
         shown["Worst run's test acc"] = [  # the number first: the page sorts by it
             f"{formats.percent(run.metrics.accuracy.test)}"
             f" ({answers.named([(run.fold, run.metrics.seed)])})"
@@ -261,13 +268,14 @@ def _for_a_paper(answers: Answers) -> Iterator[str]:
     if any(row.published for row in answers.rows):
         yield "Published: the published test accuracy, of one run"
     if len(answers.seeds) == 1:
-        yield f"Each row was trained once (seed {answers.seeds[0]})"
+        often = "once" if answers.folds == 1 else f"once on each of {answers.folds} folds"
+        yield f"Each row was trained {often} (seed {answers.seeds[0]})"
     yield interval_note(answers)
     copies, near = int(answers.texts.in_train.sum()), int(answers.texts.near_train.sum())
     if near:
         yield (
-            f"Of the {answers.tested} {copies} are in the training set verbatim,"
-            f" {near} verbatim or nearly so"
+            f"Of the {answers.tested} {copies} are in the training set{of_its_fold(answers)}"
+            f" verbatim, {near} verbatim or nearly so"
         )
     metrics = [run.metrics for row in answers.rows for run in row.runs]
     devices = list(dict.fromkeys(found.device for found in metrics))

@@ -23,6 +23,6 @@ def _lines(answers: Answers) -> Iterator[str]:
     yield table.compact(answers).markdown()
     if answers.comparisons:
         yield ""
-        if len(answers.seeds) == 1:
+        if answers.times == 1:
             yield ONE_SEED
         yield from map(sentences.in_short, answers.comparisons)
