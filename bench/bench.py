@@ -39,7 +39,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "workflow"))
 import plain
 from ablations import files
 from ablations.data.sequences import Numbers, Sequences, sequences
-from ablations.data.tokens import About, Tokens
+from ablations.data.tokens import About, Ids, Tokens
 from ablations.machine import device
 from ablations.machine.device import Device
 from ablations.machine.memory import keep_freed_memory
@@ -136,21 +136,28 @@ def _row(id: str, options: dict[str, Any], sized: dict[str, str]) -> Settings:
 def random_messages() -> Tokens:
     """Random ids in messages about as long as the collection's: 31 tokens on average."""
     draw = np.random.default_rng(SEED)
-    ids = {}
+    ids = []
     for split, count in MESSAGES.items():
         lengths = draw.lognormal(3.22, 0.65, count).clip(1, LONGEST).round().astype(int)
         if split == "train":
             lengths[0] = LONGEST
-        ids[split] = [draw.integers(PADDING, size=length, dtype=np.int32) for length in lengths]
+        ids += [draw.integers(PADDING, size=length, dtype=np.int32) for length in lengths]
     about = About(
         tokenizer="random",
         vocab_size=PADDING + 1,
         padding_id=PADDING,
         classes=("ham", "spam"),
         dataset_sha256="",
-        splits=tuple(ids),
     )
-    return Tokens(about, ids, {split: np.arange(len(ids[split])) % 2 for split in ids})
+    cut = np.repeat(range(3), list(MESSAGES.values())).astype(np.int8)
+    return Tokens(about, ids, np.arange(len(ids)) % 2, {"split": cut})
+
+
+def by_split(tokens: Tokens) -> tuple[dict[str, list[Ids]], dict[str, list[int]]]:
+    """Each split's ids and labels."""
+    lines = tokens.lines(None)
+    ids = {split: [tokens.ids[line] for line in own] for split, own in lines.items()}
+    return ids, {split: tokens.labels[own].tolist() for split, own in lines.items()}
 
 
 def spread(items: Sequence[Item], count: int) -> list[Item]:
@@ -161,10 +168,11 @@ def spread(items: Sequence[Item], count: int) -> list[Item]:
 def updates(row: Settings, tokens: Tokens) -> list[list[Batch]]:
     """The batches of each whole update of a run; those with the longest message come last."""
     plan, count = planned(row), row.training.accumulation_steps
+    ids, _ = by_split(tokens)
     found = [plan.steps[each.start : each.stop] for each in plan.updates(count)]
 
     def longest(update: list[Batch]) -> int:
-        return max(len(tokens.ids["train"][message]) for batch in update for message in batch)
+        return max(len(ids["train"][message]) for batch in update for message in batch)
 
     return sorted((update for update in found if len(update) == count), key=longest)
 
@@ -197,29 +205,30 @@ class Trunk:
     """The pass over all sequences that makes a row's hidden states."""
 
     def __init__(self, row: Settings, tokens: Tokens, machine: Device) -> None:
-        self.row, self.machine, self.found = row, machine, sequences(tokens, row.input)
-        end = cut.trunk_end(row.trainable_layers, row.dimensions.n_layer)
-        layers = gpt2.layers(row.dimensions, SEED, stop=end)
+        self.machine, self.found = machine, sequences(tokens, row.input)
+        layers = gpt2.layers(row.dimensions, SEED, stop=cut.trunk_end(row))
         self.layers = freeze(layers, machine)
-        self.parts = list(batches(self.found["train"].lengths))
-        self.inputs = token_ids(self.found["train"].distinct(), row.causal_mask)
+        self.parts = list(batches(self.found.lengths))
+        self.inputs = token_ids(self.found.distinct(), row.causal_mask)
+        lines, evaluated = tokens.lines(None), row.training.eval_batches * row.training.batch_size
+        timed = np.concatenate([lines["train"], lines["validation"][:evaluated]])
+        self.share = self.found.share(timed)
 
     def run(self, parts: list[Numbers]) -> None:
-        """Some of the training set's batches."""
-        for _ in forward(self.layers, self.inputs, parts, self.machine, ""):
+        """Some of the collection's batches."""
+        for _ in forward(self.layers, self.inputs, parts, self.machine):
             pass
 
-    def seconds(self) -> float:
-        """The part that counts as training time: the training set and a share of validation."""
-        lengths = self.found["train"].lengths
+    def whole(self) -> float:
+        """Seconds of the pass over the collection, from some of its batches."""
+        lengths = self.found.lengths
         parts = spread(self.parts, 1 if lengths.min() == lengths.max() else 3)
         each = timed(lambda: self.run(parts), self.machine) / _padded(parts, lengths)
-        evaluated = self.row.training.eval_batches * self.row.training.batch_size
-        validation = self.found["validation"].lengths
-        return each * (
-            _padded(self.parts, lengths)
-            + _padded(batches(validation), validation) * evaluated / MESSAGES["validation"]
-        )
+        return each * _padded(self.parts, lengths)
+
+    def seconds(self) -> float:
+        """The part that counts as training time: the training texts and some of validation."""
+        return self.share * self.whole()
 
 
 def _padded(parts: Any, lengths: Numbers) -> int:
@@ -264,10 +273,9 @@ def prepared(row: Settings, tokens: Tokens, machine: Device) -> run.Prepared:
     with tempfile.TemporaryDirectory() as folder:  # a mapped file can be used once it is deleted
         cache, layers = Cache(Path(folder), 10), frozen(row, machine)
         if layers:
-            for split in sequences(tokens, row.input).values():
-                make_up(cache, layers, split)
+            make_up(cache, layers, sequences(tokens, row.input))
         entries = set(cache.folder.iterdir())
-        found = run.prepare(row, SEED, tokens, None, layers, cache, machine)
+        found = run.prepare(row, SEED, tokens, tokens.lines(None), None, layers, cache, machine)
         now = {path for path in cache.folder.iterdir() if path.is_dir()}
         assert now <= entries, "not found there"
         return found
@@ -276,7 +284,7 @@ def prepared(row: Settings, tokens: Tokens, machine: Device) -> run.Prepared:
 def frozen(row: Settings, machine: Device, seed: int = SEED, sha256: str = "") -> Frozen | None:
     """The layers of a row's trunk, if it has one."""
     if trunk := cut.trunk(row, seed):
-        manifest = TrunkManifest(checkpoint_sha256=sha256, sequences={}, code="")
+        manifest = TrunkManifest(checkpoint_sha256=sha256, sequences="", code="")
         return hidden_states.frozen(trunk, manifest, machine)
     return None
 
@@ -320,7 +328,7 @@ class Loop:
             self.model = Transformers(row, recipe)
         self.model.to(machine.torch)
         self.optimizer = plain.optimizer(self.model, recipe)
-        loaders = plain.loaders(recipe, shape, tokens.ids, tokens.labels, PADDING)
+        loaders = plain.loaders(recipe, shape, *by_split(tokens), PADDING)
         self.data = loaders["train"]
         self.steps = typical(row, tokens, FEW)
 
@@ -560,8 +568,8 @@ def trunks(chosen: list[Settings]) -> dict[str, str]:
             (
                 row.dimensions,
                 row.causal_mask,
-                cut.trunk_end(row.trainable_layers, row.dimensions.n_layer),
-                sequences(tokens, row.input)["train"].sha256,
+                cut.trunk_end(row),
+                sequences(tokens, row.input).sha256,
             ),
             row.row,
         )

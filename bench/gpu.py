@@ -63,6 +63,7 @@ from ablations.training import run
 from ablations.training.forward import forward
 from ablations.training.hidden_states import Cache
 from ablations.training.loop import Loop
+from ablations.training.predictions import Predictions
 from ablations.training.schedule import Schedule, schedule
 from gpu_workflow import Found, called
 
@@ -127,29 +128,30 @@ def texts(o: argparse.Namespace) -> Tokens:
         collection = pd.read_csv(file, sep="\t", header=None, names=["Label", "Text"])
     classes = made_up.about.classes
     collection["Label"] = collection["Label"].map(classes.index)
-    messages = cuts.balanced(collection, SEED)
-    parts = cuts.split(messages, {"train": 0.7, "validation": 0.1}, "test", SEED)
+    chosen = cuts.shuffled(cuts.balanced(collection, SEED), SEED)
     encoding = encode.encoding("gpt2", o.mirror / "gpt2-bpe")
-    ids = {name: encode.encode(encoding, part["Text"].tolist()) for name, part in parts.items()}
-    labels = {name: part["Label"].to_numpy(np.int64) for name, part in parts.items()}
-    return Tokens(made_up.about, ids, labels)
+    ids = encode.encode(encoding, chosen["Text"].tolist())
+    return Tokens(made_up.about, ids, chosen["Label"].to_numpy(np.int64), made_up.cuts)
 
 
 def trained(
     row: Settings, tokens: Tokens, machine: Device, weights: Path | None = None, seed: int = SEED
 ) -> Found:
     """A whole run as a job makes it, with an empty cache of hidden states."""
-    sizes = {name: len(ids) for name, ids in tokens.ids.items()}
-    plan = schedule(seed, sizes, row.training)
+    lines = tokens.lines(None)
+    plan = schedule(seed, bench.MESSAGES, row.training)
     reset_peak()
     with tempfile.TemporaryDirectory() as name:
         begin, cache = machine.clock(), Cache(Path(name), 10)
         layers = bench.frozen(row, machine, seed)
-        made = run.prepare(row, seed, tokens, weights, layers, cache, machine)
+        made = run.prepare(row, seed, tokens, lines, weights, layers, cache, machine)
         preparing = machine.clock() - begin
         done = made.loop.train(plan, Unsaved(machine))
-        logits = {
-            name: made.loop.logits(name, range(len(ids))).cpu() for name, ids in tokens.ids.items()
+        answers = {
+            name: Predictions.of(
+                own, tokens.labels[own], made.loop.logits(name, range(len(own))).cpu().numpy()
+            )
+            for name, own in lines.items()
         }
     return {
         "training_time_seconds": done.seconds + made.frozen_seconds,
@@ -158,7 +160,7 @@ def trained(
         # weights drawn and moved, and the hidden states of what training does not read
         "other_seconds": preparing - made.frozen_seconds,
         "peak_memory_bytes": machine.peak_memory_bytes(),
-        "accuracy": to_builtins(run._accuracy(logits, tokens.labels, plan)),
+        "accuracy": to_builtins(run._accuracy(answers, plan)),
         "losses": to_builtins(done.losses),
         "epoch_accuracy": to_builtins(done.accuracies),
     }
@@ -249,7 +251,7 @@ def trunk_twice(row: Settings, tokens: Tokens, machine: Device) -> Found:
     """Its first batches and its last."""
     trunk = bench.Trunk(row, tokens, machine)
     parts = [*trunk.parts[:3], trunk.parts[-1]]
-    outputs = (trunk.layers, trunk.inputs, parts, machine, "")
+    outputs = (trunk.layers, trunk.inputs, parts, machine)
     return compared(*(list(forward(*outputs)) for _ in range(2)))
 
 
@@ -312,11 +314,11 @@ def whole_run(row: Settings, tokens: Tokens, machine: Device, rate: Found) -> Fo
 
 def trunk_operations(row: Settings, trunk: Trunk, tokens: Tokens) -> float:
     """Of what counts as training time: the training texts' and a share of the validation's."""
-    found = {name: each.lengths for name, each in sequences(tokens, row.input).items()}
+    lines, found = tokens.lines(None), sequences(tokens, row.input)
     evaluated = row.training.eval_batches * row.training.batch_size
-    share = min(1.0, evaluated / len(tokens.ids["validation"]))
-    read = found["train"].sum() + share * found["validation"].sum()
-    return trunk.blocks * float(read) * needs._per_token(row.dimensions, found["train"].mean())
+    timed = np.concatenate([lines["train"], lines["validation"][:evaluated]])
+    read, average = found.share(timed) * found.lengths.sum(), found.lengths.mean()
+    return trunk.blocks * float(read) * needs._per_token(row.dimensions, average)
 
 
 def scaled(row: Settings, which: str, tokens: Tokens, machine: Device, rounds: int) -> Found:

@@ -51,7 +51,7 @@ class Recipe:
 
     weights: str  # pretrained, random
     trainable_token: str  # last (of the padded input), first, flexible (last before the padding)
-    trainable_layers: str  # last_layer, last_block, last_two_blocks, all, lora
+    trainable_layers: str | int  # last_layer, last_block, last_two_blocks, all, lora, last blocks
     context_length: str | int  # longest_training_example, model_context_length, variable, a number
     epochs: int
     batch_size: int
@@ -65,6 +65,8 @@ class Recipe:
     ignore_index: int | None = None
     lora_rank: int = 8
     lora_alpha: float = 8
+    lora_blocks: int | None = None  # the last ones; None: all
+    train_size: int | None = None  # the first messages; None: all
 
     def __post_init__(self) -> None:
         if self.weights not in ("pretrained", "random"):
@@ -177,10 +179,12 @@ class Model(nn.Module):
             "all": [self],
             "lora": [self.head],  # all of it, and the A and B of every linear layer
         }
-        for module in trained[recipe.trainable_layers]:
+        layers = recipe.trainable_layers
+        last = [*self.blocks[-layers:], self.norm] if isinstance(layers, int) else []
+        for module in [*last, self.head] if last else trained[layers]:
             module.requires_grad_(True)
-        if recipe.trainable_layers == "lora":
-            for block in self.blocks:
+        if layers == "lora":
+            for block in self.blocks[-(recipe.lora_blocks or len(self.blocks)) :]:
                 for name in LINEAR:
                     setattr(block, name, self._adapted(getattr(block, name)))
             self.head = self._adapted(self.head)
@@ -252,9 +256,12 @@ def loaders(
         return torch.tensor([*ids[:own], *[padding_id] * (length - own)], dtype=torch.long), own
 
     context = context_tokens(recipe, shape, messages["train"])
+    most = {"train": recipe.train_size}
     return {
         split: DataLoader(
-            [(*padded(ids), y) for ids, y in zip(messages[split], labels[split], strict=True)],
+            [(*padded(ids), y) for ids, y in zip(messages[split], labels[split], strict=True)][
+                : most.get(split)
+            ],
             batch_size=recipe.batch_size,
             shuffle=split == "train",
             drop_last=split == "train",

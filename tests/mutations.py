@@ -240,7 +240,7 @@ So do those of other splits.
 A time with another number of threads passes for comparable.
 - run.threads != machine.threads
 + False
-== ablations/answers/near_duplicates.py | answers/test_near_duplicates.py
+== ablations/data/near_copies.py | data/test_near_copies.py
 Near-duplicates with as few words in common as can be are overlooked.
 - OF * in_both >= SHARED
 + OF * in_both > SHARED

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+import texts
 from ablations import files
 from ablations.code import Code
 from ablations.data import tokens
@@ -75,16 +76,8 @@ def write_tokens(
     folder: Path, ids: Any, labels: Any, classes: tuple[str, ...] = ("a", "b")
 ) -> Path:
     """Writes FOLDER/tokens.safetensors with these ids and labels by split."""
-    about = tokens.About(
-        tokenizer="bytes",
-        vocab_size=257,
-        padding_id=256,
-        classes=classes,
-        dataset_sha256="0" * 64,
-        splits=tuple(ids),
-    )
     path = folder / "tokens.safetensors"
-    tokens.write(path, tokens.Tokens(about, ids, labels))
+    tokens.write(path, texts.as_tokens(ids, labels, classes))
     return path
 
 
@@ -106,7 +99,7 @@ def arguments(
     # what the trunk's job would have written
     if cut.trunk(row, SEED):
         sha256 = checkpoint.read_manifest(folder / "checkpoint").sha256 if pretrained else None
-        manifest = TrunkManifest(checkpoint_sha256=sha256, sequences={}, code="of trunk")
+        manifest = TrunkManifest(checkpoint_sha256=sha256, sequences="", code="of trunk")
         trunk = [folder / "trunk.json"]
         files.write_json(*trunk, manifest)
     files.write_json(folder / "code.json", Code("training.run", code))

@@ -13,12 +13,13 @@ import runs
 from ablations import files
 from ablations.answers import finished
 from ablations.answers.compute import compute
-from ablations.data.split_files import read_split, write_split
-from ablations.study import config
-from ablations.study.dataset import SPLITS
+from ablations.data import collection
+from ablations.study import config, paths
 from ablations.study.settings import Settings, names
 from ablations.training import predictions
 from ablations.training.metrics import Accuracy, EpochAccuracy, Evaluation, Metrics
+from ablations.training.predictions import Predictions
+from texts import write_texts
 
 ROOT = Path(__file__).parents[2]
 CLASSES = ("ham", "spam")
@@ -88,8 +89,7 @@ def write(folder, study, right, seen=(), per_row=None, notes=(), classes=CLASSES
     }
     files.write_json(folder / "data/notes.json", [])
     labels = {split: np.arange(len(found)) % len(classes) for split, found in texts.items()}
-    for split, found in texts.items():
-        write_split(folder / f"data/{split}.csv", labels[split].tolist(), found)
+    write_texts(folder / "data/texts.csv", labels, texts)
     one_token = {split: [np.zeros(1, np.int32)] * len(found) for split, found in texts.items()}
     runs.write_tokens(folder / "data", one_token, labels, tuple(classes))
     for row in study.rows:
@@ -109,13 +109,14 @@ def write_run(folder, row, seed, answers, classes=CLASSES, **metrics):
     """Writes a run on the texts in data/; where `answers` to the test messages are wrong, it
     predicted the class after the label's. Of the other splits the first messages are right.
     """
-    run = folder / "runs" / row.row / f"seed-{seed}"
+    run = folder / "runs" / row.row / paths.run(seed, None)
     test = float(np.mean(answers))
     tokens = {"longest_training_example": 120, "model_context_length": 1024, "variable": 120}
     decay = [1.2 / (1 + step / 100) for step in range(0, 650, 50)]
     frozen = row.trainable_layers != "all"
     made = {
         "seed": seed,
+        "fold": None,
         "classes": tuple(classes),
         "context_tokens": tokens.get(row.context_length, row.context_length),
         "accuracy": Accuracy(train=min(1.0, test + 0.01), validation=test, test=test),
@@ -138,15 +139,16 @@ def write_run(folder, row, seed, answers, classes=CLASSES, **metrics):
     } | metrics
     own = {name: getattr(row, name) for name in names(Settings)}
     files.write_json(run / "metrics.json", Metrics(**own, **made))
-    labels, logits = {}, {}
-    for split in SPLITS:
-        labels[split] = np.array(read_split(folder / f"data/{split}.csv")[0])
-        accuracy = getattr(made["accuracy"], split)
-        right = np.arange(len(labels[split])) < round(accuracy * len(labels[split]))
-        wrong = (labels[split] + 1) % len(classes)
-        predicted = np.where(answers if split == "test" else right, labels[split], wrong)
-        logits[split] = 2.0 * np.eye(len(classes))[predicted]
-    predictions.write(run / "predictions.csv", labels, logits)
+    texts, written = collection.read(folder / "data/texts.csv"), {}
+    for split, own in collection.lines(texts.cuts["split"]).items():
+        own = own[: row.train_size] if split == "train" else own
+        labels, accuracy = texts.labels[own], getattr(made["accuracy"], split)
+        right = np.arange(len(own)) < round(accuracy * len(own))
+        wrong = (labels + 1) % len(classes)
+        predicted = np.where(answers if split == "test" else right, labels, wrong)
+        logits = 2.0 * np.eye(len(classes))[predicted]
+        written[split] = Predictions.of(own, labels, logits)
+    predictions.write(run / "predictions.csv", written)
 
 
 def load(folder, so_far=False):

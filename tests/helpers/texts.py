@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from ablations import files
-from ablations.data import tokens
+from ablations.data import collection, tokens
 from ablations.data.tokens import Tokens
 from ablations.sources.manifest import File
-from ablations.study.dataset import PUBLISHED, Format
+from ablations.study.dataset import PUBLISHED, SPLITS, Format
 from commands import program, shared
 
 SPLIT = {"train": 0.7, "validation": 0.1, "seed": 123}
@@ -47,19 +47,50 @@ def file(path: Path, split: str = "all", format: Format | None = None) -> File:
     return File(path.name, str(path), sha256, found, split)
 
 
-def as_tokens(ids: Mapping[str, Sequence[Sequence[int]]], padding: int = 256) -> Tokens:
-    """Texts of these ids by split, all of the first class."""
+def as_tokens(
+    ids: Mapping[str, Sequence[Any]],
+    labels: Mapping[str, Any] | None = None,
+    classes: tuple[str, ...] = ("a", "b"),
+    padding: int = 256,
+) -> Tokens:
+    """Texts of these ids by split, cut once; all of the first class unless told otherwise."""
     about = tokens.About(
         tokenizer="made up",
         vocab_size=padding + 1,
         padding_id=padding,
-        classes=("a", "b"),
+        classes=classes,
         dataset_sha256="0" * 64,
-        splits=tuple(ids),
     )
-    arrays = {split: [np.array(text, np.int32) for text in found] for split, found in ids.items()}
-    labels = {split: np.zeros(len(found), np.int64) for split, found in ids.items()}
-    return Tokens(about, arrays, labels)
+    found = [np.array(text, np.int32) for split in SPLITS for text in ids[split]]
+    cut = np.repeat(range(3), [len(ids[split]) for split in SPLITS]).astype(np.int8)
+    of_texts = np.zeros(len(found), np.int64)
+    if labels:
+        of_texts = np.concatenate([labels[split] for split in SPLITS]).astype(np.int64)
+    return Tokens(about, found, of_texts, {"split": cut})
+
+
+def write_texts(path: Path, labels: Mapping[str, Any], texts: Mapping[str, Sequence[str]]) -> None:
+    """Writes texts.csv, cut once."""
+    cut = [split for split in SPLITS for _ in texts[split]]
+    of_texts = [int(label) for split in SPLITS for label in labels[split]]
+    every = [text for split in SPLITS for text in texts[split]]
+    collection.write(path, of_texts, every, {"split": cut})
+
+
+def replace_texts(path: Path, split: str, labels: Sequence[int], texts: Sequence[str]) -> None:
+    """Puts other texts into one split of texts.csv, which is cut once."""
+    before = read_splits(path) | {split: (list(labels), list(texts))}
+    found = {name: part for name, (part, _) in before.items()}
+    write_texts(path, found, {name: part for name, (_, part) in before.items()})
+
+
+def read_splits(path: Path, fold: str = "split") -> dict[str, tuple[list[int], list[str]]]:
+    """The labels and texts of each split of texts.csv."""
+    found = collection.read(path)
+    return {
+        split: (found.labels[own].tolist(), [found.texts[line] for line in own])
+        for split, own in collection.lines(found.cuts[fold]).items()
+    }
 
 
 def run_split(

@@ -54,7 +54,7 @@ def test_rows_that_read_the_same_share_a_trunk() -> None:
 @pytest.mark.parametrize("messages", [16, 160])
 def test_the_steps_that_are_timed_are_as_long_as_all_are(messages: int) -> None:
     row, tokens = bench.rows(["nano"] * 4, "float32")["no-padding"], bench.random_messages()
-    lengths = np.array([len(ids) for ids in tokens.ids["train"]])
+    lengths = np.array([len(ids) for ids in bench.by_split(tokens)[0]["train"]])
     steps = bench.typical(row, tokens, messages)
     assert len(steps) == messages
     assert lengths.max() == 120

@@ -139,8 +139,9 @@ def test_what_fails_is_a_measurement_too_and_none_is_lost(tmp_path: Path) -> Non
 def test_the_real_collection_is_split_as_the_workflow_does() -> None:
     options = gpu.argparse.Namespace(mirror=mirror())
     tokens = gpu.texts(options)
-    assert {name: len(ids) for name, ids in tokens.ids.items()} == gpu.bench.MESSAGES
-    assert max(map(len, tokens.ids["train"])) == gpu.bench.LONGEST
+    ids, _ = gpu.bench.by_split(tokens)
+    assert {name: len(own) for name, own in ids.items()} == gpu.bench.MESSAGES
+    assert max(map(len, ids["train"])) == gpu.bench.LONGEST
 
 
 # --- wheels

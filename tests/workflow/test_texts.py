@@ -185,8 +185,8 @@ def test_a_model_of_the_hub_with_its_own_tokenizer_by_the_lines_that_describe_pr
         snakemake(tmp_path, "--configfile", file, "--cores", 1, **hub)
     results = tmp_path / "results"
     read = tokens.read(results / "data/tokens.safetensors")
-    written = table(results / "data/test.csv")
-    for found, line in zip(read.ids["test"], written, strict=True):
+    written = table(results / "data/texts.csv")
+    for found, line in zip(read.ids, written, strict=True):
         assert found.tolist().count(ids["Ġnumber"]) == line["Text"].count(" number")
     assert (read.about.vocab_size, read.about.padding_id) == (263, 256)
     assert "that of someone/other-gpt2, not GPT-2's" in (results / "table.md").read_text()

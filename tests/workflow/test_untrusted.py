@@ -18,12 +18,12 @@ import synthetic_runs
 import tiny
 from ablations import files
 from ablations.answers.written import figures, interpretation, numbers, page, table
-from ablations.data import split_files as data
+from ablations.data import collection
 from ablations.errors import UserError
 from ablations.model import fetch as checkpoint
 from ablations.study import config
-from ablations.study.dataset import SPLITS
 from commands import ROOT, snakemake
+from texts import replace_texts
 
 SHELL = "$(touch pwned) `touch pwned`; touch pwned & 'q' \"q\" {0} {row} %s $HOME \\ 🙂"
 MARKUP = "<script>alert(1)</script> <img src=x onerror=alert(1)> | **b** [x](javascript:alert(1))"
@@ -122,12 +122,8 @@ def test_hostile_texts_go_through_the_whole_workflow_as_texts(tmp_path: Path) ->
     assert {path.name for path in folder.iterdir()} == {
         *(".snakemake", "config.yaml", "results", "logs", "benchmarks")
     }
-    texts = {
-        text
-        for split in SPLITS
-        for text in data.read_split(folder / f"results/data/{split}.csv")[1]
-    }
-    assert texts == {text for _, text in pairs}
+    texts = collection.read(folder / "results/data/texts.csv").texts
+    assert set(texts) == {text for _, text in pairs}
     report = (folder / "results/report.html").read_text()
     assert "root:x:0" not in report
     assert "<script>alert" not in report and "<img src=x" not in report
@@ -148,7 +144,8 @@ def hostile_study(folder: Path, *notes: str) -> None:
     baseline, variant = synthetic_runs.disagreeing(len(MESSAGES), 3, 5)
     right = {"baseline": baseline, "variant": variant}
     synthetic_runs.write(folder, parsed, right, notes=notes)
-    data.write_split(folder / "data/test.csv", [i % 2 for i in range(len(MESSAGES))], MESSAGES)
+    labels = [i % 2 for i in range(len(MESSAGES))]
+    replace_texts(folder / "data/texts.csv", "test", labels, MESSAGES)
 
 
 class Shown(HTMLParser):

@@ -24,7 +24,7 @@ from torch import Tensor
 from ablations import cli
 from ablations.data import vocabulary
 from ablations.data.encode import encode
-from ablations.data.sequences import of_messages
+from ablations.data.sequences import of_texts
 from ablations.errors import UserError
 from ablations.kept import model
 from ablations.machine import device
@@ -64,11 +64,11 @@ class Classifier:
                         f"text {number} has {len(found)} tokens; row {settings.row} reads texts"
                         f" without padding, allowed: 1 to {kept.context_tokens} tokens"
                     )
-        sequences = of_messages(ids, settings.input, kept.context_tokens, kept.padding_id)
+        sequences = of_texts(ids, settings.input, kept.context_tokens, kept.padding_id)
         inputs = token_ids(sequences, settings.causal_mask)
         logits = torch.empty(len(texts), len(kept.classes))
         parts = list(batches(inputs.lengths()))
-        outputs = forward(self._layers, inputs, parts, self.machine, "texts")
+        outputs = forward(self._layers, inputs, parts, self.machine)
         with out_of_memory():
             for part, output in zip(parts, outputs, strict=True):
                 logits[torch.from_numpy(part)] = output

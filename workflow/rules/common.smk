@@ -16,7 +16,7 @@ from ablations import code as code_of
 from ablations.errors import UserError
 from ablations.files import as_json
 from ablations.study import command, extends, identities, jobs, paths
-from ablations.study.dataset import SPLITS, Generated
+from ablations.study.dataset import Generated
 from ablations.study.models import Folder
 from ablations.study.statements import said
 
@@ -77,7 +77,7 @@ onstart:
 
 wildcard_constraints:
     row="|".join(JOBS.rows),
-    seed="|".join(map(str, STUDY.seeds)),
+    run="|".join(run.name for run in JOBS.runs.values()),
     model="[^/]+",
     # a file of settings is not the manifest of another trunk
     trunk=r"[^/]+(?<!\.settings)",

@@ -90,7 +90,7 @@ rule split:
         collection=paths.COLLECTION,
         code=code("data.split"),
     output:
-        expand(paths.SPLIT, split=SPLITS),
+        paths.TEXTS,
         paths.CLASSES,
         paths.NOTES,
     log:

@@ -81,11 +81,12 @@ rule kept_model:
             },
             lambda wildcards: wildcards.row,
         ),
+        run=lambda wildcards, output: JOBS.run(wildcards).options,
         vocabulary=vocabulary,
         data=lambda wildcards, output: STUDY.dataset.description,
         notes=lambda wildcards, output: STUDY.notes_about(JOBS.rows[wildcards.row]),
     shell:
-        "python -m ablations.kept.write --row {input.row} --seed {wildcards.seed}"
+        "python -m ablations.kept.write --row {input.row} {params.run}"
         " --tokens {input.tokens} --model {input.model} --checkpoint {input.checkpoint}"
         " --trained {input.trained} --metrics {input.metrics} --predictions {input.predictions}"
         " --vocabulary {params.vocabulary} --data {params.data:q} --note {params.notes:q}"

@@ -35,6 +35,8 @@ rule trunk:
         "logs/trunks/{trunk}.log",
     benchmark:
         "benchmarks/trunks/{trunk}.tsv"
+    # the shallow ones first: a deeper one goes on from what the cache holds
+    priority: lambda wildcards: -JOBS.trunks[wildcards.trunk].blocks
     conda:
         "../envs/ablations.yaml"
     threads: THREADS
@@ -73,6 +75,7 @@ rule train:
         **estimated(JOBS.needs_of_run),
         gpu=1,
     params:
+        run=lambda wildcards, output: JOBS.run(wildcards).options,
         folder=subpath(output.metrics, parent=True),
         cache=cache(paths.METRICS),
         # not an output: Snakemake would delete it with a failed job
@@ -87,7 +90,7 @@ rule train:
         keep=lambda wildcards, output: "--keep" if "trained" in output.keys() else "",
     shell:
         "rm -f {params.old:q}; python -m ablations.training.run --row {input.row}"
-        " --seed {wildcards.seed} --tokens {input.tokens} --checkpoint {input.checkpoint}"
+        " {params.run} --tokens {input.tokens} --checkpoint {input.checkpoint}"
         " --trunk {input.trunk} --code {input.code} {params.cache:q} --threads {threads}"
         " --state {params.state:q} {params.keep} --output-dir {params.folder} --log {log}"
 

@@ -29,9 +29,9 @@ PHRASES = {
     "checkpoint": "fetching the model {model}",
     "pretrain": "pretraining the model {model}",
     "trunk": "computing frozen layers once: {trunk}",
-    "train": "training {row}, seed {seed}",
-    "train_and_keep": "training {row}, seed {seed}",
-    "kept_model": "keeping the model of {row}, seed {seed}",
+    "train": "training {row}, {run}",
+    "train_and_keep": "training {row}, {run}",
+    "kept_model": "keeping the model of {row}, {run}",
     "answers": "writing the table and the answers",
 }
 
@@ -64,7 +64,8 @@ class Job(NamedTuple):
     def phrase(self) -> str | None:
         """What it does; None for a job that is not printed."""
         words = PHRASES.get(self.rule, " ".join([self.rule, *self.wildcards.values()]))
-        return words and words.format_map(self.wildcards)
+        run = self.wildcards.get("run", "").replace("/", ", ").replace("-", " ")
+        return words and words.format_map(self.wildcards | {"run": run})
 
 
 class Remaining:

@@ -13,12 +13,13 @@ from ablations.answers import formats, statistics, write
 from ablations.answers.scores import Measured, Part
 from ablations.answers.written import numbers, table
 from ablations.answers.written.notes import notes
-from ablations.data.split_files import write_split
+from ablations.data import collection
 from ablations.errors import UserError
 from ablations.study import config, settings
 from ablations.study.dataset import SPLITS
 from commands import shared
 from synthetic_runs import configuration, disagreeing, eight_rows, load, program, two_rows
+from texts import replace_texts
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +151,7 @@ def test_copies_of_training_texts_are_found_and_left_out(tmp_path):
     assert read.rows[1].unseen == read.rows[1].distinct == Part(96, Measured.of(0.9375))
     assert "Test acc on the 96 unseen" in table.full(read).headings
     copies = [synthetic_runs.text(1), synthetic_runs.text(2), synthetic_runs.text(4)]
-    write_split(tmp_path / "data/validation.csv", [0, 1, 0], copies)
+    replace_texts(tmp_path / "data/texts.csv", "validation", [0, 1, 0], copies)
     write_runs(tmp_path, np.ones(100, bool))
     texts = load(tmp_path).texts
     assert np.flatnonzero(texts.in_validation).tolist() == [1, 2, 4]
@@ -173,9 +174,9 @@ def test_the_real_collection(tmp_path):
     frame = frame.sample(frac=1, random_state=123).reset_index(drop=True)
     frame["Label"] = frame["Label"].map({"ham": 0, "spam": 1})
     two_rows(tmp_path, *disagreeing(300, 1, 0))
-    splits = {"train": frame[:1045], "validation": frame[1045:1194], "test": frame[1194:]}
-    for split, part in splits.items():
-        write_split(tmp_path / f"data/{split}.csv", part["Label"].tolist(), part["Text"].tolist())
+    cut = ["train"] * 1045 + ["validation"] * 149 + ["test"] * 300
+    path = tmp_path / "data/texts.csv"
+    collection.write(path, frame["Label"].tolist(), frame["Text"].tolist(), {"split": cut})
     write_runs(tmp_path, np.ones(300, bool))
     texts = load(tmp_path).texts
     spam = texts.labels == 1
@@ -187,7 +188,7 @@ def test_the_real_collection(tmp_path):
 
 def test_a_text_that_looks_like_a_missing_value_is_a_text(tmp_path):
     two_rows(tmp_path, *disagreeing(2, 1, 0))
-    write_split(tmp_path / "data/test.csv", [0, 1], ["NA", "1.0"])
+    replace_texts(tmp_path / "data/texts.csv", "test", [0, 1], ["NA", "1.0"])
     assert load(tmp_path).texts.in_train.tolist() == [True, False]
 
 
@@ -272,7 +273,7 @@ def test_errors_name_what_each_row_predicted(tmp_path):
     two_rows(tmp_path, *disagreeing(100, 2, 1), seen=[1])
     first, second, third = errors_csv(tmp_path)
     assert first == {
-        "index": "0",
+        "index": "1194",  # of texts.csv: 1,045 training and 149 validation texts stand before it
         "text": synthetic_runs.text(0),
         "label": "ham",
         "in_training": "false",
@@ -293,8 +294,8 @@ def test_errors_with_several_seeds_give_shares_and_the_most_missed_first(tmp_pat
     two_rows(tmp_path, baseline, variant)
     lines = errors_csv(tmp_path)
     assert [(line["index"], line["rows_wrong"]) for line in lines] == [
-        ("0", "1.00"),
-        ("50", "0.25"),
+        ("1194", "1.00"),
+        ("1244", "0.25"),
     ]
     assert lines[1]["predicted_baseline"] == "ham 0.75" and lines[1]["predicted_variant"] == "ham"
 
@@ -307,11 +308,11 @@ def test_errors_name_the_class_that_was_predicted(tmp_path):
     right["baseline"][0, 2] = False  # one seed of three says "negative" for "positive"
     classes = ("negative", "neutral", "positive")
     synthetic_runs.write(tmp_path, made, right, classes=classes)
-    lines = {line["index"]: line for line in errors_csv(tmp_path)}
-    named = [(lines[i]["label"], lines[i]["predicted_variant"]) for i in ("12", "13", "14")]
+    lines = {int(line["index"]) - 1194: line for line in errors_csv(tmp_path)}
+    named = [(lines[i]["label"], lines[i]["predicted_variant"]) for i in (12, 13, 14)]
     assert named == [("negative", "neutral"), ("neutral", "positive"), ("positive", "negative")]
-    assert lines["2"]["predicted_baseline"] == "positive 0.67"
-    assert lines["2"]["predicted_variant"] == lines["2"]["label"] == "positive"
+    assert lines[2]["predicted_baseline"] == "positive 0.67"
+    assert lines[2]["predicted_variant"] == lines[2]["label"] == "positive"
     assert len(lines) == 21
 
 
@@ -351,7 +352,8 @@ def test_a_mistake_is_one_message_and_leaves_no_file(tmp_path):
 def edit_metrics(folder, **changes):
     path = folder / "runs/variant/seed-100/metrics.json"
     metrics = json.loads(path.read_text()) | changes
-    path.write_text(json.dumps({key: value for key, value in metrics.items() if value is not None}))
+    kept = {key: value for key, value in metrics.items() if changes.get(key, 0) is not None}
+    path.write_text(json.dumps(kept))
 
 
 def edit_predictions(folder, old, new):
@@ -369,11 +371,11 @@ def edit_predictions(folder, old, new):
             lambda f: (f / "study.json").write_text("{}"),
             "study.json is not.*required field `title`",
         ),
-        (lambda f: (f / "data/train.csv").unlink(), "train.csv does not exist"),
-        (lambda f: (f / "data/test.csv").write_text("a,b\n1,2\n"), "test.csv"),
-        (lambda f: (f / "data/test.csv").write_text("Label,Text\n"), "test.csv holds no texts"),
-        (lambda f: edit_metrics(f, row="other"), "is of row other, seed 100; expected row variant"),
-        (lambda f: edit_metrics(f, seed=7), "seed 7; expected row variant, seed 100"),
+        (lambda f: (f / "data/texts.csv").unlink(), "texts.csv does not exist"),
+        (lambda f: (f / "data/texts.csv").write_text("a,b\n1,2\n"), "texts.csv: 'Label'"),
+        (lambda f: edit_metrics(f, row="other"), "is of row other, seed-100; expected row variant"),
+        (lambda f: edit_metrics(f, seed=7), "seed-7; expected row variant, seed-100"),
+        (lambda f: edit_metrics(f, fold=2), "fold-2/seed-100; expected row variant, seed-100"),
         (lambda f: edit_metrics(f, device=None), "metrics.json is not.*required field `device`"),
         (
             lambda f: edit_metrics(f, accuracy={"train": 1}),
@@ -384,27 +386,30 @@ def edit_predictions(folder, old, new):
             "accuracy: test is 0.5, but predictions.csv beside it gives 0.900000",
         ),
         (
-            lambda f: edit_predictions(f, "test,3,", "others,3,"),
-            "of the 9 test texts are not 0 to 8",
+            lambda f: edit_predictions(f, "test,1196,", "others,1196,"),
+            "has 9 test texts; expected 10",
         ),
-        (lambda f: edit_predictions(f, "test,3,", "test,4,"), "are not 0 to 9, each once"),
-        (lambda f: edit_predictions(f, "test,3,1", "test,3,0"), "labels of the test texts"),
-        (lambda f: edit_predictions(f, "predicted", "guess"), "predictions.csv is not what"),
-        (lambda f: edit_predictions(f, "test,3,1,1", "test,3,1,2"), "allowed: 0 to 1"),
-        (lambda f: edit_predictions(f, "test,3,1,1", "test,3,1,-1"), "allowed: 0 to 1"),
         (
-            lambda f: edit_predictions(f, "test,3,1,1,0.000000", "test,3,1,1,inf"),
+            lambda f: edit_predictions(f, "test,1196,", "test,1197,"),
+            "indexes of the test texts are not those of texts.csv",
+        ),
+        (lambda f: edit_predictions(f, "test,1197,1", "test,1197,0"), "labels of the test texts"),
+        (lambda f: edit_predictions(f, "predicted", "guess"), "predictions.csv is not what"),
+        (lambda f: edit_predictions(f, "test,1197,1,1", "test,1197,1,2"), "allowed: 0 to 1"),
+        (lambda f: edit_predictions(f, "test,1197,1,1", "test,1197,1,-1"), "allowed: 0 to 1"),
+        (
+            lambda f: edit_predictions(f, "test,1197,1,1,0.000000", "test,1197,1,1,inf"),
             "is no finite number",
         ),
         (
             lambda f: edit_predictions(f, "\ntrain,7,", "\ntrain,8,"),
-            "indexes of the 1045 train texts",
+            "indexes of the train texts are not those",
         ),
         (lambda f: edit_metrics(f, classes=["ham", "eggs"]), r"another dataset \(classes ham, "),
         (lambda f: edit_metrics(f, dataset_sha256="1" * 64), "another dataset .*; sha256 111111"),
         (
-            lambda f: write_split(f / "data/validation.csv", [0, 2], ["a", "b"]),
-            "validation.csv: a label is no class of tokens.safetensors; allowed: 0 to 1",
+            lambda f: replace_texts(f / "data/texts.csv", "validation", [0, 2], ["a", "b"]),
+            "texts.csv: a label is no class of tokens.safetensors; allowed: 0 to 1",
         ),
         (
             lambda f: (f / "runs/variant/seed-100/metrics.json").unlink(),

@@ -1,11 +1,13 @@
 """Which texts are chosen and where they go: the recipe in pandas' own words, for any seed."""
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ablations.data.cuts import balanced, split
+from ablations.data.collection import lines
+from ablations.data.cuts import balanced, folds, shuffled, split
 from ablations.errors import UserError
 from ablations.study.dataset import SPLITS
 
@@ -34,8 +36,10 @@ def recipe(texts: pd.DataFrame, train: float, validation: float, seed: int) -> l
 @settings(max_examples=30, deadline=None)
 def test_the_texts_are_split_by_the_recipe(ham, spam, seed):
     mixed = table([0] * ham + [1] * spam).sample(frac=1, random_state=0).reset_index(drop=True)
-    parts = split(balanced(mixed, seed), {"train": 0.7, "validation": 0.1}, "test", seed)
-    assert [part["Text"].tolist() for part in parts.values()] == recipe(mixed, 0.7, 0.1, seed)
+    chosen = shuffled(balanced(mixed, seed), seed)
+    cut = split(chosen["Label"].to_numpy(), {"train": 0.7, "validation": 0.1}, "test", False)
+    parts = [chosen["Text"][np.array(cut) == name].tolist() for name in SPLITS]
+    assert parts == recipe(mixed, 0.7, 0.1, seed)
 
 
 @pytest.mark.parametrize(("ham", "spam"), [(40, 10), (10, 40)])
@@ -65,25 +69,120 @@ def test_a_third_class_that_is_larger_does_not_change_what_the_others_give():
     assert set(kept) == set(balanced(three[:14], 7)["Text"])
 
 
-@given(labels, shares, seeds, st.booleans())
+@given(labels, shares, st.booleans())
 @settings(max_examples=150, deadline=None)
-def test_splits_are_a_partition_cut_at_whole_texts(labels, shares, seed, stratify):
-    texts = table(labels)
-    cuts = dict(zip(SPLITS, shares, strict=False))
-    groups = [labels.count(label) for label in set(labels)] if stratify else [len(labels)]
+def test_splits_are_cut_at_whole_texts(labels, shares, stratify):
+    cuts, labels = dict(zip(SPLITS, shares, strict=False)), np.array(labels)
+    groups = [(labels == label).sum() for label in set(labels)] if stratify else [len(labels)]
     sizes = [sum(int(size * share) for size in groups) for share in shares]
     sizes.append(len(labels) - sum(sizes))
     if 0 in sizes:
         with pytest.raises(UserError, match=f"the {SPLITS[sizes.index(0)]} split is empty"):
-            split(texts, cuts, "test", seed, stratify)
+            split(labels, cuts, "test", stratify)
         return
-    parts = split(texts, cuts, "test", seed, stratify)
-    assert [len(parts[name]) for name in SPLITS] == sizes
-    found = [row for part in parts.values() for row in part.itertuples(index=False, name=None)]
-    assert sorted(found) == sorted(texts.itertuples(index=False, name=None))
-    for name, share in cuts.items() if stratify else ():
-        for label in set(labels):
-            assert (parts[name]["Label"] == label).sum() == int(labels.count(label) * share)
-    again = split(texts, cuts, "test", seed, stratify)
-    for name in SPLITS:
-        pd.testing.assert_frame_equal(again[name], parts[name])
+    found = np.array(split(labels, cuts, "test", stratify))
+    assert [(found == name).sum() for name in SPLITS] == sizes
+    for label in set(labels) if stratify else ():
+        own = found[labels == label]
+        numbers = [int(len(own) * share) for share in shares]
+        numbers.append(len(own) - sum(numbers))
+        assert own.tolist() == np.repeat(SPLITS, numbers).tolist()
+    assert stratify or found.tolist() == np.repeat(SPLITS, sizes).tolist()
+
+
+# --- folds
+
+
+def parts_of(ring: pd.DataFrame, number: int) -> list[pd.DataFrame]:
+    return [ring[ring[f"fold-{fold + 1}"] == "test"] for fold in range(number)]
+
+
+@given(st.integers(12, 90), st.integers(2, 6), st.sampled_from([0.1, 0.2, 0.3]))
+@settings(max_examples=60, deadline=None)
+def test_folds_are_array_split_of_the_ring(size, number, share):
+    ring = folds(table([0] * size), number, share, False, False)
+    texts = np.array([f"text {i}" for i in range(size)])
+    bounds = np.cumsum([0, *map(len, np.array_split(texts, number))])
+    assert ring["Text"].tolist() == texts.tolist()
+    for fold in range(number):
+        begin, end = bounds[fold : fold + 2]
+        after = np.roll(texts, -end)[: size - (end - begin)]
+        expected = {
+            "test": texts[begin:end],
+            "validation": after[: int(share * size)],
+            "train": after[int(share * size) :],
+        }
+        cut = np.array([SPLITS.index(name) for name in ring[f"fold-{fold + 1}"]], np.int8)
+        for name, own in lines(cut).items():
+            assert ring["Text"][own].tolist() == expected[name].tolist()
+
+
+@given(st.lists(st.integers(0, 3), min_size=30, max_size=120), st.integers(2, 5))
+@settings(max_examples=60, deadline=None)
+def test_stratified_folds_have_each_class_in_equal_parts(labels, number):
+    texts = table([*labels, *([0, 1, 2, 3] * number)])
+    ring = folds(texts, number, 0.2, True, False)
+    assert sorted(ring["Text"]) == sorted(texts["Text"])
+    parts = parts_of(ring, number)
+    assert sum(map(len, parts)) == len(ring)
+    assert max(map(len, parts)) - min(map(len, parts)) <= 1
+    for label in range(4):
+        size = int((ring["Label"] == label).sum())
+        each = [int((part["Label"] == label).sum()) for part in parts]
+        assert max(each) - min(each) <= 1
+        for fold in range(number):
+            own = ring[(ring["Label"] == label) & (ring[f"fold-{fold + 1}"] == "validation")]
+            assert len(own) == int(0.2 * size)
+
+
+@given(st.lists(st.integers(0, 12), min_size=40, max_size=90), st.booleans(), seeds)
+@settings(max_examples=60, deadline=None)
+def test_near_copies_are_never_on_two_sides(kinds, stratify, seed):
+    """Texts of one kind are near-copies of each other: they share most of their words."""
+    texts = table([kind % 2 for kind in kinds])
+    words = [
+        " ".join(f"{'abcdefghijklm'[kind]}{'qrstuvwxyz'[n]}" for n in range(9)) for kind in kinds
+    ]
+    texts["Text"] = [f"{text} {'xyz'[i % 3] * 3}" for i, text in enumerate(words)]
+    texts = texts.sample(frac=1, random_state=seed).reset_index(drop=True)
+    try:
+        ring = folds(texts, 3, 0.2, stratify, True)
+    except UserError as error:  # too few kinds
+        assert "texts" in str(error)
+        return
+    assert sum(map(len, parts_of(ring, 3))) == len(ring)
+    kind = [text[0] for text in ring["Text"]]
+    for fold in (1, 2, 3):
+        sides = set(zip(kind, ring[f"fold-{fold}"], strict=True))
+        assert len(sides) == len(set(kind))
+
+
+def test_groups_fill_the_smallest_part_and_validation_stays_whole():
+    copies = ["one two three four five six"] * 4 + ["seven eight nine ten eleven twelve"] * 2
+    texts = table([0] * 12)
+    texts["Text"] = [*copies, *(f"alone {'abcdef'[i] * 3}" for i in range(6))]
+    ring = folds(texts, 3, 0.25, False, True)
+    sizes = [len(part) for part in parts_of(ring, 3)]
+    assert sizes == [4, 4, 4]
+    first = ring[ring["fold-3"] == "validation"]["Text"].tolist()
+    assert len(first) == 3 and copies[0] not in first  # four copies do not fit, so they train
+
+
+@pytest.mark.parametrize(
+    ("labels", "number", "stratify", "together", "message"),
+    [
+        ([0] * 9 + [1] * 3, 4, True, False, "folds: 4 is more than the 3 texts of the smallest"),
+        ([0] * 4, 5, False, False, "folds: 5 is more than the 4 texts; allowed"),
+        ([0] * 6, 3, False, False, "fold 1 has no validation text: 6 texts are too few for"),
+    ],
+)
+def test_folds_that_the_texts_do_not_allow(labels, number, stratify, together, message):
+    with pytest.raises(UserError, match=message):
+        folds(table(labels), number, 0.1, stratify, together)
+
+
+def test_more_folds_than_groups_of_near_copies():
+    texts = table([0] * 20)
+    texts["Text"] = "the same words again and again"
+    with pytest.raises(UserError, match="folds: 2 is more than the 1 texts that are no near-"):
+        folds(texts, 2, 0.1, False, True)

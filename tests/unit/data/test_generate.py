@@ -11,7 +11,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ablations.data.cuts import balanced, split
+from ablations.data.cuts import balanced, shuffled, split
 from ablations.data.generate import CHOICES, generate
 from ablations.data.texts import read
 from ablations.sources import manifest
@@ -28,7 +28,9 @@ def splits(messages: int, seed: int) -> dict[str, pd.DataFrame]:
     pairs = generate(messages, seed)
     frame = pd.DataFrame(pairs, columns=["Label", "Text"])
     frame["Label"] = frame["Label"].map(CLASSES.index)
-    return split(balanced(frame, 123), {"train": 0.7, "validation": 0.1}, "test", 123)
+    chosen = shuffled(balanced(frame, 123), 123)
+    cut = split(chosen["Label"].to_numpy(), {"train": 0.7, "validation": 0.1}, "test", False)
+    return {str(name): part for name, part in chosen.groupby(np.array(cut))}
 
 
 def words(text: str) -> set[str]:

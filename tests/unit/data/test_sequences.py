@@ -24,10 +24,16 @@ def the_same_in_every_split(*texts: list[int]) -> Splits:
     return {name: list(texts) for name in SPLITS}
 
 
-def read(splits: Splits, **options: Any) -> dict[str, Sequences]:
+def every(splits: Splits) -> list[list[int]]:
+    """The texts of the collection."""
+    return [text for name in SPLITS for text in splits[name]]
+
+
+def read(splits: Splits, **options: Any) -> Sequences:
     defaults = {"trainable_token": "last", "context_length": "longest_training_example"}
     return sequences(
-        as_tokens(splits, PADDING), Input(**(defaults | {"n_positions": POSITIONS} | options))
+        as_tokens(splits, padding=PADDING),
+        Input(**(defaults | {"n_positions": POSITIONS} | options)),
     )
 
 
@@ -39,7 +45,7 @@ def listed(found: Sequences) -> list[list[int]]:
 def by_text(found: Sequences) -> list[list[int]]:
     """Each text's sequence."""
     distinct = listed(found)
-    return [distinct[number] for number in found.of_message]
+    return [distinct[number] for number in found.of_text]
 
 
 @dataclass(frozen=True)
@@ -106,25 +112,26 @@ def test_a_text_is_read_as_the_recipe_says_and_equal_sequences_stand_once(questi
     splits, options = question
     length = length_of(splits, options["context_length"])
     causal, averaged = options["causal_mask"], options["average_embeddings"]
-    found = read(splits, **options)
-    assert found.keys() == set(SPLITS)
-    for name, one in found.items():
-        plain = [Plain.of(text, length, options["trainable_token"]) for text in splits[name]]
-        expected = [each.read(causal, averaged) for each in plain]
-        assert by_text(one) == expected
-        if averaged:
-            assert one.positions is None
-        else:
-            assert one.positions.tolist() == [each.position for each in plain]
-            if causal:  # what a causal model's one output needs ends with it
-                assert one.positions.tolist() == (one.lengths[one.of_message] - 1).tolist()
-        distinct = list(map(list, dict.fromkeys(map(tuple, expected))))  # in order
-        assert listed(one) == distinct and len(one) == len(distinct)
-        assert one.lengths.tolist() == list(map(len, distinct))
-        assert one.offsets[0] == 0 and one.offsets[-1] == len(one.ids)
-        assert (one.ids.dtype, one.offsets.dtype) == (np.int32, np.int64)
-        assert one.of_message.dtype == np.int64
-        assert by_text(one.distinct()) == distinct and one.distinct().positions is None
+    one = read(splits, **options)
+    plain = [Plain.of(text, length, options["trainable_token"]) for text in every(splits)]
+    expected = [each.read(causal, averaged) for each in plain]
+    assert by_text(one) == expected
+    if averaged:
+        assert one.positions is None
+    else:
+        assert one.positions.tolist() == [each.position for each in plain]
+        if causal:  # what a causal model's one output needs ends with it
+            assert one.positions.tolist() == (one.lengths[one.of_text] - 1).tolist()
+    distinct = list(map(list, dict.fromkeys(map(tuple, expected))))  # in order
+    assert listed(one) == distinct and len(one) == len(distinct)
+    assert one.lengths.tolist() == list(map(len, distinct))
+    assert one.offsets[0] == 0 and one.offsets[-1] == len(one.ids)
+    assert (one.ids.dtype, one.offsets.dtype) == (np.int32, np.int64)
+    assert one.of_text.dtype == np.int64
+    assert by_text(one.distinct()) == distinct and one.distinct().positions is None
+    some = np.arange(0, len(plain), 2)
+    read_by_some = {tuple(expected[text]) for text in some}
+    assert one.share(some) == sum(map(len, read_by_some)) / sum(map(len, distinct))
 
 
 @settings(max_examples=60, deadline=None)
@@ -135,37 +142,36 @@ def test_the_checksum_depends_on_the_distinct_sequences_alone(question, data):
     _, other = data.draw(questions())
     if other["context_length"] in ("variable", "longest_training_example"):  # may refuse these
         other["context_length"] = options["context_length"]
-    for found, another in zip(
-        read(splits, **options).values(), read(splits, **other).values(), strict=True
-    ):
-        assert (found.sha256 == another.sha256) == (listed(found) == listed(another))
-        assert found.distinct().sha256 == found.sha256
+    found, another = read(splits, **options), read(splits, **other)
+    assert (found.sha256 == another.sha256) == (listed(found) == listed(another))
+    assert found.distinct().sha256 == found.sha256
 
 
 def test_texts_that_stand_twice_or_begin_alike_are_computed_once():
-    splits = the_same_in_every_split([1, 2, 3], [1, 0], [1, 2, 3], [2])
-    train = read(splits)["train"]
-    assert listed(train) == [[1, 2, 3], [1, 0, 9], [2, 9, 9]]
-    assert train.of_message.tolist() == [0, 1, 0, 2]
-    first = read(splits, trainable_token="first")["train"]
-    assert listed(first) == [[1], [2]] and first.of_message.tolist() == [0, 0, 0, 1]
+    splits = {"train": [[1, 2, 3], [1, 0]], "validation": [[1, 2, 3]], "test": [[2]]}
+    last = read(splits)
+    assert listed(last) == [[1, 2, 3], [1, 0, 9], [2, 9, 9]]
+    assert last.of_text.tolist() == [0, 1, 0, 2]
+    first = read(splits, trainable_token="first")
+    assert listed(first) == [[1], [2]] and first.of_text.tolist() == [0, 0, 0, 1]
     # the same input under another position is the same sequence where all of it is read
-    whole = read(splits, trainable_token="flexible", causal_mask=False)["train"]
-    assert listed(whole) == listed(train) and whole.positions.tolist() == [2, 1, 2, 0]
-    assert whole.sha256 == train.sha256
+    whole = read(splits, trainable_token="flexible", causal_mask=False)
+    assert listed(whole) == listed(last) and whole.positions.tolist() == [2, 1, 2, 0]
+    assert whole.sha256 == last.sha256
 
 
 def test_texts_of_no_token_at_all_are_read_as_one_of_padding():
-    found = read(the_same_in_every_split([], []))["train"]
-    assert listed(found) == [[9]] and found.of_message.tolist() == [0, 0]
+    found = read(the_same_in_every_split([], []))
+    assert listed(found) == [[9]] and found.of_text.tolist() == [0] * 6
 
 
 @pytest.mark.parametrize("split", SPLITS)
 @pytest.mark.parametrize(("text", "tokens"), [([], 0), ([1] * (POSITIONS + 1), POSITIONS + 1)])
-def test_variable_refuses_an_empty_or_too_long_text_by_split_and_line(split, text, tokens):
+def test_variable_refuses_an_empty_or_too_long_text_by_its_line_and_split(split, text, tokens):
     splits = the_same_in_every_split([1], [2, 3])
     splits[split].append(text)
-    expected = f"variable: text 3 of {split}.csv has {tokens} tokens; allowed .* 1 to {POSITIONS}"
+    line = 2 * (1 + SPLITS.index(split))
+    expected = rf"variable: text {line} of texts.csv \({split}\) has {tokens} tokens; allowed"
     with pytest.raises(UserError, match=expected):
         read(splits, context_length="variable")
     if tokens:  # with padding it is cut

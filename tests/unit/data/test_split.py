@@ -9,13 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ablations.data import collection, tokens
 from ablations.data import split as stage
-from ablations.data import tokens
-from ablations.data.split_files import read_split, write_split
 from ablations.errors import UserError
-from ablations.study.dataset import SPLITS
 from commands import program
-from texts import SMS, SPLIT, file, run_split, sms_collection, split_arguments
+from texts import SMS, SPLIT, file, read_splits, run_split, sms_collection, split_arguments
 
 REVIEWS = {"text": "review", "label": "stars"}
 CUT = REVIEWS | {"split": {"train": 0.5, "validation": 0.2, "seed": 1}}
@@ -46,7 +44,7 @@ def run_stage(folder: Path, *given: Any, dataset: dict[str, Any]) -> None:
 
 
 def splits(folder: Path) -> dict[str, tuple[list[int], list[str]]]:
-    return {name: read_split(folder / f"{name}.csv") for name in SPLITS}
+    return read_splits(folder / "texts.csv")
 
 
 # --- the published recipe
@@ -75,16 +73,13 @@ def test_what_is_written_and_that_another_seed_gives_another_split(tmp_path):
     source = written(tmp_path / "a.tsv", "".join(f"{label}\t{text}\n" for label, text in texts))
     for folder, seed in (("a", 1), ("b", 1), ("c", 2)):
         run_stage(tmp_path / folder, source, dataset=SMS | {"split": SPLIT | {"seed": seed}})
-    a, b, c = ((tmp_path / folder / "train.csv").read_bytes() for folder in "abc")
-    assert a == b != c
-    for name, size in zip(SPLITS, (28, 4, 8), strict=True):
-        path = tmp_path / f"a/{name}.csv"
-        assert path.read_text().startswith("Label,Text\n")
-        frame = pd.read_csv(path)
-        assert list(frame) == ["Label", "Text"] and len(frame) == size
-        assert set(frame.Label) <= {0, 1}
+    a, b, c = ((tmp_path / folder / "texts.csv").read_bytes() for folder in "abc")
+    assert a == b != c and a.startswith(b"Label,Text,split\n")
+    frame = pd.read_csv(tmp_path / "a/texts.csv")
+    assert frame["split"].tolist() == ["train"] * 28 + ["validation"] * 4 + ["test"] * 8
+    assert set(frame.Label) == {0, 1}
     assert sorted(path.name for path in (tmp_path / "a").iterdir()) == [
-        "classes.json", "notes.json", "test.csv", "train.csv", "validation.csv",
+        "classes.json", "notes.json", "texts.csv",
     ]  # fmt: skip
     assert json.loads((tmp_path / "a/classes.json").read_text()) == ["ham", "spam"]
     assert json.loads((tmp_path / "a/notes.json").read_text()) == []
@@ -140,8 +135,8 @@ def test_splits_that_have_files_stay_as_they_are_and_three_classes_are_encoded(t
     assert splits(tmp_path / "data") == expected
     assert json.loads((tmp_path / "data/notes.json").read_text()) == [
         "The validation split has no text of 'b', 'c', so it says nothing about that.",
-        "1 text stands there with more than one label, such as 'text 0' ('a' in t.csv: line 3, 'c'"
-        " in a.csv: line 2).",
+        "1 text stands there with more than one label, such as 'text 0' ('c' in a.csv: line 2, 'a'"
+        " in t.csv: line 3).",
     ]
     done = program(
         "data.encode", "--tokenizer", "bytes", "--data-dir", tmp_path / "data",
@@ -150,9 +145,9 @@ def test_splits_that_have_files_stay_as_they_are_and_three_classes_are_encoded(t
     assert done.returncode == 0, done.stderr
     read = tokens.read(tmp_path / "tokens")
     assert read.about.classes == ("a", "b", "c")
-    for name, (labels, texts) in expected.items():
-        assert read.labels[name].tolist() == labels
-        assert [bytes(ids.tolist()).decode() for ids in read.ids[name]] == texts
+    for name, own in read.lines(None).items():
+        assert read.labels[own].tolist() == expected[name][0]
+        assert [bytes(read.ids[i].tolist()).decode() for i in own] == expected[name][1]
 
 
 def test_validation_texts_are_cut_from_training_files_where_they_have_none(tmp_path):
@@ -175,11 +170,14 @@ def test_validation_texts_are_cut_from_training_files_where_they_have_none(tmp_p
 
 @given(st.lists(st.tuples(st.integers(0, 1), st.text() | st.sampled_from(AWKWARD)), max_size=20))
 @settings(max_examples=100, deadline=None)
-def test_split_files_give_back_what_was_written(tmp_path_factory, pairs):
-    path = tmp_path_factory.getbasetemp() / "split.csv"
-    labels, texts = [label for label, _ in pairs], [text for _, text in pairs]
-    write_split(path, labels, texts)
-    assert read_split(path) == (labels, texts)
+def test_the_table_gives_back_what_was_written(tmp_path_factory, pairs):
+    path = tmp_path_factory.getbasetemp() / "texts.csv"
+    pairs = [*pairs, (0, "a"), (0, "b"), (1, "c")]
+    cut = ["train"] * (len(pairs) - 2) + ["validation", "test"]
+    collection.write(path, *zip(*pairs, strict=True), {"split": cut})
+    found = collection.read(path)
+    assert list(zip(found.labels.tolist(), found.texts, strict=True)) == pairs
+    assert found.cuts["split"].tolist() == [0] * (len(pairs) - 2) + [1, 2]
 
 
 def test_awkward_texts_go_through_the_command_line_unharmed(tmp_path):
@@ -203,13 +201,25 @@ def test_awkward_texts_go_through_the_command_line_unharmed(tmp_path):
 # --- mistakes are one message, and leave nothing
 
 
-@pytest.mark.parametrize("content", [None, b"", b"Label\n1\n", b"Label,Text\nspam,a\n"])
-def test_bad_split_file_is_a_message_that_names_it(tmp_path, content):
-    path = tmp_path / "train.csv"
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, "does not exist"),
+        (b"", "No columns"),
+        (b"Label\n1\n", "'Text'"),
+        (b"Label,Text,split\nspam,a,train\n", "spam"),
+        (b"Label,Text\n1,a\n", "no column that says how its texts are cut"),
+        (b"Label,Text,split\n1,a,train\n0,b,dev\n", "split: 'dev' is no split; allowed: train,"),
+        (b"Label,Text,fold-1\n1,a,train\n0,b,test\n", "fold-1: no text is validation"),
+    ],
+)
+def test_a_bad_table_is_a_message_that_names_it(tmp_path, content, message):
+    path = tmp_path / "texts.csv"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(UserError, match=r"train\.csv"):
-        read_split(path)
+    with pytest.raises(UserError, match=r"texts\.csv") as raised:
+        collection.read(path)
+    assert message in str(raised.value)
 
 
 def refused(folder: Path, message: str, *given: Any, dataset: dict[str, Any] = CUT) -> None:
@@ -238,7 +248,8 @@ def test_classes_that_training_lacks(tmp_path):
     message = "the training split has no text of the class 'c'; test.csv: line 3 has it"
     refused(tmp_path, message, train, dev, test, dataset=REVIEWS)
     dataset = REVIEWS | {"classes": ["a", "b", "d"]}
-    refused(tmp_path, "of the class 'd'; no text has it", train, dev, train, dataset=dataset)
+    same = file(tmp_path / "train.csv", "test")
+    refused(tmp_path, "of the class 'd'; no text has it", train, dev, same, dataset=dataset)
     # no cut helps where training files alone are cut and only the test file has the class
     many = file(written(tmp_path / "many.csv", rows(*"ab" * 10)), "train")
     dataset = REVIEWS | {"split": {"validation": 0.1, "seed": 1}}

@@ -14,12 +14,11 @@ from safetensors import safe_open
 from ablations.data import encode as stage
 from ablations.data import tokens
 from ablations.data.encode import encode, encoding
-from ablations.data.split_files import write_split
 from ablations.errors import UserError
 from ablations.files import sha256, write_json
 from ablations.study.dataset import SPLITS
 from commands import environment, program
-from texts import as_tokens, file, gpt2_bpe, run_split, sms_collection
+from texts import as_tokens, file, gpt2_bpe, run_split, sms_collection, write_texts
 
 AWKWARD = ["", " ", "<|endoftext|>", "a<|endoftext|>\0b\t\n", "🙂ü", "x" * 100_000, "\n" * 300_000]
 
@@ -31,9 +30,9 @@ def write_data(folder: Path, **texts: list[str]) -> None:
     write_json(folder / "classes.json", CLASSES)
     (folder / "collection.tsv").write_text("the collection\n")
     write_json(folder / "collection.json", [file(folder / "collection.tsv")])
-    for split in SPLITS:
-        found = texts.get(split, ["hello"])
-        write_split(folder / f"{split}.csv", [i % 2 for i in range(len(found))], found)
+    found = {split: texts.get(split, ["hello"]) for split in SPLITS}
+    labels = {split: [i % 2 for i in range(len(own))] for split, own in found.items()}
+    write_texts(folder / "texts.csv", labels, found)
 
 
 def arguments(folder: Path, tokenizer: str, *options: object) -> list[str]:
@@ -99,7 +98,7 @@ def test_real_collection_has_120_tokens_in_its_longest_training_text(tmp_path):
     write_json(tmp_path / "collection.json", [file(tmp_path / "collection.tsv")])
     run_stage(tmp_path, "gpt2", "--vocabulary-dir", gpt2_bpe())
     read = tokens.read(tmp_path / "tokens.safetensors")
-    assert [len(read.ids[split]) for split in SPLITS] == [1045, 149, 300]
+    assert list(map(len, read.lines(None).values())) == [1045, 149, 300]
     assert read.context_tokens("longest_training_example", 1024) == 120
     assert described(read) == ("gpt2", 50257, 50256)
     assert read.about.classes == ("ham", "spam")
@@ -116,17 +115,16 @@ def test_file_holds_every_text_and_the_same_bytes_each_time(tmp_path):
         written.add((tmp_path / "tokens.safetensors").read_bytes())
     assert len(written) == 1
     read = tokens.read(tmp_path / "tokens.safetensors")
-    assert [bytes(ids.tolist()).decode() for ids in read.ids["train"]] == AWKWARD
-    assert read.labels["train"].tolist() == [i % 2 for i in range(len(AWKWARD))]
-    assert [len(read.ids[split]) for split in SPLITS] == [len(AWKWARD), 1, 1]
+    own = read.lines(None)
+    assert [bytes(read.ids[line].tolist()).decode() for line in own["train"]] == AWKWARD
+    assert read.labels[own["train"]].tolist() == [i % 2 for i in range(len(AWKWARD))]
+    assert list(map(len, own.values())) == [len(AWKWARD), 1, 1]
     assert read.about.dataset_sha256 == sha256(tmp_path / "collection.tsv")
     assert described(read) == ("bytes", 257, 256)
-    assert (read.about.classes, read.about.splits) == (CLASSES, SPLITS)
+    assert read.about.classes == CLASSES
     assert tokens.read_about(tmp_path / "tokens.safetensors") == read.about
     with safe_open(tmp_path / "tokens.safetensors", framework="numpy") as opened:
-        assert sorted(opened.keys()) == sorted(
-            f"{split}.{part}" for split in SPLITS for part in ("ids", "labels", "offsets")
-        )
+        assert sorted(opened.keys()) == ["cuts/split", "ids", "labels", "offsets"]
 
 
 def refused(folder: Path, message: str, tokenizer: str, *options: object) -> None:
@@ -152,9 +150,12 @@ def test_a_vocabulary_that_is_missing_or_not_gpt2_s_is_a_message(tmp_path):
 
 @pytest.mark.parametrize(
     ("file", "expected"),
-    [("test.csv", "test.csv does not exist"), ("classes.json", "classes.json cannot be read: No")],
+    [
+        ("texts.csv", "texts.csv does not exist"),
+        ("classes.json", "json cannot be read: No"),
+    ],
 )
-def test_missing_split_or_list_of_classes_is_a_message(tmp_path, file, expected):
+def test_missing_texts_or_list_of_classes_is_a_message(tmp_path, file, expected):
     write_data(tmp_path)
     (tmp_path / file).unlink()
     refused(tmp_path, expected, "bytes")
@@ -187,9 +188,9 @@ def test_file_gives_back_what_was_written_and_context_lengths(tmp_path_factory, 
     written = as_tokens(dict.fromkeys(SPLITS, train))
     tokens.write(path, written)
     read = tokens.read(path)
-    for split in SPLITS:
-        assert [ids.tolist() for ids in read.ids[split]] == train
-        assert read.labels[split].tolist() == [0] * len(train)
+    assert [ids.tolist() for ids in read.ids] == 3 * train
+    assert read.labels.tolist() == [0] * 3 * len(train)
+    assert read.cuts["split"].tolist() == written.cuts["split"].tolist()
     assert read.about == written.about
     longest = max(1, max(map(len, train)))
     assert read.context_tokens("longest_training_example", 12) == longest
@@ -206,6 +207,6 @@ def test_file_gives_back_what_was_written_and_context_lengths(tmp_path_factory, 
 )
 def test_more_tokens_than_positions_are_refused(context_length, found):
     with pytest.raises(UserError) as caught:
-        as_tokens({"train": [[1] * 9, [2]]}).context_tokens(context_length, 6)
+        as_tokens({name: [[1] * 9, [2]] for name in SPLITS}).context_tokens(context_length, 6)
     for part in (found, "the model has 6 positions", "a number up to 6"):
         assert part in str(caught.value)

@@ -24,14 +24,14 @@ logger.info(None, extra={"ablations_work": work})
 rule all:
     localrule: True
     input:
-        expand("{row}/1.txt", row=["a", "b", "c"]),
+        expand("{row}/seed-1.txt", row=["a", "b", "c"]),
 
 
 rule train:
     output:
-        "{row}/{seed}.txt",
+        "{row}/{run}.txt",
     log:
-        "logs/{row}.{seed}.log",
+        "logs/{row}.{run}.log",
     shell:
         "echo '2026-11-24 21:00:00 error: what is wrong' > {log}; touch {output}"
         "; test {wildcards.row} != b"
@@ -75,7 +75,7 @@ def test_each_job_has_its_lines_and_a_failure_its_reason_and_its_log(tmp_path: P
     at = lines.index("FAILED  training b, seed 1")
     assert lines[at + 1 : at + 3] == [
         "        what is wrong",
-        "        its log: study/logs/b.1.log",
+        "        its log: study/logs/b.seed-1.log",
     ]
     started = sorted(line for line in lines if line.endswith("…"))
     assert started == [f"        training {row}, seed 1 …" for row in "abc"]
@@ -181,7 +181,7 @@ def test_a_job_that_failed_does_not_count_as_running(
         return list(handler._lines(record, vars(record)))
 
     def started(jobid: int, row: str) -> None:
-        job = {"rule_name": "train", "wildcards": {"row": row, "seed": "1"}, "log": []}
+        job = {"rule_name": "train", "wildcards": {"row": row, "run": "seed-1"}, "log": []}
         told(event=LogEvent.JOB_INFO, jobid=jobid, **job)
 
     started(1, "a")

@@ -26,7 +26,7 @@ KEPT = jobs.of_study(replace(STUDY, rows=ROWS, questions=()))
         ),
         ("results/runs/basline", "names no row: 'basline'"),
         ("results/rows/lrage.json", "names no row: 'lrage' (did you mean large?)"),
-        ("results/runs/baseline/seed-9/metrics.json", "names no seed: '9'; allowed: 123"),
+        ("results/runs/baseline/seed-9/metrics.json", "names no run: 'seed-9'"),
         ("./results//rows/basline.json", "names no row: 'basline'"),
         ("{here}/results/rows/basline.json", "names no row: 'basline'"),
         (

@@ -19,16 +19,28 @@ def trunk(seed: int = 1, **options: Any) -> Trunk | None:
     [
         ("all", -15, 0),
         ("lora", -15, 0),
+        (12, -14, 0),
+        (3, -5, 9),
+        (1, -3, 11),
         ("last_two_blocks", -4, 10),
         ("last_block", -3, 11),
         ("last_layer", -1, 12),
     ],
 )
-def test_layers_are_numbered_from_the_head(layers: str, first: int, blocks: int) -> None:
-    assert cut.first_trained(layers, 12) == first
-    assert cut.trunk_end(layers, 12) == min(first, cut.LAST_BLOCK)
+def test_layers_are_numbered_from_the_head(layers: str | int, first: int, blocks: int) -> None:
+    shape = structs.replace(runs.DIMENSIONS, n_layer=12)
+    row = runs.settings_of(dimensions=shape, layers=layers)
+    assert cut.first_trained(row) == first
+    assert cut.trunk_end(row) == min(first, cut.LAST_BLOCK)
     assert cut.blocks(cut.embeddings(12), first, 12) == blocks
     assert cut.blocks(first, cut.HEAD, 12) == 12 - blocks
+
+
+def test_late_lora_shares_the_trunk_of_as_many_last_blocks() -> None:
+    shape = structs.replace(runs.DIMENSIONS, n_layer=6)
+    for number in (1, 2, 6):
+        late = trunk(dimensions=shape, layers="lora", lora_blocks=number)
+        assert late == trunk(dimensions=shape, layers=number)
 
 
 def test_runs_share_a_trunk_where_its_weights_do_not_depend_on_the_seed() -> None:

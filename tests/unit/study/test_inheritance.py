@@ -60,7 +60,7 @@ def test_an_option_that_is_not_read_decides_nothing() -> None:
     assert lora.compared().keys() == lora.deciding().keys()
     unread = found({"average_embeddings": True}, {}, {})
     assert lora.deciding().keys() - unread.deciding().keys() == {
-        *("lora_rank", "lora_alpha", "trainable_token")
+        *("lora_rank", "lora_alpha", "lora_blocks", "trainable_token")
     }
 
 

@@ -21,9 +21,20 @@ def test_every_row_is_trained_with_every_seed() -> None:
     found = of(STUDY, seeds=(1, 2))
     expected = [(row.id, seed) for row in STUDY.rows for seed in (1, 2)]
     assert [(run.row.id, run.seed) for run in found.runs.values()] == expected
-    run = found.run({"row": "medium", "seed": "2", "file": "of no account"})
+    run = found.run({"row": "medium", "run": "seed-2", "file": "of no account"})
     assert (run.row.id, run.seed) == ("medium", 2)
     assert run.path(paths.METRICS) == "results/runs/medium/seed-2/metrics.json"
+
+
+def test_every_row_is_trained_on_every_fold_from_one_trunk() -> None:
+    split = replace(STUDY.dataset.split, folds=3, train=None)
+    found = of(STUDY, "baseline", seeds=(1, 2), dataset=replace(STUDY.dataset, split=split))
+    expected = [f"fold-{fold}/seed-{seed}" for seed in (1, 2) for fold in (1, 2, 3)]
+    assert [run.name for run in found.runs.values()] == expected
+    assert len(found.trunks) == 1
+    run = found.run({"row": "baseline", "run": "fold-3/seed-2"})
+    assert (run.seed, run.fold, run.options) == (2, 3, "--seed 2 --fold 3")
+    assert run.path(paths.METRICS) == "results/runs/baseline/fold-3/seed-2/metrics.json"
 
 
 def test_rows_and_seeds_share_the_trunks_of_pretrained_weights() -> None:
@@ -57,7 +68,7 @@ def test_a_job_reads_the_trunk_and_the_checkpoint_that_its_row_needs() -> None:
         "random-weights": ([], []),
     }
     for row, (checkpoint, of_trunk) in expected.items():
-        wildcards = {"row": row, "seed": "123"}
+        wildcards = {"row": row, "run": "seed-123"}
         assert found.checkpoint_of_run(wildcards) == checkpoint
         assert found.trunk_of_run(wildcards) == of_trunk
         assert found.model_of_run(wildcards) == "results/checkpoints/gpt2-small-124M.json"

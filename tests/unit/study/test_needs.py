@@ -7,13 +7,11 @@ import yaml
 from msgspec.structs import replace
 
 from ablations.data.encode import encode, encoding
-from ablations.data.split_files import read_split
 from ablations.machine import device
 from ablations.model import build
 from ablations.study import config, cut, jobs, plan
 from ablations.study import needs as estimate
 from ablations.study.config import Row
-from ablations.study.dataset import SPLITS
 from ablations.study.dimensions import Dimensions
 from ablations.study.jobs import Total
 from ablations.study.models import Model, Pretrain, Recipe
@@ -21,7 +19,7 @@ from ablations.study.needs import Needs
 from ablations.training import resume
 from ablations.training.resume import Identity, Progress, State
 from commands import ROOT
-from texts import SMS, file, gpt2_bpe, run_split, sms_collection
+from texts import SMS, file, gpt2_bpe, read_splits, run_split, sms_collection
 
 STUDY = config.parse(yaml.safe_load((ROOT / "config.yaml").read_text()))
 EXTENDED = plan.read_study(ROOT / "studies/extended")
@@ -172,8 +170,8 @@ def test_the_collections_messages_are_those_that_are_assumed(
     assert done.returncode == 0, done.stderr
     words = encoding("gpt2", gpt2_bpe())
     lengths = {
-        split: [len(ids) for ids in encode(words, read_split(tmp_path / f"data/{split}.csv")[1])]
-        for split in SPLITS
+        split: [len(ids) for ids in encode(words, texts)]
+        for split, (_, texts) in read_splits(tmp_path / "data/texts.csv").items()
     }
     every = [length for found in lengths.values() for length in found]
     average = round(sum(every) / len(every))
@@ -214,6 +212,7 @@ def test_what_is_saved_of_a_run_takes_the_estimated_disk(
     identity = Identity(
         row=settings,
         seed=123,
+        fold=None,
         tokens_sha256="",
         checkpoint_sha256=None,
         code="",

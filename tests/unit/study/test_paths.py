@@ -9,20 +9,21 @@ from ablations.study import paths
 
 def test_a_programs_file_is_in_the_results_that_it_was_given() -> None:
     results = Path("some/where/results-on-another-disk")
-    found = paths.at(results, paths.METRICS, row="baseline", seed=1)
+    found = paths.at(results, paths.METRICS, row="baseline", run=paths.run(1, None))
     assert found == results / "runs/baseline/seed-1/metrics.json"
-    log = paths.at(results, paths.RUN_LOG, row="baseline", seed=1)
+    log = paths.at(results, paths.RUN_LOG, row="baseline", run=paths.run(1, None))
     assert log == Path("some/where/logs/train/baseline/seed-1.log")
     assert paths.at(Path("results"), paths.LOCKS) == Path(".snakemake/locks")
 
 
 @pytest.mark.parametrize("prefix", ["", "below/a prefix/", "/some/where/"])
 def test_a_file_beside_another_is_below_the_same_prefix(prefix: str) -> None:
-    run = {"row": "a", "seed": "1"}
-    output = prefix + paths.METRICS.format_map(run)
-    state = paths.beside(output, paths.METRICS, paths.STATE, run)
-    assert state == f"{prefix}results/state/a/seed-1.safetensors"
-    assert paths.beside(output, paths.METRICS, paths.CACHE, {}) == f"{prefix}results/cache"
+    for name in ("seed-1", "fold-2/seed-1"):
+        run = {"row": "a", "run": name}
+        output = prefix + paths.METRICS.format_map(run)
+        state = paths.beside(output, paths.METRICS, paths.STATE, run)
+        assert state == f"{prefix}results/state/a/{name}.safetensors"
+        assert paths.beside(output, paths.METRICS, paths.CACHE, run) == f"{prefix}results/cache"
 
 
 def test_a_file_that_states_a_value_is_named_without_its_folder_and_ending() -> None:
@@ -34,10 +35,9 @@ def test_a_file_that_states_a_value_is_named_without_its_folder_and_ending() -> 
 @pytest.mark.parametrize(
     ("path", "pattern", "wildcards"),
     [
-        ("results/runs/a/seed-1/metrics.json", paths.METRICS, {"row": "a", "seed": "1"}),
-        ("results/runs/a/seed-1/x.csv", paths.RUN, {"row": "a", "seed": "1", "file": "x.csv"}),
+        ("results/runs/a/seed-1/metrics.json", paths.METRICS, {"row": "a", "run": "seed-1"}),
+        ("results/runs/a/seed-1/x.csv", paths.RUN, {"row": "a", "run": "seed-1", "file": "x.csv"}),
         ("results/runs/a", paths.RUN, {"row": "a"}),
-        ("results/runs/a/1/metrics.json", paths.RUN, {"row": "a"}),
         ("results/rows/a.json", paths.ROW, {"row": "a"}),
         ("results/rows/a.b.json", paths.ROW, {"row": "a.b"}),
         ("results/models/a/seed-1", paths.RUN, {}),

@@ -7,7 +7,7 @@ from msgspec import structs
 
 from ablations.study import words
 from ablations.study.config import parse
-from ablations.study.settings import OPTIONS, Settings, TrainableLayers, get_args
+from ablations.study.settings import OPTIONS, NamedLayers, Settings, get_args
 from synthetic_runs import configuration
 
 BASELINE = parse(configuration(comparisons=[])).rows[0].settings
@@ -33,6 +33,12 @@ def row(**changes: Any) -> Settings:
         ({"trainable_layers": "all"}, "all", "all layers"),
         ({"trainable_layers": "last_two_blocks"}, "last_two_blocks", "last two blocks"),
         ({"trainable_layers": "lora", "lora_rank": 16}, *["lora (rank 16, alpha 8)"] * 2),
+        ({"trainable_layers": 3}, *["last 3 blocks"] * 2),
+        (
+            {"trainable_layers": "lora", "lora_blocks": 2},
+            *["lora (rank 8, alpha 8, last 2 blocks)"] * 2,
+        ),
+        ({"train_size": 200}, "200", "200 training texts"),
         ({"context_length": "model_context_length"}, *["context length (120)"] * 2),
         ({"context_length": 64}, "64", "context length 64"),
         (
@@ -66,7 +72,7 @@ def test_what_the_baseline_has_has_words_too() -> None:
     assert cells[:5] == [
         *("gpt2-small (124M)", "pretrained", "last", "last_block", "longest train ex. (120)")
     ]
-    assert cells[5:7] == ["causal mask", "one position"]
+    assert cells[5:8] == ["–", "causal mask", "one position"]
     assert cells[-2:] == ["no accumulation", "–"]
     small = structs.replace(BASELINE, training=structs.replace(BASELINE.training, ignore_index=7))
     assert words.changes(BASELINE, small, 120) == ["ignore_index –"]
@@ -82,5 +88,5 @@ def test_names_are_short_in_ids_and_the_published_ones_in_headings() -> None:
 
 def test_every_choice_of_trainable_layers_has_a_marker_of_its_own() -> None:
     markers = OPTIONS["trainable_layers"].words.markers
-    assert list(markers) == list(get_args(TrainableLayers))
+    assert list(markers) == list(get_args(NamedLayers))
     assert len(set(markers.values())) == len(markers)

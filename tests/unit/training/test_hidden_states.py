@@ -2,7 +2,6 @@
 
 import os
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +42,7 @@ def study(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def read(study: Path, **changes: Any) -> dict[str, Sequences]:
+def read(study: Path, **changes: Any) -> Sequences:
     row = runs.settings_of(dimensions=DIMENSIONS, **(ROW | changes))
     return sequences(tokens.read(study / "tokens.safetensors"), row.input)
 
@@ -51,13 +50,13 @@ def read(study: Path, **changes: Any) -> dict[str, Sequences]:
 def trunk(code: str = "code", sha256: str = "a", **changes: Any) -> Frozen:
     found = cut.trunk(runs.settings_of(dimensions=DIMENSIONS, **(ROW | changes)), seed=1)
     assert found
-    manifest = TrunkManifest(checkpoint_sha256=sha256, sequences={}, code=code)
+    manifest = TrunkManifest(checkpoint_sha256=sha256, sequences="", code=code)
     return frozen(found, manifest, MACHINE)
 
 
 def outputs(
     study: Path, folder: str = "cache", cache_gb: float = 1, **changes: Any
-) -> dict[str, HiddenStates]:
+) -> HiddenStates:
     layers, found = trunk(**changes), read(study, **changes)
     return Cache(study / folder, cache_gb).outputs(layers, study / "checkpoint", found, MACHINE)
 
@@ -66,10 +65,8 @@ def entries(study: Path, folder: str = "cache") -> set[Path]:
     return {path for path in (study / folder).iterdir() if path.is_dir()}
 
 
-def same(ours: Mapping[str, HiddenStates], theirs: Mapping[str, HiddenStates]) -> bool:
-    return all(
-        torch.equal(ours[split].inputs.values[:], theirs[split].inputs.values[:]) for split in ours
-    )
+def same(ours: HiddenStates, theirs: HiddenStates) -> bool:
+    return torch.equal(ours.inputs.values[:], theirs.inputs.values[:])
 
 
 READINGS = [
@@ -87,18 +84,21 @@ def test_hidden_states_are_the_trunk_s_outputs(study: Path, changes: dict[str, A
     """Of each message alone, with all its tokens."""
     found = outputs(study, **changes)
     layers = gpt2.layers(DIMENSIONS, study / "checkpoint", stop=cut.LAST_BLOCK)
-    for split, wanted in read(study, **changes).items():
-        for message, number in enumerate(wanted.of_message):
-            ids = torch.from_numpy(wanted.ids[slice(*wanted.offsets[number : number + 2])])
-            with torch.no_grad():
-                expected = layers(ids[None].long(), Reading(changes.get("causal_mask", True)))
-            states, _ = found[split].inputs.read(torch.tensor([message]))
-            torch.testing.assert_close(states, expected)
+    wanted, last = read(study, **changes), np.arange(12, 16)
+    for text, number in enumerate(wanted.of_text):
+        ids = torch.from_numpy(wanted.ids[slice(*wanted.offsets[number : number + 2])])
+        with torch.no_grad():
+            expected = layers(ids[None].long(), Reading(changes.get("causal_mask", True)))
+        states, _ = found.inputs.read(torch.tensor([text]))
+        torch.testing.assert_close(states, expected)
+        if text in last:
+            of_last, _ = found.inputs.only(last).read(torch.tensor([text - last[0]]))
+            assert torch.equal(of_last, states)
 
 
 def test_messages_that_stand_twice_are_computed_once(study: Path) -> None:
-    found = outputs(study)["train"].inputs
-    assert len(found) == 9 and len(found.values) == 8
+    found = outputs(study).inputs
+    assert len(found) == 16 and len(found.values) == 15
     twice, _ = found.read(torch.tensor([2, 6]))
     assert torch.equal(twice[0], twice[1])
 
@@ -110,15 +110,13 @@ def test_a_second_trunk_reads_what_the_first_computed(study: Path) -> None:
 
 
 def test_rows_that_read_the_same_share_it_without_being_told(study: Path) -> None:
-    """Flexible and unpadded messages are the same where nothing is cut, split by split."""
+    """Flexible and unpadded texts are the same where nothing is cut."""
     layer, block = (trunk(layers=layers) for layers in ("last_layer", "last_block"))
     assert layer == block
     outputs(study, token="flexible", context_length=11)
     before = entries(study)
     outputs(study, context_length="variable", batch_size=1)
     assert entries(study) == before
-    outputs(study, token="flexible", context_length="longest_training_example")
-    assert len(entries(study) - before) < 3  # at least the training set's are shared
 
 
 def test_a_deeper_trunk_starts_from_a_shallower_one(study: Path) -> None:
@@ -156,15 +154,15 @@ OTHERS: list[dict[str, Any]] = [
 def test_what_the_hidden_states_depend_on_names_another_entry(study: Path) -> None:
     def names(code: str = "code", sha256: str = "a", **changes: Any) -> set[Path]:
         layers = trunk(code, sha256, **changes)
-        return {cache._entry(layers, each) for each in read(study, **changes).values()}
+        return {cache._entry(layers, read(study, **changes))}
 
     cache = Cache(study / "cache", 1)
-    assert len(set.union(names(), *(names(**changes) for changes in OTHERS))) == 3 * 8
+    assert len(set.union(names(), *(names(**changes) for changes in OTHERS))) == 8
 
 
 @pytest.mark.parametrize("field", Frozen.__struct_fields__)
 def test_nothing_that_decides_them_is_missing_in_an_entry_s_name(study: Path, field: str) -> None:
-    cache, found, layers = Cache(study / "cache", 1), read(study)["train"], trunk()
+    cache, found, layers = Cache(study / "cache", 1), read(study), trunk()
     value = getattr(layers, field)
     other = not value if isinstance(value, bool) else f"another {value}"
     changed = structs.replace(layers, **{field: other})
@@ -215,13 +213,12 @@ def test_little_of_what_is_read_stays_in_memory(
 
 @pytest.mark.parametrize("damage", ["deleted", "half written"])
 def test_missing_bulk_is_computed_again(study: Path, damage: str) -> None:
-    expected = {split: each.inputs.values[:].clone() for split, each in outputs(study).items()}
+    expected = outputs(study).inputs.values[:].clone()
     for entry in entries(study):
         if damage == "half written":  # what a job that was killed leaves behind
             shutil.copytree(entry, entry.with_suffix(".partial"))
         shutil.rmtree(entry)
-    again = outputs(study)
-    assert all(torch.equal(again[split].inputs.values[:], expected[split]) for split in expected)
+    assert torch.equal(outputs(study).inputs.values[:], expected)
     assert not list((study / "cache").glob("*.partial"))
 
 
@@ -242,12 +239,12 @@ def test_the_least_recently_used_goes_first(study: Path) -> None:
             os.utime(entry, (1_000_000 - age, 1_000_000 - age))
         files = [file for entry in by_length[length] for file in entry.iterdir()]
         sizes[length] = sum(file.stat().st_size for file in files)
-    found = read(study, context_length=8).values()
-    room = sizes[6] + sum(4 * len(each.ids) * DIMENSIONS.n_embd for each in found) + 1000
+    found = read(study, context_length=8)
+    room = sizes[6] + 4 * len(found.ids) * DIMENSIONS.n_embd + 1000
     outputs(study, context_length=8, cache_gb=room / 1e9)
     kept = {length: [entry.exists() for entry in found] for length, found in by_length.items()}
-    assert kept == {5: [False] * 3, 6: [True] * 3, 7: [False] * 3}
-    assert len(entries(study)) == 6
+    assert kept == {5: [False], 6: [True], 7: [False]}
+    assert len(entries(study)) == 2
 
 
 def test_what_is_not_the_caches_own_is_never_deleted(study: Path) -> None:

@@ -116,6 +116,8 @@ CHOICES: list[list[Options]] = [
         {"trainable_layers": "last_two_blocks"},
         {"trainable_layers": "all"},
         {"trainable_layers": "lora"},
+        {"trainable_layers": 2},
+        {"trainable_layers": "lora", "lora_blocks": 1},
     ],
     [{}, {"context_length": "model_context_length"}, {"context_length": 5}, VARIABLE],
     [{}, {"batch_size": 5}],
@@ -125,12 +127,16 @@ CHOICES: list[list[Options]] = [
     [{}, {"ignore_index": 50256}],
     [{}, {"micro_batch": 3}],
     [{}, {"weight_decay": 0.0}],
+    [{}, {"train_size": 9}],
     [{}, {"epochs": 1, "eval_every": 1, "eval_batches": 1}],
 ]
 ALONE = [{}, *(option for choice in CHOICES for option in choice[1:])]
 NAMED: list[Options] = [  # what users of the later rows combine
     {"trainable_layers": "lora", "weights": "random", "trainable_token": "first"},
     {"trainable_layers": "lora", "lora_rank": 3, "lora_alpha": 2},
+    {"trainable_layers": "lora", "lora_blocks": 2, "weights": "random"},
+    {"trainable_layers": 3, "trainable_token": "first"},
+    {"trainable_layers": 3, "average_embeddings": True, "causal_mask": False, "train_size": 8},
     {"causal_mask": False, "trainable_token": "first"},
     {"causal_mask": False, "trainable_token": "flexible"},
     {"trainable_token": "flexible", "context_length": 5},
@@ -189,7 +195,7 @@ def any_options(draw: st.DrawFn) -> Options:
         "weights": draw(st.sampled_from(["pretrained", "random"])),
         "trainable_token": draw(st.sampled_from(["last", "first", "flexible"])),
         "trainable_layers": draw(
-            st.sampled_from(["last_layer", "last_block", "last_two_blocks", "all", "lora"])
+            st.sampled_from(["last_layer", "last_block", "last_two_blocks", "all", "lora", 1, 3])
         ),
         "context_length": draw(
             st.sampled_from(["longest_training_example", "model_context_length", "variable", 1, 7])
@@ -201,6 +207,8 @@ def any_options(draw: st.DrawFn) -> Options:
         "epochs": draw(st.sampled_from([1, 2])),
         "eval_every": draw(st.sampled_from([2, 5])),
         "lora_rank": draw(st.sampled_from([1, 4])),
+        "lora_blocks": draw(st.sampled_from([None, None, 1, 2, 3])),
+        "train_size": draw(st.sampled_from([None, None, 4, 13, 22])),
     }
     if options["context_length"] == "variable":
         options["batch_size"] = 1

@@ -3,7 +3,8 @@
 Every answer starts from here. Knows no statistics.
 """
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,18 +13,19 @@ from numpy.typing import NDArray
 from scipy.special import log_softmax
 
 from ablations import cli
-from ablations.answers.near_duplicates import first_near
-from ablations.data.split_files import read_split
+from ablations.data import collection
+from ablations.data.near_copies import first_near
 from ablations.data.tokens import About, read_about
 from ablations.errors import UserError
 from ablations.files import read_json
 from ablations.study import paths, settings
-from ablations.study.dataset import SPLITS
+from ablations.study.dataset import column
 from ablations.study.entries import Published
 from ablations.study.outline import Outline
 from ablations.study.settings import Settings
 from ablations.training import logs, metrics, predictions
 from ablations.training.metrics import Metrics, NotFinished
+from ablations.training.predictions import Predictions
 
 Labels = NDArray[np.int_]
 
@@ -61,8 +63,7 @@ class TrainedRow:
     @property
     def train_size(self) -> int:
         """How many training texts it learns from at most: the first of its fold's."""
-        size: int | None = getattr(self.settings, "train_size", None)
-        return NOWHERE if size is None else size
+        return self.settings.train_size or NOWHERE
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ class Texts:
     labels: Labels  # [tested]
     lines: Labels  # in texts.csv, from 0, [tested]
     fold: Labels  # the index of the fold that tests each, [tested]; all 0 with one split
-    # Where the first text equal to it, and the first equal or nearly so (near_duplicates.py), is
+    # Where the first text equal to it, and the first equal or nearly so (near_copies.py), is
     # among the fold's training texts; NOWHERE if there is none. [tested]
     copied: Labels
     near: Labels
@@ -152,24 +153,24 @@ def load(results: Path, so_far: bool = False) -> Finished:
     Raises UserError, naming the file, where one is missing, damaged or belongs to something else.
     """
     outline = read_json(paths.at(results, paths.OUTLINE), Outline)
-    any_run = paths.at(results, paths.METRICS, row="*", seed="*").relative_to(results)
+    any_run = paths.at(results, paths.METRICS, row="*", run="**").relative_to(results)
     if so_far and not any(results.glob(str(any_run))):
         raise UserError(NONE_FINISHED)
-    about, labels, texts = _texts(results)
+    about, cuts, texts = _texts(results, outline.folds)
     numbers = _line_numbers(outline)
     rows, stated, unfinished = {}, {}, []
     for line in outline.rows:
         row, runs = _settings(results, line.id, so_far), []
         if row:
             stated[line.id] = row
-        for seed in outline.seeds:
+        for cut, seed in itertools.product(cuts, outline.seeds):
             try:
-                runs.append(_run(results, line.id, row, seed, about, labels))
+                runs.append(_run(results, line.id, row, seed, about, cut))
             except NotFinished as missing:
                 if not so_far:
                     raise
-                reason = missing.reason or _why_unfinished(results, row, seed)
-                unfinished.append(Unfinished(numbers[line.id], line.id, 0, seed, reason))
+                reason = missing.reason or _why_unfinished(results, row, seed, cut.number)
+                unfinished.append(Unfinished(numbers[line.id], line.id, cut.fold, seed, reason))
         if row and len(runs) == texts.folds * len(outline.seeds):
             predicted = _predicted(runs, texts)
             rows[line.id] = TrainedRow(
@@ -203,36 +204,59 @@ def _predicted(runs: Sequence[Run], texts: Texts) -> Labels:
 # --- texts
 
 
-def _texts(results: Path) -> tuple[About, dict[str, Labels], Texts]:
-    """What the tokens say of the texts, each split's labels, and the texts."""
+@dataclass(frozen=True)
+class Cut:
+    """How a fold cuts the texts: the lines in texts.csv by split, and the labels of all texts."""
+
+    fold: int  # its index; 0 with one split
+    number: int | None  # its number in paths; None with one split
+    lines: dict[str, Labels]
+    labels: Labels  # [texts]
+
+
+def _texts(results: Path, folds: int | None) -> tuple[About, list[Cut], Texts]:
+    """What the tokens say of the texts, each fold's cut, and the texts that are tested."""
     about = read_about(paths.at(results, paths.TOKENS))
-    labels, texts = {}, {}
-    for split in SPLITS:
-        path = paths.at(results, paths.SPLIT, split=split)
-        numbers, texts[split] = read_split(path)
-        if not numbers:
-            raise UserError(f"{path} holds no texts; expected at least one")
-        labels[split] = np.array(numbers)
-        if not np.isin(labels[split], range(len(about.classes))).all():
-            raise UserError(
-                f"{path}: a label is no class of tokens.safetensors; allowed: 0 to"
-                f" {len(about.classes) - 1}"
-            )
-    tested, near = texts["test"], first_near(texts["test"], texts["train"])
+    path = paths.at(results, paths.TEXTS)
+    found, numbers = collection.read(path), range(1, folds + 1) if folds else [None]
+    if not np.isin(found.labels, range(len(about.classes))).all():
+        raise UserError(
+            f"{path}: a label is no class of tokens.safetensors; allowed: 0 to"
+            f" {len(about.classes) - 1}"
+        )
+    if list(found.cuts) != list(map(column, numbers)):
+        raise UserError(
+            f"{path} has the columns {', '.join(found.cuts)}; expected"
+            f" {', '.join(map(column, numbers))}; run the workflow again"
+        )
+    cuts = [
+        Cut(fold, number, collection.lines(found.cuts[column(number)]), found.labels)
+        for fold, number in enumerate(numbers)
+    ]
+    tested = np.sort(np.concatenate([cut.lines["test"] for cut in cuts]))
+    fold, copied, near = (np.zeros(len(found.texts), np.int64) for _ in range(3))
+    in_validation, again = np.zeros(len(found.texts), bool), 0
+    for cut in cuts:
+        own = {split: [found.texts[line] for line in at] for split, at in cut.lines.items()}
+        test, first = cut.lines["test"], first_near(own["test"], own["train"])
+        fold[test], copied[test] = cut.fold, _first_copy(own["test"], own["train"])
+        near[test] = np.where(first < len(own["train"]), first, NOWHERE)
+        in_validation[test] = _first_copy(own["test"], own["validation"]) < NOWHERE
+        again += int((_first_copy(own["validation"], own["train"]) < NOWHERE).sum())
     read = Texts(
         classes=about.classes,
-        tested=tuple(tested),
-        labels=labels["test"],
-        lines=np.arange(len(tested)),
-        fold=np.zeros(len(tested), np.int64),
-        copied=_first_copy(tested, texts["train"]),
-        near=np.where(near < len(texts["train"]), near, NOWHERE),
-        in_validation=_first_copy(tested, texts["validation"]) < NOWHERE,
-        sizes=({split: len(found) for split, found in texts.items()},),
-        validation_in_train=int((_first_copy(texts["validation"], texts["train"]) < NOWHERE).sum()),
+        tested=tuple(found.texts[line] for line in tested),
+        labels=found.labels[tested],
+        lines=tested,
+        fold=fold[tested],
+        copied=copied[tested],
+        near=near[tested],
+        in_validation=in_validation[tested],
+        sizes=tuple({split: len(at) for split, at in cut.lines.items()} for cut in cuts),
+        validation_in_train=again,
         remarks=read_json(paths.at(results, paths.NOTES), tuple[str, ...]),
     )
-    return about, labels, read
+    return about, cuts, read
 
 
 def _first_copy(texts: Sequence[str], others: Sequence[str]) -> Labels:
@@ -251,13 +275,18 @@ def _settings(results: Path, id: str, so_far: bool) -> Settings | None:
 
 
 def _run(
-    results: Path, id: str, row: Settings | None, seed: int, about: About, labels: dict[str, Labels]
+    results: Path,
+    id: str,
+    row: Settings | None,
+    seed: int,
+    about: About,
+    cut: Cut,
 ) -> Run:
     """A run's files; raises NotFinished where they are not there, or not of the study as it is."""
     if row is None:
         raise NotFinished(f"row {id} has no file; run the workflow to make it")
-    found = metrics.read(results, row, seed)
-    path = paths.at(results, paths.METRICS, row=id, seed=seed)
+    found, run = metrics.read(results, row, seed, cut.number), paths.run(seed, cut.number)
+    path = paths.at(results, paths.METRICS, row=id, run=run)
     if (found.dataset_sha256, found.classes) != (about.dataset_sha256, about.classes):
         message = (
             f"{path} is of another dataset (classes {', '.join(found.classes)}; sha256"
@@ -266,35 +295,42 @@ def _run(
             " again"
         )
         raise NotFinished(message, "of another dataset")
-    answers = paths.at(results, paths.PREDICTIONS, row=id, seed=seed)
-    predicted, log_loss = _predictions(answers, labels, len(about.classes))
-    measured = float((predicted == labels["test"]).mean())
+    answers = paths.at(results, paths.PREDICTIONS, row=id, run=run)
+    own = cut.lines | {"train": cut.lines["train"][: row.train_size]}
+    read = _predictions(answers, own, cut.labels, len(about.classes))
+    measured = float((read["test"].predicted == read["test"].labels).mean())
     if abs(measured - found.accuracy.test) > 1e-4:
         raise UserError(
             f"{path}: accuracy: test is {found.accuracy.test}, but predictions.csv beside it"
             f" gives {measured:.6f}; both must come from the same run"
         )
-    return Run(0, found, predicted, log_loss)
+    log_loss = {split: _loss(of) for split, of in read.items()}
+    return Run(cut.fold, found, read["test"].predicted, log_loss)
 
 
-def _why_unfinished(results: Path, row: Settings | None, seed: int) -> str:
-    log = row and logs.current(results, row, seed)
+def _why_unfinished(results: Path, row: Settings | None, seed: int, fold: int | None) -> str:
+    log = row and logs.current(results, row, seed, fold)
     reason = log and cli.failure(log)
     return f"failed: {reason.splitlines()[0]}" if reason else "not finished"
 
 
 def _predictions(
-    path: Path, labels: dict[str, Labels], classes: int
-) -> tuple[Labels, dict[str, float]]:
-    """The predicted label of each test text, in the order of test.csv; each split's log-loss."""
+    path: Path, lines: Mapping[str, Labels], labels: Labels, classes: int
+) -> dict[str, Predictions]:
+    """The answers to the texts of these lines."""
     found = predictions.read(path, classes)
-    log_loss = {}
-    for split, expected in labels.items():
-        number = len(found[split].labels) if split in found else 0
+    for split, expected in lines.items():
+        number = len(found[split].lines) if split in found else 0
         if number != len(expected):
             raise UserError(f"{path} has {number} {split} texts; expected {len(expected)}")
-        if not np.array_equal(found[split].labels, expected):
-            raise UserError(f"{path}: the labels of the {split} texts are not those of {split}.csv")
-        of_classes = log_softmax(found[split].logits, axis=1)
-        log_loss[split] = float(-of_classes[np.arange(number), expected].mean())
-    return found["test"].predicted, log_loss
+        if not np.array_equal(found[split].lines, np.sort(expected)):
+            raise UserError(f"{path}: the indexes of the {split} texts are not those of texts.csv")
+        if not np.array_equal(found[split].labels, labels[np.sort(expected)]):
+            raise UserError(f"{path}: the labels of the {split} texts are not those of texts.csv")
+    return found
+
+
+def _loss(found: Predictions) -> float:
+    """The mean cross-entropy, in nats."""
+    of_classes = log_softmax(found.logits, axis=1)
+    return float(-of_classes[np.arange(len(found.labels)), found.labels].mean())

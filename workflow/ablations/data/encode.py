@@ -1,4 +1,4 @@
-"""Encodes the three splits with a byte-level byte-pair encoding, from files and without network.
+"""Encodes the collection with a byte-level byte-pair encoding, from files and without network.
 
 `gpt2` is GPT-2's, from its two vocabulary files; `bytes` has a token for each of the 256 bytes and
 <|endoftext|>, and needs no file; `own` is the user's. Each is a Vocabulary (vocabulary.py).
@@ -12,12 +12,10 @@ import numpy as np
 from tiktoken import Encoding
 
 from ablations import cli
-from ablations.data import tokens, vocabulary
-from ablations.data.split_files import read_split
+from ablations.data import collection, tokens, vocabulary
 from ablations.errors import UserError
 from ablations.files import joint_sha256, read_json
 from ablations.sources import manifest
-from ablations.study.dataset import SPLITS
 from ablations.study.folder import IDS, MERGES
 
 
@@ -58,23 +56,19 @@ def encode(encoding: Encoding, texts: Iterable[str]) -> list[tokens.Ids]:
 
 
 def main(arguments: argparse.Namespace) -> None:
-    """Reads the splits, writes their tokens."""
+    """Reads the collection, writes its tokens."""
     words = encoding(arguments.tokenizer, arguments.vocabulary_dir)
-    ids, labels = {}, {}
-    for split in SPLITS:
-        numbers, texts = read_split(arguments.data_dir / f"{split}.csv")
-        ids[split], labels[split] = encode(words, texts), np.array(numbers, np.int64)
-        longest = max(map(len, ids[split]))
-        cli.log.info("%s: %s texts, the longest has %s tokens", split, len(texts), longest)
+    found = collection.read(arguments.data_dir / "texts.csv")
+    ids = encode(words, found.texts)
+    cli.log.info("%s texts, the longest has %s tokens", len(ids), max(map(len, ids)))
     about = tokens.About(
         tokenizer=words.name,
         vocab_size=words.n_vocab,
         padding_id=words.eot_token,
         classes=read_json(arguments.data_dir / "classes.json", tuple[str, ...]),
         dataset_sha256=joint_sha256([file.sha256 for file in manifest.read(arguments.collection)]),
-        splits=SPLITS,
     )
-    tokens.write(arguments.output, tokens.Tokens(about, ids, labels))
+    tokens.write(arguments.output, tokens.Tokens(about, ids, found.labels, found.cuts))
 
 
 def parser() -> argparse.ArgumentParser:
@@ -83,7 +77,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--tokenizer", choices=["gpt2", "bytes", "own"], required=True)
     parser.add_argument("--vocabulary-dir", type=Path, help="holds the tokenizer's two files")
     parser.add_argument(
-        "--data-dir", type=Path, required=True, help="holds the three CSV files and classes.json"
+        "--data-dir", type=Path, required=True, help="holds texts.csv and classes.json"
     )
     parser.add_argument(
         "--collection", type=Path, required=True, help="…/collection.json; its checksum is kept"

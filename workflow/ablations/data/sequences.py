@@ -16,27 +16,25 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 
+from ablations.data.collection import Numbers
 from ablations.data.tokens import Ids, Tokens
 from ablations.study.settings import Input
-
-Numbers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Sequences:
-    """The sequences of one split; equal ones are held once.
+    """The sequences of texts; equal ones are held once.
 
     `ids` int32 [tokens]: the distinct sequences one after another. `offsets` int64 [distinct + 1]:
-    where each begins, and where the last ends. `of_message` int64 [texts]: the number of each
+    where each begins, and where the last ends. `of_text` int64 [texts]: the number of each
     text's sequence. `positions` int64 [texts]: the position that is read in it; None where all
     positions are averaged.
     """
 
     ids: Ids
     offsets: Numbers
-    of_message: Numbers
+    of_text: Numbers
     positions: Numbers | None
 
     def __len__(self) -> int:
@@ -50,7 +48,12 @@ class Sequences:
 
     def distinct(self) -> "Sequences":
         """The same sequences, with one text for each."""
-        return replace(self, of_message=np.arange(len(self)), positions=None)
+        return replace(self, of_text=np.arange(len(self)), positions=None)
+
+    def share(self, texts: Numbers) -> float:
+        """The share of all tokens that these texts have; an equal sequence counts once."""
+        read = np.unique(self.of_text[texts])
+        return float(self.lengths[read].sum() / self.lengths.sum())
 
     @cached_property
     def sha256(self) -> str:
@@ -60,19 +63,13 @@ class Sequences:
         return digest.hexdigest()
 
 
-def sequences(tokens: Tokens, input: Input) -> dict[str, Sequences]:
-    """Each split's sequences.
-
-    Raises UserError where the model has too few positions for them.
-    """
+def sequences(tokens: Tokens, input: Input) -> Sequences:
+    """The sequences of the collection; raises UserError where the model has too few positions."""
     length = tokens.context_tokens(input.context_length, input.n_positions)
-    padding = tokens.about.padding_id
-    return {
-        split: of_messages(texts, input, length, padding) for split, texts in tokens.ids.items()
-    }
+    return of_texts(tokens.ids, input, length, tokens.about.padding_id)
 
 
-def of_messages(texts: Iterable[Ids], input: Input, length: int, padding: int) -> Sequences:
+def of_texts(texts: Iterable[Ids], input: Input, length: int, padding: int) -> Sequences:
     """The sequences of these texts, cut or padded to `length` tokens with the id `padding`.
 
     Without padding (`variable`) each text needs a token.
@@ -99,17 +96,17 @@ def _distinct(found: Sequence[tuple[Ids, int]], input: Input) -> Sequences:
     """Equal sequences once, in the order of their first text."""
     numbers: dict[bytes, int] = {}
     distinct: list[Ids] = []
-    of_message: list[int] = []
+    of_text: list[int] = []
     for ids, _ in found:
         number = numbers.setdefault(ids.tobytes(), len(distinct))
         if number == len(distinct):
             distinct.append(ids)
-        of_message.append(number)
+        of_text.append(number)
     ends = np.cumsum([0, *map(len, distinct)], dtype=np.int64)
     positions = np.array([position for _, position in found], np.int64)
     return Sequences(
         ids=np.concatenate(distinct, dtype=np.int32),
         offsets=ends,
-        of_message=np.array(of_message, np.int64),
+        of_text=np.array(of_text, np.int64),
         positions=None if input.average_embeddings else positions,
     )

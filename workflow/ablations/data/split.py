@@ -1,27 +1,26 @@
-"""The texts: read, balanced where asked, and split into train, validation and test.
+"""The texts: read, balanced where asked, and cut into train, validation and test, once or in folds.
 
-Beside the splits' CSV files, classes.json names the classes in order, and notes.json holds what a
-reader of the results must know about the splits.
+Beside the collection's texts.csv, classes.json names the classes in order, and notes.json holds
+what a reader of the results must know about the splits.
 """
 
 import argparse
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from ablations import cli
-from ablations.data import remarks, texts
+from ablations.data import collection, remarks, texts
 from ablations.data.classes import classes_of
-from ablations.data.cuts import balanced, split
-from ablations.data.split_files import write_split
+from ablations.data.cuts import balanced, folds, shuffled, split
 from ablations.errors import UserError
 from ablations.files import from_json, write_json
 from ablations.sources import manifest
 from ablations.sources.manifest import File
-from ablations.study.dataset import ALL, SPLITS, Reading, class_of
+from ablations.study.dataset import SPLITS, Reading, Shares, class_of, column, numbered
 
 
 def gather(files: Sequence[File], reading: Reading) -> tuple[pd.DataFrame, tuple[str, ...]]:
@@ -55,23 +54,27 @@ def gather(files: Sequence[File], reading: Reading) -> tuple[pd.DataFrame, tuple
     return table, classes
 
 
-def cut(table: pd.DataFrame, reading: Reading, classes: Sequence[str]) -> dict[str, pd.DataFrame]:
-    """The three splits: those that have files unchanged, the others cut from the texts."""
-    parts = {str(name): part for name, part in table.groupby("split")}
+def cut(table: pd.DataFrame, reading: Reading, classes: Sequence[str]) -> pd.DataFrame:
+    """The collection: its texts in order, with a column that says how each fold cuts them."""
     shares = reading.split
+    given = {str(name): part for name, part in table.groupby("split")}
     if shares is None:
-        return parts
-    if shares.train is None:
+        return pd.concat([given[name] for name in SPLITS], ignore_index=True)
+    if shares.train is None and shares.folds is None:
+        train = shuffled(given["train"], shares.seed)
         ours = {"validation": shares.validation}
-        return parts | split(parts["train"], ours, "train", shares.seed, reading.stratify)
-    both = {"train": shares.train, "validation": shares.validation}
-    if not reading.balance:
-        return split(parts[ALL], both, "test", shares.seed, reading.stratify)
-    chosen = balanced(table, shares.seed)
-    cli.log.info("%s after balancing", len(chosen))
+        train["split"] = split(train["Label"].to_numpy(), ours, "train", reading.stratify)
+        return pd.concat([train, given["test"]], ignore_index=True)
+    chosen = table
+    if reading.balance:
+        chosen = balanced(table, shares.seed)
+        cli.log.info("%s after balancing", len(chosen))
+    chosen = shuffled(chosen, shares.seed)
     try:
-        return split(chosen, both, "test", shares.seed, reading.stratify)
+        return _cut(chosen, shares, reading)
     except UserError as error:
+        if not reading.balance:
+            raise
         counts = _counts(table, classes)
         fewest = classes[counts.index(min(counts))]
         raise UserError(
@@ -80,42 +83,58 @@ def cut(table: pd.DataFrame, reading: Reading, classes: Sequence[str]) -> dict[s
         ) from None
 
 
-def notes(
-    table: pd.DataFrame, parts: Mapping[str, pd.DataFrame], classes: Sequence[str], reading: Reading
-) -> Iterator[str]:
-    """What a reader of the results must know: the classes that a split lacks.
+def _cut(texts: pd.DataFrame, shares: Shares, reading: Reading) -> pd.DataFrame:
+    if shares.folds:
+        rules = shares.validation, reading.stratify, reading.keep_together
+        return folds(texts, shares.folds, *rules)
+    assert shares.train
+    both = {"train": shares.train, "validation": shares.validation}
+    found = split(texts["Label"].to_numpy(), both, "test", reading.stratify)
+    return texts.assign(split=found)
 
-    Raises UserError where training lacks one, since no model could learn it.
+
+def notes(
+    table: pd.DataFrame, texts: pd.DataFrame, classes: Sequence[str], reading: Reading
+) -> Iterator[str]:
+    """What a reader of the results must know: the classes that a split of the collection lacks.
+
+    `table`: all texts that were read; `texts`: the collection. Raises UserError where training
+    lacks a class, since no model could learn it.
     """
-    for name in SPLITS:
-        counts = _counts(parts[name], classes)
+    for fold, name in itertools.product(numbered(reading.split), SPLITS):
+        of_fold = f" of fold {fold}" if fold else ""
+        counts = _counts(texts[texts[column(fold)] == name], classes)
         lacking = [label for label, count in enumerate(counts) if not count]
         if lacking and name == "train":
             label = lacking[0]
             places = table["where"][table["Label"] == label].tolist()
             raise UserError(
-                f"the training split has no text of the class {classes[label]!r};"
+                f"the training split{of_fold} has no text of the class {classes[label]!r};"
                 f" {places[0] if places else 'no text'} has it; allowed: every class in training"
-                f"{_hint(parts, label, reading)}"
+                f"{_hint(texts, label, reading)}"
             )
         if lacking:
             names = ", ".join(repr(classes[label]) for label in lacking)
-            yield f"The {name} split has no text of {names}, so it says nothing about that."
+            nothing = f"has no text of {names}, so it says nothing about that"
+            yield f"The {name} split{of_fold} {nothing}."
 
 
-def _hint(parts: Mapping[str, pd.DataFrame], label: int, reading: Reading) -> str:
+def _hint(texts: pd.DataFrame, label: int, reading: Reading) -> str:
     """How a class gets into the training split; empty where that is not cut from its texts."""
     shares = reading.split
     if shares is None:
         return ""
-    cut_here, share = (SPLITS, shares.train) if shares.train else (SPLITS[:2], 1)
-    size = sum(parts[name]["Label"].tolist().count(label) for name in cut_here)
+    own, puts = texts["Label"] == label, " (stratify: true puts each class there)"
+    if shares.folds:
+        return puts if own.sum() >= shares.folds and not reading.stratify else ""
+    share = shares.train or 1
+    size = int((own if shares.train else own & (texts["split"] != "test")).sum())
     if size == 0:
         return ""
     # there is such a number, since the training split is not empty
     enough = next(number for number in itertools.count(1) if int(number * share))
     if size >= enough:
-        return " (stratify: true puts each class there)"
+        return puts
     after = ", once balanced" if reading.balance else ""
     return (
         f" (with stratify: true, train {share:g} takes one of {enough} texts of a class; this one"
@@ -124,20 +143,22 @@ def _hint(parts: Mapping[str, pd.DataFrame], label: int, reading: Reading) -> st
 
 
 def main(arguments: argparse.Namespace) -> None:
-    """Reads the texts, writes the three splits, the classes and the notes."""
+    """Reads the texts, writes the collection, the classes and the notes."""
     reading = from_json(arguments.dataset, Reading, "--dataset")
     table, classes = gather(manifest.read(arguments.collection), reading)
     cli.log.info("%s texts: %s", len(table), _counted(table, classes))
-    parts = cut(table, reading, classes)
-    used = pd.concat(parts.values())
-    told = [*remarks.balance(table, used, classes)] if reading.balance else []
-    told += [*notes(table, parts, classes, reading), *remarks.two_labels(used, classes)]
-    for name in SPLITS:
-        path, part = arguments.output_dir / f"{name}.csv", parts[name]
-        write_split(path, part["Label"].tolist(), part["Text"].tolist())
-        cli.log.info("%s: %s texts: %s", path, len(part), _counted(part, classes))
+    found, numbers = cut(table, reading, classes), numbered(reading.split)
+    told = [*remarks.balance(table, found, classes)] if reading.balance else []
+    told += [*notes(table, found, classes, reading), *remarks.two_labels(found, classes)]
+    for fold, name in itertools.product(numbers, SPLITS):
+        part = found[found[column(fold)] == name]
+        where = f"fold {fold}, {name}" if fold else name
+        cli.log.info("%s: %s texts: %s", where, len(part), _counted(part, classes))
     for note in told:
         cli.log.warning("%s", note)
+    columns = {name: found[name].tolist() for name in map(column, numbers)}
+    path = arguments.output_dir / "texts.csv"
+    collection.write(path, found["Label"].tolist(), found["Text"].tolist(), columns)
     write_json(arguments.output_dir / "classes.json", classes)
     write_json(arguments.output_dir / "notes.json", told)
 
@@ -160,7 +181,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--dataset", required=True, help="what to read of it and how to cut it, as JSON"
     )
-    parser.add_argument("--output-dir", type=Path, required=True, help="for the three CSV files")
+    parser.add_argument("--output-dir", type=Path, required=True, help="for texts.csv")
     return parser
 
 

@@ -1,8 +1,8 @@
-"""Token ids of the three splits, in one small safetensors file.
+"""Token ids of the collection, in one small safetensors file.
 
-For each split: the ids of all texts one after another (`<split>.ids` int32), where each text
-begins and the last ends (`<split>.offsets` int64 [texts + 1]), and `<split>.labels` (int64
-[texts]). Written by ablations.data.encode, read by training.
+The ids of all texts one after another (`ids` int32), where each text begins and the last ends
+(`offsets` int64 [texts + 1]), `labels` (int64 [texts]), and how the texts are cut, by the columns
+of texts.csv (`cuts/<column>` int8 [texts]). Written by ablations.data.encode, read by training.
 """
 
 from collections.abc import Iterator
@@ -18,8 +18,10 @@ from msgspec import Struct
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from ablations.data.collection import Cut, Numbers, ever_trained, lines
 from ablations.errors import UserError
 from ablations.files import as_json, whole
+from ablations.study.dataset import SPLITS, column
 
 Ids = npt.NDArray[np.int32]
 
@@ -31,7 +33,7 @@ class About(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What the file says about its tokens.
 
     `classes`: names in the order of their labels; `padding_id`: the tokenizer's <|endoftext|>;
-    `dataset_sha256`: the collection's checksum.
+    `dataset_sha256`: the checksum of the files that the texts are from.
     """
 
     tokenizer: str
@@ -39,19 +41,29 @@ class About(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     padding_id: int
     classes: tuple[str, ...]
     dataset_sha256: str
-    splits: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """The texts of each split as token ids.
+    """The texts of the collection as token ids, an int32 array each, and how they are cut.
 
-    `ids` holds an int32 array per text, `labels` an int64 array [texts].
+    `labels` is an int64 array [texts], `cuts` are those of the Collection.
     """
 
     about: About
-    ids: dict[str, list[Ids]]
-    labels: dict[str, npt.NDArray[np.int64]]
+    ids: list[Ids]
+    labels: Numbers
+    cuts: dict[str, Cut]
+
+    def lines(self, fold: int | None, train_size: int | None = None) -> dict[str, Numbers]:
+        """The lines of a fold's texts by split, with the first `train_size` training texts."""
+        found = lines(self.cuts[column(fold)])
+        return found | {"train": found["train"][:train_size]}
+
+    @property
+    def trained(self) -> list[Ids]:
+        """The texts that are training texts of a fold, with several folds all."""
+        return [self.ids[line] for line in np.flatnonzero(ever_trained(self.cuts))]
 
     def context_tokens(self, context_length: str | int, n_positions: int) -> int:
         """Tokens per input after padding, for a model with this number of positions.
@@ -65,7 +77,7 @@ class Tokens:
             return self._longest_unpadded(n_positions)
         if context_length == "longest_training_example":
             # at least one token of padding, since a model cannot read an empty input
-            length = max(1, *(len(ids) for ids in self.ids["train"]))
+            length = max(1, *map(len, self.trained))
             found = f"{context_length}: the longest training text has {length} tokens"
         else:
             length = int(context_length)
@@ -79,40 +91,40 @@ class Tokens:
 
     def _longest_unpadded(self, n_positions: int) -> int:
         """Tokens of the longest text; refuses a text that needs padding or is too long."""
-        for split, texts in self.ids.items():
-            for number, ids in enumerate(texts, start=1):
-                if not 1 <= len(ids) <= n_positions:
-                    raise UserError(
-                        f"context_length: variable: text {number} of {split}.csv has {len(ids)}"
-                        f" tokens; allowed without padding: 1 to {n_positions}, the model's"
-                        " positions"
-                    )
-        return max(len(ids) for texts in self.ids.values() for ids in texts)
+        for line, ids in enumerate(self.ids):
+            if not 1 <= len(ids) <= n_positions:
+                cut = self.cuts.get(column(None))
+                of_split = "" if cut is None else f" ({SPLITS[cut[line]]})"
+                raise UserError(
+                    f"context_length: variable: text {line} of texts.csv{of_split} has {len(ids)}"
+                    f" tokens; allowed without padding: 1 to {n_positions}, the model's positions"
+                    " (texts are counted from 0)"
+                )
+        return max(map(len, self.ids))
+
+
+CUTS = "cuts/"
 
 
 def write(path: Path, tokens: Tokens) -> None:
     """Writes the file, whole or not at all; equal tokens give equal bytes."""
-    tensors: dict[str, npt.NDArray[np.generic]] = {}
-    for split, texts in tokens.ids.items():
-        tensors[f"{split}.ids"] = np.concatenate(texts, dtype=np.int32)
-        tensors[f"{split}.offsets"] = np.cumsum([0, *map(len, texts)], dtype=np.int64)
-        tensors[f"{split}.labels"] = tokens.labels[split]
-    metadata = {METADATA: as_json(tokens.about)}
+    tensors: dict[str, npt.NDArray[np.generic]] = {
+        "ids": np.concatenate(tokens.ids, dtype=np.int32),
+        "offsets": np.cumsum([0, *map(len, tokens.ids)], dtype=np.int64),
+        "labels": tokens.labels,
+        **{f"{CUTS}{name}": cut for name, cut in tokens.cuts.items()},
+    }
     with whole(path) as temporary:
-        save_file(tensors, temporary, metadata=metadata)
+        save_file(tensors, temporary, metadata={METADATA: as_json(tokens.about)})
 
 
 def read(path: Path) -> Tokens:
     """Reads the file that `write` wrote; raises UserError if it is missing or something else."""
     with _opened(path) as (file, about):
-        labels = {split: file.get_tensor(f"{split}.labels") for split in about.splits}
-        ids = {
-            split: np.split(
-                file.get_tensor(f"{split}.ids"), file.get_tensor(f"{split}.offsets")[1:-1]
-            )
-            for split in about.splits
-        }
-        return Tokens(about, ids, labels)
+        ids = np.split(file.get_tensor("ids"), file.get_tensor("offsets")[1:-1])
+        names = [key for key in file.keys() if key.startswith(CUTS)]  # noqa: SIM118
+        cuts = {name.removeprefix(CUTS): file.get_tensor(name) for name in names}
+        return Tokens(about, ids, file.get_tensor("labels"), cuts)
 
 
 def read_about(path: Path) -> About:

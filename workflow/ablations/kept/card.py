@@ -14,10 +14,10 @@ from ablations.training.metrics import Metrics
 CARD = """\
 ---
 {front}---
-# {row}, seed {seed}
+# {row}, {run}
 
 Tells the class of a text: {classes}. It is row `{row}` of a finetuning ablation of GPT-2,\
- trained once, with seed {seed}.
+ trained once, with seed {seed}{of_fold}.
 {notes}
 ## How it was made
 
@@ -115,7 +115,9 @@ def card(
     return CARD.format(
         front=yaml.safe_dump(front, sort_keys=False),
         row=row.row,
+        run=f"fold {kept.fold}, seed {kept.seed}" if kept.fold else f"seed {kept.seed}",
         seed=kept.seed,
+        of_fold=f" on fold {kept.fold} of its texts" if kept.fold else "",
         classes=" / ".join(kept.classes),
         notes="".join(f"\n> {note}\n" for note in notes),
         origin=_origin(model, row),

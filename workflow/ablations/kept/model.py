@@ -40,6 +40,7 @@ class Kept(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     settings: Settings
     seed: int
+    fold: int | None = None
     classes: tuple[str, ...]
     context_tokens: int
     padding_id: int
@@ -97,7 +98,7 @@ def about(folder: Path) -> Kept:
             found = f"has no {name}" if folder.is_dir() else "is no folder"
             raise UserError(
                 f"{folder} {found}; expected the folder of a kept model, which a row with"
-                " save_model: true writes to results/models/<row id>/seed-<seed>"
+                " save_model: true writes to results/models/<row id>/[fold-<k>/]seed-<seed>"
             )
     return files.read_json(folder / ABOUT, Kept)
 

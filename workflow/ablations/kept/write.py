@@ -47,6 +47,7 @@ def main(arguments: argparse.Namespace) -> None:
     kept = Kept(
         settings=row,
         seed=arguments.seed,
+        fold=arguments.fold,
         classes=metrics.classes,
         context_tokens=row.dimensions.n_positions if unpadded else metrics.context_tokens,
         padding_id=about.padding_id,
@@ -139,6 +140,7 @@ def parser() -> argparse.ArgumentParser:
     parser = cli.parser(__doc__)
     parser.add_argument("--row", type=Path, required=True, help="the row file")
     parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--fold", type=int, help="its number; none where the texts are cut once")
     parser.add_argument("--tokens", type=Path, required=True)
     parser.add_argument("--checkpoint", type=Path, nargs="?", help="its manifest; none if random")
     parser.add_argument("--model", type=Path, required=True, help="its settings, as JSON")

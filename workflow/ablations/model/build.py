@@ -16,13 +16,13 @@ from ablations.study.settings import Settings
 
 def frozen(row: Settings, weights: Path | int, start: int | None = None) -> Layers:
     """The frozen layers, all or from `start` on."""
-    stop = cut.first_trained(row.trainable_layers, row.dimensions.n_layer)
+    stop = cut.first_trained(row)
     return gpt2.layers(row.dimensions, weights, start, stop, row.average_embeddings)
 
 
 def tail(row: Settings, weights: Path | int, seed: int, classes: int) -> Layers:
     """The layers from the first that trains on. The head is drawn from the seed, LoRA's A after."""
-    start = cut.first_trained(row.trainable_layers, row.dimensions.n_layer)
+    start = cut.first_trained(row)
     layers = gpt2.layers(row.dimensions, weights, start, cut.HEAD, row.average_embeddings)
     head, generator = Head(row.dimensions.n_embd, classes), Generator().manual_seed(seed)
     draw(head, generator)

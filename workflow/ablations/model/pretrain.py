@@ -46,8 +46,11 @@ def main(arguments: argparse.Namespace) -> None:
 
 
 def _padded(read: Tokens, longest: int) -> Tensor:
-    """The training texts' ids [texts, T], cut and padded; one token would predict nothing."""
-    texts = read.ids["train"]
+    """The training texts' ids [texts, T], cut and padded; one token would predict nothing.
+
+    With folds each text is a training text of some, so these are all.
+    """
+    texts = read.trained
     ids = torch.full((len(texts), min(max(2, *map(len, texts)), longest)), read.about.padding_id)
     for line, text in zip(ids, texts, strict=True):
         line[: len(text)] = torch.from_numpy(text[: ids.shape[1]])

@@ -10,7 +10,7 @@ from ablations.study.entries import Config, Question, RowEntry, options
 from ablations.study.grid import Grid
 from ablations.study.messages import unknown
 from ablations.study.models import slug
-from ablations.study.settings import Choices, Settings, TrainableLayers, defaults, names
+from ablations.study.settings import Choices, NamedLayers, Settings, defaults, names
 
 # More would be too long for the command line that writes results/study.json, and slow in Snakemake.
 MOST_ROWS = 1000
@@ -143,11 +143,21 @@ def rows(
 def together(row: Settings) -> Iterator[str]:
     """What is wrong with settings that are right one by one: with this model, with one another."""
     positions, length = row.dimensions.n_positions, row.context_length
-    if row.trainable_layers == "last_two_blocks" and row.dimensions.n_layer < 2:
-        others = [layers for layers in get_args(TrainableLayers) if layers != "last_two_blocks"]
+    blocks = row.dimensions.n_layer
+    if row.trainable_layers == "last_two_blocks" and blocks < 2:
+        others = [layers for layers in get_args(NamedLayers) if layers != "last_two_blocks"]
         yield (
             f"trainable_layers: last_two_blocks needs a model with two blocks, and {row.model} has"
             f" one; allowed: {', '.join(others)}"
+        )
+    for key in ("trainable_layers", "lora_blocks"):
+        if isinstance(number := getattr(row, key), int) and number > blocks:
+            most = f"allowed: at most {blocks}, the blocks of {row.model}"
+            yield f"{key}: {number} is out of range; {most}"
+    if row.train_size and row.train_size < row.training.batch_size:
+        yield (
+            f"train_size: {row.train_size} does not fill a batch; allowed: at least batch_size,"
+            f" {row.training.batch_size}, since an epoch leaves out a batch that is not full"
         )
     if isinstance(length, int) and length > positions:
         yield (
@@ -168,20 +178,21 @@ def together(row: Settings) -> Iterator[str]:
 
 
 def _batch(row: Settings, texts: Texts | Generated) -> Iterator[str]:
-    """A batch larger than the training set, where that is known before the texts are read."""
+    """A batch or a size beyond the training set, where that is known before texts are read."""
     if isinstance(texts, Generated):
         count = texts.generated.messages  # fewer, once balanced
     elif texts.published and texts.balance:
         count = PUBLISHED_MESSAGES
     else:
         return
-    share = texts.split.train if texts.split and texts.split.train else 1
-    most = int(share * count)
-    if row.training.batch_size > most:
-        yield (
-            f"batch_size: {row.training.batch_size} is out of range; allowed: at most the training"
-            f" texts, which are no more than {most} ({share:g} of {count})"
-        )
+    share = (texts.split and texts.split.training) or 1
+    most = int(share * count) + (1 if texts.split and texts.split.folds else 0)
+    for key, found in (("batch_size", row.training.batch_size), ("train_size", row.train_size)):
+        if found and found > most:
+            yield (
+                f"{key}: {found} is out of range; allowed: at most the training texts, which are no"
+                f" more than {most} ({share:g} of {count})"
+            )
 
 
 def _equal_rows(each: Grid, results: Mapping[str, tuple[Any, ...]]) -> Iterator[str]:

@@ -60,12 +60,14 @@ def misnamed(targets: Iterable[str], jobs: Jobs) -> Iterator[str]:
 def _misnamed(
     target: str, path: str, pattern: str, named: dict[str, str], jobs: Jobs
 ) -> Iterator[str]:
-    row, seeds = named["row"], list(map(str, jobs.study.seeds))
+    row, runs = named["row"], [run.name for run in jobs.runs.values()]
+    names = path.split("/")[path.split("/").index(row) + 1 :] if pattern != paths.ROW else []
+    run = "/".join(names[: 1 + runs[0].count("/")])
     of_kept = pattern == paths.KEPT or path.endswith(Path(paths.TRAINED).name)
     if row not in jobs.rows:
         yield f"{target} names no row: {unknown(row, jobs.rows)}"
-    elif named.get("seed", seeds[0]) not in seeds:
-        yield f"{target} names no seed: {unknown(named['seed'], seeds)}"
+    elif run and not any(f"{each}/".startswith(f"{run}/") for each in runs):
+        yield f"{target} names no run: {unknown(run, list(dict.fromkeys(runs)))}"
     elif of_kept and not jobs.rows[row].save_model:
         yield f"{target}: the row {row} keeps no model; to keep it, set save_model: true in the row"
     elif Path(target).is_absolute():

@@ -12,7 +12,7 @@ from msgspec import Struct, structs
 
 from ablations.errors import UserError
 from ablations.study import checks, dataset_checks, door, grid, outline, settings
-from ablations.study.dataset import in_full
+from ablations.study.dataset import in_full, numbered
 from ablations.study.dimensions import Dimensions, from_config_json, width_errors
 from ablations.study.door import refuse
 from ablations.study.entries import (
@@ -55,6 +55,11 @@ class Study(Shared, frozen=True, kw_only=True):
     grids: tuple[Grid, ...]
     questions: tuple[Question, ...]
 
+    @property
+    def folds(self) -> tuple[int | None, ...]:
+        """The numbers of the folds; one without a number where the texts are cut once."""
+        return numbered(self.dataset.split)
+
     def row(self, id: str) -> Row:
         """The row with this id."""
         return next(row for row in self.rows if row.id == id)
@@ -85,6 +90,7 @@ class Study(Shared, frozen=True, kw_only=True):
             notes=notes,
             models=tuple(outline.about_models(row.model for row in self.rows)),
             seeds=self.seeds,
+            folds=self.dataset.split.folds if self.dataset.split else None,
             rows=tuple(
                 Line(row.id, None if row.id in other else row.published) for row in self.rows
             ),

@@ -29,24 +29,30 @@ def blocks(start: int, stop: int, n_layer: int) -> int:
     return max(0, min(stop, NORM) - max(start, embeddings(n_layer) + 1))
 
 
-def first_trained(trainable_layers: str, n_layer: int) -> int:
+def first_trained(row: Settings) -> int:
     """The first layer in which a row trains something; it also does in all layers after it."""
-    return {
-        "all": embeddings(n_layer),
-        "lora": embeddings(n_layer),
-        "last_two_blocks": LAST_BLOCK - 1,
-        "last_block": LAST_BLOCK,
-        "last_layer": HEAD,
-    }[trainable_layers]
+    match row.trainable_layers:
+        case "last_layer":
+            return HEAD
+        case "last_block":
+            return LAST_BLOCK
+        case "last_two_blocks":
+            return LAST_BLOCK - 1
+        case int(number):
+            return NORM - number
+        case "lora" if row.lora_blocks:
+            return NORM - row.lora_blocks
+        case _:
+            return embeddings(row.dimensions.n_layer)
 
 
-def trunk_end(trainable_layers: str, n_layer: int) -> int:
+def trunk_end(row: Settings) -> int:
     """The layer before which the trunk ends: the layers that are frozen, and read everywhere.
 
     The last block has one output per text, so a row that freezes it too (last_layer) shares the
     trunk of last_block.
     """
-    return min(first_trained(trainable_layers, n_layer), LAST_BLOCK)
+    return min(first_trained(row), LAST_BLOCK)
 
 
 class Trunk(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -88,9 +94,8 @@ class Trunk(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 def trunk(row: Settings, seed: int) -> Trunk | None:
     """The trunk of a run; None where it freezes nothing."""
-    n_layer = row.dimensions.n_layer
-    end = trunk_end(row.trainable_layers, n_layer)
-    if end == embeddings(n_layer):
+    end = trunk_end(row)
+    if end == embeddings(row.dimensions.n_layer):
         return None
     return Trunk(
         model=row.model,

@@ -66,15 +66,35 @@ PUBLISHED = {
     "classes": ["ham", "spam"],
     "balance": True,
 }
-ARCHIVE_ALONE = {"urls", "sha256", "member_sha256", "split"}
+ARCHIVE_ALONE = {"urls", "sha256", "member_sha256", "balance", "stratify", "keep_together", "split"}
+WITHIN_SPLIT = ("stratify", "keep_together")  # keys that may also stand in `split`
 
 
 class Shares(Entry, frozen=True, kw_only=True, omit_defaults=True):
-    """How the texts are cut: fractions for training and validation; the test set is the rest."""
+    """How the texts are cut: fractions for training and validation; the test set is the rest.
+
+    With `folds`, each text is tested in one of them, and `train` says nothing.
+    """
 
     train: Share | None = None
     validation: Share
     seed: Seed
+    folds: Annotated[int, Meta(ge=2)] | None = None
+
+    @property
+    def training(self) -> float | None:
+        """The share of the training texts; None where these have files of their own."""
+        return self.train if self.folds is None else 1 - 1 / self.folds - self.validation
+
+
+def numbered(split: Shares | None) -> tuple[int | None, ...]:
+    """The folds by number; one without a number where the texts are cut once."""
+    return tuple(range(1, split.folds + 1)) if split and split.folds else (None,)
+
+
+def column(fold: int | None) -> str:
+    """The column of texts.csv that says how a fold cuts the texts."""
+    return "split" if fold is None else f"fold-{fold}"
 
 
 class Download(Entry, frozen=True, kw_only=True):
@@ -118,6 +138,7 @@ class Reading(Entry, frozen=True, kw_only=True, omit_defaults=True):
     ) = None
     balance: bool = False
     stratify: bool = False
+    keep_together: bool = False  # near-copies, on one side of each cut
     split: Shares | None = None  # None: every split has files
 
     def __post_init__(self) -> None:
@@ -256,6 +277,8 @@ class Generated(Entry, frozen=True, kw_only=True):
     known_by = "generated"
 
     generated: Grammar
+    stratify: bool = False
+    keep_together: bool = False
     split: Shares
 
     description = "generated texts"
@@ -265,14 +288,26 @@ class Generated(Entry, frozen=True, kw_only=True):
     @property
     def reading(self) -> Reading:
         """They are written as the SMS Spam Collection is."""
-        return structs.replace(PUBLISHED_READING, split=self.split)
+        return structs.replace(
+            PUBLISHED_READING,
+            stratify=self.stratify,
+            keep_together=self.keep_together,
+            split=self.split,
+        )
 
 
 def in_full(found: Any) -> Any:
     """A `dataset` entry; if it only names the published archive, with all its keys.
 
     A file of texts at the URLs is not the archive: its entry lacks keys, and the door says which.
+    Beside `folds`, `train` says nothing, and is left out: where an overlay names folds, the entry
+    has both.
     """
+    if isinstance(found, Mapping) and isinstance(split := found.get("split"), Mapping):
+        moved = {key: split[key] for key in WITHIN_SPLIT if key in split and key not in found}
+        unread = {"train"} if "folds" in split else set()
+        kept = {key: value for key, value in split.items() if key not in moved.keys() | unread}
+        found = {**found, **moved, "split": kept}
     if not isinstance(found, Mapping) or "urls" not in found or found.keys() - ARCHIVE_ALONE:
         return found
     urls = found["urls"] if isinstance(found["urls"], list) else []

@@ -132,6 +132,14 @@ def _split_mistakes(found: Texts | Generated) -> Iterator[str]:
             yield "dataset: split: every split has files; leave out one of the two"
     elif split is None:
         yield "dataset: missing key split, which says how the texts are cut"
+    elif split.folds:
+        if given:
+            yield "dataset: split: folds: the splits have files; allowed: validation and seed"
+        elif split.validation + 1 / split.folds >= 1:
+            yield (
+                f"dataset: split: folds {split.folds} and validation {split.validation:g} leave"
+                " nothing to train on; allowed: a sum of validation and 1 / folds below 1"
+            )
     elif given and split.train is not None:
         yield "dataset: split: train has files; allowed: validation, its share of them, and seed"
     elif not given and split.train is None:
@@ -141,8 +149,9 @@ def _split_mistakes(found: Texts | Generated) -> Iterator[str]:
             f"dataset: split: train {split.train:g} and validation {split.validation:g} leave"
             " nothing for the test set; allowed: a sum below 1"
         )
-    if isinstance(found, Texts):
-        if found.balance and given:
-            yield "dataset: balance: splits that have files are taken as they are; leave it out"
-        if found.stratify and not split:
-            yield "dataset: stratify: every split has files, so nothing is cut; leave it out"
+    if found.keep_together and not (split and split.folds):
+        yield "dataset: keep_together: nothing is cut into folds; allowed with split: folds"
+    if found.stratify and not split:
+        yield "dataset: stratify: every split has files, so nothing is cut; leave it out"
+    if isinstance(found, Texts) and found.balance and given:
+        yield "dataset: balance: splits that have files are taken as they are; leave it out"

@@ -1,5 +1,6 @@
 """The jobs of a study, without Snakemake: runs, trunks and kept models, and what each needs."""
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -24,16 +25,32 @@ KEPT_FILES = (
 
 @dataclass(frozen=True)
 class Run:
-    """One row trained with one seed."""
+    """One row trained with one seed, on one fold."""
 
     row: Row
     seed: int
+    fold: int | None  # None where the texts are cut once
     trunk: str | None  # the trunk's name; None where the row freezes nothing
+
+    @property
+    def name(self) -> str:
+        """What tells it from the other runs of its row: `fold-2/seed-123`."""
+        return paths.run(self.seed, self.fold)
+
+    @property
+    def in_words(self) -> str:
+        """The same for people: `fold 2, seed 123`."""
+        return self.name.replace("/", ", ").replace("-", " ")
 
     @property
     def wildcards(self) -> dict[str, str]:
         """What tells it from the other runs, as paths name it."""
-        return {"row": self.row.id, "seed": str(self.seed)}
+        return {"row": self.row.id, "run": self.name}
+
+    @property
+    def options(self) -> str:
+        """The same for the programs."""
+        return f"--seed {self.seed}" + (f" --fold {self.fold}" if self.fold else "")
 
     def path(self, pattern: str) -> str:
         """One of its files."""
@@ -152,7 +169,7 @@ class Jobs:
         jobs = len(self.runs) + len(self.trunks) + len(pretrained)
         floats = sum(needs.hidden_states(each, self.texts) for each in trunks.values())
         return Total(
-            seconds=sum(computed + each_row * len(self.study.seeds) + pretrained)
+            seconds=sum(computed + each_row * (len(self.runs) // len(self.rows)) + pretrained)
             + jobs * needs.JOB_SECONDS,
             memory_mb=memory_mb,
             largest=largest,
@@ -170,13 +187,12 @@ def _checkpoint(model: Model, weights: str) -> list[str]:
 def of_study(study: Study) -> Jobs:
     """The jobs of a study."""
     runs, trunks = [], {}
-    for row in study.rows:
-        for seed in study.seeds:
-            name = None
-            if trunk := cut.trunk(row.settings, seed):
-                name = trunk.name
-                trunks[name] = trunk
-            runs.append(Run(row, seed, name))
+    for row, seed in itertools.product(study.rows, study.seeds):
+        name = None
+        if trunk := cut.trunk(row.settings, seed):
+            name = trunk.name
+            trunks[name] = trunk
+        runs += [Run(row, seed, fold, name) for fold in study.folds]
     texts, assumed = needs.expected(study)
     return Jobs(
         study=study,

@@ -47,7 +47,7 @@ SECONDS_PER_MINUTE_OF_QUEUE = 60 * 7 / 2
 
 @dataclass(frozen=True)
 class Size:
-    """How many texts there are, and their tokens.
+    """How many texts there are, which share of them a run trains on, and their tokens.
 
     Without padding, the longest in training decides memory, the average one time.
     """
@@ -55,6 +55,12 @@ class Size:
     count: int
     longest: int
     average: int
+    training: float = TRAINING_SHARE
+
+    def trained(self, row: Settings) -> int:
+        """How many texts a row trains on."""
+        texts = int(self.training * self.count)
+        return min(row.train_size or texts, texts)
 
 
 # The SMS Spam Collection's in GPT-2's tokens, split as published: balanced, and all of it. Before
@@ -123,7 +129,7 @@ def training_seconds(row: Settings, texts: Size) -> float:
     blocks, mean = _trained_blocks(row), row.average_embeddings
     lora = row.trainable_layers == "lora"
     # a step of a block at one position costs the time to move its weights; of others, to compute
-    steps = training.epochs * max(1, int(TRAINING_SHARE * texts.count) // training.batch_size)
+    steps = training.epochs * max(1, texts.trained(row) // training.batch_size)
     passes = math.ceil(steps / training.batches_at_once)
     one_position = _block(shape) if blocks and not mean else 0
     everywhere = blocks if mean else max(0, blocks - 1)
@@ -144,12 +150,13 @@ def trunk_seconds(trunk: cut.Trunk, texts: Size) -> float:
 
 def expected(study: Study) -> tuple[Size, bool]:
     """The texts as far as they are known unread, and whether that is an assumption."""
-    dataset = study.dataset
+    dataset, split = study.dataset, study.dataset.split
+    share = (split and split.training) or TRAINING_SHARE
     if isinstance(dataset, Generated):
-        return replace(BALANCED, count=dataset.generated.messages), False
+        return replace(BALANCED, count=dataset.generated.messages, training=share), False
     known = dataset.published and structs.replace(dataset.reading, balance=True) == AS_PUBLISHED
     found = ALL if dataset.published and not dataset.balance else BALANCED
-    return found, not (known and study.tokenizer == "gpt2")
+    return replace(found, training=share), not (known and study.tokenizer == "gpt2")
 
 
 def hidden_states(trunk: cut.Trunk, texts: Size) -> int:
@@ -179,8 +186,7 @@ def file_bytes(shape: Dimensions) -> int:
 
 def _trained_blocks(row: Settings) -> int:
     """The blocks in which something is trained."""
-    n_layer = row.dimensions.n_layer
-    return cut.blocks(cut.first_trained(row.trainable_layers, n_layer), cut.HEAD, n_layer)
+    return cut.blocks(cut.first_trained(row), cut.HEAD, row.dimensions.n_layer)
 
 
 def _operations(read: Input, shape: Dimensions, texts: Size) -> float:

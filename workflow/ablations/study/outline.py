@@ -29,6 +29,7 @@ class Outline(Struct, frozen=True, forbid_unknown_fields=True):
     notes: tuple[str, ...]  # what is not the published study's in any row
     models: tuple[str, ...]  # which models are not GPT-2 as published
     seeds: tuple[int, ...]
+    folds: int | None  # how many; None where the texts are cut once
     margin: float  # of equivalence, in percentage points
     rows: tuple[Line, ...]
     grids: tuple[Grid, ...]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 RESULTS = "results"
 LOGS = "logs"
-OF_RUN = "{row}/seed-{seed}"  # the part that tells a run's files from another run's
+OF_RUN = "{row}/{run}"  # the part that tells a run's files from another run's; see `run`
 
 # what is asked
 OUTLINE = f"{RESULTS}/study.json"
@@ -21,7 +21,7 @@ CODE = f"{RESULTS}/code/{{program}}-{{sha256}}.json"
 
 # the texts
 COLLECTION = f"{RESULTS}/data/collection.json"
-SPLIT = f"{RESULTS}/data/{{split}}.csv"
+TEXTS = f"{RESULTS}/data/texts.csv"
 CLASSES = f"{RESULTS}/data/classes.json"
 NOTES = f"{RESULTS}/data/notes.json"
 TOKENS = f"{RESULTS}/data/tokens.safetensors"
@@ -63,12 +63,21 @@ def is_of_cache(name: str) -> bool:
     return bool(re.fullmatch(r"[0-9a-f]{20}(\.lock|\.partial)?", name))
 
 
+def run(seed: int, fold: int | None) -> str:
+    """The part of a run's paths that tells it from the other runs of its row.
+
+    >>> run(123, None), run(123, 2)
+    ('seed-123', 'fold-2/seed-123')
+    """
+    return f"seed-{seed}" if fold is None else f"fold-{fold}/seed-{seed}"
+
+
 def at(results: Path, pattern: str, **wildcards: object) -> Path:
     """A file of the study that keeps its results in the folder `results`.
 
-    >>> at(Path("demo/results"), METRICS, row="baseline", seed=1).as_posix()
+    >>> at(Path("demo/results"), METRICS, row="baseline", run=run(1, None)).as_posix()
     'demo/results/runs/baseline/seed-1/metrics.json'
-    >>> at(Path("demo/results"), RUN_LOG, row="baseline", seed=1).as_posix()
+    >>> at(Path("demo/results"), RUN_LOG, row="baseline", run="seed-1").as_posix()
     'demo/logs/train/baseline/seed-1.log'
     """
     top, _, rest = pattern.format(**wildcards).partition("/")
@@ -78,10 +87,10 @@ def at(results: Path, pattern: str, **wildcards: object) -> Path:
 def beside(path: str, pattern: str, wanted: str, wildcards: Mapping[str, str]) -> str:
     """Another file of the study in which `path` is what the pattern names, also below a prefix.
 
-    >>> beside("a/prefix/results/trunks/some.json", TRUNK, CACHE, {})
+    >>> beside("a/prefix/results/trunks/some.json", TRUNK, CACHE, {"trunk": "some"})
     'a/prefix/results/cache'
     """
-    study = Path(path).parents[pattern.count("/")]
+    study = Path(path).parents[pattern.format_map(wildcards).count("/")]
     return (study / wanted.format_map(wildcards)).as_posix()
 
 

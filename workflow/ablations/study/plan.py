@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import itertools
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,12 +35,14 @@ def read_study(directory: Path) -> Study:
 def outlined(study: Study, directory: Path) -> Iterator[str]:
     """Lines that say what a run will do."""
     work = jobs.of_study(study)
-    rows, seeds = len(study.rows), len(study.seeds)
+    times = [(len(study.rows), "row")]
+    times += [(len(study.folds), "fold")] if study.folds != (None,) else []
+    times += [(len(study.seeds), "seed")]
     questions = sum(1 for _ in ask(study.questions, study.grids, {}))
     yield study.title.strip()
     yield (
-        f"  to train: {cli.count(rows, 'row')} × {cli.count(seeds, 'seed')}"
-        f" = {cli.count(rows * seeds, 'run')}; to answer: {cli.count(questions, 'question')}"
+        f"  to train: {' × '.join(itertools.starmap(cli.count, times))}"
+        f" = {cli.count(len(work.runs), 'run')}; to answer: {cli.count(questions, 'question')}"
     )
     for grid in study.grids:
         varying = ", ".join(f"{len(values)} of {key}" for key, values in grid.values.items())

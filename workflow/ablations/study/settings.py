@@ -16,7 +16,8 @@ from ablations.study.dimensions import Dimensions
 
 Weights = Literal["pretrained", "random"]
 TrainableToken = Literal["last", "first", "flexible"]
-TrainableLayers = Literal["last_layer", "last_block", "last_two_blocks", "all", "lora"]
+NamedLayers = Literal["last_layer", "last_block", "last_two_blocks", "all", "lora"]
+TrainableLayers = NamedLayers | Annotated[int, Meta(ge=1)]
 ContextLength = (
     Literal["longest_training_example", "model_context_length", "variable"]
     | Annotated[int, Meta(ge=1)]
@@ -147,10 +148,16 @@ class Choices(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omi
     trainable_layers: Annotated[
         TrainableLayers,
         says(
-            "What is trained.",
+            "What is trained; a number: so many last blocks, the final norm and the head.",
+            allowed=f"{', '.join(get_args(NamedLayers))}, or a number of last blocks",
             short="layers",
             heading="Trainable layers",
-            cells={"lora": "lora (rank {row.lora_rank}, alpha {row.lora_alpha:g})"},
+            cell="last {value} blocks",
+            cells={
+                **{name: name for name in get_args(NamedLayers)},
+                "lora": "lora (rank {row.lora_rank}, alpha {row.lora_alpha:g}{row.where_lora_is})",
+            },
+            change="last {value} blocks",
             changes={
                 "last_layer": "last layer",
                 "last_block": "last block",
@@ -183,6 +190,15 @@ class Choices(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omi
             changes={"variable": "no padding"},
         ),
     ]
+    train_size: Annotated[
+        Annotated[int, AT_LEAST_ONE] | None,
+        says(
+            "How many of the training texts are trained on, the first ones; all unless it is set.",
+            short="texts",
+            heading="Training texts",
+            change="{value} training texts",
+        ),
+    ] = None
     lora_rank: Annotated[
         int,
         AT_LEAST_ONE,
@@ -195,6 +211,11 @@ class Choices(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omi
         says("Factor of LoRA's update.", short="alpha"),
         part_of(trainable_layers="lora"),
     ] = 8.0
+    lora_blocks: Annotated[
+        Annotated[int, AT_LEAST_ONE] | None,
+        says("Last blocks that have LoRA's updates; all unless it is set.", short="blocks"),
+        part_of(trainable_layers="lora"),
+    ] = None
     causal_mask: Annotated[
         bool,
         says(
@@ -241,6 +262,11 @@ class Settings(Choices, frozen=True, kw_only=True, forbid_unknown_fields=True, o
             self.average_embeddings,
         )
 
+    @property
+    def where_lora_is(self) -> str:
+        """Which blocks have LoRA's updates, where not all do: for the table."""
+        return f", last {self.lora_blocks} blocks" if self.lora_blocks else ""
+
     def compared(self) -> dict[str, Any]:
         """Every setting in which rows can differ, defaults too: choices, then training."""
         found = structs.asdict(self) | structs.asdict(self.training)
@@ -261,6 +287,10 @@ class Settings(Choices, frozen=True, kw_only=True, forbid_unknown_fields=True, o
         found = self.deciding() | {"ignore_index": None}  # no class has it
         if found["context_length"] == "variable" and found.get("trainable_token") == "flexible":
             found["trainable_token"] = "last"  # without padding the same position
+        layers = found["trainable_layers"]
+        found["trainable_layers"] = {1: "last_block", 2: "last_two_blocks"}.get(layers, layers)
+        if found.get("lora_blocks") == self.dimensions.n_layer:
+            found["lora_blocks"] = None
         return found
 
     def _is_idle(self, name: str) -> bool:

@@ -26,11 +26,11 @@ def mistakes(rows: Sequence[Settings], read: Tokens, gigabytes: float) -> Iterat
 
     @functools.cache
     def tokens_read(input: Input) -> int:
-        return sum(len(each.ids) for each in sequences(read, input).values())
+        return len(sequences(read, input).ids)
 
     for row in rows:
         try:
-            limits.refuse_training(row.training, read)
+            limits.refuse_training(row, read)
             size = limits.hidden_states_bytes(tokens_read(row.input), row.dimensions.n_embd)
             if cut.trunk(row, seed=0):
                 limits.refuse_hidden_states(size, gigabytes)

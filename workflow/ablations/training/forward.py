@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from ablations.cli import progress
-from ablations.data.sequences import Numbers, Sequences
+from ablations.data.collection import Numbers
+from ablations.data.sequences import Sequences
 from ablations.machine.device import Device
 from ablations.model.layers import Layers
 from ablations.training.inputs import Inputs, Layout, batches, by_sequence
@@ -16,7 +17,7 @@ from ablations.training.inputs import Inputs, Layout, batches, by_sequence
 
 @dataclass(frozen=True)
 class HiddenStates:
-    """What frozen layers put out for one split, and what it cost."""
+    """What frozen layers put out for the collection, and what it cost."""
 
     inputs: Inputs
     seconds: float = 0.0
@@ -25,10 +26,10 @@ class HiddenStates:
 
 @torch.no_grad()
 def forward(
-    layers: Layers, inputs: Inputs, parts: list[Numbers], machine: Device, what: str
+    layers: Layers, inputs: Inputs, parts: list[Numbers], machine: Device
 ) -> Iterator[Tensor]:
-    """Runs frozen layers over these parts of the messages, one by one; outputs on the CPU."""
-    for part in progress(parts, len(parts), f"batch of {what}"):
+    """Runs frozen layers over these parts of the texts, one by one; outputs on the CPU."""
+    for part in progress(parts, len(parts), "batch of texts"):
         x, reading = inputs.read(torch.from_numpy(part))
         with machine.autocast():
             yield layers(x.to(machine.torch), reading.to(machine.torch)).float().cpu()
@@ -44,14 +45,12 @@ def freeze(layers: Layers, machine: Device) -> Layers:
     return layers.to(machine.torch)
 
 
-def features(
-    layers: Layers, before: HiddenStates, width: int, machine: Device, what: str
-) -> HiddenStates:
-    """The output of layers that give one vector [width] for each message."""
+def features(layers: Layers, before: HiddenStates, width: int, machine: Device) -> HiddenStates:
+    """The output of layers that give one vector [width] for each text."""
     begin, inputs = machine.clock(), before.inputs
     outputs = torch.empty(len(inputs), width)  # allocated first, as in Loop.logits
     parts = list(batches(inputs.lengths()))
-    for part, output in zip(parts, forward(layers, inputs, parts, machine, what), strict=True):
+    for part, output in zip(parts, forward(layers, inputs, parts, machine), strict=True):
         outputs[torch.from_numpy(part)] = output
     seconds = before.seconds + machine.clock() - begin
     return HiddenStates(Inputs(outputs, None, inputs.causal), seconds, before.shared)

@@ -1,17 +1,17 @@
 """The trunk's output, computed once per (layers, sequences) and kept in a cache of bounded size.
 
-A cache entry is a folder with one float32 array [tokens, width]: the output for every token of a
-split's distinct sequences. Its name is a hash of everything that its content depends on. Any entry
+A cache entry is a folder with one float32 array [tokens, width]: the output for every token of the
+collection's distinct sequences, so one pass serves every fold and every size of the training set.
+Its name is a hash of everything that its content depends on. Any entry
 may be deleted at any time: the next job that needs it computes it again, under a lock, for other
 jobs too.
 """
 
 import contextlib
-import functools
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -20,12 +20,12 @@ from msgspec import Struct, structs
 from torch import Tensor
 
 from ablations.cli import log
-from ablations.data.sequences import Numbers, Sequences
+from ablations.data.collection import Numbers
+from ablations.data.sequences import Sequences
 from ablations.errors import UserError
 from ablations.files import as_json, read_json, write_json
 from ablations.machine.device import Device, Rounding
 from ablations.model import gpt2
-from ablations.model.layers import Layers
 from ablations.study import cut, paths
 from ablations.study.cut import Trunk
 from ablations.study.dimensions import Dimensions
@@ -40,11 +40,11 @@ RECORD = "times.json"  # in the same folder, written last
 class TrunkManifest(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a trunk's job read: results/trunks/<name>.json, which its runs depend on.
 
-    `sequences`: a checksum for each split; `code`: that of the code that computes hidden states.
+    `sequences`: their checksum; `code`: that of the code that computes hidden states.
     """
 
     checkpoint_sha256: str | None
-    sequences: dict[str, str]
+    sequences: str
     code: str
 
 
@@ -91,45 +91,29 @@ class Cache:
         self.folder, self.gigabytes, self.limit = folder, gigabytes, gigabytes * GIGABYTE
 
     def outputs(
-        self,
-        trunk: Frozen,
-        folder: Path | None,
-        sequences: Mapping[str, Sequences],
-        machine: Device,
-    ) -> dict[str, HiddenStates]:
-        """The trunk's output for each split, from the cache where it is there.
+        self, trunk: Frozen, folder: Path | None, sequences: Sequences, machine: Device
+    ) -> HiddenStates:
+        """The trunk's output, from the cache where it is there.
 
         `folder`: the checkpoint's, None for random weights. Raises UserError, with the numbers,
-        where cache or disk cannot hold them.
+        where cache or disk cannot hold it.
         """
-        weights = trunk.weights if isinstance(trunk.weights, int) else folder
-        assert weights is not None
         self.folder.mkdir(parents=True, exist_ok=True)
-        entries = {split: self._entry(trunk, found) for split, found in sequences.items()}
-        width = trunk.dimensions.n_embd
-        sizes = {
-            entries[split]: hidden_states_bytes(len(found.ids), width)
-            for split, found in sequences.items()
-        }
-        refuse_hidden_states(sum(sizes.values()), self.gigabytes)
-
-        @functools.cache
-        def load(start: int) -> Layers:
-            return freeze(gpt2.layers(trunk.dimensions, weights, start, trunk.end), machine)
-
-        outputs = {}
-        for split, entry in entries.items():
-            with FileLock(entry.with_suffix(".lock")):
-                if not _found(entry, sequences[split], trunk.causal):
-                    for rest in (entry, _partial(entry)):  # damaged, or left by a killed job
-                        shutil.rmtree(rest, ignore_errors=True)
-                    self._make_room(sizes[entry], keep=entries.values())
-                    self._compute(trunk, load, sequences[split], machine, split)
-                outputs[split] = _read(entry, sequences[split], trunk.causal)
-                os.utime(entry)  # the least recently used go first
+        entry = self._entry(trunk, sequences)
+        size = hidden_states_bytes(len(sequences.ids), trunk.dimensions.n_embd)
+        refuse_hidden_states(size, self.gigabytes)
+        with FileLock(entry.with_suffix(".lock")):
+            found = _found(entry, sequences, trunk.causal)
+            if not found:
+                for rest in (entry, _partial(entry)):  # damaged, or left by a killed job
+                    shutil.rmtree(rest, ignore_errors=True)
+                self._make_room(size, keep=entry)
+                self._compute(trunk, folder, sequences, machine)
+                found = _read(entry, sequences, trunk.causal)
+            os.utime(entry)  # the least recently used go first
         # what is read is mapped into memory: it can be used by this process even if deleted
-        self._evict(self.limit, keep=entries.values() if self.gigabytes else ())
-        return outputs
+        self._evict(self.limit, keep=entry if self.gigabytes else None)
+        return found
 
     def _entry(self, trunk: Frozen, sequences: Sequences) -> Path:
         """The folder of these layers' output for these sequences."""
@@ -137,17 +121,9 @@ class Cache:
         return self.folder / hashlib.sha256(text.encode()).hexdigest()[:20]
 
     def _compute(
-        self,
-        trunk: Frozen,
-        load: Callable[[int], Layers],
-        sequences: Sequences,
-        machine: Device,
-        split: str,
+        self, trunk: Frozen, folder: Path | None, sequences: Sequences, machine: Device
     ) -> None:
-        """Writes an entry, starting from the deepest of the shallower ones that the cache holds.
-
-        `load` gives the layers from a layer on.
-        """
+        """Writes an entry, starting from the deepest of the shallower ones that the cache holds."""
         # That entry is not locked, so another job may delete it: it is read at once.
         first = cut.embeddings(trunk.dimensions.n_layer)
         shallower = (
@@ -164,19 +140,22 @@ class Cache:
         temporary = _partial(entry)
         temporary.mkdir()
         try:
-            layers, parts = load(start), list(batches(sequences.lengths))
+            weights = trunk.weights if isinstance(trunk.weights, int) else folder
+            assert weights is not None
+            layers = freeze(gpt2.layers(trunk.dimensions, weights, start, trunk.end), machine)
+            parts = list(batches(sequences.lengths))
             begin = machine.clock()  # a row's time does not include loading
-            outputs = forward(layers, inputs, parts, machine, split)
+            outputs = forward(layers, inputs, parts, machine)
             _write_array(temporary / ARRAY, sequences, trunk.dimensions.n_embd, parts, outputs)
             seconds = machine.clock() - begin + (known.seconds if known else 0)
-            log.info("trunk: %s, %d sequences, %.1f s", split, len(sequences), seconds)
+            log.info("trunk: %d sequences, %.1f s", len(sequences), seconds)
             shared = machine.shared() or bool(known and known.shared)
             write_json(temporary / RECORD, Record(seconds, shared))
             temporary.rename(entry)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
-    def _make_room(self, size: int, keep: Collection[Path]) -> None:
+    def _make_room(self, size: int, keep: Path) -> None:
         """Deletes entries until a new one fits the limit; refuses one that does not fit the disk.
 
         This happens before computing, so the cache is never larger than the limit, apart from the
@@ -190,7 +169,7 @@ class Cache:
                 f" {self.folder} has {free / GIGABYTE:.1f} GB left; free some space"
             )
 
-    def _evict(self, limit: float, keep: Collection[Path]) -> None:
+    def _evict(self, limit: float, keep: Path | None) -> None:
         """Deletes least recently used entries beyond `limit` bytes, but not `keep` and locked."""
         found = []
         for path in self.folder.iterdir():
@@ -200,7 +179,7 @@ class Cache:
                     found.append((path.stat().st_mtime, path, size))
         excess = sum(size for _, _, size in found) - limit
         for _, path, size in sorted(found):
-            if excess > 0 and path not in keep:
+            if excess > 0 and path != keep:
                 with contextlib.suppress(Timeout), FileLock(path.with_suffix(".lock"), timeout=0):
                     log.info("cache: deleting %s, the least recently used", path.name)
                     shutil.rmtree(path, ignore_errors=True)  # another job may have deleted it

@@ -1,7 +1,7 @@
-"""What layers read of the messages: sequences of any lengths, padded to batches where they differ.
+"""What layers read of the texts: sequences of any lengths, padded to batches where they differ.
 
 These are ids or hidden states of the distinct sequences, in memory or in a file. Where the last
-block is frozen too, they are one feature vector for each message.
+block is frozen too, they are one feature vector for each text.
 """
 
 import mmap
@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ablations.data.sequences import Numbers, Sequences
+from ablations.data.collection import Numbers
+from ablations.data.sequences import Sequences
 from ablations.machine.device import Device
 from ablations.model.layers import Reading
 
@@ -65,11 +66,11 @@ def by_sequence(flat: Tensor, length: int | None) -> Tensor:
 
 @dataclass(frozen=True)
 class Inputs:
-    """What layers read of one split's messages.
+    """What layers read of the collection's texts, or of some of them.
 
     `values` are ids or hidden states of the distinct sequences: [sequences, T, …] where all have
     the same length, else [tokens, …], one after another. Where `layout` is None, they are one
-    feature vector for each message, [messages, C].
+    feature vector for each text, [texts, C].
     """
 
     values: Tensor | Mapped
@@ -77,32 +78,38 @@ class Inputs:
     causal: bool
 
     def __len__(self) -> int:
-        """The number of messages."""
-        return len(self.values) if self.layout is None else len(self.layout.of_message)
+        """The number of texts."""
+        return len(self.values) if self.layout is None else len(self.layout.of_text)
 
-    def read(self, messages: Tensor) -> tuple[Tensor, Reading]:
-        """What layers read of these messages [B], on the values' device, and how they read it.
+    def read(self, texts: Tensor) -> tuple[Tensor, Reading]:
+        """What layers read of these texts [B], on the values' device, and how they read it.
 
         Where all sequences have the same length and everything is on one device, the CPU does not
         wait for the device.
         """
-        messages = messages.to(self.values.device)
+        texts = texts.to(self.values.device)
         if self.layout is None:
-            return self.values[messages], Reading(self.causal)
+            return self.values[texts], Reading(self.causal)
         layout = self.layout
-        numbers = layout.of_message[messages]
+        numbers = layout.of_text[texts]
         x, lengths = layout.padded(self.values, numbers)
         if layout.positions is not None:
-            return x, Reading(self.causal, lengths, layout.positions[messages])
+            return x, Reading(self.causal, lengths, layout.positions[texts])
         positions = None if lengths is None else lengths - 1
         return x, Reading(self.causal, lengths, positions, single=layout.length == 1)
 
-    def lengths(self, messages: Sequence[int] | None = None) -> Numbers:
-        """The tokens of these messages, or of all, on the CPU."""
+    def only(self, lines: Numbers) -> "Inputs":
+        """Those of some texts, in this order; sequences stay where they are."""
         if self.layout is None:
-            return np.ones(len(self) if messages is None else len(messages), np.int64)
-        found = self.layout.message_lengths
-        return found if messages is None else found[np.asarray(messages)]
+            return replace(self, values=self.values[torch.from_numpy(lines).to(self.values.device)])
+        return replace(self, layout=self.layout.only(lines))
+
+    def lengths(self, texts: Sequence[int] | None = None) -> Numbers:
+        """The tokens of these texts, or of all, on the CPU."""
+        if self.layout is None:
+            return np.ones(len(self) if texts is None else len(texts), np.int64)
+        found = self.layout.text_lengths
+        return found if texts is None else found[np.asarray(texts)]
 
     def resident(self, machine: Device) -> "Inputs":
         """Moved to a GPU if half of its free memory is enough, so no step waits for a transfer."""
@@ -117,12 +124,12 @@ class Inputs:
 
 @dataclass(frozen=True)
 class Layout:
-    """The place of each sequence, and the sequence of each message; see Sequences."""
+    """The place of each sequence, and the sequence of each text; see Sequences."""
 
     starts: Tensor
     ends: Tensor
-    of_message: Tensor
-    message_lengths: Numbers
+    of_text: Tensor
+    text_lengths: Numbers
     length: int | None  # of all sequences, if it is the same
     positions: Tensor | None  # None where each is read at its end, or all are averaged
 
@@ -130,20 +137,30 @@ class Layout:
     def of(cls, found: Sequences) -> "Layout":
         """The layout of these."""
         same = found.lengths.min() == found.lengths.max()
-        lengths, positions = found.lengths[found.of_message], found.positions
+        lengths, positions = found.lengths[found.of_text], found.positions
         at_end = positions is None or (positions == lengths - 1).all()
         return cls(
             starts=torch.from_numpy(found.offsets[:-1]),
             ends=torch.from_numpy(found.offsets[1:]),
-            of_message=torch.from_numpy(found.of_message),
-            message_lengths=lengths,
+            of_text=torch.from_numpy(found.of_text),
+            text_lengths=lengths,
             length=int(found.lengths[0]) if same else None,
             positions=None if at_end else torch.from_numpy(positions),
         )
 
+    def only(self, lines: Numbers) -> "Layout":
+        """That of some texts."""
+        at = torch.from_numpy(lines).to(self.of_text.device)
+        return replace(
+            self,
+            of_text=self.of_text[at],
+            text_lengths=self.text_lengths[lines],
+            positions=None if self.positions is None else self.positions[at],
+        )
+
     def to(self, device: torch.device) -> "Layout":
         """The same on a device."""
-        names = ("starts", "ends", "of_message", "positions")
+        names = ("starts", "ends", "of_text", "positions")
         moved = {
             name: value.to(device) for name in names if (value := getattr(self, name)) is not None
         }

@@ -1,29 +1,37 @@
 """Limits of a row that depend on the texts, checked before anything is computed; without torch."""
 
+from ablations.data.collection import TRAIN
 from ablations.data.tokens import Tokens
 from ablations.errors import UserError
-from ablations.study.settings import Training
+from ablations.study.settings import Settings
 
 GIGABYTE = 10**9
 
 
-def refuse_training(training: Training, read: Tokens) -> None:
-    """Raises UserError where the training texts cannot be trained on with these settings.
+def refuse_training(row: Settings, read: Tokens) -> None:
+    """Raises UserError where the training texts of a fold cannot be trained on with these settings.
 
-    A batch must not be larger than the training set. The label that the loss leaves out must not be
-    a class.
+    A batch must not be larger than the training set, and that not larger than what there is. The
+    label that the loss leaves out must not be a class.
     """
-    classes, ignored = read.about.classes, training.ignore_index
+    classes, ignored = read.about.classes, row.training.ignore_index
     if ignored is not None and ignored in range(len(classes)):
         raise UserError(
             f"ignore_index: {ignored} is the class {classes[ignored]!r}; allowed: a number"
             f" that is no class, such as {read.about.padding_id}"
         )
-    texts = len(read.labels["train"])
-    if texts < training.batch_size:
+    texts = min(int((cut == TRAIN).sum()) for cut in read.cuts.values())
+    of_folds = "" if len(read.cuts) == 1 else " of the smallest fold"
+    if row.train_size and row.train_size > texts:
         raise UserError(
-            f"batch_size: {training.batch_size} is out of range; allowed: at most {texts}, the"
-            " number of training texts, since an epoch leaves out a batch that is not full"
+            f"train_size: {row.train_size} is out of range; allowed: at most {texts}, the number of"
+            f" training texts{of_folds}"
+        )
+    if texts < row.training.batch_size:
+        raise UserError(
+            f"batch_size: {row.training.batch_size} is out of range; allowed: at most {texts}, the"
+            f" number of training texts{of_folds}, since an epoch leaves out a batch that is not"
+            " full"
         )
 
 

@@ -6,9 +6,9 @@ from ablations.study import paths, settings
 from ablations.study.settings import Settings
 
 
-def current(results: Path, row: Settings, seed: int) -> Path | None:
+def current(results: Path, row: Settings, seed: int, fold: int | None) -> Path | None:
     """The log of a run of a study's results; None where it is not there, or of an older row."""
-    log = paths.at(results, paths.RUN_LOG, row=row.row, seed=seed)
+    log = paths.at(results, paths.RUN_LOG, row=row.row, run=paths.run(seed, fold))
     if not log.is_file():
         return None
     stated = paths.at(results, paths.ROW, row=row.row)  # written before the run starts

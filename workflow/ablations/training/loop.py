@@ -31,14 +31,14 @@ NOTHING_IGNORED = -100  # PyTorch's default; no label has it
 
 @dataclass(frozen=True)
 class Split:
-    """One split: what the tail reads of each message, and the labels, on the device."""
+    """One split: what the tail reads of each text, and the labels, on the device."""
 
     inputs: Inputs
     labels: Tensor
 
-    def read(self, tail: Layers, messages: Tensor) -> Tensor:
-        """The tail's logits for these messages, [B, classes]."""
-        x, reading = self.inputs.read(messages)
+    def read(self, tail: Layers, texts: Tensor) -> Tensor:
+        """The tail's logits for these texts, [B, classes]."""
+        x, reading = self.inputs.read(texts)
         device = self.labels.device
         return tail(x.to(device), reading.to(device))
 
@@ -141,33 +141,33 @@ class Loop:
 
     def loss(self, split: str, read: list[Batch]) -> float:
         """The mean of the batches' mean losses."""
-        messages = _all(read)
-        logits = self.logits(split, messages)
-        labels = self._labels(split, torch.tensor(messages))
+        texts = _all(read)
+        logits = self.logits(split, texts)
+        labels = self._labels(split, torch.tensor(texts))
         each = self._cross_entropy(logits, labels, "none")
         means = [part.mean() for part in each.split([len(batch) for batch in read])]
         return torch.stack(means).mean().item()
 
     def accuracy(self, split: str, read: list[Batch]) -> float:
-        """The fraction of the batches' messages that are classified right."""
-        messages = _all(read)
-        labels = self._labels(split, torch.tensor(messages))
-        right = self.logits(split, messages).argmax(1) == labels
-        return int(right.sum()) / len(messages)
+        """The fraction of the batches' texts that are classified right."""
+        texts = _all(read)
+        labels = self._labels(split, torch.tensor(texts))
+        right = self.logits(split, texts).argmax(1) == labels
+        return int(right.sum()) / len(texts)
 
-    def logits(self, split: str, messages: Sequence[int]) -> Tensor:
-        """Logits [messages, classes], in large batches of a fixed size.
+    def logits(self, split: str, texts: Sequence[int]) -> Tensor:
+        """Logits [texts, classes], in large batches of a fixed size.
 
         Their memory is allocated first. If each batch's logits were kept as a small tensor among
         large temporary ones, they would divide freed blocks, and the next large tensor would not
         fit.
         """
         data = self.splits[split]
-        logits = torch.empty(len(messages), self.classes, device=self.machine.torch)
-        numbers = torch.tensor(messages).to(self.machine.torch)
+        logits = torch.empty(len(texts), self.classes, device=self.machine.torch)
+        numbers = torch.tensor(texts).to(self.machine.torch)
         # one autocast for all: it keeps the converted weights
         with torch.no_grad(), self.machine.autocast():
-            for part in batches(data.inputs.lengths(messages)):
+            for part in batches(data.inputs.lengths(texts)):
                 where = torch.from_numpy(part).to(self.machine.torch)
                 logits[where] = data.read(self.tail, numbers[where]).float()
         return logits
@@ -182,9 +182,9 @@ class Loop:
         """How many numbers are trained."""
         return sum(each.numel() for each in self.tail.trained().values())
 
-    def _labels(self, split: str, messages: Tensor) -> Tensor:
+    def _labels(self, split: str, texts: Tensor) -> Tensor:
         labels = self.splits[split].labels
-        return labels[messages.to(labels.device)]
+        return labels[texts.to(labels.device)]
 
     def _cross_entropy(self, logits: Tensor, labels: Tensor, reduction: str) -> Tensor:
         ignored = self.training.ignore_index
@@ -197,7 +197,7 @@ class Loop:
 
 
 def _all(read: list[Batch]) -> list[int]:
-    return [message for batch in read for message in batch]
+    return [text for batch in read for text in batch]
 
 
 def _not_a_number(step: int, training: Training) -> UserError:

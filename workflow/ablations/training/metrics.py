@@ -35,13 +35,14 @@ class Accuracy(Struct, frozen=True, kw_only=True):
 
 
 class Metrics(Settings, frozen=True, kw_only=True, omit_defaults=True):
-    """The row's settings, and the results of training it with one seed.
+    """The row's settings, and the results of training it with one seed, on one fold.
 
     The times, `peak_memory_bytes`, `device`, `shared_device` and `versions` may differ between
     identical runs. On one machine everything else is equal.
     """
 
     seed: int
+    fold: int | None  # counted from 1; None where the texts are cut once
     classes: tuple[str, ...]
     context_tokens: int
     accuracy: Accuracy
@@ -73,19 +74,20 @@ class NotFinished(UserError):
         self.reason = reason
 
 
-def read(results: Path, row: Settings, seed: int) -> Metrics:
+def read(results: Path, row: Settings, seed: int, fold: int | None) -> Metrics:
     """The metrics.json of a run of a study's results, of the row as it is now.
 
     Raises NotFinished where it is not there or of other settings, UserError where it is damaged or
     of another run.
     """
-    path = paths.at(results, paths.METRICS, row=row.row, seed=seed)
+    path = paths.at(results, paths.METRICS, row=row.row, run=paths.run(seed, fold))
     if not path.exists():
         raise NotFinished(f"{path} does not exist; run the workflow to make it")
     found = read_json(path, Metrics)
-    if (found.row, found.seed) != (row.row, seed):
+    if (found.row, found.seed, found.fold) != (row.row, seed, fold):
         raise UserError(
-            f"{path} is of row {found.row}, seed {found.seed}; expected row {row.row}, seed {seed}"
+            f"{path} is of row {found.row}, {paths.run(found.seed, found.fold)}; expected row"
+            f" {row.row}, {paths.run(seed, fold)}"
         )
     if found.settings != row:
         message = f"{path} is of other settings than rows/{row.row}.json; run the workflow again"

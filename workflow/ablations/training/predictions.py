@@ -16,36 +16,45 @@ COLUMNS = ("split", "index", "label", "predicted")
 
 @dataclass(frozen=True)
 class Predictions:
-    """A run's answers to one split's texts, in the order of the split."""
+    """A run's answers to one split's texts."""
 
+    lines: NDArray[np.int64]  # in texts.csv, [texts]
     labels: NDArray[np.int64]  # [texts]
     predicted: NDArray[np.int64]  # [texts]
-    logits: NDArray[np.float64]  # [texts, classes]
+    logits: NDArray[np.floating[Any]]  # [texts, classes]
+
+    @classmethod
+    def of(
+        cls,
+        lines: NDArray[np.int64],
+        labels: NDArray[np.int64],
+        logits: NDArray[np.floating[Any]],
+    ) -> "Predictions":
+        """Each text is predicted as the class with the largest logit, the first of several."""
+        return cls(lines, labels, logits.argmax(1), logits)
 
 
 def _logits(classes: int) -> list[str]:
     return [f"logit_{label}" for label in range(classes)]
 
 
-def write(
-    path: Path, labels: Mapping[str, NDArray[Any]], logits: Mapping[str, NDArray[Any]]
-) -> None:
-    """Writes the file, from each split's labels [texts] and logits [texts, classes]."""
-    (classes,) = {found.shape[1] for found in logits.values()}
+def write(path: Path, answers: Mapping[str, Predictions]) -> None:
+    """Writes the file, from the answers to each split's texts."""
+    (classes,) = {found.logits.shape[1] for found in answers.values()}
     lines = [",".join([*COLUMNS, *_logits(classes)])]
-    for split, found in logits.items():
-        rows = zip(labels[split].tolist(), found.argmax(1).tolist(), found.tolist(), strict=True)
-        for index, (label, predicted, values) in enumerate(rows):
+    for split, found in answers.items():
+        columns = (found.lines, found.labels, found.predicted, found.logits)
+        for line, label, predicted, values in zip(*map(np.ndarray.tolist, columns), strict=True):
             written = ",".join(f"{value:.6f}" for value in values)
-            lines.append(f"{split},{index},{label},{predicted},{written}")
+            lines.append(f"{split},{line},{label},{predicted},{written}")
     write_text(path, "\n".join(lines) + "\n")
 
 
 def read(path: Path, classes: int) -> dict[str, Predictions]:
-    """Each split's answers.
+    """Each split's answers, in the order of their lines.
 
     Raises UserError, naming the file, where it cannot be read, its columns or numbers are not
-    these, a split's indexes are not 0, 1, …, each once, or an answer is no class.
+    these, or an answer is no class.
     """
     import pandas as pd  # here: training writes the file and does not need it
 
@@ -63,15 +72,12 @@ def read(path: Path, classes: int) -> dict[str, Predictions]:
         raise UserError(f"{path}: a predicted label is no class; allowed: 0 to {classes - 1}")
     if not np.isfinite(frame[logits].to_numpy()).all():
         raise UserError(f"{path}: a logit is no finite number")
-    found = {}
-    for split, part in frame.groupby("split", sort=False):
-        part = part.sort_values("index")
-        if not np.array_equal(part["index"], np.arange(len(part))):
-            raise UserError(
-                f"{path}: the indexes of the {len(part)} {split} texts are not 0 to"
-                f" {len(part) - 1}, each once"
-            )
-        found[str(split)] = Predictions(
-            part["label"].to_numpy(), part["predicted"].to_numpy(), part[logits].to_numpy()
+    return {
+        str(split): Predictions(
+            lines=part["index"].to_numpy(),
+            labels=part["label"].to_numpy(),
+            predicted=part["predicted"].to_numpy(),
+            logits=part[logits].to_numpy(),
         )
-    return found
+        for split, part in frame.sort_values("index").groupby("split")
+    }

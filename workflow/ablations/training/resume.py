@@ -50,6 +50,7 @@ class Identity(Struct, frozen=True, kw_only=True):
 
     row: Settings
     seed: int
+    fold: int | None
     tokens_sha256: str
     checkpoint_sha256: str | None
     code: str

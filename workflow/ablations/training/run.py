@@ -1,4 +1,4 @@
-"""Trains one row with one seed, by the published recipe, and writes the results.
+"""Trains one row with one seed, on one fold, by the published recipe, and writes the results.
 
 python -m ablations.training.run --row results/rows/baseline.json --seed 123 --tokens …
 """
@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from msgspec import structs
-from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import Tensor
 
 from ablations import cli, code
 from ablations.data import tokens
+from ablations.data.collection import Numbers
 from ablations.data.sequences import sequences
 from ablations.data.tokens import Tokens
 from ablations.errors import UserError
@@ -27,7 +27,7 @@ from ablations.machine.device import Device
 from ablations.machine.memory import out_of_memory
 from ablations.model import build, checkpoint
 from ablations.model.layers import Layers
-from ablations.study import cut, settings
+from ablations.study import cut, paths, settings
 from ablations.study.settings import Settings
 from ablations.training import predictions
 from ablations.training.forward import HiddenStates, features, freeze, token_ids
@@ -35,12 +35,11 @@ from ablations.training.hidden_states import Cache, Frozen, TrunkManifest, froze
 from ablations.training.limits import refuse_training
 from ablations.training.loop import Loop, Split
 from ablations.training.metrics import Accuracy, Evaluation, Metrics
+from ablations.training.predictions import Predictions
 from ablations.training.resume import Identity, Progress, State
 from ablations.training.schedule import Schedule, schedule
 
 TRAINED = "trained.safetensors"
-
-Labels = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -56,6 +55,7 @@ def prepare(
     row: Settings,
     seed: int,
     read: Tokens,
+    lines: Mapping[str, Numbers],
     folder: Path | None,
     trunk: Frozen | None,
     cache: Cache,
@@ -63,47 +63,41 @@ def prepare(
 ) -> Prepared:
     """Gets the output of the layers that stay frozen, and builds the tail that reads it.
 
-    `folder`: the checkpoint's, None for random weights; `trunk`: None without one.
+    `lines`: each split's texts; `folder`: the checkpoint's, None for random weights; `trunk`: None
+    without one.
     """
     found, weights = sequences(read, row.input), folder or seed
     if trunk:
         states = cache.outputs(trunk, folder, found, machine)
     else:
-        ids = {split: token_ids(each, row.causal_mask) for split, each in found.items()}
-        states = {split: HiddenStates(inputs) for split, inputs in ids.items()}
-    n_layer = row.dimensions.n_layer
-    end = cut.trunk_end(row.trainable_layers, n_layer)
-    if end < cut.first_trained(row.trainable_layers, n_layer):  # the rest puts out one vector
-        rest, width = freeze(build.frozen(row, weights, end), machine), row.dimensions.n_embd
-        states = {
-            split: features(rest, before, width, machine, split) for split, before in states.items()
-        }
-    classes = len(read.about.classes)
+        states = HiddenStates(token_ids(found, row.causal_mask))
+    end = cut.trunk_end(row)
+    if end < cut.first_trained(row):  # the rest puts out one vector
+        rest = freeze(build.frozen(row, weights, end), machine)
+        states = features(rest, states, row.dimensions.n_embd, machine)
+    inputs, classes = states.inputs.resident(machine), len(read.about.classes)
     splits = {
-        split: Split(
-            each.inputs.resident(machine),
-            torch.from_numpy(read.labels[split]).to(machine.torch),
-        )
-        for split, each in states.items()
+        split: Split(inputs.only(own), torch.from_numpy(read.labels[own]).to(machine.torch))
+        for split, own in lines.items()
     }
     tail = build.tail(row, weights, seed, classes).to(machine.torch)
-    evaluated = row.training.eval_batches * row.training.batch_size
-    in_time = min(1.0, evaluated / len(read.labels["validation"]))
+    evaluated = lines["validation"][: row.training.eval_batches * row.training.batch_size]
+    in_time = found.share(np.concatenate([lines["train"], evaluated]))
     return Prepared(
         Loop(tail, splits, row.training, machine, classes),
-        states["train"].seconds + in_time * states["validation"].seconds,
-        any(each.shared for each in states.values()),
+        in_time * states.seconds,
+        states.shared,
     )
 
 
 def main(arguments: argparse.Namespace) -> None:
     """Trains one run and writes its files; metrics.json last."""
     row, read = settings.read(arguments.row), tokens.read(arguments.tokens)
-    refuse_training(row.training, read)  # before it waits for a GPU
+    refuse_training(row, read)  # before it waits for a GPU
     machine = device.choose(row.training.precision, arguments.threads)
-    cli.log.info(
-        "%s, seed %d, on %s in %s", row.row, arguments.seed, machine.name, machine.precision
-    )
+    which = paths.run(arguments.seed, arguments.fold)
+    cli.log.info("%s, %s, on %s in %s", row.row, which, machine.name, machine.precision)
+    lines = read.lines(arguments.fold, row.train_size)
     seed, folder = arguments.seed, arguments.checkpoint.parent if arguments.checkpoint else None
     layers, cache = None, Cache(arguments.cache, arguments.cache_gb)
     if trunk := cut.trunk(row, seed):
@@ -111,13 +105,13 @@ def main(arguments: argparse.Namespace) -> None:
             raise UserError(f"--trunk is missing: row {row.row} reads what {trunk.name} puts out")
         layers = frozen(trunk, read_json(arguments.trunk, TrunkManifest), machine)
     with out_of_memory():
-        run = prepare(row, seed, read, folder, layers, cache, machine)
-    sizes = {split: len(labels) for split, labels in read.labels.items()}
-    plan = schedule(seed, sizes, row.training)
+        run = prepare(row, seed, read, lines, folder, layers, cache, machine)
+    plan = schedule(seed, {split: len(own) for split, own in lines.items()}, row.training)
 
     identity = Identity(
         row=row,
         seed=seed,
+        fold=arguments.fold,
         tokens_sha256=sha256(arguments.tokens),
         checkpoint_sha256=checkpoint.read_manifest(folder).sha256 if folder else None,
         code=read_json(arguments.code, code.Code).sha256,
@@ -130,10 +124,12 @@ def main(arguments: argparse.Namespace) -> None:
         for split, found in run.loop.splits.items()
     }
     run.loop.check(logits, len(plan.steps) - 1)
-    accuracy = _accuracy(logits, read.labels, plan)
-    metrics = _metrics(identity, read, run, done, accuracy)
-    answers = {split: found.numpy() for split, found in logits.items()}
-    predictions.write(arguments.output_dir / "predictions.csv", read.labels, answers)
+    answers = {
+        split: Predictions.of(own, read.labels[own], logits[split].numpy())
+        for split, own in lines.items()
+    }
+    metrics = _metrics(identity, read, run, done, _accuracy(answers, plan))
+    predictions.write(arguments.output_dir / "predictions.csv", answers)
     write_text(arguments.output_dir / "history.csv", _history(metrics.history))
     if arguments.keep:
         with whole(arguments.output_dir / TRAINED) as temporary:
@@ -156,6 +152,7 @@ def _metrics(
     return Metrics(
         **structs.asdict(row),
         seed=identity.seed,
+        fold=identity.fold,
         classes=read.about.classes,
         context_tokens=read.context_tokens(row.context_length, row.dimensions.n_positions),
         accuracy=accuracy,
@@ -179,11 +176,9 @@ def _trained(tail: Layers) -> dict[str, Tensor]:
     return {name: each.detach().cpu().contiguous() for name, each in tail.trained().items()}
 
 
-def _accuracy(
-    logits: Mapping[str, Tensor], labels: Mapping[str, Labels], plan: Schedule
-) -> Accuracy:
-    """Accuracies on whole splits; for training on the messages of the schedule's last pass."""
-    right = {split: logits[split].argmax(1).numpy() == labels[split] for split in logits}
+def _accuracy(answers: Mapping[str, Predictions], plan: Schedule) -> Accuracy:
+    """Accuracies on whole splits; for training on the texts of the schedule's last pass."""
+    right = {split: found.predicted == found.labels for split, found in answers.items()}
     right["train"] = right["train"][plan.final]
     return Accuracy(**{split: int(found.sum()) / len(found) for split, found in right.items()})
 
@@ -199,6 +194,7 @@ def parser() -> argparse.ArgumentParser:
     parser = cli.parser(__doc__)
     parser.add_argument("--row", type=Path, required=True, help="the row file")
     parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--fold", type=int, help="its number; none where the texts are cut once")
     parser.add_argument("--tokens", type=Path, required=True)
     parser.add_argument("--checkpoint", type=Path, nargs="?", help="its manifest; none if random")
     parser.add_argument("--trunk", type=Path, nargs="?", help="its manifest; none without a trunk")

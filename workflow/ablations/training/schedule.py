@@ -1,4 +1,4 @@
-"""The messages of every batch of a run, known before its first step."""
+"""The texts of every batch of a run, known before its first step."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ Batch = list[int]
 
 @dataclass(frozen=True)
 class Schedule:
-    """Every batch of a run, by message index.
+    """Every batch of a run, by index within the split.
 
     `losses` and `accuracies` hold, for the steps after which something is measured, the batches of
-    train and validation that are read; `final` the training messages of the final accuracy.
+    train and validation that are read; `final` the training texts of the final accuracy.
     """
 
     steps: list[Batch]
@@ -63,9 +63,9 @@ def schedule(seed: int, sizes: Mapping[str, int], training: Training) -> Schedul
                     losses[len(steps)] = first_batches()
                 steps.append(batch)
             accuracies[len(steps) - 1] = first_batches()
-        final = [message for batch in loaders["train"] for message in batch]
+        final = [text for batch in loaders["train"] for text in batch]
     return Schedule(steps, len(loaders["train"]), losses, accuracies, final)
 
 
-def _loader(messages: int, batch_size: int, **options: bool) -> "DataLoader[int]":
-    return DataLoader(range(messages), batch_size, collate_fn=list, **options)  # type: ignore[arg-type]
+def _loader(texts: int, batch_size: int, **options: bool) -> "DataLoader[int]":
+    return DataLoader(range(texts), batch_size, collate_fn=list, **options)  # type: ignore[arg-type]

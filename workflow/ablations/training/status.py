@@ -27,9 +27,9 @@ def lines(study: Study, folder: Path) -> Iterator[str]:
     yield f"{len(runs) - len(waiting)} of {len(runs)} runs are finished."
     at_work = any(paths.at(results, paths.LOCKS).glob("*"))
     for run in waiting:
-        log = logs.current(results, run.row.settings, run.seed)
+        log = logs.current(results, run.row.settings, run.seed, run.fold)
         state = _state(log, at_work) if log else "has not started"
-        yield f"  {run.row.id}, seed {run.seed}: {state}"
+        yield f"  {run.row.id}, {run.in_words}: {state}"
     for log in sorted((folder / paths.LOGS).rglob("*.log")):
         is_other = log.relative_to(folder / paths.LOGS).parts[0] not in ("train", "so-far")
         if is_other and (reason := _failure(log)):
@@ -41,7 +41,7 @@ def lines(study: Study, folder: Path) -> Iterator[str]:
 def _is_finished(results: Path, run: Run) -> bool:
     """Whether a run's metrics exist and belong to the row as it is now."""
     try:
-        metrics.read(results, run.row.settings, run.seed)
+        metrics.read(results, run.row.settings, run.seed, run.fold)
     except UserError:
         return False
     return True

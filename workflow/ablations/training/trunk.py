@@ -28,7 +28,7 @@ def main(arguments: argparse.Namespace) -> None:
     found = sequences(tokens.read(arguments.tokens), trunk.input)
     manifest = TrunkManifest(
         checkpoint_sha256=checkpoint.read_manifest(folder).sha256 if folder else None,
-        sequences={split: each.sha256 for split, each in found.items()},
+        sequences=found.sha256,
         code=read_json(arguments.code, code.Code).sha256,
     )
     if arguments.cache_gb > 0:

@@ -1,6 +1,6 @@
-"""Which texts are nearly the same as one of a list of others, by the words that they share.
+"""Which texts are nearly the same, by the words that they share.
 
-Two texts are near-duplicates where the Jaccard similarity of the sets of their words is at least
+Two texts are near-copies where the Jaccard similarity of the sets of their words is at least
 0.8: of all the words that either has, four in five are in both. A word is a run of letters in lower
 case. Texts without a word have no such similarity: only a verbatim copy of one is its duplicate.
 
@@ -10,13 +10,16 @@ Chaudhuri, Ganti and Kaushik 2006; with more than one word: Wang, Li and Feng 20
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import count
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
+from scipy.sparse.csgraph import connected_components
+
+Indices = NDArray[np.int64]
 
 # The least similarity, 0.8, as a ratio of whole numbers: no rounding decides.
 SHARED, OF = 4, 5
@@ -24,13 +27,30 @@ LETTERS = re.compile(r"[^\W\d_]+")
 PAIRS = 100_000  # compared at a time
 
 
-def first_near(texts: Sequence[str], others: Sequence[str]) -> NDArray[np.int64]:
+def first_near(texts: Sequence[str], others: Sequence[str]) -> Indices:
     """The index of the first of the others that each text is near, or a copy of, [texts].
 
     Where it is near none of them, it is their number.
     """
     verbatim = {other: index for index, other in reversed(list(enumerate(others)))}
     first = np.array([verbatim.get(text, len(others)) for text in texts], np.int64)
+    for i, j in _near_pairs(texts, others):
+        np.minimum.at(first, i, j)
+    return first
+
+
+def groups(texts: Sequence[str]) -> Indices:
+    """A number for each text, equal for copies and near-copies, and for what these are near to."""
+    numbers: dict[str, int] = {}
+    first = [numbers.setdefault(text, index) for index, text in enumerate(texts)]
+    pairs = [np.array([range(len(texts)), first]), *map(np.array, _near_pairs(texts, texts))]
+    i, j = np.concatenate(pairs, axis=1)
+    near = sparse.coo_array((np.ones(len(i), bool), (i, j)), (len(texts), len(texts)))
+    return np.asarray(connected_components(near, directed=False)[1], np.int64)
+
+
+def _near_pairs(texts: Sequence[str], others: Sequence[str]) -> Iterator[tuple[Indices, Indices]]:
+    """The indices of texts and of others that are near each other by their words, in blocks."""
     words = _words([*texts, *others])
     sizes = np.diff(words.indptr)
     # Of the rarest words. Any number gives the same; a larger one compares fewer texts in full.
@@ -47,8 +67,7 @@ def first_near(texts: Sequence[str], others: Sequence[str]) -> NDArray[np.int64]
         i, j, total = i[possible], j[possible], (small + large)[possible]
         in_both = words[i].multiply(words[j]).sum(1)
         near = OF * in_both >= SHARED * (total - in_both)
-        np.minimum.at(first, i[near], j[near] - len(texts))
-    return first
+        yield i[near], j[near] - len(texts)
 
 
 def _words(texts: Sequence[str]) -> Any:

@@ -7,10 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ablations.answers import near_duplicates as module
-from ablations.answers.near_duplicates import first_near
-from ablations.data.split_files import read_split
-from texts import file, run_split, sms_collection
+from ablations.data import near_copies as module
+from ablations.data.near_copies import first_near, groups
+from texts import file, read_splits, run_split, sms_collection
 
 WORDS = ["a", "b", "c", "d", "e", "f", "g", "é", "日本", "12", "_", "", "!"]
 TEXTS = st.lists(
@@ -69,8 +68,19 @@ def test_case_digits_and_marks_are_no_difference_and_copies_always_count():
 
 def test_of_the_published_split(tmp_path):
     run_split(tmp_path / "data", file(sms_collection(tmp_path), format="tsv"))
-    _, train = read_split(tmp_path / "data/train.csv")
-    labels, test = read_split(tmp_path / "data/test.csv")
+    found = read_splits(tmp_path / "data/texts.csv")
+    (_, train), (labels, test) = found["train"], found["test"]
     near = first_near(test, train) < len(train)
     assert near.sum() == 78 and near[np.array(labels) == 1].sum() == 71
     assert sum(text in set(train) for text in test) == 36
+
+
+def test_groups_hold_copies_near_copies_and_what_these_are_near_to():
+    nine = "a b c d e f g h i"
+    texts = ["Call 0800", nine, "!!", nine[:-2], "other", "call now", f"{nine} j", "!!", "CALL"]
+    found = groups(texts)
+    same = [sorted(np.flatnonzero(found == group).tolist()) for group in sorted(set(found))]
+    assert sorted(same) == [[0, 8], [1, 3, 6], [2, 7], [4], [5]]
+    # the last and the fourth share 8 of 10 words, the fourth and another 8 of 9
+    assert first_near([texts[3]], [texts[6]]).tolist() == [0]
+    assert groups([]).tolist() == []
