@@ -16,6 +16,7 @@ include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/models.smk"
 include: "workflow/rules/training.smk"
+include: "workflow/rules/references.smk"
 include: "workflow/rules/results.smk"
 include: "workflow/rules/stated.smk"
 
@@ -25,6 +26,7 @@ rule all:
     input:
         paths.CHECKED,
         JOBS.of_runs(paths.METRICS),
+        JOBS.of_references(),
         JOBS.kept_files(),
         rules.answers.output,
         list(map(code_file, CODE)),

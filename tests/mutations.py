@@ -438,6 +438,50 @@ Rows in another order say the same.
 A run of what its row was before counts as finished.
 - if found.settings != row:
 + if found.row != row.row:
+== ablations/study/references.py | references/test_references.py
+Characters are counted across words.
+- "char_wb",
+-         fewest
++ "char",
++         fewest
+Characters are weighted by the regression's default.
+- inverse_penalty=10.0,
+-         called="counted characters"
++ inverse_penalty=1.0,
++         called="counted characters"
+Pairs of words are not counted.
+- most=2
++ most=1
+== ablations/references/classifier.py | references/test_references.py
+A count itself is weighted, not its logarithm.
+- sublinear_tf=True
++ sublinear_tf=False
+Every reference is as strict as scikit-learn's default.
+- C=reference.inverse_penalty, max_iter
++ max_iter
+Every reference is weighted.
+- weighted if reference.weighted else
++ weighted if True else
+The second class's score is the first's.
+- [np.zeros_like(scores), scores]
++ [scores, np.zeros_like(scores)]
+Texts in which nothing is counted are refused.
+- if not any(
++ if False and any(
+== ablations/references/run.py | references/test_references.py
+A reference learns from the test texts too.
+- answer = classifier.train(reference, texts["train"], labels)
++ both = [*labels, *read.labels[lines["test"]]]
++     answer = classifier.train(reference, texts["train"] + texts["test"], both)
+A class that training lacks is not noticed.
+- if label not in labels:
++ if False:
+A training accuracy is the test accuracy.
+- right = {split: found.predicted == found.labels for split, found in answers.items()}
++ right = {split: answers["test"].predicted == answers["test"].labels for split in answers}
+The folds' files are one.
+- folder = arguments.output_dir / paths.in_fold("", fold)
++ folder = arguments.output_dir
 == snakemake_logger_plugin_progress/__init__.py | ground/test_progress.py
 What is left counts the work of jobs that have finished.
 - and key not in self.finished

@@ -14,6 +14,7 @@ DEMO: dict[str, Any] = yaml.safe_load((ROOT / "demo/config.yaml").read_text())
 # More seeds, texts and steps take time and show nothing more here.
 DEMO["seeds"] = DEMO["seeds"][:1]
 DEMO["dataset"]["generated"]["messages"] = 300
+DEMO["references"] = ["counts", "words"]
 DEMO["training"] |= {"epochs": 2, "eval_every": 10}
 for model in DEMO["models"].values():
     model["pretrain"]["steps"] = 20
@@ -22,7 +23,7 @@ SEED = DEMO["seeds"][0]
 
 # Rules that take time; the others only write lines into files.
 COMPUTING = {"collection", "vocabulary", "split", "tokens", "checkpoint", "pretrain", "trunk"}
-COMPUTING |= {"train", "train_and_keep", "kept_model", "answers"}
+COMPUTING |= {"train", "train_and_keep", "kept_model", "reference", "answers"}
 
 
 def copied(to: Path) -> Path:
@@ -62,7 +63,9 @@ def jobs(output: str) -> Counter[str]:
         return Counter()
     found: Counter[str] = Counter()
     for rule, text in re.findall(r"^(?:local)?rule (\w+):\n((?:    .*\n)*)", output, re.MULTILINE):
-        named = re.search(r"^    wildcards: .*?\b(?:row|model)=([\w-]+)", text, re.MULTILINE)
+        named = re.search(
+            r"^    wildcards: .*?\b(?:row|model|reference)=([\w-]+)", text, re.MULTILINE
+        )
         if rule in COMPUTING:
             found[f"{rule} {named[1]}" if named else rule] += 1
     return found or Counter({"lines": 1})

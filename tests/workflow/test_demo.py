@@ -99,6 +99,24 @@ def test_predictions_and_history_agree_with_the_metrics(results: Path, id: str) 
     assert history == metrics["history"]
 
 
+@pytest.mark.parametrize("name", DEMO["references"])
+def test_references_are_trained_on_the_same_texts(results: Path, name: str) -> None:
+    folder = results / "references" / name
+    metrics = json.loads((folder / "metrics.json").read_text())
+    of_row = json.loads((run_folder(results, "baseline") / "metrics.json").read_text())
+    assert metrics["reference"] == name
+    for key in ("fold", "classes", "dataset_sha256"):
+        assert metrics[key] == of_row[key]
+    one, other = (
+        [{key: line[key] for key in ("split", "index", "label")} for line in table(path)]
+        for path in (
+            folder / "predictions.csv",
+            run_folder(results, "baseline") / "predictions.csv",
+        )
+    )
+    assert one == other
+
+
 def test_the_table_has_a_line_per_row_and_says_that_it_is_the_demo(results: Path) -> None:
     lines = table(results / "table.csv")
     assert [(line["row"], line["id"]) for line in lines] == [

@@ -97,8 +97,15 @@ CONFIG_EDITS: list[tuple[Callable[[Config], object], Counter[str]]] = [
     ),
     (lambda config: config["seeds"].append(7), every("train") + Counter(answers=1)),
     (
+        lambda config: config.update(references=["characters", "counts"]),
+        Counter({"reference characters": 1, "answers": 1}),
+    ),
+    (
         lambda config: config["dataset"]["split"].update(seed=1),
-        every("pretrain", *DEMO["models"]) + ALL_RUNS + Counter(split=1, tokens=1, answers=1),
+        every("pretrain", *DEMO["models"])
+        + ALL_RUNS
+        + every("reference", *DEMO["references"])
+        + Counter(split=1, tokens=1, answers=1),
     ),
 ]
 

@@ -79,6 +79,7 @@ wildcard_constraints:
     row="|".join(JOBS.rows),
     run="|".join(run.name for run in JOBS.runs.values()),
     model="[^/]+",
+    reference="[a-z]+",
     # a file of settings is not the manifest of another trunk
     trunk=r"[^/]+(?<!\.settings)",
 

@@ -31,6 +31,7 @@ PHRASES = {
     "trunk": "computing frozen layers once: {trunk}",
     "train": "training {row}, {run}",
     "train_and_keep": "training {row}, {run}",
+    "reference": "training the reference {reference}",
     "kept_model": "keeping the model of {row}, {run}",
     "answers": "writing the table and the answers",
 }

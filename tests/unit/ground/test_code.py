@@ -14,7 +14,8 @@ from commands import environment
 
 GROUND = ("cli", "errors", "files", "code")
 STAGES = (
-    *("study", "sources", "data", "machine", "model", "training", "answers", "kept", "predict"),
+    *("study", "sources", "data", "machine", "model", "training", "references", "answers"),
+    *("kept", "predict"),
 )
 NETWORK = {"huggingface_hub", "pooch", "requests", "urllib3", "httpx", "socket"}
 
@@ -405,6 +406,14 @@ def imported(path: str) -> list[str]:
     return sorted(item.relative_to(LIBRARY).as_posix() for item in found)
 
 
+def _imported_from(path: str) -> set[str]:
+    """The packages, of this project or not, that a module imports."""
+    tree = ast.parse((LIBRARY / path).read_text(encoding="utf-8"))
+    names = {alias.name for n in ast.walk(tree) if isinstance(n, ast.Import) for alias in n.names}
+    names |= {n.module or "" for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
+    return {name.split(".")[0] for name in names}
+
+
 def test_every_module_is_of_the_ground_or_of_a_stage():
     first = {path.split("/")[0].removesuffix(".py") for path in MODULES}
     assert first == {"__init__", *GROUND, *STAGES}
@@ -418,10 +427,16 @@ def test_a_module_imports_only_its_own_package_and_those_above_it(path):
 
 @pytest.mark.parametrize("path", [path for path in MODULES if not path.startswith("sources/")])
 def test_only_sources_reach_the_network(path):
-    tree = ast.parse((LIBRARY / path).read_text(encoding="utf-8"))
-    names = {alias.name for n in ast.walk(tree) if isinstance(n, ast.Import) for alias in n.names}
-    names |= {n.module or "" for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)}
-    assert not NETWORK & {name.split(".")[0] for name in names}
+    assert not NETWORK & _imported_from(path)
+
+
+def test_scikit_learn_is_imported_only_where_references_are_trained():
+    """It takes a second or two, which no other program should pay."""
+    importing = [path for path in MODULES if "sklearn" in _imported_from(path)]
+    assert importing == ["references/classifier.py"]
+    only = LIBRARY / importing[0]
+    paying = [program for program in PROGRAMS if only in OF_NOW.files(program)]
+    assert paying == ["references.run"]
 
 
 def test_no_modules_import_each_other_in_a_circle():

@@ -10,6 +10,7 @@ from ablations.study.entries import Config, Question, RowEntry, options
 from ablations.study.grid import Grid
 from ablations.study.messages import unknown
 from ablations.study.models import slug
+from ablations.study.references import REFERENCES
 from ablations.study.settings import Choices, NamedLayers, Settings, defaults, names
 
 # More would be too long for the command line that writes results/study.json, and slow in Snakemake.
@@ -210,35 +211,64 @@ def _equal_rows(each: Grid, results: Mapping[str, tuple[Any, ...]]) -> Iterator[
             return
 
 
-# --- questions
+# --- references and questions
+
+
+def references(named: Collection[str], entries: Iterable[RowEntry]) -> Iterator[str]:
+    """No row has a reference's name, since a question may name either."""
+    for row in entries:
+        if row.id in named:
+            yield (
+                f"rows: {row.id}: is the name of a reference; allowed: another id, or references"
+                f" without {row.id}"
+            )
 
 
 def questions(
-    asked: Sequence[Question], entries: Sequence[RowEntry], made: Sequence[Grid]
+    asked: Sequence[Question],
+    entries: Sequence[RowEntry],
+    made: Sequence[Grid],
+    references: Collection[str],
 ) -> Iterator[str]:
-    """Questions name two rows, or a row and a grid, and have different ids."""
-    of_grid = {row: each for each in made for row in each.rows}
-    several = {each.id for each in made if not each.choose}
-    written = [row.id for row in entries]
+    """Questions name two rows, or a row and a grid or a reference, and have different ids."""
     wrong = list(_twice("comparisons", (question.id for question in asked)))
+    known = [*(row.id for row in entries), *references]
     for question in asked:
-        where = f"comparisons: {question.id}: "
-        for end, row in (("baseline", question.baseline), ("variant", question.variant)):
-            if row in of_grid and of_grid[row].choose:
-                wrong.append(
-                    f"{where}{end}: {row} belongs to the grid {of_grid[row].id}, whose chosen row"
-                    f" alone is in the table; allowed: {of_grid[row].id}"
-                )
-            elif row not in of_grid and row not in written:
-                wrong.append(f"{where}{end}: names no row: {unknown(row, written)}")
-        if question.baseline == question.variant:
-            wrong.append(f"{where}baseline and variant are both {question.variant}; name two rows")
-        elif {question.baseline, question.variant} <= several:
-            wrong.append(
-                f"{where}baseline {question.baseline} and variant {question.variant} are both"
-                " grids; allowed: one grid, or grids with choose"
-            )
+        found = [*_sides(question, known, made), *_pair(question, made, references)]
+        wrong += [f"comparisons: {question.id}: {each}" for each in found]
     yield from wrong or _asked(asked, made)
+
+
+def _sides(question: Question, known: Collection[str], made: Sequence[Grid]) -> Iterator[str]:
+    """What is wrong with what a question names as its baseline and as its variant."""
+    of_grid = {row: each for each in made for row in each.rows}
+    for side, row in (("baseline", question.baseline), ("variant", question.variant)):
+        if row in of_grid and of_grid[row].choose:
+            yield (
+                f"{side}: {row} belongs to the grid {of_grid[row].id}, whose chosen row alone is in"
+                f" the table; allowed: {of_grid[row].id}"
+            )
+        elif row not in of_grid and row not in known:
+            hint = f", or list {row} in references" if row in REFERENCES else ""
+            yield f"{side}: names no row: {unknown(row, known)}{hint}"
+
+
+def _pair(question: Question, made: Sequence[Grid], references: Collection[str]) -> Iterator[str]:
+    """What is wrong with the two together."""
+    several = {each.id for each in made if not each.choose}
+    both = f"baseline {question.baseline} and variant {question.variant} are both"
+    counting = [each for each in (question.baseline, question.variant) if each in references]
+    if question.baseline == question.variant:
+        yield f"baseline and variant are both {question.variant}; name two rows"
+    elif {question.baseline, question.variant} <= several:
+        yield f"{both} grids; allowed: one grid, or grids with choose"
+    elif len(counting) == 2:
+        yield f"{both} references; allowed: one reference and one row"
+    if counting and question.claim:
+        yield (
+            f"claim: {question.claim!r} about the reference {counting[0]}, of which nothing was"
+            " published; allowed: a claim about two rows"
+        )
 
 
 def _asked(asked: Iterable[Question], made: Sequence[Grid]) -> Iterator[str]:

@@ -94,6 +94,7 @@ class Study(Shared, frozen=True, kw_only=True):
             rows=tuple(
                 Line(row.id, None if row.id in other else row.published) for row in self.rows
             ),
+            references=self.references,
             grids=self.grids,
             questions=tuple(
                 structs.replace(asked, claim=None)
@@ -126,7 +127,9 @@ def parse(found: object) -> Study:
     grids = tuple(made for row in config.rows if (made := grid.of(row)))
     rows = tuple(_rows(config, models))
     wrong = [*checks.rows([row.settings for row in rows], grids, config.dataset)]
-    refuse([*wrong, *checks.questions(config.comparisons, config.rows, grids)])
+    wrong += checks.references(config.references, config.rows)
+    wrong += checks.questions(config.comparisons, config.rows, grids, config.references)
+    refuse(wrong)
     return Study(
         **{name: getattr(config, name) for name in settings.names(Shared)},
         models=models,

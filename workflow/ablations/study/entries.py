@@ -10,6 +10,7 @@ from msgspec import UNSET, Meta, UnsetType, defstruct
 from ablations.study import paths
 from ablations.study.dataset import Generated, Texts
 from ablations.study.models import Entry, Folder, Hub, HubTokenizer, Pretrain, Seed, Text, spelt
+from ablations.study.references import ReferenceName
 from ablations.study.settings import FIELDS, OPTIONS, Training
 
 LONGEST = 100  # of a name, which becomes a file's name
@@ -48,7 +49,10 @@ class Published(Entry, frozen=True, kw_only=True):
 
 
 class Question(Entry, frozen=True, kw_only=True):
-    """A question that two rows answer; `claim` is what was published about the variant."""
+    """A question that two rows answer, or a row and a reference.
+
+    `claim` is what was published about the variant.
+    """
 
     id: Id
     question: Text
@@ -109,6 +113,13 @@ class Shared(Entry, frozen=True, kw_only=True):
     cache_dir: Dir = paths.CACHE
     cache_gb: Annotated[float, Meta(ge=0)] = 10
     dataset: Generated | Texts
+    references: Annotated[
+        tuple[ReferenceName, ...],
+        Meta(
+            description="Classifiers that count, which stand below the rows.",
+            extra_json_schema={"uniqueItems": True},
+        ),
+    ] = ()
     margin: Annotated[float, Meta(gt=0, le=100)] = 2  # of equivalence, in percentage points
 
 

@@ -21,6 +21,7 @@ KEPT_FILES = (
     "README.md",
     "manifest.json",
 )
+REFERENCE_FILES = ("metrics.json", "predictions.csv")
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,19 @@ class Jobs:
         ]
 
     @property
+    def reference_files(self) -> list[str]:
+        """The files of one reference in its folder: two for each fold."""
+        return [paths.in_fold(file, fold) for fold in self.study.folds for file in REFERENCE_FILES]
+
+    def of_references(self) -> list[str]:
+        """The files of all references."""
+        return [
+            paths.REFERENCE.format(reference=reference, file=file)
+            for reference in self.study.references
+            for file in self.reference_files
+        ]
+
+    @property
     def starts_from(self) -> list[Model]:
         """The models whose checkpoints are needed."""
         used = [row.model for row in self.rows.values() if row.settings.weights == "pretrained"]
@@ -153,6 +167,8 @@ class Jobs:
             rule = "train_and_keep" if run.row.save_model else "train"
             seconds = needs.training_seconds(run.row.settings, self.texts)
             found[rule, tuple(run.wildcards.values())] = seconds
+        for reference in self.study.references:
+            found["reference", (reference,)] = self._reference_seconds
         return found
 
     def total(self) -> Total:
@@ -166,10 +182,12 @@ class Jobs:
         computed = [needs.trunk_seconds(each, self.texts) for each in trunks.values()]
         each_row = [needs.training_seconds(row.settings, self.texts) for row in rows]
         pretrained = [needs.of_pretraining(model).seconds for model in models if model.pretrain]
-        jobs = len(self.runs) + len(self.trunks) + len(pretrained)
+        counted = [self._reference_seconds] * len(self.study.references)
+        jobs = len(self.runs) + len(self.trunks) + len(pretrained) + len(counted)
         floats = sum(needs.hidden_states(each, self.texts) for each in trunks.values())
         return Total(
-            seconds=sum(computed + each_row * (len(self.runs) // len(self.rows)) + pretrained)
+            seconds=sum(computed + each_row * (len(self.runs) // len(self.rows)))
+            + sum(pretrained + counted)
             + jobs * needs.JOB_SECONDS,
             memory_mb=memory_mb,
             largest=largest,
@@ -178,6 +196,10 @@ class Jobs:
             state_of=state_of,
             download_bytes=sum(needs.file_bytes(each.dimensions) for each in models if each.hub),
         )
+
+    @property
+    def _reference_seconds(self) -> float:
+        return needs.reference_seconds(self.texts) * len(self.study.folds)
 
 
 def _checkpoint(model: Model, weights: str) -> list[str]:

@@ -38,6 +38,8 @@ WIDTHS_PER_TOKEN = 16
 OPERATIONS_PER_SECOND = 150e9
 SECONDS_PER_WEIGHT = 2.6e-9
 JOB_SECONDS = 3.1
+# A reference on one fold, the slowest of them: counting, and the steps of its regression.
+REFERENCE_SECONDS_PER_TEXT = 1e-3
 
 # For a queue: the start, and reading a checkpoint from a slow network disk. Then twice the time of
 # a device that is seven times as fast as those cores. A GPU is at least as fast.
@@ -146,6 +148,11 @@ def trunk_seconds(trunk: cut.Trunk, texts: Size) -> float:
     """The seconds of all texts through the trunk's blocks."""
     operations = _operations(trunk.input, trunk.dimensions, texts)
     return trunk.blocks * texts.count * operations / OPERATIONS_PER_SECOND
+
+
+def reference_seconds(texts: Size) -> float:
+    """The seconds of a reference on one fold."""
+    return texts.count * REFERENCE_SECONDS_PER_TEXT
 
 
 def expected(study: Study) -> tuple[Size, bool]:

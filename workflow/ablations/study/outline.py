@@ -12,6 +12,7 @@ from ablations.study.dataset import Generated, Texts
 from ablations.study.entries import Published, Question, Tokenizer
 from ablations.study.grid import Grid
 from ablations.study.models import Model
+from ablations.study.references import ReferenceName
 
 
 class Line(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -32,6 +33,7 @@ class Outline(Struct, frozen=True, forbid_unknown_fields=True):
     folds: int | None  # how many; None where the texts are cut once
     margin: float  # of equivalence, in percentage points
     rows: tuple[Line, ...]
+    references: tuple[ReferenceName, ...]
     grids: tuple[Grid, ...]
     questions: tuple[Question, ...]  # as they were asked: about rows, and about grids
 

@@ -46,6 +46,10 @@ RUN_LOG = f"{LOGS}/train/{OF_RUN}.log"
 KEPT_LOG = f"{LOGS}/models/{OF_RUN}.log"
 KEPT = f"{RESULTS}/models/{OF_RUN}/{{file}}"
 
+# references
+REFERENCES = f"{RESULTS}/references/{{reference}}"
+REFERENCE = f"{REFERENCES}/{{file}}"
+
 # what is answered
 ANSWER = f"{RESULTS}/{{file}}"
 
@@ -69,7 +73,16 @@ def run(seed: int, fold: int | None) -> str:
     >>> run(123, None), run(123, 2)
     ('seed-123', 'fold-2/seed-123')
     """
-    return f"seed-{seed}" if fold is None else f"fold-{fold}/seed-{seed}"
+    return in_fold(f"seed-{seed}", fold)
+
+
+def in_fold(name: str, fold: int | None) -> str:
+    """A file or folder in the fold's own folder, where there are several folds.
+
+    >>> in_fold("metrics.json", None), in_fold("metrics.json", 2)
+    ('metrics.json', 'fold-2/metrics.json')
+    """
+    return name if fold is None else f"fold-{fold}/{name}"
 
 
 def at(results: Path, pattern: str, **wildcards: object) -> Path:

@@ -44,6 +44,8 @@ def outlined(study: Study, directory: Path) -> Iterator[str]:
         f"  to train: {' × '.join(itertools.starmap(cli.count, times))}"
         f" = {cli.count(len(work.runs), 'run')}; to answer: {cli.count(questions, 'question')}"
     )
+    if study.references:
+        yield f"  references that count, beside them: {', '.join(study.references)}"
     for grid in study.grids:
         varying = ", ".join(f"{len(values)} of {key}" for key, values in grid.values.items())
         yield f"  the grid {grid.id}: {cli.count(len(grid), 'row')} ({varying})"

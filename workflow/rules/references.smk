@@ -1,0 +1,23 @@
+# The references: each counts in the texts and is trained on all folds, a job of seconds.
+OF_REFERENCE = expand(paths.REFERENCE, file=JOBS.reference_files, allow_missing=True)
+
+
+rule reference:
+    input:
+        texts=paths.TEXTS,
+        classes=paths.CLASSES,
+        collection=paths.COLLECTION,
+        code=code("references.run"),
+    output:
+        OF_REFERENCE,
+    log:
+        "logs/references/{reference}.log",
+    localrule: True
+    conda:
+        "../envs/ablations.yaml"
+    params:
+        folder=beside(OF_REFERENCE[0], paths.REFERENCES),
+    shell:
+        "python -m ablations.references.run --reference {wildcards.reference}"
+        " --texts {input.texts} --classes {input.classes} --collection {input.collection}"
+        " --output-dir {params.folder:q} --log {log}"
