@@ -139,10 +139,15 @@ def from_json(content: bytes | str, kind: type[Value], name: str) -> Value:
 
 def read_keys(path: Path, name: str = "", expected: str = "keys and values") -> dict[str, Any]:
     """What a JSON file of others holds; raises UserError, which calls it `name` or by its path."""
-    name = name or str(path)
+    name, text = name or str(path), ""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        found = json.loads(text)
     except (OSError, ValueError, RecursionError) as error:
+        if text.startswith("version https://git-lfs"):
+            raise UserError(
+                f"{name} is a Git LFS pointer and not the file itself; run git lfs pull there"
+            ) from None
         raise UserError(f"{name} is not readable JSON: {error}") from None
     if not isinstance(found, dict):
         raise UserError(f"{name} holds {found!r:.80}; expected {expected}")

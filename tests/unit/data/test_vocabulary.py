@@ -13,6 +13,8 @@ import programs
 from ablations.data import vocabulary
 from ablations.data.encode import encode, encoding
 from ablations.errors import UserError
+from ablations.study import folder as layout
+from ablations.study.folder import END_OF_TEXT
 from commands import environment
 from hub_server import REVISION, HubServer
 from texts import gpt2_bpe
@@ -28,7 +30,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a tokenizer that the library trained, in both of its forms."""
     folder = tmp_path_factory.mktemp("trained")
     made = tokenizers.ByteLevelBPETokenizer(add_prefix_space=False)
-    special = [vocabulary.END_OF_TEXT, "[PAD]"]
+    special = [END_OF_TEXT, "[PAD]"]
     made.train_from_iterator(CORPUS, vocab_size=330, min_frequency=2, special_tokens=special)
     made.save_model(str(folder))
     tokenizer = tokenizers.Tokenizer(
@@ -200,6 +202,48 @@ def test_special_tokens_that_were_added_are_no_part_of_texts(trained, tmp_path):
     pad = {"400": {"content": "<pad>", "special": True}}
     (folder / "tokenizer_config.json").write_text(json.dumps({"added_tokens_decoder": pad}))
     assert vocabulary.of_folder(folder) == vocabulary.of_folder(trained)
+
+
+@pytest.mark.parametrize("form", ["tokenizer.json", "vocab.json"])
+def test_a_special_token_beyond_the_embedding_counts_for_nothing(trained, tmp_path, form):
+    """As after add_special_tokens(pad_token) without a larger embedding."""
+    size = layout.vocab_size(trained)
+    names = ["tokenizer.json"] if form == "tokenizer.json" else ["vocab.json", "merges.txt"]
+    for name in names:
+        shutil.copy(trained / name, tmp_path)
+    path = tmp_path / form
+    content = json.loads(path.read_text())
+    if form == "tokenizer.json":
+        content["added_tokens"].append({"content": "<pad>", "id": size, "special": True})
+    else:
+        content["<pad>"] = size
+        (tmp_path / "special_tokens_map.json").write_text('{"pad_token": {"content": "<pad>"}}')
+    path.write_text(json.dumps(content))
+    assert layout.vocab_size(tmp_path) == size
+    found = vocabulary.of_folder(tmp_path)
+    assert found is not None and found.encoding("own").n_vocab == size
+    assert found.sha256 == vocabulary.of_folder(trained).sha256
+
+
+def test_words_that_were_added_in_the_old_layout_are_refused(trained, tmp_path):
+    for name in ("vocab.json", "merges.txt"):
+        shutil.copy(trained / name, tmp_path)
+    size = layout.vocab_size(tmp_path)
+    for file, special in (
+        ("special_tokens_map.json", {"pad_token": "<pad>", "additional_special_tokens": ["<x>"]}),
+        ("tokenizer_config.json", {"pad_token": {"content": "<pad>"}, "mask_token": "<x>"}),
+    ):
+        (tmp_path / file).write_text(json.dumps(special))
+        (tmp_path / "added_tokens.json").write_text(json.dumps({"<pad>": size, "<x>": size + 1}))
+        assert vocabulary.of_folder(tmp_path) == vocabulary.of_folder(trained)
+        assert layout.vocab_size(tmp_path) == size
+        words = {"<pad>": size, "lovely": size + 1}
+        (tmp_path / "added_tokens.json").write_text(json.dumps(words))
+        with pytest.raises(
+            UserError, match=r"added_tokens\.json: it has .* special \('lovely'\), a"
+        ):
+            vocabulary.of_folder(tmp_path)
+        (tmp_path / file).unlink()
 
 
 def test_settings_that_change_ids_are_refused(trained, tmp_path):

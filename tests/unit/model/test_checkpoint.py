@@ -53,10 +53,22 @@ def test_reads_exactly_what_was_stored_and_asked_for(tmp_path):
     assert list(dict(checkpoint.read(folder, ["wpe.weight"]))) == ["wpe.weight"]
 
 
-def test_prefix_is_accepted(tmp_path):
+@pytest.mark.parametrize(
+    "prefix",
+    ["transformer.", "_orig_mod.", "module.", "module._orig_mod.transformer.", "_orig_mod.module."],
+)
+def test_prefix_is_accepted(tmp_path, prefix):
     stored = tensors()
-    keys = {f"transformer.{name}": tensor for name, tensor in (stored | MASKS).items()}
+    keys = {f"{prefix}{name}": tensor for name, tensor in (stored | MASKS).items()}
     folder = fetched(tmp_path, keys | {"lm_head.weight": stored["wte.weight"].clone()})
+    assert all(torch.equal(tensor, stored[name]) for name, tensor in checkpoint.read(folder, NAMES))
+
+
+def test_layers_that_were_compiled_one_by_one_are_accepted(tmp_path):
+    stored = tensors()
+    keys = {name.replace("h.0.", "h.0._orig_mod."): tensor for name, tensor in stored.items()}
+    assert keys.keys() != stored.keys()
+    folder = fetched(tmp_path, keys)
     assert all(torch.equal(tensor, stored[name]) for name, tensor in checkpoint.read(folder, NAMES))
 
 

@@ -18,11 +18,19 @@ from tiktoken_ext.openai_public import r50k_pat_str  # type: ignore[import-untyp
 
 from ablations.errors import UserError
 from ablations.files import as_json, read_keys, write_text
-from ablations.study.folder import IDS, MERGES, TOKENIZER, tokenizer_files
+from ablations.study.folder import (
+    ADDED,
+    END_OF_TEXT,
+    IDS,
+    MERGES,
+    SETTINGS,
+    SPECIAL,
+    TOKENIZER,
+    special_tokens,
+    tokenizer_files,
+)
 
-END_OF_TEXT = "<|endoftext|>"
 VERSION = "#version: 0.2\n"
-SETTINGS = "tokenizer_config.json"
 # The files of other kinds of tokenizers, and the name of the kind.
 OTHERS = {
     "vocab.txt": "WordPiece",
@@ -30,7 +38,7 @@ OTHERS = {
     "tokenizer.model": "SentencePiece",
     "sentencepiece.bpe.model": "SentencePiece",
 }
-FILES = (TOKENIZER, IDS, MERGES, SETTINGS, *OTHERS)
+FILES = (TOKENIZER, IDS, MERGES, SETTINGS, SPECIAL, ADDED, *OTHERS)
 # Vocabulary.sha256 of GPT-2's own vocabulary.
 GPT2_SHA256 = "24f67a7e5d63b90744496ca7f5bfd7eb83ef84583cfe2d615b056d3e70506488"
 CLASSES = ("GPT2Tokenizer", "GPT2TokenizerFast", "PreTrainedTokenizerFast", "TokenizersBackend")
@@ -169,6 +177,7 @@ def _of_folder(folder: Path) -> Vocabulary | None:
     if not found:
         return None
     _check_settings(folder / SETTINGS)
+    _check_added(folder)
     if found[0].name == IDS:
         return read(*found)
     return _of_tokenizer(found[0])
@@ -183,6 +192,15 @@ def _check_settings(path: Path) -> None:
         if settings.get(key):
             raise UserError(f"{path}: {key} is {settings[key]!r:.80}, expected false, as GPT-2 has")
     for wrong in _added_words((settings.get("added_tokens_decoder") or {}).values()):
+        raise UserError(f"{path}: {wrong}")
+
+
+def _check_added(folder: Path) -> None:
+    """Raises UserError for words that were added in the layout before transformers 4.34."""
+    path = folder / ADDED
+    special = {*special_tokens(folder), END_OF_TEXT}
+    words = read_keys(path) if path.is_file() else {}
+    for wrong in _added_words({"content": word, "special": word in special} for word in words):
         raise UserError(f"{path}: {wrong}")
 
 

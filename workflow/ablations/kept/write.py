@@ -24,7 +24,7 @@ from ablations.model.gpt2 import FinalNorm
 from ablations.model.layers import Head, Layers
 from ablations.model.lora import merge_lora
 from ablations.study import cut, settings
-from ablations.study.folder import CONFIG
+from ablations.study.folder import CONFIG, END_OF_TEXT
 from ablations.study.models import Model
 from ablations.study.settings import Settings
 from ablations.training import predictions
@@ -120,7 +120,7 @@ def _config(kept: Kept) -> dict[str, Any]:
 
 def _tokenizer_config(kept: Kept) -> dict[str, Any]:
     """tokenizer_config.json: it cuts texts as the row does; <|endoftext|> in a text is text."""
-    end = vocabulary.END_OF_TEXT
+    end = END_OF_TEXT
     mask = [] if kept.reads_last else ["attention_mask"]  # the row reads its padding
     return {
         "tokenizer_class": "GPT2Tokenizer",

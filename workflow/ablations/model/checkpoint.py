@@ -5,10 +5,11 @@ track: model.safetensors, or model.safetensors.index.json and the files that it 
 fetches and checks whole checkpoints.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from msgspec import Struct
 from safetensors import SafetensorError, safe_open
@@ -25,7 +26,18 @@ MANIFEST = "manifest.json"
 
 FLOATING_POINT = ("F64", "F32", "F16", "BF16")
 
-Files = dict[str, Any]  # of a checkpoint, open: for each tensor's key the file that holds it
+# What saving a wrapped model puts before names: torch.compile's wrapper, that of several GPUs.
+WRAPPERS = re.compile(r"(?:^|(?<=\.))(?:_orig_mod|module)\.")
+
+
+class Stored(NamedTuple):
+    """A tensor of an open file, and its name there."""
+
+    file: Any
+    key: str
+
+
+Files = dict[str, Stored]  # of a checkpoint, open: its tensors by their names in a GPT-2
 
 
 class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
@@ -74,7 +86,11 @@ def opened(paths: Iterable[Path]) -> Iterator[Files]:
     """These files, open; raises SafetensorError where one is damaged."""
     with ExitStack() as stack:
         files = [stack.enter_context(safe_open(path, framework="pt")) for path in paths]
-        yield {key: file for file in files for key in file.keys()}  # noqa: SIM118 (not mappings)
+        stored = [Stored(file, key) for file in files for key in file.keys()]  # noqa: SIM118
+        stored.sort(
+            key=lambda each: -len(each.key)
+        )  # a name without prefixes comes last, and stays
+        yield {_plain(each.key): each for each in stored}
 
 
 def read(folder: Path, names: Iterable[str]) -> Iterator[tuple[str, "torch.Tensor"]]:
@@ -115,16 +131,14 @@ def _together(paths: Sequence[Path]) -> Message:
 
 def tensor(files: Files, name: str) -> "torch.Tensor":
     """A tensor; it may be the file itself, mapped into memory."""
-    key = _key(files, name)
-    return files[key].get_tensor(key)
+    return files[name].file.get_tensor(files[name].key)
 
 
 def problem(files: Files, name: str, shape: tuple[int, ...]) -> Message | None:
     """What is wrong with a stored tensor, without reading its data; None if nothing."""
-    key = _key(files, name)
-    if key not in files:
+    if name not in files:
         return f"tensor {name} is missing, expected shape {list(shape)}"
-    stored = files[key].get_slice(key)
+    stored = files[name].file.get_slice(files[name].key)
     if tuple(stored.get_shape()) != shape:
         return f"tensor {name} has shape {stored.get_shape()}, expected {list(shape)}"
     if stored.get_dtype() not in FLOATING_POINT:
@@ -134,9 +148,9 @@ def problem(files: Files, name: str, shape: tuple[int, ...]) -> Message | None:
     return None
 
 
-def _key(files: Files, name: str) -> str:
-    """The key under which a tensor is stored: some checkpoints prefix all with `transformer.`."""
-    return name if name in files else f"transformer.{name}"
+def _plain(key: str) -> str:
+    """A tensor's name without what wrappers put before it: some files have `transformer.` too."""
+    return WRAPPERS.sub("", key).removeprefix("transformer.")
 
 
 def write_manifest(folder: Path, sha256: str, dimensions: Dimensions) -> None:

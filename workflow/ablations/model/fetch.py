@@ -121,8 +121,7 @@ def check_tensors(folder: Path, name: str, dimensions: Dimensions) -> None:
     where = f"{name}/{WEIGHTS if paths == [folder / WEIGHTS] else INDEX}"
     shapes, layers = checkpoint.tensor_shapes(dimensions), dimensions.n_layer
     with checkpoint.opened(paths) as stored:
-        keys = {key.removeprefix("transformer.") for key in stored}
-        surplus = sorted(keys - shapes.keys())
+        surplus = sorted(stored.keys() - shapes.keys())
         wrong = [text for item in shapes.items() if (text := checkpoint.problem(stored, *item))]
         wrong += [
             f"tensor {key} is one too many for {layers} layers"

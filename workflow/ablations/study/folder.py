@@ -3,7 +3,6 @@
 Only names and the index are checked here; model/fetch.py checks what the files hold.
 """
 
-import json
 import re
 from pathlib import Path
 
@@ -16,6 +15,8 @@ CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
 TOKENIZER, IDS, MERGES = "tokenizer.json", "vocab.json", "merges.txt"
+SETTINGS, SPECIAL, ADDED = "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"
+END_OF_TEXT = "<|endoftext|>"
 PICKLES = ("pytorch_model.bin", "pytorch_model.pt", "model.pt", "model.pth", "model.bin")
 
 
@@ -83,8 +84,24 @@ def tokenizer_files(folder: Path) -> list[Path]:
     return both if all(map(files.is_file, both)) else []
 
 
+def special_tokens(folder: Path) -> set[str]:
+    """The special tokens that a tokenizer's settings name: in a text, their spelling is text."""
+    found: set[str] = set()
+    for path in (folder / SETTINGS, folder / SPECIAL):
+        settings = files.read_keys(path) if files.is_file(path) else {}
+        for key, value in settings.items():
+            if key.endswith(("_token", "_special_tokens")):
+                for token in value if isinstance(value, list) else [value]:
+                    content = token.get("content") if isinstance(token, dict) else token
+                    found |= {content} if isinstance(content, str) else set()
+    return found
+
+
 def vocab_size(folder: Path) -> int:
-    """The number of ids of a folder's tokenizer: the highest and one. Raises UserError if none."""
+    """The number of ids that texts can have: the highest and one. Raises UserError if none.
+
+    Special tokens beyond them count for nothing, as no text becomes one.
+    """
     found = tokenizer_files(folder)
     if not found:
         raise UserError(
@@ -94,13 +111,15 @@ def vocab_size(folder: Path) -> int:
     for path in found:
         if why := files.unreadable(path):
             raise UserError(f"{path} cannot be read: {why}")
+    content = files.read_keys(found[0], expected="an id for each token")
     try:
-        content = json.loads(found[0].read_text(encoding="utf-8"))
         if found[0].name == IDS:
-            return int(max(content.values())) + 1
-        added = [token["id"] for token in content.get("added_tokens", ())]
-        return int(max([*content["model"]["vocab"].values(), *added])) + 1
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            ids, special = content, special_tokens(folder)
+        else:
+            added = {token["content"]: token["id"] for token in content.get("added_tokens", ())}
+            ids, special = content["model"]["vocab"] | added, set(added)
+        return int(max(ids[token] for token in ids.keys() - (special - {END_OF_TEXT}))) + 1
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise UserError(
             f"{found[0]} is no tokenizer of GPT-2's kind, which gives each token an id"
             f" ({type(error).__name__}: {error})"
