@@ -159,6 +159,13 @@ The head's bias is dropped.
 A text is padded to the model's positions and not as its row's were.
 - settings.input, kept.context_tokens, kept.padding_id
 + settings.input, settings.dimensions.n_positions, kept.padding_id
+== ablations/predict.py | kept/test_predict.py
+A table is classified line by line, its names too.
+- not is_sure and (seems
++ False and (seems
+The columns of the model's own texts are not known.
+- list(kept.reading.text_columns)
++ ["text"]
 == ablations/kept/write.py | kept/test_kept.py
 transformers reads the last token before the padding of every row.
 - None if kept.reads_last else kept.padding_id
@@ -346,7 +353,15 @@ A text of two lines is taken for two rows.
 Quotes of a TSV that are part of a text go.
 - self.needless and self.bare
 + False
-== ablations/data/texts.py | data/test_texts.py
+== ablations/data/vocabulary.py | data/test_vocabulary.py
+Words that were added to a tokenizer's vocabulary are encoded as others.
+- "special": word in special
++ "special": True
+== ablations/model/checkpoint.py | model/test_checkpoint.py
+The names that a compiled model's tensors have are not known.
+- WRAPPERS.sub("", key)
++ key
+== ablations/data/texts.py | data/test_dataset_keys.py data/test_texts.py
 A key that a JSON object has twice has its last value.
 - part.count(json.dumps(key)) > len(values)
 + False

@@ -75,6 +75,7 @@ rule kept_model:
             {
                 id: {
                     "dataset": STUDY.dataset.description,
+                    "reading": STUDY.dataset.reading,
                     "notes": STUDY.notes_about(row),
                 }
                 for id, row in JOBS.rows.items()
@@ -84,10 +85,12 @@ rule kept_model:
         run=lambda wildcards, output: JOBS.run(wildcards).options,
         vocabulary=vocabulary,
         data=lambda wildcards, output: STUDY.dataset.description,
+        dataset=lambda wildcards, output: as_json(STUDY.dataset.reading),
         notes=lambda wildcards, output: STUDY.notes_about(JOBS.rows[wildcards.row]),
     shell:
         "python -m ablations.kept.write --row {input.row} {params.run}"
         " --tokens {input.tokens} --model {input.model} --checkpoint {input.checkpoint}"
         " --trained {input.trained} --metrics {input.metrics} --predictions {input.predictions}"
-        " --vocabulary {params.vocabulary} --data {params.data:q} --note {params.notes:q}"
+        " --vocabulary {params.vocabulary} --data {params.data:q}"
+        " --dataset {params.dataset:q} --note {params.notes:q}"
         " --output {output.manifest} --log {log}"

@@ -2,22 +2,27 @@
 
 import contextlib
 import csv
+import gzip
 import io
+import json
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
+import pyarrow
+import pyarrow.parquet
 import pytest
 import torch
 
 import programs
 import runs
 from ablations import predict as program
+from ablations.errors import UserError
 from commands import environment
 
-TEXTS = ["WINNER!! £100, call now", "two\nlines, and a comma", "", "see you at ten"]
+TEXTS = ["WINNER!! £100, call now", "two\nlines, and a comma", 'so "good"', "see you at ten"]
 
 
 @pytest.fixture(scope="module")
@@ -31,13 +36,13 @@ def unpadded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return kept(tmp_path_factory.mktemp("unpadded"), context_length="variable", batch_size=1)
 
 
-def kept(folder: Path, **options: object) -> Path:
+def kept(folder: Path, keep: tuple[str, ...] = (), **options: object) -> Path:
     runs.row(folder, **options)
     ids = {split: [np.array([1, 2], np.int32)] * 4 for split in ("train", "validation", "test")}
     labels = {split: np.arange(4, dtype=np.int64) % 2 for split in ids}
     runs.write_tokens(folder, ids, labels, ("ham", "spam"))
     runs.train(folder, "--keep")
-    runs.keep(folder)
+    runs.keep(folder, *keep)
     return folder / "model"
 
 
@@ -68,26 +73,143 @@ def test_texts_of_a_csv_file_of_lines_and_of_standard_input_are_the_same(folder,
     """A mark of the encoding is no text."""
     with (tmp_path / "a.csv").open("w", newline="", encoding="utf-8-sig") as file:
         table = csv.writer(file)
-        table.writerows([["id", "Text"], *enumerate(TEXTS)])
+        table.writerows([["id", "text"], *enumerate(TEXTS)])
     lines = "\n".join(each.replace("\n", " ") for each in TEXTS)
     (tmp_path / "lines.txt").write_text(lines, encoding="utf-8-sig")
     from_csv = predicted(folder, "--file", tmp_path / "a.csv")
     assert [line["text"] for line in from_csv] == TEXTS
-    assert {line["class"] for line in from_csv} <= {"ham", "spam"}
-    piped = predicted(folder, "--column", "text", stdin=(tmp_path / "a.csv").read_bytes())
-    assert piped == from_csv
+    assert [line["line"] for line in from_csv] == ["2", "3", "5", "6"]
+    for line in from_csv:
+        shares = {name: float(line[f"probability_{name}"]) for name in ("ham", "spam")}
+        assert sum(shares.values()) == pytest.approx(1, abs=2e-6)
+        assert shares[line["class"]] == float(line["probability"]) == max(shares.values())
+    held = (tmp_path / "a.csv").read_bytes()
+    for file in ([], ["--file", "-"]):
+        assert predicted(folder, "--format", "csv", *file, stdin=held) == from_csv
+        assert predicted(folder, "--format", "csv", *file, stdin=gzip.compress(held)) == from_csv
     from_lines = predicted(folder, "--file", tmp_path / "lines.txt")
     assert [line["text"] for line in from_lines] == lines.split("\n")
-    assert from_lines[0] == from_csv[0] and from_lines[2:] == from_csv[2:]
-    assert predicted(folder, stdin=lines.encode()) == from_lines
-    assert predicted(folder, *TEXTS) == from_csv
+    assert (
+        from_lines[0] | {"line": "2"} == from_csv[0]
+        and from_lines[3] | {"line": "6"} == from_csv[3]
+    )
+    assert predicted(folder, stdin=b"\n" + lines.encode() + b"\n\n") == [
+        line | {"line": str(int(line["line"]) + 1)} for line in from_lines
+    ]
+    arguments = predicted(folder, *TEXTS)
+    assert [line["line"] for line in arguments] == ["1", "2", "3", "4"]
+    assert [line | {"line": ""} for line in arguments] == [line | {"line": ""} for line in from_csv]
 
 
-def test_a_column_is_named_exactly_or_else_in_any_case(folder, tmp_path):
-    (tmp_path / "a.csv").write_text("text,body,Body\n1,hello,2\n")
-    for column, expected in {"body": "hello", "BODY": "hello", "Body": "2"}.items():
-        (line,) = predicted(folder, "--column", column, "--file", tmp_path / "a.csv")
-        assert line["text"] == expected
+def written(path: Path, texts: list[str], labels: list[str]) -> Path:
+    """A table in the format that the path's name tells."""
+    name = path.name.removesuffix(".gz")
+    if name.endswith(".parquet"):
+        columns = pyarrow.table({"label": labels, "text": texts})
+        pyarrow.parquet.write_table(columns, path)
+    elif "json" in name:
+        found = [{"label": a, "text": b} for a, b in zip(labels, texts, strict=True)]
+        whole = json.dumps(found, indent=1) if name.endswith(".json") else ""
+        path.write_text(whole or "\n".join(map(json.dumps, found)))
+    else:
+        with path.open("w", newline="") as file:
+            table = csv.writer(file, delimiter="\t" if name.endswith(".tsv") else ",")
+            table.writerows([["label", "text"], *zip(labels, texts, strict=True)])
+    if path.suffix == ".gz":
+        path.write_bytes(gzip.compress(path.read_bytes()))
+    return path
+
+
+@pytest.mark.parametrize(
+    "name", ["a.csv", "a.tsv", "a.jsonl", "a.json", "a.parquet", "a.csv.gz", "a.jsonl.gz"]
+)
+def test_every_format_is_read_as_in_training(folder, tmp_path, name):
+    path = written(tmp_path / name, TEXTS, ["a label", "", "NA", "9"])  # no label is read
+    found = predicted(folder, "--file", path)
+    assert [line["text"] for line in found] == TEXTS
+    path.rename(tmp_path / "data")
+    (format,) = {"csv", "tsv", "jsonl", "parquet"} & {*name.replace(".json.", "").split(".")} or {
+        "jsonl"
+    }
+    assert predicted(folder, "--file", tmp_path / "data", "--format", format) == found
+
+
+def test_what_the_keys_of_a_study_say_is_said_by_options(folder, tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text('1|café"|crème\n', encoding="cp1252")
+    options = ["--columns", "id,title,body", "--separator", "|", "--encoding", "cp1252"]
+    texts = ["--text", "title", "--text", "body", "--quotes", "false"]
+    (line,) = predicted(folder, "--file", path, *options, *texts)
+    assert (line["line"], line["text"]) == ("1", 'café"\ncrème')
+    (line,) = predicted(folder, "--file", path, *options, "--column", "body")
+    assert line["text"] == "crème"
+
+
+def test_the_columns_are_those_that_the_model_learnt_from(tmp_path):
+    reading = '{"text": ["title", 2], "label": "mood", "classes": [[1, "ham"], [2, "spam"]]}'
+    model = kept(tmp_path, keep=("--dataset", reading))
+    (tmp_path / "a.csv").write_text("title,2,mood\nCold,It rains,1\n")
+    (line,) = predicted(model, "--file", tmp_path / "a.csv")
+    assert line["text"] == "Cold\nIt rains"
+    (tmp_path / "b.csv").write_text('title,2,mood\nCold,"a,1\nb,c,2\nd,e",1\n')
+    assert "b.csv: line 2: a quote joins it with the lines to 4, of which line 3 looks like" in (
+        failed(model, "--file", tmp_path / "b.csv")
+    )
+
+
+BAD: dict[str, tuple[str, str, str]] = {
+    "too many cells": ("a.csv", "text,topic\nThe invoice, which is wrong, came late,b\n",
+                       "a.csv: line 2 has 4 columns; allowed: 2, as 'text', 'topic'"),
+    "never closed": ("a.csv", 'text,topic\n"The invoice,b\nMy parcel,c\n',
+                     "a.csv: line 2: a quote is opened and never closed; allowed: cells in quotes,"
+                     " or --quotes false where"),
+    "rows swallowed": ("a.csv", 'text,label\n"The invoice,ham\nMy,spam\nyour",ham\n',
+                       "a.csv: line 2: a quote joins it with the lines to 4"),
+    "no such column": ("a.csv", "Text,topic\na,b\n", "a.csv: the column 'text' (text) is missing;"
+                       " the columns are: 'Text', 'topic'. The first line names them; where it does"
+                       " not, set --columns [a name for each]"),
+    "a column twice": ("a.csv", "text,text\nA,B\n", "the column 'text' (text) appears more"),
+    "an empty text": ("a.csv", "text,topic\nb,c\n,b\n", "a.csv: line 3: the column 'text' (text)"),
+    "a short line": ("a.csv", "text,topic\nb,c\n\nWhere\n", "a.csv: line 4 has 1 column; allowed:"),
+    "a TSV file's line": ("a.tsv", "text\ttopic\nA\n", "a.tsv: line 2 has 1 column; allowed: 2"),
+    "JSON": ("a.jsonl", '{"topic": "a"}\n', "a.jsonl: line 1: the key 'text' is missing; its keys"),
+    "a number": ("a.jsonl", '{"text": 7}\n', "a.jsonl: line 1: the column 'text' (text) is 7"),
+    "semicolons": ("a.csv", "text;topic\na;b\n", "by ';'? Set --separator \";\""),
+    "no texts": ("a.csv", "text\n", "a.csv holds no texts; allowed: at least one"),
+    "no lines": ("a.txt", "\n\n", "a.txt holds no texts"),
+    "CSV as lines": ("a.txt", "text,topic\na,b\n", "a.txt: line 1 looks like CSV; allowed: --format"
+                     " csv, or --format lines where each line is a text"),
+    "one column as lines": ("a", "text\na\n", "a: line 1 looks like CSV; allowed: --format csv,"),
+    "TSV as lines": ("a.txt", "\ntopic\ttext\na\tb\n", "line 2 looks like TSV; allowed: --format"),
+    "labels as lines": ("a.txt", "ham\tA text\n", "line 1 looks like TSV; allowed: --format tsv"),
+    "labels behind": ("a.txt", "A text,spam\n", "line 1 looks like CSV; allowed: --format csv"),
+    "JSON as lines": ("a.txt", '{"text": "a"}\n', "line 1 looks like JSONL; allowed: --format"),
+    "an array as lines": ("a.txt", '[{"text": "a"},\n', "line 1 looks like JSONL; allowed:"),
+    "Parquet as lines": ("a.txt", "PAR1", "a.txt is a Parquet file; set --format parquet"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "held", "message"), BAD.values(), ids=BAD)
+def test_what_training_refuses_is_refused(folder, tmp_path, monkeypatch, name, held, message):
+    monkeypatch.chdir(tmp_path)
+    Path(name).write_text(held)
+    assert message in refused(folder, "--file", name)
+
+
+def refused(*arguments: object) -> str:
+    """What the program says in this process; it writes nothing."""
+    with pytest.raises(UserError) as raised, contextlib.redirect_stdout(io.StringIO()) as out:
+        program.main(program.parser().parse_args(list(map(str, arguments))))
+    assert out.getvalue() == "" and "\n" not in str(raised.value)
+    return str(raised.value)
+
+
+def test_lines_that_look_like_a_table_may_be_texts(folder, tmp_path):
+    (tmp_path / "a.txt").write_text("text,topic\n{}\n")
+    found = predicted(folder, "--file", tmp_path / "a.txt", "--format", "lines")
+    assert [line["text"] for line in found] == ["text,topic", "{}"]
+    (tmp_path / "a.txt").write_text("Dear text, a, b\n{}\nham, eggs\ntext\n")
+    assert len(predicted(folder, "--file", tmp_path / "a.txt")) == 4
 
 
 def test_more_texts_than_are_held_at_a_time(folder):
@@ -102,38 +224,39 @@ def test_a_reader_that_has_seen_enough_is_no_error(folder):
     done = subprocess.run(
         command, shell=True, env=environment(), input=texts, capture_output=True, text=True
     )
-    assert done.stdout.startswith("text,class,probability\na text,") and done.stderr == ""
+    assert done.stdout.splitlines()[1].startswith("1,a text,") and done.stderr == ""
 
 
 def test_bad_input_is_one_message(folder, unpadded, tmp_path):
-    (tmp_path / "a.csv").write_text("id,body\n1,hello\n")
     (tmp_path / "latin.txt").write_bytes(b"caf\xe9\n")
+    (tmp_path / "a.csv").write_text(f"text\na\n{'b' * 17}\n")
     assert "nowhere is no folder; expected the folder of" in failed("nowhere", "a")
     assert f"{tmp_path} has no ablations.json; expected" in failed(tmp_path, "a")
-    assert "a.csv has no column text; found: id, body (--column names" in failed(
-        folder, "--file", tmp_path / "a.csv"
-    )
-    assert "has no column Body2; found: id, body" in failed(
-        folder, "--file", tmp_path / "a.csv", "--column", "Body2"
-    )
-    assert "none.csv cannot be read: No such file" in failed(
+    assert "none.csv cannot be read: No such file" in refused(
         folder, "--file", tmp_path / "none.csv"
     )
-    assert "latin.txt is not UTF-8 text" in failed(folder, "--file", tmp_path / "latin.txt")
-    assert "text 1 has 0 tokens; row baseline reads texts without padding, allowed: 1 to 16" in (
-        failed(unpadded, "")
+    assert "latin.txt: line 1 is not UTF-8 (byte 0xe9); allowed: a file saved as UTF-8, or" in (
+        refused(folder, "--file", tmp_path / "latin.txt")
     )
-    assert "text 2 has 17 tokens" in failed(unpadded, "a", "b" * 17)
+    assert "--separator ';;' is not allowed; allowed: one character" in refused(
+        folder, "--file", tmp_path / "a.csv", "--separator", ";;"
+    )
+    assert "text 2 is empty; allowed: a text" in refused(folder, "a", "")
+    assert "text 2 has 17 tokens; row baseline reads texts without padding, allowed: 1 to 16" in (
+        refused(unpadded, "a", "b" * 17)
+    )
+    place = f"{tmp_path}/a.csv: line 3 has 17 tokens"
+    assert place in refused(unpadded, "--file", tmp_path / "a.csv")
     assert "tf32 needs a CUDA device" in failed(folder, "a", "--precision", "tf32") or (
         torch.cuda.is_available()
     )
 
 
 def test_texts_from_two_places_are_refused(folder):
-    assert "text 'a' and --file are given; allowed: texts as arguments, or --file and" in failed(
+    assert "text 'a' and --file are given; allowed: texts as arguments, or a file and" in failed(
         folder, "a", "--file", "x.csv", "--column", "nope"
     )
-    assert "text 'a' and --column are given" in failed(folder, "a", "b", "--column", "nope")
+    assert "text 'a' and --text are given" in failed(folder, "a", "b", "--column", "nope")
 
 
 def test_weights_of_another_size_name_the_command_that_writes_them_again(folder, tmp_path):

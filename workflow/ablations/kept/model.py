@@ -20,6 +20,7 @@ from ablations.model import gpt2
 from ablations.model.checkpoint import MANIFEST
 from ablations.model.gpt2 import FinalNorm
 from ablations.model.layers import Head, Layers
+from ablations.study.dataset import Reading
 from ablations.study.dimensions import Dimensions
 from ablations.study.folder import WEIGHTS
 from ablations.study.settings import Settings
@@ -36,6 +37,7 @@ class Kept(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How a kept model reads texts: the content of ablations.json in its folder.
 
     `context_tokens`: tokens per text after padding; without padding, the most that are allowed.
+    `reading`: how the files were read that it learnt from.
     """
 
     settings: Settings
@@ -45,6 +47,7 @@ class Kept(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     context_tokens: int
     padding_id: int
     tokenizer: str
+    reading: Reading = Reading()
 
     @property
     def in_transformers(self) -> bool:

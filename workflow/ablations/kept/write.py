@@ -24,6 +24,7 @@ from ablations.model.gpt2 import FinalNorm
 from ablations.model.layers import Head, Layers
 from ablations.model.lora import merge_lora
 from ablations.study import cut, settings
+from ablations.study.dataset import Reading
 from ablations.study.folder import CONFIG, END_OF_TEXT
 from ablations.study.models import Model
 from ablations.study.settings import Settings
@@ -52,6 +53,7 @@ def main(arguments: argparse.Namespace) -> None:
         context_tokens=row.dimensions.n_positions if unpadded else metrics.context_tokens,
         padding_id=about.padding_id,
         tokenizer=about.tokenizer,
+        reading=files.from_json(arguments.dataset, Reading, "--dataset"),
     )
     weights = arguments.checkpoint.parent if arguments.checkpoint else arguments.seed
     layers = _trained(row, weights, arguments.seed, arguments.trained, len(kept.classes))
@@ -152,6 +154,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--vocabulary", type=Path, nargs="*", help="ids and merges; none for byte tokens"
     )
+    parser.add_argument("--dataset", default="{}", help="how the texts were read, as JSON")
     parser.add_argument("--data", required=True, help="where the texts are from, for the card")
     parser.add_argument("--note", nargs="*", default=[], help="what is a stand-in, for the card")
     parser.add_argument("--output", type=Path, required=True, help=f"…/{checkpoint.MANIFEST}")

@@ -259,7 +259,7 @@ class Texts(Reading, frozen=True, kw_only=True, omit_defaults=True):
 
     def format_of(self, file: File) -> Format | None:
         """A file's format, from `format` or its name; a folder is known by being one."""
-        by_name = self.format or SUFFIXES.get(_suffix(file_name(file)))
+        by_name = self.format or format_by_name(file_name(file))
         is_local = isinstance(file, str) and not self.urls and not self.repo
         return by_name or ("folder" if is_local and is_dir(Path(str(file))) else None)
 
@@ -343,6 +343,11 @@ def class_of(label: str, classes: Sequence[str]) -> int | None:
 def file_name(file: File) -> str:
     """What messages and tables call a file."""
     return file if isinstance(file, str) else url_name(file.urls[0])
+
+
+def format_by_name(name: str) -> Format | None:
+    """The format that a file's name tells, if any: `a.csv.gz` → csv."""
+    return SUFFIXES.get(_suffix(name))
 
 
 def url_name(url: str) -> str:
