@@ -7,16 +7,17 @@ BIN := .venv/bin
 # Training jobs at a time: one for each GPU; on a CPU they share its cores.
 GPUS ?= 1
 SNAKEMAKE := $(BIN)/snakemake --cores all --resources gpu=$(GPUS)
-# The jobs that Snakemake starts find their Python here.
-export PATH := $(CURDIR)/.venv/bin:$(PATH)
+# What programs write and read is UTF-8, whatever the locale.
+export PYTHONUTF8 := 1
 
 # A study: a folder with a config.yaml, and its results/. The main study is this folder.
 STUDY ?= .
 # For the shell, whatever characters it has.
 FOLDER := '$(subst ','\'',$(value STUDY))'
 
-# The library's programs.
-PROGRAM := PYTHONPATH='$(CURDIR)/workflow' $(BIN)/python -m
+# The library is this folder's, whatever else PYTHONPATH names or (-P) lies here.
+LIBRARY := PYTHONPATH="$$PWD/workflow"
+PROGRAM := $(LIBRARY) $(BIN)/python -P -m
 
 # Shows the answers in a folder, and where to look next.
 define SHOW
@@ -45,7 +46,7 @@ run: $(STAMP) ## your own study, in a folder with a config.yaml: make run STUDY=
 	@test "$(origin STUDY)" != file || { \
 	  echo "error: which study? make run STUDY=folder, or make table for the published one" >&2; exit 1; }
 	@$(PROGRAM) ablations.study.plan --directory $(FOLDER)
-	@PYTHONPATH='$(CURDIR)/workflow' $(SNAKEMAKE) --logger progress --keep-going --directory $(FOLDER) || { \
+	@$(LIBRARY) $(SNAKEMAKE) --logger progress --keep-going --directory $(FOLDER) || { \
 	  echo "Not everything is done. Run the same command again to continue. Snakemake's own lines are in"; \
 	  echo $(FOLDER)"/.snakemake/log/. To see what is finished: make table-so-far STUDY="$(FOLDER); exit 1; } >&2
 	$(call SHOW,$(FOLDER)/results)
@@ -59,7 +60,7 @@ table-so-far: $(STAMP) ## table and answers of the finished rows, and the state 
 report: $(STAMP) ## results/report.html, once the table is finished (STUDY=mine: of that study)
 	@test -f $(FOLDER)/results/table.csv || { \
 	  echo "error: "$(FOLDER)"/results/table.csv is missing; make the table first" >&2; exit 1; }
-	$(BIN)/snakemake --report results/report.html --directory $(FOLDER)
+	$(LIBRARY) $(BIN)/snakemake --report results/report.html --directory $(FOLDER)
 
 # Tests start hundreds of programs: they are compiled once, whatever the environment says.
 test test-slow: export PYTHONDONTWRITEBYTECODE :=
@@ -111,4 +112,4 @@ $(STAMP): pyproject.toml constraints.txt
 	  echo "On Debian and Ubuntu: apt-get install python3-venv"; exit 1; } >&2
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev]'
-	@printf '%s\n' '$(CURDIR)' > $@
+	@pwd -P > $@

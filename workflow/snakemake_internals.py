@@ -8,10 +8,13 @@ file: `workflow.current_basedir`, in the Snakefile and rules/common.smk. The doc
 
 import hashlib
 import json
-import shutil
+import signal
 from collections.abc import Mapping
 from pathlib import Path
+from types import FrameType
 from typing import Any
+
+from snakemake.settings.types import DeploymentMethod
 
 from ablations.files import write_text
 from ablations.study import paths
@@ -54,10 +57,42 @@ def on_cluster(workflow: Any) -> bool:
     return workflow.resource_settings.nodes is not None
 
 
-def lacks_sbatch(workflow: Any) -> bool:
-    """Whether jobs go to SLURM and it is not here; False while the Snakefile is read."""
-    plugin = type(workflow.executor_settings).__module__
-    return plugin == "snakemake_executor_plugin_slurm" and not shutil.which("sbatch")
+def uses_slurm(workflow: Any) -> bool:
+    """Whether jobs go to SLURM; False while the Snakefile is read."""
+    return type(workflow.executor_settings).__module__ == "snakemake_executor_plugin_slurm"
+
+
+def leave_account_to_slurm(workflow: Any) -> None:
+    """Keeps the SLURM plugin from asking sacct for an account where none is named.
+
+    SLURM has a default itself, and without accounting sacct fails, or is not there.
+    """
+    workflow.scheduler._executor._fallback_account_arg = ""
+
+
+def inputs(workflow: Any) -> set[Path]:
+    """What the jobs that will run read, as far as it is there."""
+    files = {Path(file) for job in workflow.dag.needrun_jobs() for file in job.input}
+    return {file for file in files if file.exists()}
+
+
+def end_on_hang_up() -> None:
+    """Lets a terminal that is closed end Snakemake as Ctrl-C does, which leaves no lock.
+
+    It may send the signal twice. Under nohup, where it is ignored, it still is.
+    """
+
+    def interrupt(number: int, _: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:
+        signal.signal(signal.SIGHUP, interrupt)
+
+
+def has_conda(workflow: Any) -> bool:
+    """Whether jobs run in a conda environment of their own (`--sdm conda`)."""
+    return DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
 
 
 def cores_and_gpus(workflow: Any) -> tuple[int, int]:

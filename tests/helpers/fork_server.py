@@ -17,6 +17,7 @@ import json
 import os
 import runpy
 import select
+import shutil
 import signal
 import socket
 import sys
@@ -85,7 +86,8 @@ def begin(
         output.reconfigure(line_buffering=output is sys.stderr or output.isatty())
     tempfile.tempdir = None  # as TMPDIR now says
     imported = filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))
-    sys.path[:0] = [folder, *imported]
+    sys.path[:0] = [*([] if "PYTHONSAFEPATH" in environment else [folder]), *imported]
+    sys.executable = shutil.which("python") or sys.executable  # as jobs are to run it
     return arguments
 
 

@@ -2,7 +2,10 @@
 
 import copy
 import json
+import os
 import re
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -10,6 +13,7 @@ from typing import Any
 import yaml
 
 import programs
+import tiny
 from commands import ROOT, environment, snakemake
 from demos import DEMO, SEED, planned
 
@@ -175,6 +179,42 @@ def test_mistakes_in_the_configuration_are_told_together_each_in_a_line(tmp_path
     for number, (mistake, message) in enumerate(mistakes):
         (line,) = [line for line in said if f"variant-{number}" in line]
         assert message in line and next(iter(mistake)) in line
+
+
+# --- what a job runs
+
+
+def test_jobs_run_the_python_of_snakemake_whatever_else_is_found(tmp_path: Path) -> None:
+    """On PATH, on PYTHONPATH and in the study's folder, which may have any name."""
+    folder, programs = tmp_path / "a {study} of 'mine' $HOME ü", tmp_path / "bin"
+    study = tiny.config(folder)
+    for module in ("ablations", "random", "statistics", "queue", "snakemake"):
+        (folder / f"{module}.py").write_text("raise SystemExit('the study's own')\n")
+    (tmp_path / "others").mkdir()
+    for module in ("ablations", "statistics"):  # not random: every Python would end with it
+        (tmp_path / f"others/{module}.py").write_text("raise SystemExit('another's')\n")
+    programs.mkdir()
+    (programs / "python").write_text("#!/bin/sh\necho the wrong python; exit 1\n")
+    (programs / "python").chmod(0o755)
+    settings = os.environ | {
+        "PATH": os.pathsep.join([str(programs), os.environ["PATH"]]),
+        "PYTHONPATH": f":{tmp_path / 'others'}",  # the empty part is the working directory
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    command = [Path(sys.executable).parent / "snakemake", "--cores", "1", "--directory", folder]
+    command += ["--snakefile", ROOT / "Snakefile", "results/table.md"]
+    done = subprocess.run(command, env=settings, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (folder / "results/table.md").exists() and study.exists()
+
+
+def test_what_is_in_another_encoding_is_refused_with_what_to_set(tmp_path: Path) -> None:
+    settings = {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "C"}
+    command = [sys.executable, "-m", "snakemake", "--cores", "1", "--snakefile", ROOT / "Snakefile"]
+    done = subprocess.run(
+        [*command, "--directory", tmp_path, "-n"], env=environment(**settings), capture_output=True
+    )
+    assert done.returncode == 1 and b"run: PYTHONUTF8=1 snakemake" in done.stderr
 
 
 # --- beside runs

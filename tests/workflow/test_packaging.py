@@ -134,5 +134,6 @@ def test_a_study_may_have_any_name(checkout: Path) -> None:
     python.write_text("#!/bin/sh\nprintf '%s\\n' \"$@\"\n")
     python.chmod(0o755)
     done = make(checkout, "clean-cache", "STUDY=my $$HOME 'own' \"study\" (1)")
-    expected = ["-m", "ablations.study.clean_cache", "--directory", "my $$HOME 'own' \"study\" (1)"]
+    expected = ["-P", "-m", "ablations.study.clean_cache", "--directory"]
+    expected += ["my $$HOME 'own' \"study\" (1)"]
     assert done.stdout.splitlines() == expected, done.stderr

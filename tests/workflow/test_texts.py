@@ -105,7 +105,7 @@ configfile: "mine.yaml"
 module ablations:
     snakefile: {snakefile!r}
     config: config
-    prefix: "below/prefix"
+    prefix: "below/a prefix"
 
 use rule * from ablations
 """
@@ -148,12 +148,12 @@ def test_another_workflow_uses_it_as_a_module_with_a_file_for_each_split(tmp_pat
     assert done.returncode == 0, done.stdout + done.stderr
     sizes = {"train": 45, "validation": 15, "test": 20}
     data = "Data: train.jsonl, held-out.parquet; 2 classes (False, True)"
-    check_answers(folder / "below/prefix/results", ["False", "True"], sizes, data)
+    check_answers(folder / "below/a prefix/results", ["False", "True"], sizes, data)
     assert {path.name for path in folder.iterdir()} == {
         *("Snakefile", "mine.yaml", "whole.yaml", "train.jsonl", "held-out.parquet"),
         *(".snakemake", "results", "below"),
     }
-    assert {path.name for path in (folder / "below/prefix").iterdir()} == {
+    assert {path.name for path in (folder / "below/a prefix").iterdir()} == {
         *("results", "logs", "benchmarks"),
     }
     assert {path for path in (folder / "results").rglob("*") if path.is_file()} == own

@@ -2,6 +2,7 @@
 import json
 import os
 import re
+import shlex
 import sys
 from pathlib import Path
 
@@ -33,6 +34,12 @@ except UserError as error:
     raise WorkflowError(str(error)) from None
 JOBS = jobs.of_study(STUDY)
 if internals.is_asked_itself(workflow):
+    if sys.getfilesystemencoding() != "utf-8":
+        raise WorkflowError(
+            f"the locale's encoding is {sys.getfilesystemencoding()}, in which titles and texts"
+            " cannot be handed over; run: PYTHONUTF8=1 snakemake …"
+        )
+    internals.end_on_hang_up()
     for mistake in command.misnamed(sys.argv[1:], JOBS):
         raise WorkflowError(mistake)
     if internals.runs_where_it_was_called(workflow):
@@ -40,12 +47,7 @@ if internals.is_asked_itself(workflow):
             logger.warning(note)
 
 # What no result depends on reaches the jobs by environment: as parameters it would rerun them.
-# PYTHONPATH lets jobs import the library without an installation: under conda, under SLURM and
-# where another workflow uses this one as a module.
 os.environ.update(
-    PYTHONPATH=os.pathsep.join(
-        [str(WORKFLOW), *filter(None, [os.environ.get("PYTHONPATH")])]
-    ),
     # Threads that wait for each other sleep instead of spinning. On a shared machine a spinning
     # thread takes a core that another one needs. With models of GPT-2's size sleeping costs nothing.
     OMP_WAIT_POLICY=os.environ.get("OMP_WAIT_POLICY", "passive"),
@@ -57,6 +59,8 @@ os.environ.update(
 if internals.is_main(workflow):
     if internals.on_cluster(workflow):
         internals.freeze(workflow, config)
+        # nor does Snakemake there, `python -m snakemake`, import what is in the study's folder
+        os.environ.update(PYTHONSAFEPATH="1", PYTHONUTF8="1")
     # Jobs that compute share the cores of this run evenly. One such job runs at a time for each GPU.
     # Where no cores are named, as on a cluster, each has one core; `--set-threads train=8` asks for
     # more.
@@ -68,11 +72,13 @@ THREADS = int(os.environ.get("ABLATIONS_THREADS", 1))
 
 
 onstart:
-    if internals.lacks_sbatch(workflow):
-        raise WorkflowError(
-            "jobs are to be submitted to SLURM, but sbatch is not on PATH; run this on"
-            " a login node of the cluster, or without --workflow-profile profiles/slurm"
-        )
+    try:
+        if internals.uses_slurm(workflow):
+            command.refuse_without_slurm()
+            internals.leave_account_to_slurm(workflow)
+        command.refuse_later_than_now(internals.inputs(workflow))
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
 
 
 wildcard_constraints:
@@ -118,6 +124,19 @@ def older_code(wildcards, output):
         others = Path(output[0]).parent.glob(f"{stated.program}-*.json")
         return sorted(map(str, others))
     return []
+
+
+def python(wildcards, output):
+    """The start of a command: the Python that runs Snakemake or that of the jobs' conda environment,
+    and this library, installed or not; never what PATH or the study's folder happen to offer.
+
+    Conda drops PYTHONPATH from the environment, and there it would be other workflows' too.
+    """
+    # an empty part would be the study's folder
+    parts = [WORKFLOW, *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    library = shlex.quote(os.pathsep.join(filter(None, map(str, parts))))
+    own = "python" if internals.has_conda(workflow) else shlex.quote(sys.executable)
+    return f"PYTHONPATH={library} PYTHONSAFEPATH=1 PYTHONUTF8=1 {own}"
 
 
 def beside(pattern, *wanted):

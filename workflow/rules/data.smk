@@ -13,11 +13,13 @@ if isinstance(STUDY.dataset, Generated):
             "../envs/ablations.yaml"
         params:
             **said({"": {"dataset": {"generated": STUDY.dataset.generated}}}),
+            python=python,
             messages=lambda wildcards, output: STUDY.dataset.generated.messages,
             seed=lambda wildcards, output: STUDY.dataset.generated.seed,
         shell:
-            "python -m ablations.data.generate --messages {params.messages} --seed {params.seed}"
-            " --output {output} --log {log}"
+            "{params.python} -m ablations.data.generate"
+            " --messages {params.messages} --seed {params.seed}"
+            " --output {output:q} --log {log:q}"
 
 else:
 
@@ -33,13 +35,15 @@ else:
         conda:
             "../envs/ablations.yaml"
         params:
-            # without addresses: another URL for the same checksum makes nothing stale
             **said({"": {"dataset": STUDY.dataset.identity}}),
+            python=python,
+            # without addresses: another URL for the same checksum makes nothing stale
             dataset=lambda wildcards, output: as_json(STUDY.dataset),
             identity=lambda wildcards: identities.of_texts(STUDY, CHECKSUMS),
         shell:
-            "python -m ablations.sources.collection --dataset {params.dataset:q} --output {output}"
-            " --log {log}"
+            "{params.python} -m ablations.sources.collection"
+            " --dataset {params.dataset:q} --output {output:q}"
+            " --log {log:q}"
 
 
 if isinstance(STUDY.tokenizer, str):
@@ -55,9 +59,11 @@ if isinstance(STUDY.tokenizer, str):
         conda:
             "../envs/ablations.yaml"
         params:
+            python=python,
             folder=subpath(output[0], parent=True),
         shell:
-            "python -m ablations.data.tokenizer --output-dir {params.folder} --log {log}"
+            "{params.python} -m ablations.data.tokenizer"
+            " --output-dir {params.folder:q} --log {log:q}"
 
 else:
 
@@ -73,6 +79,7 @@ else:
             "../envs/ablations.yaml"
         params:
             **said({"": {"tokenizer": STUDY.tokenizer}}),
+            python=python,
             source=lambda wildcards, output: (
                 ["--folder", STUDY.tokenizer.path]
                 if isinstance(STUDY.tokenizer, Folder)
@@ -81,8 +88,9 @@ else:
             identity=lambda wildcards: identities.of_tokenizer(STUDY, CHECKSUMS),
             folder=subpath(output[0], parent=True),
         shell:
-            "python -m ablations.data.tokenizer {params.source:q} --output-dir {params.folder}"
-            " --log {log}"
+            "{params.python} -m ablations.data.tokenizer"
+            " {params.source:q} --output-dir {params.folder:q}"
+            " --log {log:q}"
 
 
 rule split:
@@ -102,12 +110,13 @@ rule split:
         "../envs/ablations.yaml"
     params:
         **said({"": {"dataset": STUDY.dataset.reading}}),
+        python=python,
         dataset=lambda wildcards, output: as_json(STUDY.dataset.reading),
         folder=subpath(output[0], parent=True),
     shell:
-        "python -m ablations.data.split --collection {input.collection}"
-        " --dataset {params.dataset:q} --output-dir {params.folder}"
-        " --log {log}"
+        "{params.python} -m ablations.data.split --collection {input.collection:q}"
+        " --dataset {params.dataset:q} --output-dir {params.folder:q}"
+        " --log {log:q}"
 
 
 TOKENIZER = STUDY.tokenizer if isinstance(STUDY.tokenizer, str) else "own"
@@ -141,6 +150,7 @@ rule tokens:
         "../envs/ablations.yaml"
     params:
         **said({"": {"tokenizer": TOKENIZER}}),
+        python=python,
         tokenizer=lambda wildcards, output: TOKENIZER,
         # the folder of the tokenizer's files, where there are any
         vocabulary=lambda wildcards, input: [
@@ -149,6 +159,6 @@ rule tokens:
         ],
         folder=subpath(output[0], parent=True),
     shell:
-        "python -m ablations.data.encode --tokenizer {params.tokenizer}"
-        " {params.vocabulary} --data-dir {params.folder}"
-        " --collection {input.collection} --output {output} --log {log}"
+        "{params.python} -m ablations.data.encode --tokenizer {params.tokenizer}"
+        " {params.vocabulary:q} --data-dir {params.folder:q}"
+        " --collection {input.collection:q} --output {output:q} --log {log:q}"

@@ -17,13 +17,15 @@ rule checkpoint:
     conda:
         "../envs/ablations.yaml"
     params:
+        python=python,
         identity=lambda wildcards: identities.of_model(
             JOBS.models[wildcards.model], CHECKSUMS
         ),
         vocabulary=vocabulary,
     shell:
-        "python -m ablations.model.fetch --model {input.model} --vocabulary {params.vocabulary}"
-        " --output {output} --log {log}"
+        "{params.python} -m ablations.model.fetch"
+        " --model {input.model:q} --vocabulary {params.vocabulary:q}"
+        " --output {output:q} --log {log:q}"
 
 
 rule pretrain:
@@ -45,9 +47,12 @@ rule pretrain:
     resources:
         **estimated(JOBS.needs_of_pretraining),
         gpu=1,
+    params:
+        python=python,
     shell:
-        "python -m ablations.model.pretrain --model {input.model} --tokens {input.tokens}"
-        " --threads {threads} --output {output} --log {log}"
+        "{params.python} -m ablations.model.pretrain"
+        " --model {input.model:q} --tokens {input.tokens:q}"
+        " --threads {threads} --output {output:q} --log {log:q}"
 
 
 rule kept_model:
@@ -82,15 +87,17 @@ rule kept_model:
             },
             lambda wildcards: wildcards.row,
         ),
+        python=python,
         run=lambda wildcards, output: JOBS.run(wildcards).options,
         vocabulary=vocabulary,
         data=lambda wildcards, output: STUDY.dataset.description,
         dataset=lambda wildcards, output: as_json(STUDY.dataset.reading),
         notes=lambda wildcards, output: STUDY.notes_about(JOBS.rows[wildcards.row]),
     shell:
-        "python -m ablations.kept.write --row {input.row} {params.run}"
-        " --tokens {input.tokens} --model {input.model} --checkpoint {input.checkpoint}"
-        " --trained {input.trained} --metrics {input.metrics} --predictions {input.predictions}"
-        " --vocabulary {params.vocabulary} --data {params.data:q}"
+        "{params.python} -m ablations.kept.write --row {input.row:q} {params.run}"
+        " --tokens {input.tokens:q} --model {input.model:q} --checkpoint {input.checkpoint:q}"
+        " --trained {input.trained:q} --metrics {input.metrics:q}"
+        " --predictions {input.predictions:q}"
+        " --vocabulary {params.vocabulary:q} --data {params.data:q}"
         " --dataset {params.dataset:q} --note {params.notes:q}"
-        " --output {output.manifest} --log {log}"
+        " --output {output.manifest:q} --log {log:q}"

@@ -16,8 +16,9 @@ rule reference:
     conda:
         "../envs/ablations.yaml"
     params:
+        python=python,
         folder=beside(OF_REFERENCE[0], paths.REFERENCES),
     shell:
-        "python -m ablations.references.run --reference {wildcards.reference}"
-        " --texts {input.texts} --classes {input.classes} --collection {input.collection}"
-        " --output-dir {params.folder:q} --log {log}"
+        "{params.python} -m ablations.references.run --reference {wildcards.reference}"
+        " --texts {input.texts:q} --classes {input.classes:q} --collection {input.collection:q}"
+        " --output-dir {params.folder:q} --log {log:q}"

@@ -64,8 +64,9 @@ rule answers:
     conda:
         "../envs/ablations.yaml"
     params:
+        python=python,
         results=subpath(input.study, parent=True),
         output=subpath(output[0], parent=True),
     shell:
-        "python -m ablations.answers.write --results {params.results:q}"
+        "{params.python} -m ablations.answers.write --results {params.results:q}"
         " --output {params.output:q} --log {log:q}"

@@ -28,7 +28,8 @@ rule stated:
     shell:
         # The report draws run times on a log scale, and a single time of zero would leave it
         # empty. So there is a pause, longer than one tick of the file system's clock.
-        "rm -f {output} {params.older:q}; sleep 0.02; printf '%s\\n' {params.line:q} > {output} 2> {log}"
+        "rm -f {output:q} {params.older:q}; sleep 0.02;"
+        " printf '%s\\n' {params.line:q} > {output:q} 2> {log:q}"
 
 
 # A rule of its own because it says more than the others: each job of a rule pays for the rule's

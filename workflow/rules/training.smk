@@ -17,10 +17,12 @@ rule check:
     conda:
         "../envs/ablations.yaml"
     params:
+        python=python,
         cache_gb=lambda wildcards, output: STUDY.cache_gb,
     shell:
-        "python -m ablations.training.check --rows {input.rows} --tokens {input.tokens}"
-        " --cache-gb {params.cache_gb} --output {output} --log {log}"
+        "{params.python} -m ablations.training.check"
+        " --rows {input.rows:q} --tokens {input.tokens:q}"
+        " --cache-gb {params.cache_gb} --output {output:q} --log {log:q}"
 
 
 rule trunk:
@@ -44,11 +46,13 @@ rule trunk:
         **estimated(JOBS.needs_of_trunk),
         gpu=1,
     params:
+        python=python,
         cache=cache(paths.TRUNK),
     shell:
-        "python -m ablations.training.trunk --settings {input.settings} --tokens {input.tokens}"
-        " --checkpoint {input.checkpoint} --code {input.code} {params.cache:q}"
-        " --threads {threads} --output {output} --log {log}"
+        "{params.python} -m ablations.training.trunk"
+        " --settings {input.settings:q} --tokens {input.tokens:q}"
+        " --checkpoint {input.checkpoint:q} --code {input.code:q} {params.cache:q}"
+        " --threads {threads} --output {output:q} --log {log:q}"
 
 
 rule train:
@@ -75,6 +79,7 @@ rule train:
         **estimated(JOBS.needs_of_run),
         gpu=1,
     params:
+        python=python,
         run=lambda wildcards, output: JOBS.run(wildcards).options,
         folder=subpath(output.metrics, parent=True),
         cache=cache(paths.METRICS),
@@ -89,10 +94,10 @@ rule train:
         # Snakemake does not compare what takes `output`: a row that is no longer kept is not rerun
         keep=lambda wildcards, output: "--keep" if "trained" in output.keys() else "",
     shell:
-        "rm -f {params.old:q}; python -m ablations.training.run --row {input.row}"
-        " {params.run} --tokens {input.tokens} --checkpoint {input.checkpoint}"
-        " --trunk {input.trunk} --code {input.code} {params.cache:q} --threads {threads}"
-        " --state {params.state:q} {params.keep} --output-dir {params.folder} --log {log}"
+        "rm -f {params.old:q}; {params.python} -m ablations.training.run --row {input.row:q}"
+        " {params.run} --tokens {input.tokens:q} --checkpoint {input.checkpoint:q}"
+        " --trunk {input.trunk:q} --code {input.code:q} {params.cache:q} --threads {threads}"
+        " --state {params.state:q} {params.keep} --output-dir {params.folder:q} --log {log:q}"
 
 
 use rule train as train_and_keep with:

@@ -12,6 +12,7 @@ FILE = ROOT / "workflow/snakemake_internals.py"
 # Calls every function of the file, while Snakemake reads it.
 SNAKEFILE = """
 import json
+import os
 import sys
 
 sys.path.insert(0, "{folder}")
@@ -28,7 +29,8 @@ with open("{found}", "w") as file:
             "imported": internals.is_imported(workflow),
             "given": internals.given(workflow),
             "cluster": internals.on_cluster(workflow),
-            "no sbatch": internals.lacks_sbatch(workflow),
+            "slurm": internals.uses_slurm(workflow),
+            "conda": internals.has_conda(workflow),
             "lent": internals.cores_and_gpus(workflow),
             "read": list(map(str, internals.config_files(workflow))),
             "of jobs": list(map(str, workflow.overwrite_configfiles)),
@@ -38,8 +40,32 @@ with open("{found}", "w") as file:
     )
 
 
+internals.end_on_hang_up()
+
+
+onstart:
+    internals.leave_account_to_slurm(workflow)
+    with open("{found}", "w") as file:
+        account = workflow.scheduler._executor._fallback_account_arg
+        json.dump([sorted(map(str, internals.inputs(workflow))), account], file)
+
+
 rule all:
+    input:
+        "made",
     localrule: True
+
+
+rule made:
+    input:
+        "there",
+    output:
+        "made",
+    localrule: True
+    params:
+        snakemake=os.getpid(),
+    shell:
+        "kill -HUP {{params.snakemake}}; sleep 1"
 """
 
 FILES = [str(ROOT / "config.yaml"), str(ROOT / "demo/config.yaml")]
@@ -47,12 +73,17 @@ GIVEN = ["--configfile", *FILES, "--config", "title=given", "seeds=[1]"]
 ON_CLUSTER = ["--executor", "slurm", "--jobs", 2]
 
 
+def write(folder: Path, found: Path) -> None:
+    text = SNAKEFILE.format(folder=FILE.parent, found=found)
+    (folder / "Snakefile").write_text(text)
+    (found.parent / "there").touch()
+
+
 def found(folder: Path, *options: object, imported: bool = False) -> dict[str, Any]:
     """What the file says of a workflow that a command starts, perhaps imported by another."""
     where = folder / "imported" if imported else folder
     where.mkdir(exist_ok=True)
-    text = SNAKEFILE.format(folder=FILE.parent, found=folder / "found.json")
-    (where / "Snakefile").write_text(text)
+    write(where, found=folder / "found.json")
     if imported:
         module = 'module other:\n    snakefile: "imported/Snakefile"\n    config: config\n\n\n'
         (folder / "Snakefile").write_text(module + "use rule * from other as other_*\n")
@@ -74,7 +105,8 @@ def test_a_workflow_on_this_machine(tmp_path: Path) -> None:
         "imported": False,
         "given": {"title": "given", "seeds": ["1"]},
         "cluster": False,
-        "no sbatch": False,
+        "slurm": False,
+        "conda": False,
         "lent": [3, 2],
         "read": FILES,
         "of jobs": FILES,
@@ -95,6 +127,15 @@ def test_the_jobs_of_a_cluster_are_started_with_the_configuration_of_now(tmp_pat
     (kept,) = (tmp_path / ".snakemake/ablations").iterdir()
     assert one["of jobs"] == [str(kept)]
     assert json.loads(kept.read_text()) == {"title": "given"}
+
+
+def test_what_a_workflow_reads_and_that_a_closed_terminal_leaves_no_lock(tmp_path: Path) -> None:
+    write(tmp_path, found=tmp_path / "found.json")
+    done = snakemake(tmp_path, "--cores", 1, root=tmp_path, check=False)
+    assert done.returncode == 1
+    assert "Terminating processes on user request" in done.stdout
+    assert json.loads((tmp_path / "found.json").read_text()) == [["there"], ""]
+    assert not list((tmp_path / ".snakemake/locks").glob("*"))
 
 
 def test_an_imported_workflow_leaves_that_to_the_one_that_imports_it(tmp_path: Path) -> None:

@@ -1,5 +1,8 @@
 """Which study and which files a command asks for, and what is wrong with that."""
 
+import os
+import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +91,24 @@ def test_a_key_that_stands_twice_is_refused(tmp_path: Path) -> None:
     file.write_text("seeds: [1]\nseeds: [2]\n")
     with pytest.raises(UserError, match="line 2, column 1: the key seeds appears a second time"):
         command.configuration(CONFIG, [file], {})
+
+
+def test_files_ahead_of_the_clock_are_refused_with_the_way_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".snakemake").mkdir()
+    files = [tmp_path / "a", tmp_path / "b"]
+    for file in files:
+        file.touch()
+    command.refuse_later_than_now(files)
+    tomorrow = time.time() + 86400
+    os.utime(files[1], (tomorrow, tomorrow))
+    with pytest.raises(UserError, match=f"ahead of the clock: 1, such as {files[1]}") as raised:
+        command.refuse_later_than_now(files)
+    subprocess.run(str(raised.value).splitlines()[-1], shell=True, check=True)
+    command.refuse_later_than_now(files)
+    assert not list((tmp_path / ".snakemake").iterdir())
 
 
 # --- what is extended

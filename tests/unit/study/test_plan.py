@@ -161,6 +161,19 @@ def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
     )
 
 
+def test_a_cache_that_cannot_be_written_is_told_with_what_to_set(tmp_path: Path) -> None:
+    """Snakemake would end with a traceback."""
+    tiny.config(tmp_path)
+    (tmp_path / "none").touch()
+    settings = {"HOME": str(tmp_path / "none"), "XDG_CACHE_HOME": ""}
+    done = program("study.plan", "--directory", tmp_path, **settings)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert f"Snakemake keeps files in {tmp_path}/none/.cache/snakemake, which cannot" in done.stderr
+    assert "export XDG_CACHE_HOME=/some/folder" in done.stderr
+    settings["XDG_CACHE_HOME"] = str(tmp_path / "other")
+    assert program("study.plan", "--directory", tmp_path, **settings).returncode == 0
+
+
 def test_a_study_in_which_a_run_works_is_not_started_again(tmp_path: Path) -> None:
     folder = tmp_path / "my study"
     tiny.config(folder)

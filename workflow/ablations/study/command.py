@@ -3,6 +3,9 @@
 import itertools
 import os
 import shlex
+import shutil
+import tempfile
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,7 @@ from ablations.study.extends import GIVEN, Said
 from ablations.study.jobs import Jobs
 from ablations.study.messages import unknown
 
+CLOCK_SECONDS = 1  # by which two file systems' clocks may differ
 OF_ROWS = (paths.RUN, paths.KEPT, paths.ROW)
 
 
@@ -72,6 +76,39 @@ def _misnamed(
         yield f"{target}: the row {row} keeps no model; to keep it, set save_model: true in the row"
     elif Path(target).is_absolute():
         yield f"{target} is an absolute path; allowed: {path}, relative to the study's folder"
+
+
+def refuse_without_slurm() -> None:
+    """Raises UserError where a program is missing without which no job can be submitted."""
+    for program in ("sbatch", "sinfo", "squeue", "scancel"):
+        if not shutil.which(program):
+            raise UserError(
+                f"jobs are to be submitted to SLURM, but {program} is not on PATH; run this on"
+                " a login node of the cluster, or without --workflow-profile profiles/slurm"
+            )
+
+
+def refuse_later_than_now(inputs: Iterable[Path]) -> None:
+    """Raises UserError where a file that jobs read is dated ahead of the clock.
+
+    What is made of it would be older than it is, so Snakemake would delete that, and each run would
+    make it again. The clock is the file system's, which may be another machine's.
+    """
+    with tempfile.NamedTemporaryFile(dir=paths.SNAKEMAKES) as new:
+        now = Path(new.name).stat().st_mtime
+    later = sorted((file.stat().st_mtime, str(file)) for file in inputs)
+    later = [(date, file) for date, file in later if date > now + CLOCK_SECONDS]
+    if later:
+        date, file = later[-1]
+        found, clock = (time.strftime("%F %T", time.localtime(each)) for each in (date, now))
+        here = shlex.quote(str(Path.cwd()))
+        raise UserError(
+            f"files that this run reads are dated ahead of the clock: {len(later)}, such as {file}"
+            f" ({found}; now it is {clock}). Results would be older than what they are made of, and"
+            " be deleted. If the clock is wrong, set it. If it is right, date the files now, and"
+            " run the same command again:\n"
+            f'  find {here} -newermt now -exec touch -d "$(date)" {{}} +'
+        )
 
 
 def elsewhere(files: Iterable[Path], directory: Path) -> Iterator[str]:

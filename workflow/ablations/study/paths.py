@@ -54,6 +54,7 @@ REFERENCE = f"{REFERENCES}/{{file}}"
 ANSWER = f"{RESULTS}/{{file}}"
 
 # Snakemake's own folder
+SNAKEMAKES = ".snakemake"
 RECORDS = ".snakemake/ablations/{file}"
 LOCKS = ".snakemake/locks"  # files of it exist while Snakemake runs in the folder
 

@@ -4,8 +4,11 @@ import argparse
 import contextlib
 import itertools
 import shlex
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+
+import platformdirs
 
 from ablations import cli
 from ablations.errors import UserError
@@ -99,6 +102,7 @@ def main(arguments: argparse.Namespace) -> None:
     """Prints what a run will do."""
     directory = arguments.directory
     study = read_study(directory)
+    refuse_home()
     if any((directory / paths.LOCKS).glob("*")):
         option = "" if directory == Path() else f" --directory {shlex.quote(str(directory))}"
         raise UserError(
@@ -107,6 +111,21 @@ def main(arguments: argparse.Namespace) -> None:
             f"  .venv/bin/snakemake --unlock{option}"
         )
     print(*outlined(study, directory), sep="\n")
+
+
+def refuse_home() -> None:
+    """Raises UserError where Snakemake would fail because it cannot write its own cache."""
+    folder = platformdirs.user_cache_path("snakemake")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UserError(
+            f"Snakemake keeps files in {folder}, which cannot be written ({error.strerror}); name a"
+            " folder that can: export XDG_CACHE_HOME=/some/folder (downloaded models go there too,"
+            " unless HF_HOME names another)"
+        ) from None
 
 
 def add_directory(parser: argparse.ArgumentParser) -> None:
