@@ -92,6 +92,58 @@ def classes(folder):
     synthetic_runs.write(folder, study, right, seen=[0, 1, 2, 4, 5, 8], classes=names)
 
 
+def folds(folder):
+    """Three rows with five folds; one learns from fewer texts; some texts stand twice."""
+    rows = [
+        configuration()["rows"][0],
+        {"id": "first-token", "trainable_token": "first", "published": PUBLISHED},
+        {"id": "fewer", "train_size": 80},
+    ]
+    asked = [("baseline", "first-token", "worse"), ("baseline", "fewer", None)]
+    dataset = configuration()["dataset"] | {"split": FIVE_FOLDS}
+    study = config.parse(configuration(dataset=dataset, rows=rows, comparisons=questions(asked)))
+    draw = np.random.default_rng(0)
+    difficulty = draw.standard_normal(243)
+    shares = {"baseline": 0.95, "first-token": 0.8, "fewer": 0.93}
+    right = {
+        id: np.argsort(np.argsort(difficulty + 0.5 * draw.standard_normal((1, 243)))) < 243 * share
+        for id, share in shares.items()
+    }
+    synthetic_runs.write(folder, study, right, seen=range(0, 100, 10))
+
+
+def folds_and_seeds(folder):
+    """Two rows with two folds and three seeds, one run missing, a row that answers one thing."""
+    rows = [
+        configuration()["rows"][0],
+        {"id": "constant", "epochs": 1},
+        {"id": "late", "epochs": 2},
+    ]
+    asked = questions([("baseline", "constant", None)])
+    dataset = configuration()["dataset"] | {"split": FIVE_FOLDS | {"folds": 3}}
+    study = config.parse(configuration(dataset=dataset, seeds=[1, 2], rows=rows, comparisons=asked))
+    draw = np.random.default_rng(0)
+    right = {row.id: draw.random((2, 90)) < 0.9 for row in study.rows}
+    right["constant"][:, ::2] = False
+    synthetic_runs.write(folder, study, right)
+    for run in ("fold-2/seed-1", "fold-3/seed-2"):
+        (folder / f"runs/late/{run}/metrics.json").unlink()
+
+
+def sizes(folder):
+    """A grid over one number, with a second setting."""
+    values = {"train_size": [50, 100, 400, 1000], "trainable_layers": ["last_block", "last_layer"]}
+    rows = [configuration()["rows"][0], {"id": "sizes", "grid": values}]
+    study = config.parse(configuration(rows=rows, comparisons=[]))
+    draw = np.random.default_rng(0)
+    right = {row.id: draw.random((1, 200)) < 0.9 for row in study.rows}
+    synthetic_runs.write(folder, study, right, seen=range(100))
+
+
+FIVE_FOLDS = {"folds": 5, "validation": 0.1, "seed": 123}
+PUBLISHED = {"train": 0.8, "validation": 0.8, "test": 0.8}
+
+
 def questions(asked):
     return [
         {"id": f"q{number}", "question": f"What does {variant} change?", "baseline": baseline}
@@ -101,13 +153,16 @@ def questions(asked):
     ]
 
 
-KINDS = (one_seed, several_seeds, stand_ins, so_far, grids, classes)
+KINDS = (
+    *(one_seed, several_seeds, stand_ins, so_far, grids, classes),
+    *(folds, folds_and_seeds, sizes),
+)
 
 
 def written(kind, folder):
     """The words of a study, by file name: without figures, style and script."""
     kind(folder)
-    read = synthetic_runs.load(folder, so_far=kind is so_far)
+    read = synthetic_runs.load(folder, so_far=kind in (so_far, folds_and_seeds))
     drawn = dict.fromkeys(figures.draw(read), SVG)
     html = page.page(read, drawn, [SVG] * len(read.comparisons))
     return {

@@ -2,10 +2,12 @@
 
 import copy
 import functools
+import itertools
 from pathlib import Path
 
 import msgspec
 import numpy as np
+import pandas as pd
 import yaml
 
 import programs
@@ -13,8 +15,9 @@ import runs
 from ablations import files
 from ablations.answers import finished
 from ablations.answers.compute import compute
-from ablations.data import collection
+from ablations.data import collection, cuts
 from ablations.study import config, paths
+from ablations.study.dataset import SPLITS, column
 from ablations.study.settings import Settings, names
 from ablations.training import predictions
 from ablations.training.metrics import Accuracy, EpochAccuracy, Evaluation, Metrics
@@ -66,9 +69,9 @@ def two_rows(folder, baseline, variant, changed=None, comparison=None, margin=2,
 
 
 def write(folder, study, right, seen=(), per_row=None, notes=(), classes=CLASSES, **metrics):
-    """Writes a whole study; `right` maps row ids to right test answers [seeds, messages].
+    """Writes a whole study; `right` maps row ids to right answers to tested texts, [seeds, texts].
 
-    `seen` are indices of test messages that are also in the training set; `notes` stand in
+    `seen` are indices of tested texts that are also in the training set; `notes` stand in
     study.json; `metrics` go into every metrics.json, `per_row` (row id → metrics) into those of
     one row.
     """
@@ -79,24 +82,39 @@ def write(folder, study, right, seen=(), per_row=None, notes=(), classes=CLASSES
         asked = tuple(replace(question, claim=None) for question in made.questions)
         made = replace(made, notes=tuple(notes), rows=rows, questions=asked)
     files.write_json(folder / "study.json", made)
-    messages = np.asarray(next(iter(right.values()))).shape[1]
-    known = [text(index) for index in seen]
-    others = ["NA", *(f"training message {index}" for index in range(1044 - len(known)))]
-    texts = {
-        "train": known + others,
-        "validation": [f"validation message {index}" for index in range(149)],
-        "test": [text(index) for index in range(messages)],
-    }
-    files.write_json(folder / "data/notes.json", [])
-    labels = {split: np.arange(len(found)) % len(classes) for split, found in texts.items()}
-    write_texts(folder / "data/texts.csv", labels, texts)
-    one_token = {split: [np.zeros(1, np.int32)] * len(found) for split, found in texts.items()}
-    runs.write_tokens(folder / "data", one_token, labels, tuple(classes))
+    tested = np.asarray(next(iter(right.values()))).shape[1]
+    write_data(folder / "data", study, tested, seen, classes)
     for row in study.rows:
         files.write_json(folder / f"rows/{row.id}.json", row.settings)
         own = metrics | (per_row or {}).get(row.id, {})
-        for seed, answers in zip(study.seeds, right[row.id], strict=True):
-            write_run(folder, row.settings, seed, answers, classes, **own)
+        for fold, (seed, answers) in itertools.product(
+            study.folds, zip(study.seeds, right[row.id], strict=True)
+        ):
+            write_run(folder, row.settings, seed, answers, classes, fold, **own)
+
+
+def write_data(folder, study, tested, seen, classes):
+    """texts.csv and what else the answers read of the texts; of folds all of them are tested."""
+    files.write_json(folder / "notes.json", [])
+    texts = {"test": [text(index) for index in range(tested)]}
+    if study.folds == (None,):
+        known = [text(index) for index in seen]
+        others = ["NA", *(f"training message {index}" for index in range(1044 - len(known)))]
+        validation = [f"validation message {index}" for index in range(149)]
+        texts = {"train": known + others, "validation": validation} | texts
+    labels = {split: np.arange(len(found)) % len(classes) for split, found in texts.items()}
+    if study.folds == (None,):
+        write_texts(folder / "texts.csv", labels, texts)
+    else:
+        for index in seen:  # copies of texts of another fold
+            texts["test"][index] = text((index + tested // 2) % tested)
+        table = pd.DataFrame({"Label": labels["test"], "Text": texts["test"]})
+        cut = cuts.folds(table, len(study.folds), study.dataset.split.validation, False, False)
+        columns = {name: cut.pop(name) for name in map(column, study.folds)}
+        collection.write(folder / "texts.csv", cut["Label"], cut["Text"], columns)
+    one_token = {split: [np.zeros(1, np.int32)] for split in SPLITS}
+    none = {split: np.zeros(1, int) for split in SPLITS}
+    runs.write_tokens(folder, one_token, none, tuple(classes))
 
 
 def text(index):
@@ -105,18 +123,22 @@ def text(index):
     return f"message {index}, with a comma {word}{word}"
 
 
-def write_run(folder, row, seed, answers, classes=CLASSES, **metrics):
-    """Writes a run on the texts in data/; where `answers` to the test messages are wrong, it
-    predicted the class after the label's. Of the other splits the first messages are right.
+def write_run(folder, row, seed, answers, classes=CLASSES, fold=None, **metrics):
+    """Writes a run on the texts in data/; where `answers` to tested texts (of all folds) are wrong,
+    it predicted the class after the label's. Of the other splits the first texts are right.
     """
-    run = folder / "runs" / row.row / paths.run(seed, None)
+    run = folder / "runs" / row.row / paths.run(seed, fold)
+    texts, written = collection.read(folder / "data/texts.csv"), {}
+    lines = collection.lines(texts.cuts[column(fold)])
+    if fold:
+        answers = answers[lines["test"]]
     test = float(np.mean(answers))
     tokens = {"longest_training_example": 120, "model_context_length": 1024, "variable": 120}
     decay = [1.2 / (1 + step / 100) for step in range(0, 650, 50)]
     frozen = row.trainable_layers != "all"
     made = {
         "seed": seed,
-        "fold": None,
+        "fold": fold,
         "classes": tuple(classes),
         "context_tokens": tokens.get(row.context_length, row.context_length),
         "accuracy": Accuracy(train=min(1.0, test + 0.01), validation=test, test=test),
@@ -139,8 +161,7 @@ def write_run(folder, row, seed, answers, classes=CLASSES, **metrics):
     } | metrics
     own = {name: getattr(row, name) for name in names(Settings)}
     files.write_json(run / "metrics.json", Metrics(**own, **made))
-    texts, written = collection.read(folder / "data/texts.csv"), {}
-    for split, own in collection.lines(texts.cuts["split"]).items():
+    for split, own in lines.items():
         own = own[: row.train_size] if split == "train" else own
         labels, accuracy = texts.labels[own], getattr(made["accuracy"], split)
         right = np.arange(len(own)) < round(accuracy * len(own))

@@ -30,7 +30,7 @@ NOTES = [
 
 def many_rows(folder, rows, seeds=1, prefix="row", notes=()):
     made = configuration(seeds=list(range(seeds)))
-    layers = list(accuracy_and_time.LAYER_MARKERS)
+    layers = list(accuracy_and_time.LAYERS.markers)
     others = [
         {"id": f"{prefix}-{n}", "epochs": n, "trainable_layers": layers[n % len(layers)]}
         for n in range(1, rows)

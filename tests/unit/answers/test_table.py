@@ -274,6 +274,7 @@ def test_errors_name_what_each_row_predicted(tmp_path):
     first, second, third = errors_csv(tmp_path)
     assert first == {
         "index": "1194",  # of texts.csv: 1,045 training and 149 validation texts stand before it
+        "fold": "",
         "text": synthetic_runs.text(0),
         "label": "ham",
         "in_training": "false",
@@ -319,7 +320,7 @@ def test_errors_name_the_class_that_was_predicted(tmp_path):
 def test_no_errors_leave_a_heading(tmp_path):
     two_rows(tmp_path, *disagreeing(10, 0, 0))
     assert errors_csv(tmp_path) == []
-    assert numbers.errors(load(tmp_path)).startswith("index,text,label,")
+    assert numbers.errors(load(tmp_path)).startswith("index,fold,text,label,")
 
 
 # --- programs, and what they refuse

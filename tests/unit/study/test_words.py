@@ -72,10 +72,13 @@ def test_what_the_baseline_has_has_words_too() -> None:
     assert cells[:5] == [
         *("gpt2-small (124M)", "pretrained", "last", "last_block", "longest train ex. (120)")
     ]
-    assert cells[5:8] == ["–", "causal mask", "one position"]
+    assert cells[5:8] == ["all", "causal mask", "one position"]
     assert cells[-2:] == ["no accumulation", "–"]
     small = structs.replace(BASELINE, training=structs.replace(BASELINE.training, ignore_index=7))
     assert words.changes(BASELINE, small, 120) == ["ignore_index –"]
+    fewer = structs.replace(BASELINE, train_size=80)
+    assert words.changes(BASELINE, fewer, 120) == ["all training texts"]
+    assert words.changes(fewer, BASELINE, 120) == ["80 training texts"]
 
 
 def test_names_are_short_in_ids_and_the_published_ones_in_headings() -> None:
@@ -87,6 +90,8 @@ def test_names_are_short_in_ids_and_the_published_ones_in_headings() -> None:
 
 
 def test_every_choice_of_trainable_layers_has_a_marker_of_its_own() -> None:
-    markers = OPTIONS["trainable_layers"].words.markers
-    assert list(markers) == list(get_args(NamedLayers))
-    assert len(set(markers.values())) == len(markers)
+    layers = OPTIONS["trainable_layers"].words
+    named = [layers.markers[name] for name in get_args(NamedLayers)]
+    assert len({*named, layers.marker}) == 1 + len(named)
+    one, two = (layers.markers[number] for number in (1, 2))  # the same by another name
+    assert (one, two) == (layers.markers["last_block"], layers.markers["last_two_blocks"])

@@ -78,6 +78,7 @@ class Study(Shared, frozen=True, kw_only=True):
         """
         published = any(row.published for row in self.rows)
         any_published = published or any(asked.claim for asked in self.questions)
+        split = self.dataset.split
         notes = (
             *outline.about_texts(self.dataset, any_published),
             *outline.about_tokenizer(self.tokenizer, self.dataset),
@@ -90,7 +91,9 @@ class Study(Shared, frozen=True, kw_only=True):
             notes=notes,
             models=tuple(outline.about_models(row.model for row in self.rows)),
             seeds=self.seeds,
-            folds=self.dataset.split.folds if self.dataset.split else None,
+            folds=split.folds if split else None,
+            may_have_folds=bool(split and split.training),
+            keep_together=self.dataset.keep_together,
             rows=tuple(
                 Line(row.id, None if row.id in other else row.published) for row in self.rows
             ),

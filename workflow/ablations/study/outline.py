@@ -31,6 +31,8 @@ class Outline(Struct, frozen=True, forbid_unknown_fields=True):
     models: tuple[str, ...]  # which models are not GPT-2 as published
     seeds: tuple[int, ...]
     folds: int | None  # how many; None where the texts are cut once
+    may_have_folds: bool  # whether the workflow cuts the test texts, none being given as files
+    keep_together: bool  # whether near-copies are on one side of each cut
     margin: float  # of equivalence, in percentage points
     rows: tuple[Line, ...]
     references: tuple[ReferenceName, ...]

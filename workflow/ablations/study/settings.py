@@ -43,6 +43,7 @@ class Words(Struct, frozen=True, kw_only=True):
     change: str = "{name} {value}"
     changes: dict[Any, str] = {}
     markers: dict[Any, str] = {}  # of points in figures
+    marker: str = ""  # of a value that has none
 
 
 class Option(Struct, frozen=True, kw_only=True):
@@ -170,7 +171,9 @@ class Choices(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omi
                 "last_two_blocks": "P",
                 "all": "s",
                 "lora": "v",
+                **{1: "o", 2: "P"},
             },
+            marker="p",
         ),
     ]
     context_length: Annotated[
@@ -196,7 +199,9 @@ class Choices(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omi
             "How many of the training texts are trained on, the first ones; all unless it is set.",
             short="texts",
             heading="Training texts",
+            cells={None: "all"},
             change="{value} training texts",
+            changes={None: "all training texts"},
         ),
     ] = None
     lora_rank: Annotated[

@@ -31,7 +31,7 @@ def cell(name: str, row: Settings, tokens: int) -> str:
     `tokens`: the length of the row's padded inputs.
     """
     value, words = row.compared()[name], OPTIONS[name].words
-    if value is None:
+    if value is None and value not in words.cells:
         return MISSING
     template = words.cells.get(value, words.cell)
     return template.format(name=name, value=_plain(value), row=row, tokens=tokens)
@@ -57,9 +57,10 @@ def _change(name: str, row: Settings, tokens: int) -> str:
     for whole in OPTIONS[name].part_of:
         return _change(whole, row, tokens)
     value, words = row.compared()[name], OPTIONS[name].words
-    if value is None:
+    templates = words.cells | words.changes
+    if value is None and value not in templates:
         return f"{name} {MISSING}"
-    template = (words.cells | words.changes).get(value, words.change)
+    template = templates.get(value, words.change)
     return template.format(name=name, value=_plain(value), row=row, tokens=tokens)
 
 

@@ -23,7 +23,7 @@ from ablations.answers.written.names import name_points
 from ablations.study.settings import OPTIONS
 
 FAINT = "#99C7E0"  # an interval behind points
-LAYER_MARKERS = OPTIONS["trainable_layers"].words.markers
+LAYERS = OPTIONS["trainable_layers"].words  # which have a marker each
 DURATIONS = (
     *(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30),
     *(60 * minutes for minutes in (1, 2, 5, 10, 20, 30)),
@@ -65,16 +65,24 @@ def _point(axes: Axes, row: Row, time: float, value: float, interval: bool) -> N
         ends = [100 * row.accuracy["test"].low, 100 * row.accuracy["test"].high]
         axes.plot([time] * 2, ends, color=FAINT, zorder=1.9)
     face = "white" if row.incomparable else MEASURED
-    marker = LAYER_MARKERS[row.settings.trainable_layers]
+    marker = _marker(row)
     axes.plot(time, value, marker, color=MEASURED, markerfacecolor=face, markersize=6)
+
+
+def _marker(row: Row) -> str:
+    return LAYERS.markers.get(row.settings.trainable_layers, LAYERS.marker)
 
 
 def _entries(answers: Answers) -> Iterator[Line2D]:
     rows = answers.rows
-    used = {row.settings.trainable_layers for row in rows}
-    for layers, marker in LAYER_MARKERS.items():
-        if layers in used:
+    used = set(map(_marker, rows))
+    for layers, marker in LAYERS.markers.items():
+        if marker in used and isinstance(layers, str):
             yield key(marker, MEASURED, f"trains {layers}")
+    if LAYERS.marker in used:
+        numbers = {row.settings.trainable_layers for row in rows if _marker(row) == LAYERS.marker}
+        ends = " to ".join(str(end) for end in dict.fromkeys((min(numbers), max(numbers))))
+        yield key(LAYERS.marker, MEASURED, f"trains {LAYERS.cell.format(value=ends)}")
     if answers.draws_intervals:
         yield Line2D([], [], color=FAINT, label="95% interval")
     if obstacles := list(dict.fromkeys(row.incomparable for row in rows if row.incomparable)):

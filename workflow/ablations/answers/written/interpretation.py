@@ -75,10 +75,7 @@ def _how_to_read(answers: Answers) -> Iterator[str]:
     yield _equivalence(answers)
     yield from _smallest_shown(answers)
     yield from _runs(answers)
-    yield (
-        f"**What the verdicts hold for.** {_split(answers)}; these models; and these training"
-        f" settings{_tuned(answers)}."
-    )
+    yield f"**What the verdicts hold for.** {_validity(answers)}"
     if any(comparison.distinct for comparison in answers.comparisons):
         yield (
             f"**Near-copies.** {int(answers.texts.near_train.sum())} of the test texts are equal"
@@ -108,20 +105,23 @@ def _test(answers: Answers) -> str:
     return "an exact sign-flip test over texts (McNemar's, for two seeds)"
 
 
-def _split(answers: Answers) -> str:
-    """Which ways to cut the texts a verdict holds for, and what is not shown of it."""
-    if answers.folds == 1:
-        return "This split of the data, which is the same for every seed"
-    if not answers.measures_noise:
-        return f"These {answers.folds} splits of the data"
-    return (
-        "Any split of this collection of this size, since every text is tested and each fold has"
-        " other training texts. Folds share training texts, so their runs are more alike than those"
-        " of new texts would be. By how much, no method can tell from one collection"
-        " (Bates et al. 2023): that the intervals are wide enough is shown by simulation"
-        " (docs/statistics.md), not proven. Nor do the verdicts hold for texts of another source."
-        " They are about models of these kinds"
-    )
+def _validity(answers: Answers) -> str:
+    """What a verdict holds for, and what is not shown of it."""
+    split = "This split of the data, which is the same for every seed"
+    if answers.folds > 1:
+        split = f"These {answers.folds} splits of the data"
+    if answers.folds > 1 and answers.measures_noise:
+        split = "Any split of this collection into as many training texts as a fold has"
+    said = f"{split}; these models; and these training settings{_tuned(answers)}."
+    if answers.folds > 1 and answers.measures_noise:
+        said += (
+            " Every text is tested once, and each fold has other training texts; but folds share"
+            " some, so what they find is more alike than with new texts. How much more cannot be"
+            " told from one collection (Bates et al. 2023). That the intervals are wide enough is"
+            " shown by simulation (docs/statistics.md) and not proven. For texts of another source"
+            " nothing is shown."
+        )
+    return said
 
 
 def _agreement(answers: Answers) -> str:

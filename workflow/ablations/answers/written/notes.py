@@ -158,7 +158,7 @@ def interval_note(answers: Answers) -> str:
 
 def of_its_fold(answers: Answers) -> str:
     """After "the training set", where there are several."""
-    return " of their fold" if answers.folds > 1 else ""
+    return " of the same fold" if answers.folds > 1 else ""
 
 
 def _leakage(answers: Answers) -> Iterator[str]:
@@ -166,7 +166,12 @@ def _leakage(answers: Answers) -> Iterator[str]:
     of_classes, fold = partial(_of_classes, texts), of_its_fold(answers)
     copies, near = int(texts.in_train.sum()), int(texts.near_train.sum())
     elsewhere = int((texts.in_validation & ~texts.in_train).sum())
-    if not copies:
+    if answers.outline.keep_together and not near:
+        yield (
+            f"No test text is in the training set{fold} verbatim or nearly so: texts that share at"
+            " least four in five of their words were kept together."
+        )
+    elif not copies:
         yield f"No test text is in the training set{fold} verbatim."
     else:
         yield (
