@@ -7,11 +7,13 @@ trained them, and every loss and accuracy it saw must come out of the workflow t
 import json
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
 import yaml
 
+from ablations.study.dataset import SPLITS
 from commands import ROOT, shared, snakemake
 from texts import mirror
 
@@ -26,7 +28,7 @@ ROUNDING = {("all-layers", 500): 4e-5, ("all-layers", 550): 7e-5, ("all-layers",
 # within 1e-5 for 100 steps, and is 1e-4 from it at step 150. So the start is compared, and nothing
 # after it.
 LORA = {0: 1e-5, 50: 2e-4, 100: 3e-3}
-RUNS = {  # golden run → (row id, seed)
+RUNS = {  # golden run → (row id, what tells the run from its row's others)
     "baseline": ("baseline", 123),
     "first-token": ("first-token", 123),
     "last-layer": ("last-layer", 123),
@@ -41,6 +43,10 @@ RUNS = {  # golden run → (row id, seed)
     "full-context-first-epoch": ("full-context", 123),
     "other-seed": ("baseline", 7),
     "random-weights-other-seed": ("random-weights", 7),
+    "fold2": ("baseline", "fold-2/seed-123"),
+    "train_size_200": ("few-texts", 123),
+    "last_3_blocks": ("last-three-blocks", 123),
+    "lora_blocks_2": ("late-lora", 123),
 }
 
 
@@ -64,6 +70,9 @@ def nano_config(folder: Path) -> Path:
         {"id": "no-padding-accumulated", **unpadded},
         {"id": "flexible-token", "trainable_token": "flexible"},
         {"id": "average-embeddings", "average_embeddings": True},
+        {"id": "few-texts", "train_size": 200},
+        {"id": "last-three-blocks", "trainable_layers": 3},
+        {"id": "late-lora", "trainable_layers": "lora", "lora_blocks": 2},
     ]
     config |= {
         "title": "Nano checkpoints on the real collection, not GPT-2",
@@ -78,7 +87,8 @@ def nano_config(folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def golden() -> dict:
-    return json.loads(shared("reference/golden.json").read_text())["runs"]
+    files = [shared(f"reference/{name}.json") for name in ("golden", "golden-folds")]
+    return {id: run for file in files for id, run in json.loads(file.read_text())["runs"].items()}
 
 
 @pytest.fixture(scope="module")
@@ -89,16 +99,24 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     snakemake(folder, "--configfile", config, "--cores", 1)
     others = [f"results/runs/{row}/seed-7/metrics.json" for row in ("baseline", "random-weights")]
     snakemake(folder, "--configfile", config, "--config", "seeds=[7]", "--cores", 1, *others)
+    # the same study with every text tested once: it finds the hidden states in the cache
+    folds = folder / "folds.yaml"
+    folds.write_text("dataset: {split: {folds: 5}}\n")
+    one = "results/runs/baseline/fold-2/seed-123/metrics.json"
+    before = set((folder / "results/cache").iterdir())
+    snakemake(folder, "--configfile", config, folds, "--cores", 1, one)
+    assert set((folder / "results/cache").iterdir()) == before
     return folder / "results"
 
 
 @pytest.mark.parametrize("run", RUNS)
 def test_every_loss_and_accuracy_is_the_references(run: str, golden: dict, results: Path):
     row, seed = RUNS[run]
-    metrics = json.loads((results / f"runs/{row}/seed-{seed}/metrics.json").read_text())
+    folder = results / "runs" / row / (seed if isinstance(seed, str) else f"seed-{seed}")
+    metrics = json.loads((folder / "metrics.json").read_text())
     expected = golden[run]
     assert len(metrics["history"]) == len(expected["history"])
-    if run == "lora":
+    if "lora" in run:
         for ours, theirs in zip(metrics["history"][:3], expected["history"], strict=False):
             assert ours == pytest.approx(theirs, abs=LORA[theirs["step"]])
         return
@@ -107,5 +125,10 @@ def test_every_loss_and_accuracy_is_the_references(run: str, golden: dict, resul
         assert ours == pytest.approx(theirs, abs=tolerance)
     for ours, theirs in zip(metrics["epoch_accuracy"], expected["epoch_accuracy"], strict=True):
         assert ours == pytest.approx(theirs, abs=TOLERANCE)
+    if "sizes" in expected:
+        with (folder / "predictions.csv").open() as file:
+            splits = Counter(line.partition(",")[0] for line in file)
+        assert [splits[split] for split in SPLITS] == expected["sizes"]
+        assert metrics["context_tokens"] == expected["context_tokens"]
     if "accuracy" in expected:
         assert metrics["accuracy"] == pytest.approx(expected["accuracy"], abs=TOLERANCE)
