@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -20,13 +21,19 @@ from safetensors.torch import load_file
 
 import plain
 import runs
+from ablations.data import tokens
+from ablations.data.cuts import folds
+from ablations.study.dataset import SPLITS
 from ablations.study.dimensions import Dimensions
+from texts import as_tokens
 
 TOLERANCE = 1e-5
 NANO = Dimensions(n_layer=3, n_head=2, n_embd=8, n_positions=16, vocab_size=257)
 CLASSES = ("one", "two", "three")
-TRAINING = {"epochs": 2, "batch_size": 4, "learning_rate": 2e-3, "weight_decay": 0.1}
-TRAINING |= {"eval_every": 3, "eval_batches": 2}
+DEFAULTS: dict[str, Any] = {"epochs": 2, "batch_size": 4, "learning_rate": 2e-3}
+DEFAULTS |= {"weight_decay": 0.1, "eval_every": 3, "eval_batches": 2, "weights": "pretrained"}
+DEFAULTS |= {"trainable_layers": "last_block", "trainable_token": "last"}
+DEFAULTS |= {"context_length": "longest_training_example"}
 
 Options = dict[str, Any]
 
@@ -57,31 +64,43 @@ def both(folder: Path, options: Options, seed: int = 1) -> tuple[dict[str, Any],
     labels = labels_of(ids)
     runs.write_tokens(folder, ids, labels, CLASSES)
     manifest = runs.write_checkpoint(folder, NANO)
-    chosen = {"weights": "pretrained", "context_length": "longest_training_example"} | options
-    layers = chosen.pop("trainable_layers", "last_block")
-    token = chosen.pop("trainable_token", "last")
-    runs.row(folder, layers=layers, token=token, dimensions=NANO, **(TRAINING | chosen))
-    runs.train(folder)
+    return trained(folder, options), plain_run(
+        options, ids, labels, load_file(manifest.parent / "model.safetensors")
+    )
+
+
+def trained(folder: Path, options: Options, *more: str) -> dict[str, Any]:
+    """What the workflow's program makes of a row."""
+    chosen = DEFAULTS | options
+    layers, token = chosen.pop("trainable_layers"), chosen.pop("trainable_token")
+    runs.row(folder, layers=layers, token=token, dimensions=NANO, **chosen)
+    runs.train(folder, *more)
     metrics = json.loads((folder / "run/metrics.json").read_text())
     metrics["logits"] = logits_of(folder / "run/predictions.csv")
+    return metrics
 
+
+def plain_run(
+    options: Options,
+    ids: Mapping[str, Sequence[np.ndarray]],
+    labels: Mapping[str, Any],
+    tensors: Mapping[str, Any],
+) -> plain.Result:
+    """What the plain loop makes of it."""
+    chosen = DEFAULTS | options
     chosen.pop("micro_batch", None)  # says how and not what
-    recipe = plain.Recipe(trainable_layers=layers, trainable_token=token, **(TRAINING | chosen))
+    recipe = plain.Recipe(**chosen)
     shape = plain.Shape(**{name: getattr(NANO, name) for name in NANO.__struct_fields__})
-    tensors = None
-    if recipe.weights == "pretrained":
-        tensors = load_file(manifest.parent / "model.safetensors")
-    expected = plain.train(
+    return plain.train(
         recipe,
         shape,
         {split: [list(map(int, i)) for i in found] for split, found in ids.items()},
-        {split: found.tolist() for split, found in labels.items()},
+        {split: list(map(int, found)) for split, found in labels.items()},
         padding_id=256,
         classes=len(CLASSES),
         seed=runs.SEED,
-        tensors=tensors,
+        tensors=tensors if recipe.weights == "pretrained" else None,
     )
-    return metrics, expected
 
 
 def logits_of(predictions: Path) -> dict[str, list[list[float]]]:
@@ -187,6 +206,47 @@ def test_every_option_is_the_plain_loops(options: Options, tmp_path: Path) -> No
 @pytest.mark.parametrize("options", runs_with_every_pair(), ids=str)
 def test_every_pair_of_options_is_the_plain_loops(options: Options, tmp_path: Path) -> None:
     assert_same(*both(tmp_path, options))
+
+
+@pytest.mark.parametrize("options", [{}, {"trainable_layers": "lora", "train_size": 12}], ids=str)
+@pytest.mark.parametrize("fold", [1, 2, 3])
+def test_a_fold_is_the_plain_loop_on_its_own_texts(
+    fold: int, options: Options, tmp_path: Path
+) -> None:
+    found = messages(seed=2, shortest=1, empty=True)
+    ids = [text for split in ("train", "validation", "test") for text in found[split]]
+    labels, part = np.array([len(i) % 3 for i in ids]), np.array_split(np.arange(len(ids)), 3)
+    ring = folds(pd.DataFrame({"Label": labels, "Text": map(str, ids)}), 3, 0.2, False, False)
+    columns = [f"fold-{number}" for number in (1, 2, 3)]
+    cuts = {name: ring[name].map(SPLITS.index).to_numpy(np.int8) for name in columns}
+    about = as_tokens({split: [] for split in SPLITS}, classes=CLASSES).about
+    tokens.write(tmp_path / "tokens.safetensors", tokens.Tokens(about, ids, labels, cuts))
+    manifest = runs.write_checkpoint(tmp_path, NANO)
+
+    after = np.roll(np.arange(len(ids)), -(part[fold - 1][-1] + 1))[: -len(part[fold - 1])]
+    size = int(0.2 * len(ids))
+    own = {"train": after[size:], "validation": after[:size], "test": part[fold - 1]}
+    expected = plain_run(
+        # the length is that of all texts, which are training texts of some fold
+        {**options, "context_length": max(map(len, ids))},
+        {split: [ids[line] for line in lines] for split, lines in own.items()},
+        {split: labels[lines] for split, lines in own.items()},
+        load_file(manifest.parent / "model.safetensors"),
+    )
+    most = {"train": options.get("train_size")}
+    for split, logits in expected.logits.items():
+        lines = own[split][: most.get(split)]
+        expected.logits[split] = logits[np.argsort(lines)]  # as they are read back
+    ours = trained(tmp_path, options, "--fold", str(fold))
+    assert (ours["fold"], ours["context_tokens"]) == (fold, max(map(len, ids)))
+    with (tmp_path / "run/predictions.csv").open(newline="") as file:
+        tested = [int(line["index"]) for line in csv.DictReader(file) if line["split"] == "test"]
+    assert tested == part[fold - 1].tolist()
+    in_order = {
+        split: np.array(logits)[np.argsort(own[split][: most.get(split)])]
+        for split, logits in ours["logits"].items()
+    }
+    assert_same(ours | {"logits": in_order}, expected)
 
 
 @st.composite
