@@ -1,0 +1,115 @@
+#!/usr/bin/env python3
+"""What one pass through the frozen layers serves: folds, depths, and LoRA in the last blocks.
+
+    .venv/bin/python bench/shared.py               GPT-2 small; about ten minutes on two cores
+    .venv/bin/python bench/shared.py --size nano   some seconds
+
+Parts are timed as in bench.py (a batch of the trunk, some steps and an evaluation) and scaled up to
+the counts of whole runs. Jobs' starts are counted too, as the time of importing what a job imports.
+Random weights and texts; each number is the median over the rounds, in which all parts take turns.
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from tabulate import tabulate
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "workflow"))
+
+import bench
+from ablations.machine import device
+from ablations.machine.device import Device
+from ablations.machine.memory import keep_freed_memory
+from ablations.study import cut
+
+FOLDS = (5, 10)
+SEEDS = 3
+LATE = {"trainable_layers": "lora", "lora_blocks": 2}
+
+Parts = dict[str, Callable[[], float]]
+
+
+def start() -> float:
+    """Seconds that a job needs before it computes."""
+    begin, library = time.perf_counter(), str(Path(__file__).parents[1] / "workflow")
+    command = [sys.executable, "-c", "import ablations.training.run"]
+    subprocess.run(command, check=True, env=os.environ | {"PYTHONPATH": library})
+    return time.perf_counter() - begin
+
+
+def parts(size: str, depths: range, machine: Device) -> Parts:
+    """What is timed: the trunk of one last block, and of each row its tail and the plain loop."""
+    tokens = bench.random_messages()
+    options: dict[str, dict[str, Any]] = {str(n): {"trainable_layers": n} for n in depths}
+    rows = {
+        name: bench._row(
+            name, bench.BASELINE | {"precision": machine.precision} | own, {"small": size}
+        )
+        for name, own in (options | {"late": LATE}).items()
+    }
+    trunk = bench.Trunk(rows["1"], tokens, machine)
+    found: Parts = {"start": start, "trunk": trunk.whole}
+    for name, row in rows.items():
+        found[f"tail {name}"] = bench.Tail(row, tokens, machine).seconds
+        found[f"plain {name}"] = bench.Loop(row, "plain", tokens, machine).seconds
+    found["trunk late"] = bench.Trunk(rows["late"], tokens, machine).whole
+    assert cut.trunk(rows["late"], bench.SEED) == cut.trunk(rows["2"], bench.SEED)
+    return found
+
+
+def lines(seconds: Mapping[str, float], depths: range) -> list[list[object]]:
+    """What is compared, its seconds, those of what it is compared with, and their ratio."""
+    job, trunk = seconds["start"], seconds["trunk"]
+    run = job + trunk + job + seconds["tail 1"]  # a job for the trunk, one for the tail
+    found: list[list[object]] = []
+    for folds in FOLDS:
+        many = job + trunk + folds * (job + seconds["tail 1"])
+        found.append([f"{folds} folds of the last block, against one run", many, run, many / run])
+    # each deeper trunk goes on from the one before: together they are the deepest one's pass
+    ours = len(depths) * job + trunk
+    ours += sum(SEEDS * (job + seconds[f"tail {n}"]) for n in depths)
+    theirs = sum(SEEDS * (job + seconds[f"plain {n}"]) for n in depths)
+    what = f"depths 1 to {depths[-1]} with {SEEDS} seeds, against the plain loop"
+    found.append([what, ours, theirs, ours / theirs])
+    late = 2 * job + seconds["trunk late"] + seconds["tail late"]
+    plain = job + seconds["plain late"]
+    found.append(["LoRA in the last two blocks, against the plain loop", late, plain, late / plain])
+    return found
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--size", choices=bench.SIZES, default="small")
+    parser.add_argument("--depths", type=int, help="the most blocks (half of them)")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    arguments = parser.parse_args()
+    machine = device.current("float32", arguments.threads)
+    keep_freed_memory()
+    print(f"{machine.name}, {arguments.threads} threads, {machine.precision}, {torch.__version__}")
+    most = arguments.depths or bench.SIZES[arguments.size].n_layer // 2
+    timed, depths = parts(arguments.size, range(1, most + 1), machine), range(1, most + 1)
+    rounds = [{name: part() for name, part in timed.items()} for _ in range(1 + arguments.rounds)]
+    medians = {name: statistics.median(each[name] for each in rounds[1:]) for name in timed}
+    print({name: round(spent, 2) for name, spent in medians.items()}, file=sys.stderr)
+    headings = ["what", "seconds", "against", "ratio"]
+    print(
+        tabulate(
+            lines(medians, depths), headings, tablefmt="github", floatfmt=("", ".0f", ".0f", ".2f")
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()
