@@ -74,8 +74,13 @@ The time of the frozen layers after the trunk is left out.
 == ablations/training/run.py | training/test_identity.py
 A state of another seed is gone on with.
 - seed=seed,
--         tokens_sha256
+-         fold
 + seed=0,
++         fold
+A state of another fold is gone on with.
+- fold=arguments.fold,
+-         tokens_sha256
++ fold=None,
 +         tokens_sha256
 A state of another checkpoint is gone on with.
 - checkpoint_sha256=checkpoint.read_manifest(folder).sha256 if folder else None
@@ -178,8 +183,11 @@ A trunk's file does not tell the mask.
 - ["no-mask"]
 + []
 A trunk reaches into the last block.
-- first_trained(trainable_layers, n_layer), LAST_BLOCK)
-+ first_trained(trainable_layers, n_layer), NORM)
+- first_trained(row), LAST_BLOCK)
++ first_trained(row), NORM)
+LoRA in the last blocks freezes nothing.
+- case "lora" if row.lora_blocks:
++ case "lora" if not row.lora_blocks:
 == ablations/answers/statistics.py | answers/test_seed_noise.py answers/test_statistics.py
 Wilson's interval is the normal one.
 - method="wilson"
@@ -328,8 +336,32 @@ The sizes of the splits are rounded.
 - (size * share).astype(int)
 + (size * share).round().astype(int)
 Each class is cut by the shares of all.
-- shuffled["Label"] if stratify else
-+ pd.Series(0, index=shuffled.index) if stratify else
+- pd.Series(labels if stratify else np.zeros_like(labels))
++ pd.Series(np.zeros_like(labels))
+A fold's validation texts are those before its test texts.
+- part == fold)[-1] + 1))
++ part == fold)[0]))
+Near-copies of a text that is tested validate.
+- needed <= room
++ True
+A group of near-copies goes to the first part.
+- np.lexsort((sizes.sum(0), sizes[own[0]]))[0]
++ 0
+== ablations/data/collection.py | data/test_cuts.py training/test_recipe.py
+A fold's order is the table's.
+- -(np.flatnonzero(cut == TEST)[-1] + 1)
++ 0
+== ablations/data/tokens.py | training/test_recipe.py
+All training texts are trained on, whatever train_size says.
+- found["train"][:train_size]
++ found["train"]
+The longest text is that of the first fold's training texts.
+- ever_trained(self.cuts)
++ next(iter(self.cuts.values())) == 0
+== ablations/data/sequences.py | data/test_sequences.py training/test_times.py
+A text counts as often as it stands there.
+- np.unique(self.of_text[texts])
++ self.of_text[texts]
 == ablations/data/content.py | data/test_texts.py
 A file that a spreadsheet marked as UTF-8 is read with its mark.
 - removeprefix("\\ufeff")

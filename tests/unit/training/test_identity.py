@@ -1,25 +1,32 @@
 """A saved state is gone on with by the very same run alone, whatever it is that differs."""
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 import runs
+from ablations.data import tokens
 from ablations.model.layers import Layers, Reading
 from ablations.training.resume import State
 
-OTHER = ["seed", "checkpoint", "row", "tokens", "code"]
+OTHER = ["seed", "fold", "checkpoint", "row", "tokens", "code"]
 
 
 def train(folder: Path, other: str = "") -> dict[str, object]:
     """A run, the one thing changed that is named; what came out."""
-    runs.tokens_file(folder, seed=int(other == "tokens"))
+    path = runs.tokens_file(folder, seed=int(other == "tokens"))
+    found = tokens.read(path)
+    cut = found.cuts["split"]
+    tokens.write(path, replace(found, cuts={"fold-1": cut, "fold-2": np.roll(cut, 20)}))
     runs.write_checkpoint(folder, seed=7 if other == "checkpoint" else 3)
     runs.row(folder, weights="pretrained", epochs=2 if other == "row" else 3)
     code = "edited" if other == "code" else "of code"
-    return runs.train(folder, *(["--seed", "124"] if other == "seed" else []), code=code)
+    which = ["--fold", "2" if other == "fold" else "1"]
+    return runs.train(folder, *which, *(["--seed", "124"] if other == "seed" else []), code=code)
 
 
 @pytest.fixture
