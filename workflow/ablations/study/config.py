@@ -67,7 +67,8 @@ class Study(Shared, frozen=True, kw_only=True):
     def notes_about(self, row: Row) -> list[str]:
         """A sentence for each thing in this row that is not what was published."""
         pretrained = [row.model] if row.settings.weights == "pretrained" else []
-        return [*outline.stand_in_data(self.dataset), *outline.about_models(pretrained)]
+        folds = self.folds != (None,)
+        return [*outline.stand_in_data(self.dataset), *outline.about_models(pretrained, folds)]
 
     @property
     def outline(self) -> Outline:
@@ -89,7 +90,9 @@ class Study(Shared, frozen=True, kw_only=True):
             title=self.title,
             data=self.dataset.description,
             notes=notes,
-            models=tuple(outline.about_models(row.model for row in self.rows)),
+            models=tuple(
+                outline.about_models((row.model for row in self.rows), self.folds != (None,))
+            ),
             seeds=self.seeds,
             folds=split.folds if split else None,
             may_have_folds=bool(split and split.training),

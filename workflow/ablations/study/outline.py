@@ -64,15 +64,18 @@ def about_tokenizer(tokenizer: Tokenizer, texts: Texts | Generated) -> Iterator[
         yield "Byte tokenizer: a token for each byte, not GPT-2's tokenizer."
 
 
-def about_models(used: Iterable[Model]) -> Iterator[str]:
-    """A sentence for each kind of model that is not GPT-2 as published."""
+def about_models(used: Iterable[Model], folds: bool) -> Iterator[str]:
+    """A sentence for each kind of model that is not GPT-2 as published.
+
+    `folds`: whether every text is a training text of some fold.
+    """
     models = {model.name: model for model in used}
     pretrained = [name for name, model in models.items() if model.pretrain]
     if pretrained:
         were = "was" if len(pretrained) == 1 else "were"
         yield (
-            f"Stand-in models: {', '.join(pretrained)} {were} pretrained by this workflow on the"
-            " training texts, not GPT-2."
+            f"Stand-in models: {', '.join(pretrained)} {were} pretrained by this workflow on"
+            f" {'all texts, tested ones too' if folds else 'the training texts'}, not GPT-2."
         )
     sources = {
         name: model.hub.repo if model.hub else "a folder"
