@@ -385,6 +385,9 @@ A text of two lines is taken for two rows.
 Quotes of a TSV that are part of a text go.
 - self.needless and self.bare
 + False
+Quotes of a CSV that are part of a text go.
+- if self.quoted and self.stray:
++ if False:
 == ablations/data/vocabulary.py | data/test_vocabulary.py
 Words that were added to a tokenizer's vocabulary are encoded as others.
 - "special": word in special

@@ -109,8 +109,13 @@ REFUSED: dict[str, tuple[str, str, str]] = {
     "a carriage return between what looks like rows": (
         "csv", 'a,ham\nb,1\r1,ham\nc,ham\n', "line 3 ends with a carriage return, and others"),
     "quotes that a TSV does not need": (
-        "tsv", 'ham\ta\nspam\t"b"\n', "a.tsv: line 3: the text is in quotes that it does not need,"
-        f" and others are not in quotes; allowed: {FALSE}, or quotes: true where they are no"),
+        "tsv", 'ham\ta\nspam\t"b"\n', "a.tsv: line 3: the text is in quotes, and line 2 has a text"
+        f" that is not in quotes; allowed: {FALSE}, or quotes: true where those around a text are"),
+    "quotes around a text and within another": (
+        "csv", '"a",ham\na 5" screen,ham\n', "a.csv: line 2: the text is in quotes, and line 3 has"
+        " a quote within a text that is not in quotes; allowed:"),
+    "a row of a TSV with a label that no other has": (
+        "tsv", 'ham\t"a\nspam\tb"\n', "line 2: a quote joins it with the lines to 3"),
 }  # fmt: skip
 
 

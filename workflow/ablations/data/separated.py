@@ -144,8 +144,9 @@ class Doubts:
         self.numbers = dict.fromkeys(() if label else self.tell, True)
         self.width = len(columns)
         self.joined: list[Row] = []  # over several lines
-        self.needless: Row | None = None  # the first with a text in quotes that needs none
-        self.bare = False  # a text is not in quotes
+        # The first lines with a text in quotes, in quotes that it does not need, with a quote in a
+        # text that is not in quotes, and with a text that is not
+        self.quoted = self.needless = self.stray = self.bare = 0
         self.ends: dict[str, int] = {}  # how lines end, and the first that does so
 
     def see(self, row: Row) -> None:
@@ -161,7 +162,7 @@ class Doubts:
         self.ends.setdefault(line[-1], row.first)
         raw = line.rstrip("\r\n")
         if '"' not in raw:
-            self.bare = True
+            self.bare = self.bare or row.first
             return
         cells = raw.split(self.separator)
         for cell in cells:
@@ -172,10 +173,12 @@ class Doubts:
                     f" they are part of it; allowed: no blank there, or {LITERAL}"
                 )
         for cell in (cells[number] for number in self.texts if len(cells) == self.width):
-            if not cell.startswith('"'):
-                self.bare = True
-            elif '"' not in cell[1:-1] and self.needless is None:
-                self.needless = row
+            if cell.startswith('"'):
+                self.quoted = self.quoted or row.first
+                self.needless = self.needless or ('"' not in cell[1:-1]) * row.first
+            else:
+                self.bare = self.bare or row.first
+                self.stray = self.stray or ('"' in cell) * row.first
 
     def settle(self) -> None:
         """Raises UserError where the whole file leaves a doubt."""
@@ -193,21 +196,26 @@ class Doubts:
                 " end with a line feed; allowed: a text with line breaks in quotes, or quotes: true"
                 " where both end a line"
             )
-        if self.separator == "\t" and self.needless and self.bare:
+        where = other = 0
+        if self.quoted and self.stray:  # who writes quotes around texts puts them there too
+            where, other = self.quoted, self.stray
+        elif self.separator == "\t" and self.needless and self.bare:
+            where, other = self.needless, self.bare
+        if where:
+            has = "a quote within a text" if other == self.stray else "a text"
             raise UserError(
-                f"{self.name}: line {self.needless.first}: the text is in quotes that it does not"
-                f" need, and others are not in quotes; allowed: {LITERAL}, or quotes: true where"
-                " they are no part of the text"
+                f"{self.name}: line {where}: the text is in quotes, and line {other} has {has} that"
+                f" is not in quotes; allowed: {LITERAL}, or quotes: true where those around a text"
+                " are no part of it"
             )
 
     def _is_row(self, number: int) -> bool:
-        """Whether a line could be a row by itself."""
+        """Whether a line could be a row by itself; the lines of a text seldom have tabs."""
         cells = self.lines[number - 1].rstrip("\r\n").split(self.separator)
-        return (
-            bool(self.tell)
-            and len(cells) == self.width > 1
-            and all(self._is_like(cells[each].strip(' "'), each) for each in self.tell)
-        )
+        if len(cells) != self.width or self.width == 1:
+            return False
+        alike = all(self._is_like(cells[each].strip(' "'), each) for each in self.tell)
+        return self.separator == "\t" or (alike and bool(self.tell))
 
     def _is_like(self, cell: str, column: int) -> bool:
         """Whether a cell is like the others in its column."""
