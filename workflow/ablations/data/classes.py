@@ -91,7 +91,7 @@ def _refuse_two_spellings(labels: Mapping[str, str], column: str) -> None:
             raise UserError(
                 f"{where}: {column} is {label!r}, but {other!r} in {labels[other]}, which differs"
                 " in blanks, case or Unicode form alone; allowed: one spelling, or both of them in"
-                " classes"
+                " classes, as two names or mapped to one"
             )
 
 
