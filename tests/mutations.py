@@ -245,6 +245,8 @@ The training accuracy's interval counts the batch that an epoch drops.
 - min(size, row.train_size) // batch * batch
 + min(size, row.train_size)
 == ablations/answers/scores.py | answers/test_intervals.py::test_in_the_table_to_compute_with
+| answers/test_results.py::test_every_text_is_tested_by_its_fold_and_a_row_is_measured_on_all
+| answers/test_results.py::test_a_copy_counts_where_the_row_learns_from_it
 | answers/test_table.py::test_a_time_compares_on_the_usual_machine_alone
 The interval of the test accuracy takes every seed's messages for new ones.
 - statistics.mean_accuracy_interval(row.right, noise)
@@ -252,6 +254,12 @@ The interval of the test accuracy takes every seed's messages for new ones.
 So do those of other splits.
 - statistics.wilson(mean, min(sizes))
 + statistics.wilson(mean, min(sizes) * len(runs))
+A row's accuracy is the mean of its runs', whatever the sizes of their folds.
+- mean = row.right.mean()
++ mean = np.mean(runs)
+Copies of texts that a row does not learn from count too.
+- texts, texts.copied >= row.train_size)
++ texts, ~texts.in_train)
 A time with another number of threads passes for comparable.
 - run.threads != machine.threads
 + False

@@ -1,5 +1,6 @@
 """Runs read back: losses, recall, and a study of which a part is finished."""
 
+import csv
 import json
 import os
 import shutil
@@ -9,6 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
+from ablations.answers.written import numbers
 from ablations.errors import UserError
 from ablations.study import config
 from ablations.study.dataset import SPLITS
@@ -68,6 +70,79 @@ def test_a_class_that_the_test_set_lacks_has_no_recall_and_does_not_count(tmp_pa
     assert baseline.confusion.precision[0] == pytest.approx([1, np.nan, 0], nan_ok=True)
     assert baseline.confusion.f1[0] == pytest.approx([1, 0, np.nan], nan_ok=True)
     assert baseline.confusion.macro_f1 == pytest.approx([0.5])
+
+
+# --- folds
+
+
+def five_folds(folder, right, seeds=(1,), seen=(), **row):
+    """The baseline and a variant with five folds; `right` is [seeds, texts] of either."""
+    dataset = configuration()["dataset"]
+    dataset |= {"split": {"folds": 5, "validation": 0.1, "seed": 123}}
+    rows = [configuration()["rows"][0], {"id": "variant", **(row or {"epochs": 1})}]
+    made = config.parse(
+        configuration(dataset=dataset, seeds=list(seeds), rows=rows, comparisons=[])
+    )
+    write(folder, made, {"baseline": np.ones_like(right), "variant": right}, seen=seen)
+    return load(folder)
+
+
+def test_every_text_is_tested_by_its_fold_and_a_row_is_measured_on_all(tmp_path):
+    right = np.ones((2, 43), bool)
+    right[0, [0, 1, 20]] = False
+    right[1, [0, 42]] = False
+    read = five_folds(tmp_path, right, seeds=(1, 2))
+    assert np.bincount(read.texts.fold).tolist() == [9, 9, 9, 8, 8]
+    assert read.texts.lines.tolist() == list(range(43)) and read.texts.collection == 43
+    variant = row(read, "variant")
+    assert (variant.right == right).all()
+    assert [(run.fold, run.metrics.seed) for run in variant.runs] == [
+        (fold, seed) for fold in range(5) for seed in (1, 2)
+    ]
+    test = variant.accuracy["test"]
+    assert test.mean == pytest.approx(81 / 86) and test.texts == (9, 9, 9, 8, 8)
+    of_runs = [7 / 9, 8 / 9, 1, 1, 8 / 9, 1, 1, 1, 1, 7 / 8]
+    assert test.runs == pytest.approx(of_runs)
+    assert test.sd == pytest.approx(np.std(of_runs, ddof=1))
+    assert variant.accuracy["validation"].mean == pytest.approx(np.mean(of_runs))
+    assert variant.confusion.counts.sum((1, 2)).tolist() == [43, 43]
+    recall = [variant.recall[label].mean for label in (0, 1)]
+    assert recall == pytest.approx([1 - 4 / 44, 1 - 1 / 42])
+    assert (variant.worst.fold, variant.worst.metrics.seed) == (0, 1)
+    assert [(found.index, found.rows_wrong) for found in read.missed] == [
+        *((0, 1.0), (1, 0.5), (20, 0.5), (42, 0.5))
+    ]
+    lines = list(csv.DictReader(numbers.errors(read).splitlines()))
+    assert [(line["index"], line["fold"]) for line in lines] == [
+        *(("0", "1"), ("1", "1"), ("20", "3"), ("42", "5"))
+    ]
+
+
+def test_a_copy_counts_where_the_row_learns_from_it(tmp_path):
+    """Texts 10 and 12, of the second fold, are the same as 32 and 34, of the fourth."""
+    read = five_folds(tmp_path, np.ones((1, 44), bool), seen=(10, 12), train_size=12)
+    assert np.flatnonzero(read.texts.in_train).tolist() == [10, 12, 32, 34]
+    whole, fewer = read.rows
+    assert whole.unseen.texts == whole.distinct.texts == 40
+    # the second fold trains on 22 to 43 and then 0 to 8, the fourth on 40 to 43 and then 0 to 26
+    assert read.texts.copied[[10, 12, 32, 34]].tolist() == [10, 12, 14, 16]
+    assert fewer.unseen.texts == 43
+    assert fewer.accuracy["train"].texts == (8,) * 5  # whole batches of the twelve
+
+
+def test_a_fold_that_is_not_finished_is_named(tmp_path):
+    five_folds(tmp_path, np.ones((1, 40), bool))
+    (tmp_path / "runs/variant/fold-4/seed-1/metrics.json").unlink()
+    (missing_run,) = load(tmp_path, so_far=True).unfinished
+    assert (missing_run.row, missing_run.fold, missing_run.seed) == ("variant", 3, 1)
+
+
+def test_predictions_are_of_the_folds_own_texts(tmp_path):
+    five_folds(tmp_path, np.ones((1, 40), bool))
+    one, other = (tmp_path / f"runs/variant/fold-{n}/seed-1/predictions.csv" for n in (1, 2))
+    one.write_bytes(other.read_bytes())
+    with pytest.raises(UserError, match=r"fold-1/seed-1/predictions\.csv"):
+        load(tmp_path)
 
 
 # --- what is finished so far

@@ -139,9 +139,12 @@ def _numbers_first(compact: Table) -> Table:
 
 def _size(answers: Answers) -> str:
     sizes = [f"{size} {formats.SPLITS[split]}" for split, size in split_sizes(answers).items()]
+    said = f"{cli.count(len(answers.rows), 'row')}, {answers.trained}; "
+    if answers.folds == 1:
+        return f"{said}{formats.names(sizes)} texts of {len(answers.texts.classes)} classes."
     return (
-        f"{cli.count(len(answers.rows), 'row')}, {answers.trained};"
-        f" {formats.names(sizes)} texts of {len(answers.texts.classes)} classes."
+        f"{said}{answers.texts.collection:,} texts of {len(answers.texts.classes)} classes, each"
+        f" tested once. A fold has {formats.names(sizes)} texts."
     )
 
 
