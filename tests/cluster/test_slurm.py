@@ -68,13 +68,12 @@ EDITED = study() | {
     "rows": [DEMO["rows"][0] | ALL_RANDOM],
 }
 
-# Replaces the Python that rules call. A job of the row `hungry` uses more memory than it is
-# given at first, and less than twice that: ten processes hold the same 600 MB, and SLURM counts
-# them ten times. It waits to be killed for that; the next one waits as long as SLURM needs to see.
-PYTHON = """\
-#!{python}
+# Every Python begins with it. The training of the row `hungry` uses more memory than it is given at
+# first, and less than twice that: ten processes hold the same 600 MB, and SLURM counts them ten
+# times. It waits to be killed for that; the next one waits as long as SLURM needs to see.
+SITECUSTOMIZE = """\
 import os, sys, time
-if "results/rows/hungry.json" in sys.argv:
+if {"ablations.training.run", "results/rows/hungry.json"} <= set(sys.orig_argv):
     memory = b"x" * 600_000_000
     seconds = 5 if os.path.exists("hungry") else 100
     open("hungry", "w").close()
@@ -84,7 +83,6 @@ if "results/rows/hungry.json" in sys.argv:
             os._exit(0)
     for _ in range(9):
         os.wait()
-os.execv({python!r}, [{python!r}, *sys.argv[1:]])
 """
 
 
@@ -122,10 +120,10 @@ class Started:
         return Run(self.process.returncode, self.log.read_text(), self.jobs())
 
 
-def beside(slurm: Cluster, programs: Path) -> dict[str, str]:
-    """The environment of a user on the cluster, with these programs before all others."""
-    path = os.pathsep.join([str(programs), slurm.environment["PATH"]])
-    return environment(**slurm.environment | {"PATH": path})
+def user(slurm: Cluster, **extra: str) -> dict[str, str]:
+    """The environment of a user on the cluster."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), slurm.environment["PATH"]])
+    return environment(**slurm.environment | {"PATH": path} | extra)
 
 
 def start(root: Path, slurm: Cluster, *arguments: str) -> Started:
@@ -133,17 +131,15 @@ def start(root: Path, slurm: Cluster, *arguments: str) -> Started:
     command = ["setpriv", "--pdeathsig", "KILL", sys.executable, "-m", "snakemake"]
     command += ["--workflow-profile", "profiles/slurm", "--latency-wait", "10"]
     command += ["--slurm-init-seconds-before-status-checks", "3"]
-    python = root / "bin/python"
-    python.parent.mkdir(exist_ok=True)
-    python.write_text(PYTHON.format(python=sys.executable))
-    python.chmod(0o755)
+    (root / "own").mkdir(exist_ok=True)
+    (root / "own/sitecustomize.py").write_text(SITECUSTOMIZE)
     before = len(slurm.jobs())
     log = root / f"output-{len(list(root.glob('output-*')))}"
     with log.open("w") as output:
         process = subprocess.Popen(
             [*command, *arguments],
             cwd=root,
-            env=beside(slurm, python.parent),
+            env=user(slurm, PYTHONPATH=str(root / "own")),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -309,7 +305,7 @@ def submit(root: Path, slurm: Cluster) -> tuple[Job, str]:
     """The README's command for many short runs, on two GPUs: the finished job, and its output."""
     command = ["sbatch", "--parsable", "--gpus=2", "--cpus-per-task=2", "--mem=8G", "--time=60"]
     command += ["--wrap", "snakemake --cores 2 --resources gpu=2 --keep-going"]
-    environment = beside(slurm, Path(sys.executable).parent)
+    environment = user(slurm)
     number = int(subprocess.check_output(command, cwd=root, env=environment))
     until(lambda: slurm.jobs()[-1].state in {"COMPLETED", "FAILED"}, "the job's end", 900)
     return slurm.jobs()[-1], (root / f"slurm-{number}.out").read_text()

@@ -35,7 +35,7 @@ def write(folder: Path, config: Config) -> Path:
 
 def test_a_dry_run_names_the_keys_that_changed_and_writes_nothing(tmp_path: Path) -> None:
     """Beside what Snakemake keeps for itself in .snakemake/."""
-    targets = ["results/study.json", "results/rows/large.json", "results/data/train.csv"]
+    targets = ["results/study.json", "results/rows/large.json", "results/data/texts.csv"]
     run = [*targets, "--cores", 1, "--configfile", write(tmp_path, DEMO)]
     snakemake(tmp_path, *run)
     before = files_of(tmp_path)

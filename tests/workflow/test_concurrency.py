@@ -30,7 +30,7 @@ while [ $# -gt 0 ]; do
   case $1 in
     --output) output=$2 ;;
     --output-dir)
-      output="$2/train.csv $2/validation.csv $2/test.csv $2/classes.json $2/notes.json" ;;
+      output="$2/texts.csv $2/classes.json $2/notes.json" ;;
   esac
   shift
 done
@@ -47,8 +47,17 @@ touch $output
 """
 
 
+# Snakemake, which takes what PATH calls python for the Python that it runs in.
+START = """
+import shutil, sys
+sys.executable = shutil.which("python")
+from snakemake.cli import main
+main()
+"""
+
+
 def command(directory: Path, *arguments: object) -> list[str]:
-    start = [sys.executable, "-m", "snakemake", "--snakefile", ROOT / "Snakefile"]
+    start = [sys.executable, "-c", START, "--snakefile", ROOT / "Snakefile"]
     return [str(part) for part in [*start, "--directory", directory, *arguments]]
 
 

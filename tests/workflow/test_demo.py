@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import termios
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -25,13 +26,14 @@ def results(demo: Path) -> Path:
 
 
 def test_the_messages_are_split_as_configured(results: Path) -> None:
-    splits = {split: table(results / f"data/{split}.csv") for split in SPLITS}
-    n = sum(map(len, splits.values()))
+    rows = table(results / "data/texts.csv")
+    n, sizes = len(rows), Counter(row["split"] for row in rows)
     train, validation = (int(DEMO["dataset"]["split"][split] * n) for split in SPLITS[:2])
-    assert [len(rows) for rows in splits.values()] == [train, validation, n - train - validation]
-    for rows in splits.values():
-        assert rows[0].keys() == {"Label", "Text"}
-        assert {row["Label"] for row in rows} == {"0", "1"}
+    assert sizes == {"train": train, "validation": validation, "test": n - train - validation}
+    assert rows[0].keys() == {"Label", "Text", "split"}
+    assert {(row["split"], row["Label"]) for row in rows} == {
+        (split, label) for split in SPLITS for label in "01"
+    }
 
 
 def test_a_row_file_holds_what_decides_the_result_and_nothing_else(results: Path) -> None:
@@ -55,7 +57,8 @@ def test_metrics_hold_the_contracts_keys(results: Path, id: str) -> None:
     training, accuracy = DEMO["training"], metrics["accuracy"]
     assert accuracy.keys() == set(SPLITS)
     assert all(0 <= value <= 1 for value in accuracy.values())
-    steps = len(table(results / "data/train.csv")) // training["batch_size"] * training["epochs"]
+    texts = Counter(line["split"] for line in table(results / "data/texts.csv"))
+    steps = texts["train"] // training["batch_size"] * training["epochs"]
     assert [entry["step"] for entry in metrics["history"]] == [
         *range(0, steps, training["eval_every"])
     ]

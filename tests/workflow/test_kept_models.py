@@ -26,7 +26,8 @@ def test_a_model_is_kept_beside_its_results_and_never_beside_others(tmp_path):
     snakemake(tmp_path, *options)
     run, model = (tmp_path / f"results/{name}/baseline/seed-123" for name in ("runs", "models"))
     test = [line for line in table(run / "predictions.csv") if line["split"] == "test"]
-    texts = [line["Text"] for line in table(tmp_path / "results/data/test.csv")]
+    lines = table(tmp_path / "results/data/texts.csv")
+    texts = [line["Text"] for line in lines if line["split"] == "test"]
     logits = Classifier(model, threads=1).logits(texts)
     for found, line in zip(logits.tolist(), test, strict=True):
         expected = [float(line["logit_0"]), float(line["logit_1"])]

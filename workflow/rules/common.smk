@@ -134,7 +134,8 @@ def python(wildcards, output):
     """
     # an empty part would be the study's folder
     parts = [WORKFLOW, *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
-    library = shlex.quote(os.pathsep.join(filter(None, map(str, parts))))
+    parts = dict.fromkeys(filter(None, map(str, parts)))
+    library = shlex.quote(os.pathsep.join(parts))
     own = "python" if internals.has_conda(workflow) else shlex.quote(sys.executable)
     return f"PYTHONPATH={library} PYTHONSAFEPATH=1 PYTHONUTF8=1 {own}"
 

@@ -427,6 +427,13 @@ def test_files_that_do_not_belong_are_refused(tmp_path, damage, expected):
         load(tmp_path)
 
 
+def test_a_run_that_was_changed_by_hand_is_told_with_the_folder_to_delete(tmp_path):
+    two_rows(tmp_path, *disagreeing(10, 1, 0))
+    edit_metrics(tmp_path, accuracy={"train": 1, "validation": 1, "test": 0.5})
+    with pytest.raises(UserError, match=f"delete the folder {tmp_path}/runs/variant/seed-100 and"):
+        load(tmp_path)
+
+
 def test_a_run_of_other_settings_than_the_row_has_now_is_refused(tmp_path):
     two_rows(tmp_path, *disagreeing(10, 1, 0), changed={"epochs": 6})
     path = tmp_path / "rows/variant.json"

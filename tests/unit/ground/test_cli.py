@@ -79,6 +79,17 @@ def test_a_terminal_that_lacks_a_character_shows_another() -> None:
     assert os.read(leader, 100).decode("latin-1").split() == ["é", "×", "?"]
 
 
+def test_modules_of_the_users_come_after_all_others(tmp_path: Path) -> None:
+    """Python would look on PYTHONPATH before it looks among its own."""
+    for module in ("random", "statistics", "numpy"):
+        (tmp_path / f"{module}.py").write_text("raise SystemExit('the users own')")
+    library = environment()["PYTHONPATH"]
+    settings = environment(PYTHONPATH=f"{library}:{tmp_path}", PYTHONSAFEPATH="1")
+    command = [sys.executable, "-m", "ablations.training.status", "--directory", tmp_path / "none"]
+    done = subprocess.run(command, env=settings, cwd=tmp_path, capture_output=True, text=True)
+    assert f"{tmp_path}/none/config.yaml is missing" in done.stderr
+
+
 def test_a_bug_s_traceback_is_in_both(tmp_path: Path) -> None:
     log = tmp_path / "a.log"
     done = run(BUG, "--log", log)

@@ -54,6 +54,16 @@ def test_it_says_no_more_than_what_differs() -> None:
     assert (EXTENDED.cache_dir, EXTENDED.cache_gb) == ("../../results/cache", 12)
 
 
+def test_five_folds_are_the_eight_rows_with_every_text_tested() -> None:
+    found = plan.read_study(ROOT / "studies/five-folds")
+    split = found.dataset.split
+    assert split and (split.folds, split.validation, split.seed) == (5, 0.1, 123)
+    assert found.cache_dir == EXTENDED.cache_dir
+    same = {"title": MAIN.title, "cache_dir": MAIN.cache_dir, "dataset": MAIN.dataset}
+    assert replace(found, **same) == MAIN
+    assert replace(found.dataset, split=MAIN.dataset.split) == MAIN.dataset
+
+
 def test_the_published_numbers_are_the_published_ones() -> None:
     eight = table(shared("reference/published.csv"))
     eleven = {int(line["row"]): line for line in table(shared("reference/published-extended.csv"))}

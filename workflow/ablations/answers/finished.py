@@ -166,10 +166,10 @@ def load(results: Path, so_far: bool = False) -> Finished:
         for cut, seed in itertools.product(cuts, outline.seeds):
             try:
                 runs.append(_run(results, line.id, row, seed, about, cut))
-            except NotFinished as missing:
-                if not so_far:
-                    raise
-                reason = missing.reason or _why_unfinished(results, row, seed, cut.number)
+            except UserError as error:
+                if not so_far or not isinstance(error, NotFinished):
+                    raise _with_a_way_out(error, results, line.id, seed, cut) from None
+                reason = error.reason or _why_unfinished(results, row, seed, cut.number)
                 unfinished.append(Unfinished(numbers[line.id], line.id, cut.fold, seed, reason))
         if row and len(runs) == texts.folds * len(outline.seeds):
             predicted = _predicted(runs, texts)
@@ -306,6 +306,15 @@ def _run(
         )
     log_loss = {split: _loss(of) for split, of in read.items()}
     return Run(cut.fold, found, read["test"].predicted, log_loss)
+
+
+def _with_a_way_out(error: UserError, results: Path, id: str, seed: int, cut: Cut) -> UserError:
+    """What is wrong with a run's files, and how it is trained again."""
+    folder = paths.at(results, paths.METRICS, row=id, run=paths.run(seed, cut.number)).parent
+    return UserError(
+        f"{error}. If this run was changed by hand, delete the folder {folder} and run the same"
+        " command again: it alone is trained again"
+    )
 
 
 def _why_unfinished(results: Path, row: Settings | None, seed: int, fold: int | None) -> str:
