@@ -9,8 +9,9 @@ import numpy as np
 from msgspec import structs
 from numpy.typing import NDArray
 
-from ablations.answers import formats, power, statistics
+from ablations.answers import formats, noise, power, statistics
 from ablations.answers.finished import Texts
+from ablations.answers.noise import Prior
 from ablations.answers.scores import Row
 from ablations.answers.selection import Selected
 from ablations.study.checks import together
@@ -168,14 +169,16 @@ def compare_all(
     compared = [(by_id[asked.baseline], by_id[asked.variant]) for asked in selected.questions]
 
     @cache
-    def noise(learned: int) -> tuple[NDArray[np.bool_], statistics.RunNoise | None]:
+    def prior(learned: int) -> tuple[NDArray[np.bool_], Prior | None]:
         """Texts without a near-copy among the first so many training texts; their noise."""
         some = texts.near >= learned
-        return some, statistics.run_noise(np.stack([row.right[:, some] for row in rows]))
+        right = np.stack([row.right[:, some] for row in rows])
+        return some, noise.prior(right, texts.fold[some])
 
     def pair(baseline: Row, variant: Row, learned: int) -> statistics.Paired:
-        some, of_runs = noise(learned)
-        return statistics.pair(baseline.right[:, some], variant.right[:, some], of_runs)
+        some, of_study = prior(learned)
+        one, other = baseline.right[:, some], variant.right[:, some]
+        return statistics.pair(one, other, of_study, texts.fold[some])
 
     pairs = [pair(*two, learned=0) for two in compared]
     p_values = [float(statistics.p_value(each)) for each in pairs]
@@ -212,15 +215,15 @@ def _compare(
         clean_pairs=_clean_pairs(selected, baseline, variant) if len(settings) > 1 else (),
         overall=_estimate(pair),
         distinct=_estimate(distinct) if distinct else None,
-        lost=float(pair.lost) * pair.messages,
-        gained=float(pair.gained) * pair.messages,
+        lost=float(pair.lost) * pair.texts,
+        gained=float(pair.gained) * pair.texts,
         p=p,
         adjusted_p=adjusted_p,
         among=selected.asked,
         equivalence=Equivalence(
             margin=margin,
             shown=bool(statistics.equivalent(pair, margin)),
-            possible=statistics.can_show_equivalence(pair.messages, margin, pair.seeds),
+            possible=statistics.can_show_equivalence(pair.texts, margin, len(baseline.right)),
             low=float(low),
             high=float(high),
         ),
@@ -232,7 +235,7 @@ def _compare(
 
 def _estimate(pair: statistics.Paired) -> Estimate:
     low, high = statistics.interval(pair)
-    return Estimate(pair.messages, float(pair.difference), float(low), float(high))
+    return Estimate(pair.texts, float(pair.difference), float(low), float(high))
 
 
 def _smallest_shown(pair: statistics.Paired, among: int, accuracy: float) -> float | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ablations import cli
-from ablations.answers import comparisons, effects, missed, scores, selection, statistics
+from ablations.answers import comparisons, effects, missed, noise, scores, selection, statistics
 from ablations.answers.comparisons import Comparison
 from ablations.answers.effects import AveragedEffect
 from ablations.answers.finished import Finished, Texts, Unfinished
@@ -51,7 +51,7 @@ class Answers:
     @property
     def measures_noise(self) -> bool:
         """Whether these are enough for intervals and tests to count it."""
-        return self.runs >= statistics.SEEDS_FOR_NOISE
+        return self.runs >= statistics.RUNS_FOR_NOISE
 
     @property
     def trained(self) -> str:
@@ -65,11 +65,6 @@ class Answers:
     def times(self) -> int:
         """The number of each row's runs."""
         return self.folds * len(self.seeds)
-
-    @property
-    def draws_intervals(self) -> bool:
-        """Whether a figure shows those of test accuracies: not where runs tell nothing of noise."""
-        return self.times == 1 or self.measures_noise
 
     def named(self, runs: Iterable[tuple[int, int]]) -> str:
         """Runs, by fold and seed: `seed 1, 2`; with folds `fold 1, 2` or `fold 1, seed 2`."""
@@ -99,9 +94,9 @@ def compute(finished: Finished) -> Answers:
     """Raises UserError where no row is finished."""
     outline, texts = finished.outline, finished.texts
     selected = selection.select(finished)
-    noise = statistics.run_noise(np.stack([row.right for row in selected.rows]))
+    prior = noise.prior(np.stack([row.right for row in selected.rows]), texts.fold)
     machine = scores.usual_machine(selected.rows)
-    rows = scores.score(selected, texts, noise, machine)
+    rows = scores.score(selected, texts, prior, machine)
     margin = outline.margin / 100
     return Answers(
         outline=outline,
@@ -110,8 +105,8 @@ def compute(finished: Finished) -> Answers:
         unfinished=finished.unfinished,
         asked=selected.asked,
         comparisons=comparisons.compare_all(selected, rows, texts, margin),
-        effects=effects.averaged_effects(outline.grids, rows, noise),
+        effects=effects.averaged_effects(outline.grids, rows, prior, texts.fold),
         missed=missed.missed(rows, texts),
         machine=machine,
-        run_sd=None if noise is None else math.sqrt(noise.variance),
+        run_sd=None if prior is None else math.sqrt(prior.average),
     )

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from ablations.answers import formats, statistics
+from ablations.answers.noise import Folds, Prior
 from ablations.answers.scores import Row
-from ablations.answers.statistics import RunNoise
 from ablations.study.grid import Grid
 
 
@@ -36,19 +36,19 @@ class AveragedEffect:
 
 
 def averaged_effects(
-    grids: Sequence[Grid], rows: Sequence[Row], noise: RunNoise | None
+    grids: Sequence[Grid], rows: Sequence[Row], prior: Prior | None, folds: Folds = None
 ) -> tuple[AveragedEffect, ...]:
     """The effects of every grid in which two settings or more vary and no row is chosen."""
     finished = {row.id: row for row in rows}
     found: list[AveragedEffect] = []
     for grid in grids:
         if len(grid.varying) > 1 and not grid.choose:
-            found += _of_grid(grid, finished, noise)
+            found += _of_grid(grid, finished, prior, folds)
     return tuple(found)
 
 
 def _of_grid(
-    grid: Grid, finished: Mapping[str, Row], noise: RunNoise | None
+    grid: Grid, finished: Mapping[str, Row], prior: Prior | None, folds: Folds
 ) -> list[AveragedEffect]:
     changes, effects = [], []
     for setting in grid.varying:
@@ -58,7 +58,7 @@ def _of_grid(
             if pairs:
                 without, changed = map(np.stack, zip(*pairs, strict=True))
                 changes.append((setting, first, value, len(pairs)))
-                effects.append(statistics.average_effect(without, changed, noise))
+                effects.append(statistics.average_effect(without, changed, prior, folds))
     number = sum(len(grid.values[setting]) - 1 for setting in grid.varying)
     adjusted = statistics.holm([float(effect.p) for effect in effects], number).tolist()
     return [

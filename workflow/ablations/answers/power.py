@@ -1,9 +1,7 @@
 """How large a difference must be for a study to show it. docs/statistics.md has the sources."""
 
-import math
-
 import numpy as np
-from scipy import stats
+from scipy import special, stats
 
 from ablations.answers.statistics import ALPHA, Paired
 
@@ -17,11 +15,11 @@ def smallest_shown(paired: Paired, comparisons: int) -> float | None:
     asks of so many comparisons. None where no difference would be shown. `paired` holds one
     repetition.
 
-    With one seed this is the power of the exact McNemar test, summed over every outcome; with more
-    it is Connor's normal approximation (1987) with the noise of training added.
+    With one run this is the power of the exact McNemar test, summed over every outcome; with more
+    it is Connor's normal approximation (1987), averaged over what runs may vary by.
     """
     level = ALPHA / comparisons
-    shown = _one_seed_power if paired.seeds == 1 else _approximate_power
+    shown = _one_seed_power if not paired.measures_noise else _approximate_power
     if shown(paired, 1.0, level) < POWER:
         return None
     low, high = 0.0, 1.0
@@ -39,10 +37,10 @@ def _discordance(paired: Paired, size: float) -> float:
 def _one_seed_power(paired: Paired, size: float, level: float) -> float:
     """How often McNemar's exact test gives p < level where the true difference is `size`."""
     share = _discordance(paired, size)
-    # Numbers of discordant messages; those outside have a chance below 1e-9 together.
-    least, most = stats.binom.ppf([5e-10, 1 - 5e-10], paired.messages, share)
+    # Numbers of discordant texts; those outside have a chance below 1e-9 together.
+    least, most = stats.binom.ppf([5e-10, 1 - 5e-10], paired.texts, share)
     discordant = np.arange(int(least), int(most) + 1)
-    chance = stats.binom.pmf(discordant, paired.messages, share)
+    chance = stats.binom.pmf(discordant, paired.texts, share)
     few = stats.binom.ppf(level / 2, discordant, 0.5) - 1  # at most so many of them are rejected
     gains = (share + size) / (2 * share)
     rejects = stats.binom.cdf(few, discordant, gains) + stats.binom.cdf(few, discordant, 1 - gains)
@@ -50,20 +48,12 @@ def _one_seed_power(paired: Paired, size: float, level: float) -> float:
 
 
 def _approximate_power(paired: Paired, size: float, level: float) -> float:
-    share, spread = _discordance(paired, size), paired.spread
-    # The exact test of two seeds rejects nothing where fewer messages than this are discordant.
-    if paired.exact_p is not None and paired.messages * share < 1 - math.log2(level):
-        return 0.0
-    noise = float(spread.seed_variance) / paired.seeds
-    of_message = float(spread.averaging) / paired.messages
-    under_null = of_message * share + noise
-    under_size = of_message * (share - size**2) + noise
-    freedom = math.inf
-    if paired.measures_noise and noise > 0:
-        explained = float(spread.seed_mean_square - spread.seed_variance) / paired.seeds
-        freedom = float(spread.seed_freedom) * max(under_null / (noise + explained), 1) ** 2
-    quantile = stats.t.ppf(1 - level / 2, freedom)
-    beyond = size - quantile * math.sqrt(under_null)
-    if under_size <= 0:  # a difference of 1: nothing is left to vary
-        return float(beyond >= 0)
-    return float(stats.norm.cdf(beyond / math.sqrt(under_size)))
+    share, of_text = _discordance(paired, size), float(paired.averaging) / paired.texts
+    under_null = of_text * share + paired.spread.variances
+    under_size = np.maximum(of_text * (share - size**2) + paired.spread.variances, 1e-30)
+    least, most = 0.0, 10.0
+    while most - least > 1e-7:  # the smallest measured difference that the test rejects
+        middle = (least + most) / 2
+        p = 2 * special.ndtr(-middle / np.sqrt(under_null)) @ paired.spread.chances
+        least, most = (middle, most) if p > level else (least, middle)
+    return float(special.ndtr((size - most) / np.sqrt(under_size)) @ paired.spread.chances)

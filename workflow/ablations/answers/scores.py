@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from ablations.answers import statistics
 from ablations.answers.finished import Labels, Run, Texts, TrainedRow
+from ablations.answers.noise import Floats, Prior
 from ablations.answers.selection import Selected
-from ablations.answers.statistics import Floats, RunNoise
 from ablations.study import words
 from ablations.study.dataset import SPLITS
 
@@ -146,7 +146,7 @@ class Row(TrainedRow):
 
 
 def score(
-    selected: Selected, texts: Texts, noise: RunNoise | None, machine: Machine
+    selected: Selected, texts: Texts, prior: Prior | None, machine: Machine
 ) -> tuple[Row, ...]:
     """The rows of the table with their numbers; times compare on this machine."""
     baseline = selected.stated.get("baseline")
@@ -163,7 +163,7 @@ def score(
                 **vars(row),
                 changes=None if changes is None else tuple(changes),
                 chosen_from=selected.chosen_from.get(row.id),
-                accuracy={split: _accuracy(row, texts, split, noise) for split in SPLITS},
+                accuracy={split: _accuracy(row, texts, split, prior) for split in SPLITS},
                 unseen=_right_on(row, texts, texts.copied >= row.train_size),
                 distinct=_right_on(row, texts, texts.near >= row.train_size),
                 confusion=confusion,
@@ -181,7 +181,7 @@ def score(
     return tuple(rows)
 
 
-def _accuracy(row: TrainedRow, texts: Texts, split: str, noise: RunNoise | None) -> Accuracy:
+def _accuracy(row: TrainedRow, texts: Texts, split: str, prior: Prior | None) -> Accuracy:
     """The interval on tested texts counts what the runs tell of training, if they are enough.
 
     That of the other splits is Wilson's for one run's texts: folds share them.
@@ -190,7 +190,7 @@ def _accuracy(row: TrainedRow, texts: Texts, split: str, noise: RunNoise | None)
     sizes = texts.evaluated(row, split)
     if split == "test":
         mean = row.right.mean()
-        low, high = statistics.mean_accuracy_interval(row.right, noise)
+        low, high = statistics.mean_accuracy_interval(row.right, prior, texts.fold)
     else:
         mean = np.mean(runs)
         low, high = statistics.wilson(mean, min(sizes))

@@ -32,14 +32,12 @@ def accuracy_and_number(answers: Answers, grid: Grid) -> Figure:
     axes = figure.subplots()
     _number_axis(axes, grid)
     rows = {row.id: row for row in answers.rows if row.id in grid.rows}
-    interval = answers.draws_intervals
-    entries = [_line(axes, *line, interval) for line in _lines(grid, rows)]
+    entries = [_line(axes, *line) for line in _lines(grid, rows)]
     for label, accuracy, style in _levels(answers, list(rows.values())):
         axes.axhline(100 * accuracy, color=QUIET, linestyle=style, linewidth=1, zorder=1.5)
         entries.append(Line2D([], [], color=QUIET, linestyle=style, linewidth=1, label=label))
-    if interval:
-        entries.append(Line2D([], [], marker="|", color=MEASURED, linestyle="none", markersize=11))
-        entries[-1].set_label("95% interval")
+    entries.append(Line2D([], [], marker="|", color=MEASURED, linestyle="none", markersize=11))
+    entries[-1].set_label("95% interval")
     _label_numbers(axes, grid)
     axes.set_ylabel(f"accuracy on {answers.tested}, %")
     legend(figure, entries, grid.apart)
@@ -76,7 +74,7 @@ def _label(other: str | None, row: Row) -> str:
     return words.cell(other, row.settings, row.context_tokens)
 
 
-def _line(axes: Axes, place: int, label: str, points: Sequence[Point], interval: bool) -> Line2D:
+def _line(axes: Axes, place: int, label: str, points: Sequence[Point]) -> Line2D:
     # beside the lines before it: first to the right, then to the left
     offset = BESIDE * -(-place // 2) * (-1) ** (place + 1)
     beside = ScaledTranslation(offset / 72, 0, axes.figure.dpi_scale_trans)
@@ -85,7 +83,7 @@ def _line(axes: Axes, place: int, label: str, points: Sequence[Point], interval:
     means = [100 * row.accuracy["test"].mean for _, row in points]
     drawn = axes.plot(numbers, means, linestyle=style, color=color, markersize=5, label=label)
     drawn[0].set_marker(MARKERS[place % len(MARKERS)])
-    for number, row in points if interval else ():
+    for number, row in points:
         ends = [100 * row.accuracy["test"].low, 100 * row.accuracy["test"].high]
         drawn += axes.plot([number] * 2, ends, color=color, linewidth=1, alpha=0.7)
     for each in drawn:  # now, since the axes' limits follow from what is drawn without it

@@ -46,7 +46,7 @@ def accuracy_and_time(answers: Answers) -> Figure:
         (time, 100 * row.accuracy["test"].mean) for time, row in zip(times, rows, strict=True)
     ]
     for row, point in zip(rows, points, strict=True):
-        _point(axes, row, *point, interval=answers.draws_intervals)
+        _point(axes, row, *point)
     axes.set_xscale("log")
     _label_durations(axes, times)
     axes.set_xlabel(f"training time ({_measured_on(answers)})")
@@ -60,10 +60,9 @@ def accuracy_and_time(answers: Answers) -> Figure:
     return figure
 
 
-def _point(axes: Axes, row: Row, time: float, value: float, interval: bool) -> None:
-    if interval:
-        ends = [100 * row.accuracy["test"].low, 100 * row.accuracy["test"].high]
-        axes.plot([time] * 2, ends, color=FAINT, zorder=1.9)
+def _point(axes: Axes, row: Row, time: float, value: float) -> None:
+    ends = [100 * row.accuracy["test"].low, 100 * row.accuracy["test"].high]
+    axes.plot([time] * 2, ends, color=FAINT, zorder=1.9)
     face = "white" if row.incomparable else MEASURED
     marker = _marker(row)
     axes.plot(time, value, marker, color=MEASURED, markerfacecolor=face, markersize=6)
@@ -83,8 +82,7 @@ def _entries(answers: Answers) -> Iterator[Line2D]:
         numbers = {row.settings.trainable_layers for row in rows if _marker(row) == LAYERS.marker}
         ends = " to ".join(str(end) for end in dict.fromkeys((min(numbers), max(numbers))))
         yield key(LAYERS.marker, MEASURED, f"trains {LAYERS.cell.format(value=ends)}")
-    if answers.draws_intervals:
-        yield Line2D([], [], color=FAINT, label="95% interval")
+    yield Line2D([], [], color=FAINT, label="95% interval")
     if obstacles := list(dict.fromkeys(row.incomparable for row in rows if row.incomparable)):
         yield key("o", MEASURED, f"time not comparable: {', '.join(obstacles)}", hollow=True)
 

@@ -50,7 +50,7 @@ def accuracies(answers: Answers) -> Figure:
         for position, row in enumerate(rows):
             _accuracy(panel, row, split, position)
             # of the other splits only where a row has one run: folds share their texts
-            if answers.times == 1 or (split == "test" and answers.draws_intervals):
+            if answers.times == 1 or split == "test":
                 ends = [100 * row.accuracy[split].low, 100 * row.accuracy[split].high]
                 panel.plot(ends, [position] * 2, color=MEASURED)
         texts = f"{evaluated(answers, split)} texts"
@@ -72,8 +72,7 @@ def _accuracy_entries(answers: Answers) -> Iterator[Line2D]:
     else:
         yield key("o", MEASURED, "mean of runs")
         yield key("|", QUIET, "each run")
-        if answers.draws_intervals:
-            yield Line2D([], [], color=MEASURED, label="95% interval (test)")
+        yield Line2D([], [], color=MEASURED, label="95% interval (test)")
     if any(row.published for row in answers.rows):
         yield key("D", PUBLISHED, "published")
     yield Line2D([], [], color=QUIET, linestyle=":", label="majority class")

@@ -100,20 +100,16 @@ def _how_to_read(answers: Answers) -> Iterator[str]:
 def _test(answers: Answers) -> str:
     if answers.measures_noise:
         return "a score test that counts both texts and training runs"
-    if len(answers.seeds) == 1:
-        return "the exact McNemar test"
-    return "an exact sign-flip test over texts (McNemar's, for two seeds)"
+    return "the exact McNemar test"
 
 
 def _validity(answers: Answers) -> str:
     """What a verdict holds for, and what is not shown of it."""
     split = "This split of the data, which is the same for every seed"
     if answers.folds > 1:
-        split = f"These {answers.folds} splits of the data"
-    if answers.folds > 1 and answers.measures_noise:
         split = "Any split of this collection into as many training texts as a fold has"
     said = f"{split}; these models; and these training settings{_tuned(answers)}."
-    if answers.folds > 1 and answers.measures_noise:
+    if answers.folds > 1:
         said += (
             " Every text is tested once, and each fold has other training texts; but folds share"
             " some, so what they find is more alike than with new texts. How much more cannot be"
@@ -193,27 +189,21 @@ def _runs(answers: Answers) -> Iterator[str]:
             " eight comparisons without any real difference, that gave a false alarm in"
             f" {ONE_SEED_ALARMS} of the studies, where runs of a row had a standard deviation of"
             " 0.5, 1 and 2 points (docs/statistics.md). At least"
-            f" {statistics.SEEDS_FOR_NOISE} seeds are needed to measure it."
+            f" {statistics.RUNS_FOR_NOISE} seeds are needed to measure it."
         )
         return
     name = answers.trained[:1].upper() + answers.trained[1:]
-    if answers.run_sd is None:
-        over = "seeds" if answers.folds == 1 else "folds"
-        yield (
-            f"**{name}** are too few to measure the noise of training. A verdict is about"
-            f" these trained models, averaged over the {over}."
-        )
-    else:
-        noise = "the noise of training"
-        if answers.folds > 1:
-            noise += ", which the choice of training texts is a part of"
-        yield (
-            f"**{name}.** Intervals and tests count the choice of texts and {noise}."
-            " No comparison counts less noise than the rows of the study have on average:"
-            f" a standard deviation of {100 * answers.run_sd:.2f} points between the runs of a row,"
-            f" beyond what {answers.tested} explain. (The ± of an accuracy is the whole standard"
-            " deviation.)"
-        )
+    assert answers.run_sd is not None
+    noise = "the noise of training"
+    if answers.folds > 1:
+        noise += ", which the choice of training texts is a part of"
+    yield (
+        f"**{name}.** Intervals and tests count the choice of texts and {noise}."
+        " A comparison's own runs say poorly how much they differ, so this is drawn towards what is"
+        " typical of the study's rows, the more so the more alike these are. On average the runs of"
+        f" a row have a standard deviation of {100 * answers.run_sd:.2f} points beyond what"
+        f" {answers.tested} explain. (The ± of an accuracy is the whole standard deviation.)"
+    )
 
 
 def grids(answers: Answers) -> Iterator[str]:

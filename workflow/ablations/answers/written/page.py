@@ -202,9 +202,10 @@ def _legends(answers: Answers) -> dict[str, str]:
     orange = " Orange is published." if published else ""
     bars = "the line through it its 95% interval"
     if answers.times > 1:
-        bars = "the mean over runs; ticks are single runs"
-        if answers.draws_intervals:
-            bars += ". The interval of test accuracy counts texts and training"
+        bars = (
+            "the mean over runs; ticks are single runs. The interval of test accuracy counts texts"
+            " and training"
+        )
     return {
         "accuracies": f"A point is a row's accuracy, {bars}.{orange}"
         " The dotted line is what always answering the most frequent class gives.",
