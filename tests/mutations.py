@@ -166,8 +166,8 @@ A text is padded to the model's positions and not as its row's were.
 + settings.input, settings.dimensions.n_positions, kept.padding_id
 == ablations/predict.py | kept/test_predict.py
 A table is classified line by line, its names too.
-- not is_sure and (seems
-+ False and (seems
+- found and not is_sure and
++ False and
 The columns of the model's own texts are not known.
 - list(kept.reading.text_columns)
 + ["text"]

@@ -19,7 +19,7 @@ import csv
 import os
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -48,6 +48,8 @@ from ablations.training.inputs import batches
 AT_A_TIME = 1024  # texts that the model reads before their classes are written
 LINES = "lines"  # the format with a text on each line
 STDIN = Path("-")
+# Lines that are looked at, and how many of them make a table if all have as many cells.
+LOOKED_AT, LEAST_ROWS = 20, 3
 OF_FILES = ("file", "columns_of_text", "format", "columns", "separator", "encoding", "quotes")
 
 
@@ -169,7 +171,7 @@ def _in_file(arguments: argparse.Namespace, kept: Kept) -> list[tuple[Place, str
         else:
             held = content.read(path, name, format)
         if format == LINES:
-            found = list(_lines(held, name, reading, is_sure=arguments.format == LINES))
+            found = _lines(held, name, reading, is_sure=arguments.format == LINES)
         else:
             found = list(texts.read_texts(Source(name, name, format, held), reading))
     except UserError as error:
@@ -195,36 +197,39 @@ def _reading(arguments: argparse.Namespace, kept: Kept) -> Reading:
     return door.read({key: value for key, value in stated.items() if value is not None}, Reading)
 
 
-def _lines(held: bytes, name: str, reading: Reading, is_sure: bool) -> Iterator[tuple[Place, str]]:
+def _lines(held: bytes, name: str, reading: Reading, is_sure: bool) -> list[tuple[Place, str]]:
     """A text on each line; empty lines are none. Refuses what is a table, unless that is denied."""
     lines = content.lines(held, name, reading.encoding)
-    for number, line in enumerate(lines, start=1):
-        text = line.rstrip("\r\n")
-        if not text.strip():
-            continue
-        if not is_sure and (seems := _format_of(text, reading)):
-            raise UserError(
-                f"{name}: line {number} looks like {seems.upper()}; allowed: --format {seems}, or"
-                f" --format {LINES} where each line is a text"
-            )
-        is_sure = True
-        yield Place(name, "line", number), text
+    found = [(Place(name, "line", n), line.rstrip("\r\n")) for n, line in enumerate(lines, start=1)]
+    found = [(place, line) for place, line in found if line.strip()]
+    seems = found and not is_sure and _format_of([line for _, line in found[:LOOKED_AT]], reading)
+    if seems:
+        raise UserError(
+            f"{found[0][0]} looks like {seems.upper()}; allowed: --format {seems}, or --format"
+            f" {LINES} where each line is a text"
+        )
+    return found
 
 
-def _format_of(line: str, reading: Reading) -> str | None:
-    """The format that a first line seems to be of; None if it is a text."""
-    if re.match(r"\s*(\[\s*)?(\{|$)", line):
+def _format_of(lines: Sequence[str], reading: Reading) -> str | None:
+    """The format that a file's first lines seem to be of; None if they are texts."""
+    first = lines[0]
+    if re.match(r"\s*(\[\s*)?(\{|$)", first):
         try:
-            msgspec.json.decode(line)
+            msgspec.json.decode(first)
         except ValueError:
-            return "jsonl" if line.lstrip().startswith("[") else None
+            return "jsonl" if first.lstrip().startswith("[") else None
         return "jsonl"
+    names = {name.lower() for name in reading.text_columns}
     labels = {*reading.named} or set(map(str, reading.classes or ()))
-    for format, separator in (("tsv", "\t"), ("csv", ",")):
-        cells = [cell.strip('"') for cell in line.split(separator)]
-        if {*reading.text_columns} <= {*cells}:  # its header
+    for format, separator in (("tsv", "\t"), ("csv", ","), ("csv", ";")):
+        cells = [cell.strip(' "') for cell in first.split(separator)]
+        if names <= {cell.lower() for cell in cells}:  # its line of names
             return format if len(cells) > 1 else "csv"
-        if len(cells) > 1 and (cells[-1] in labels or (separator == "\t" and cells[0] in labels)):
+        if len(cells) > 1 and (cells[-1] in labels or cells[0] in labels):
+            return format
+        widths = {len(row) for row in csv.reader(lines, delimiter=separator)}
+        if len(lines) >= LEAST_ROWS and len(widths) == 1 and widths != {1}:
             return format
     return None
 

@@ -254,6 +254,22 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         {"encoding": "base64"},
         "dataset: encoding: 'base64' is none that Python knows; allowed: its name, such as latin-1",
     ),
+    "an encoding of Parquet": (
+        {"format": "parquet", "encoding": "latin-1"},
+        "dataset: encoding is for files of text; a Parquet file has its own",
+    ),
+    "an archive": (
+        {"files": "a.csv.zip", "format": None},
+        "dataset: files: a.csv.zip: .zip is an archive; allowed: its files, packed with gzip (.gz)",
+    ),
+    "packed otherwise": (
+        {"files": "a.csv.bz2", "format": None},
+        "dataset: files: a.csv.bz2: .bz2 is packed; allowed: its files, packed with gzip (.gz) or",
+    ),
+    "a spreadsheet": (
+        {"files": "a.XLSX", "format": None},
+        "dataset: files: a.XLSX: .xlsx is a spreadsheet's; allowed: its table, saved as CSV",
+    ),
     "a separator of JSON": (
         {"format": "jsonl", "separator": ";"},
         "dataset: separator is for csv and tsv files",

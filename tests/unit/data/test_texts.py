@@ -150,6 +150,7 @@ def test_labels_of_any_kind_are_their_texts(tmp_path):
         ("5,7,good\n\n1,8,bad", {"columns": ["stars", "id", "review"]}, ["5 good", "1 bad"]),
         ("\ufeffreview,stars\r\ngood,1\r\n", {}, ["1 good"]),  # as a spreadsheet on Windows saves
         ("review,stars\na\0b,1\n", {}, ["1 a\0b"]),
+        ('review,stars\ra,1\r"b\rc",2\r', {}, ["1 a", "2 b\rc"]),  # as on an old Mac
         (f"review,stars\n{'x' * 200_000},1\n", {}, [f"1 {'x' * 200_000}"]),
     ],
 )

@@ -183,6 +183,9 @@ BAD: dict[str, tuple[str, str, str]] = {
     "TSV as lines": ("a.txt", "\ntopic\ttext\na\tb\n", "line 2 looks like TSV; allowed: --format"),
     "labels as lines": ("a.txt", "ham\tA text\n", "line 1 looks like TSV; allowed: --format tsv"),
     "labels behind": ("a.txt", "A text,spam\n", "line 1 looks like CSV; allowed: --format csv"),
+    "other names": ("a", "body;topic\na;b\nc, d;e\n", "a: line 1 looks like CSV; allowed:"),
+    "tabs": ("a", "a\tb\nc\td\ne\tf\n", "a: line 1 looks like TSV; allowed: --format tsv, or"),
+    "other case": ("a", "id,Text\n1,b\n", "a: line 1 looks like CSV; allowed: --format csv, or"),
     "JSON as lines": ("a.txt", '{"text": "a"}\n', "line 1 looks like JSONL; allowed: --format"),
     "an array as lines": ("a.txt", '[{"text": "a"},\n', "line 1 looks like JSONL; allowed:"),
     "Parquet as lines": ("a.txt", "PAR1", "a.txt is a Parquet file; set --format parquet"),
@@ -208,7 +211,7 @@ def test_lines_that_look_like_a_table_may_be_texts(folder, tmp_path):
     (tmp_path / "a.txt").write_text("text,topic\n{}\n")
     found = predicted(folder, "--file", tmp_path / "a.txt", "--format", "lines")
     assert [line["text"] for line in found] == ["text,topic", "{}"]
-    (tmp_path / "a.txt").write_text("Dear text, a, b\n{}\nham, eggs\ntext\n")
+    (tmp_path / "a.txt").write_text("I like ham, eggs\n{}\nham, spam; eggs\ntext\n")
     assert len(predicted(folder, "--file", tmp_path / "a.txt")) == 4
 
 

@@ -19,6 +19,13 @@ from ablations.study.dataset import (
 )
 from ablations.study.text_folders import text_files
 
+# What files are whose names end so, if their format is not stated.
+ARCHIVE = "an archive; allowed: its files, packed with gzip (.gz) or not packed"
+SPREADSHEET = "a spreadsheet's; allowed: its table, saved as CSV"
+OTHERS = dict.fromkeys((".zip", ".tar", ".tar.gz", ".tgz", ".7z", ".rar"), ARCHIVE)
+OTHERS |= dict.fromkeys((".bz2", ".xz", ".zst", ".lz4"), ARCHIVE.replace("an archive", "packed"))
+OTHERS |= dict.fromkeys((".xlsx", ".xls", ".ods"), SPREADSHEET)
+
 
 def mistakes(found: Texts | Generated) -> Iterator[str]:
     """What the types of the keys cannot say, a line for each mistake."""
@@ -49,7 +56,9 @@ def _file_mistakes(texts: Texts) -> Iterator[str]:
             name = file_name(file)
             if isinstance(file, Download) and (texts.repo or (texts.urls and texts.files)):
                 yield f"{where}{name}: urls are given beside another place of the files"
-            if not texts.format_of(file):
+            if other := next((end for end in OTHERS if name.lower().endswith(end)), None):
+                yield f"{where}{name}: {other} is {OTHERS[other]}"
+            elif not texts.format_of(file):
                 yield (
                     f"{where}{name}: the name does not tell the format; allowed:"
                     f" {', '.join(SUFFIXES)}, with .gz or without, a folder, or the key format:"
@@ -84,6 +93,8 @@ def _column_mistakes(texts: Texts) -> Iterator[str]:
     for key in ("columns", "separator", "quotes"):
         if getattr(texts, key) is not None and formats - {"csv", "tsv"}:
             yield f"dataset: {key} is for csv and tsv files; in others every text names its columns"
+    if texts.encoding and "parquet" in formats:
+        yield "dataset: encoding is for files of text; a Parquet file has its own"
     all_columns = texts.column_names or ()
     for key, name in (*(("text", each) for each in texts.text_columns), ("label", columns[-1])):
         if all_columns and all_columns.count(name) != 1:

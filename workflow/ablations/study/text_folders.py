@@ -4,7 +4,7 @@ Files that lie beside the folders are no texts, nor are hidden ones. With `class
 are left out.
 """
 
-from collections.abc import Iterator
+import os
 from pathlib import Path
 
 from ablations import files
@@ -14,7 +14,7 @@ from ablations.study.dataset import Reading
 
 def text_files(folder: Path, reading: Reading) -> list[Path]:
     """The files with texts, in the order of their names; raises UserError if there are none."""
-    found = [path for each in _folders(folder, reading) for path in _files(each)]
+    found = [path for each in _folders(folder) if reading.takes(each.name) for path in _files(each)]
     if not found:
         classes = "" if reading.classes is None else " that is named as one of classes"
         raise UserError(
@@ -26,8 +26,7 @@ def text_files(folder: Path, reading: Reading) -> list[Path]:
 
 def left_out(folder: Path, reading: Reading) -> list[str]:
     """The names of the folders that are no class."""
-    kept = set(_folders(folder, reading))
-    return [path.name for path in _visible(folder) if path.is_dir() and path not in kept]
+    return [path.name for path in _folders(folder) if not reading.takes(path.name)]
 
 
 def sha256(folder: Path, reading: Reading) -> str:
@@ -37,18 +36,25 @@ def sha256(folder: Path, reading: Reading) -> str:
     return files.joint_sha256(["folder", *lines])
 
 
-def _folders(folder: Path, reading: Reading) -> Iterator[Path]:
-    for path in _visible(folder):
-        if path.is_dir() and reading.takes(path.name):
-            yield path
+def _folders(folder: Path) -> list[Path]:
+    return [folder / entry.name for entry in _visible(folder) if entry.is_dir()]
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    for path in _visible(folder):
-        if path.is_dir():
-            raise UserError(f"{path} is a folder; allowed in {folder}: a file for each text")
-        yield path
+def _files(folder: Path) -> list[Path]:
+    found = _visible(folder)
+    for entry in found:
+        if entry.is_dir():
+            raise UserError(
+                f"{folder / entry.name} is a folder; allowed in {folder}: a file for each text"
+            )
+    return [folder / entry.name for entry in found]
 
 
-def _visible(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+def _visible(folder: Path) -> list[os.DirEntry[str]]:
+    """What is in a folder, in the order of names. An entry knows its kind; a path looks it up."""
+    try:
+        with os.scandir(folder) as entries:
+            found = [entry for entry in entries if not entry.name.startswith(".")]
+    except OSError as error:
+        raise UserError(f"{folder} cannot be read: {error.strerror or error}") from None
+    return sorted(found, key=lambda entry: entry.name)
