@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from ablations.data import collection
 from ablations.study.dataset import SPLITS
-from commands import ROOT, shared, snakemake
+from ablations.training import predictions
+from commands import ROOT, shared, snakemake, table
 from texts import mirror
 
 TOLERANCE = 1e-5
@@ -132,3 +134,38 @@ def test_every_loss_and_accuracy_is_the_references(run: str, golden: dict, resul
         assert metrics["context_tokens"] == expected["context_tokens"]
     if "accuracy" in expected:
         assert metrics["accuracy"] == pytest.approx(expected["accuracy"], abs=TOLERANCE)
+
+
+@pytest.mark.slow  # forty runs
+def test_the_eight_rows_and_references_with_five_folds(golden: dict, tmp_path: Path):
+    config = nano_config(tmp_path)
+    made = yaml.safe_load(config.read_text())
+    made["rows"] = [row | {"epochs": 1} for row in made["rows"][:8]]
+    made["dataset"]["split"] |= {"folds": 5}
+    made["references"] = ["counts", "words", "characters"]
+    config.write_text(yaml.safe_dump(made, sort_keys=False))
+    snakemake(tmp_path, "--cores", 2, "--resources", "gpu=2", timeout=3000)
+    results = tmp_path / "results"
+    baseline = json.loads((results / "runs/baseline/fold-2/seed-123/metrics.json").read_text())
+    for ours, theirs in zip(baseline["history"], golden["fold2"]["history"][:3], strict=True):
+        assert ours == pytest.approx(theirs, abs=TOLERANCE)
+    lines = {line["id"]: line for line in table(results / "table.csv")}
+    rows = [row["id"] for row in made["rows"]]
+    assert list(lines) == [*rows, *made["references"]]
+    texts = collection.read(results / "data/texts.csv")
+    assert len(texts.texts) == 1494
+    paths = [f"runs/{row}/fold-{{}}/seed-123/predictions.csv" for row in rows]
+    paths += [
+        f"references/{reference}/fold-{{}}/predictions.csv" for reference in made["references"]
+    ]
+    for path, line in zip(paths, lines.values(), strict=True):
+        right = tested = 0
+        for fold in range(1, 6):
+            found = predictions.read(results / path.format(fold), 2)["test"]
+            right += int((found.predicted == found.labels).sum())
+            tested += len(found.lines)
+        assert tested == 1494
+        assert float(line["test_accuracy"]) == pytest.approx(right / 1494, abs=1e-5)
+    assert {line["texts"] for line in table(results / "comparisons.csv")} == {"1494"}
+    trunks = [path for path in (results / "cache").iterdir() if path.is_dir()]
+    assert len(trunks) == len(list((results / "trunks").glob("*[!s].json")))
