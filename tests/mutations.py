@@ -245,8 +245,8 @@ Confounded comparisons are not named so.
 - len(self.settings) > 1
 + len(self.settings) > 9
 Rows are paired the wrong way round.
-- statistics.pair(baseline.right[:, some], variant.right[:, some]
-+ statistics.pair(variant.right[:, some], baseline.right[:, some]
+- statistics.pair(one, other,
++ statistics.pair(other, one,
 A claim is confirmed by any difference.
 - self.verdict == claim
 + self.decided
@@ -261,14 +261,14 @@ Runs of other settings than the row's are accepted.
 == ablations/answers/finished.py |
 | answers/test_table.py::test_the_training_interval_counts_whole_batches
 The training accuracy's interval counts the batch that an epoch drops.
-- min(size, row.train_size) // batch * batch
-+ min(size, row.train_size)
+- min(size, self.train_size) // batch * batch
++ min(size, self.train_size)
 == ablations/answers/scores.py | answers/test_intervals.py::test_in_the_table_to_compute_with
 | answers/test_results.py::test_every_text_is_tested_by_its_fold_and_a_row_is_measured_on_all
 | answers/test_results.py::test_a_copy_counts_where_the_row_learns_from_it
 | answers/test_table.py::test_a_time_compares_on_the_usual_machine_alone
 The interval of the test accuracy takes every seed's messages for new ones.
-- statistics.mean_accuracy_interval(row.right, noise)
+- statistics.mean_accuracy_interval(row.right, prior, texts.fold)
 + statistics.wilson(row.right.mean(), row.right.size)
 So do those of other splits.
 - statistics.wilson(mean, min(sizes))
@@ -554,6 +554,21 @@ A training accuracy is the test accuracy.
 The folds' files are one.
 - folder = arguments.output_dir / paths.in_fold("", fold)
 + folder = arguments.output_dir
+== ablations/answers/compute.py | answers/test_references.py
+Rows are measured against the reference that gets least right.
+- return max(self.references
++ return min(self.references
+Rows that are better than counting are said not to be.
+- if row.accuracy["test"].mean <= most
++ if most
+== ablations/answers/finished.py | answers/test_references.py
+Files of another reference are accepted.
+- if (found.reference, found.fold) != (name, cut.number):
++ if False:
+== ablations/answers/comparisons.py | answers/test_references.py
+Training times are compared with those of references.
+- "a reference only counts"
++ None
 == snakemake_logger_plugin_progress/__init__.py | ground/test_progress.py
 What is left counts the work of jobs that have finished.
 - and key not in self.finished

@@ -38,6 +38,7 @@ pytestmark = [
 GPUS = 2
 DEMO = yaml.safe_load((ROOT / "demo/config.yaml").read_text())
 DEMO["seeds"] = DEMO["seeds"][:1]
+DEMO["references"] = ["words"]
 ALL_RANDOM = {"weights": "random", "trainable_layers": "all"}
 LONG = {"epochs": 15}
 
@@ -223,7 +224,8 @@ def test_no_more_jobs_run_at_once_than_there_are_gpus(first: Run) -> None:
 
 def test_all_results_arrive(root: Path, finished: Run) -> None:
     assert finished.returncode == 0, finished.output
-    assert [line["id"] for line in table(root / "results/table.csv")] == ROWS
+    lines = [line["id"] for line in table(root / "results/table.csv")]
+    assert lines == [*ROWS, *DEMO["references"]]
 
 
 # --- what goes wrong
@@ -328,7 +330,7 @@ def test_one_job_trains_forty_short_runs_and_then_one_row_alone(
     assert job.state == "COMPLETED", output
     second = results(root)
     assert len(second) == 40 and first.items() <= second.items()
-    assert len(table(root / "results/table.csv")) == 8
+    assert len(table(root / "results/table.csv")) == 8 + len(DEMO["references"])
     assert len(slurm.jobs()) - before == 2
 
 

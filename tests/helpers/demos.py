@@ -14,7 +14,7 @@ DEMO: dict[str, Any] = yaml.safe_load((ROOT / "demo/config.yaml").read_text())
 # More seeds, texts and steps take time and show nothing more here.
 DEMO["seeds"] = DEMO["seeds"][:1]
 DEMO["dataset"]["generated"]["messages"] = 300
-DEMO["references"] = ["counts", "words"]
+DEMO["references"] = ["words", "characters"]
 DEMO["training"] |= {"epochs": 2, "eval_every": 10}
 for model in DEMO["models"].values():
     model["pretrain"]["steps"] = 20

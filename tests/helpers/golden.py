@@ -140,6 +140,17 @@ def sizes(folder):
     synthetic_runs.write(folder, study, right, seen=range(100))
 
 
+def references(folder):
+    """Two rows and three references, and a question that names one of these."""
+    rows = configuration()["rows"][:2]
+    asked = questions([("characters", "baseline", None)])
+    named = ["counts", "words", "characters"]
+    study = config.parse(configuration(rows=rows, references=named, comparisons=asked))
+    draw = np.random.default_rng(0)
+    right = {row.id: draw.random((1, 200)) < row.published.test for row in study.rows}
+    synthetic_runs.write(folder, study, right)
+
+
 FIVE_FOLDS = {"folds": 5, "validation": 0.1, "seed": 123}
 PUBLISHED = {"train": 0.8, "validation": 0.8, "test": 0.8}
 
@@ -155,7 +166,7 @@ def questions(asked):
 
 KINDS = (
     *(one_seed, several_seeds, stand_ins, so_far, grids, classes),
-    *(folds, folds_and_seeds, sizes),
+    *(folds, folds_and_seeds, sizes, references),
 )
 
 

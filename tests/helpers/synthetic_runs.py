@@ -16,6 +16,7 @@ from ablations import files
 from ablations.answers import finished
 from ablations.answers.compute import compute
 from ablations.data import collection, cuts
+from ablations.references import metrics as reference_metrics
 from ablations.study import config, paths
 from ablations.study.dataset import SPLITS, column
 from ablations.study.settings import Settings, names
@@ -29,13 +30,17 @@ CLASSES = ("ham", "spam")
 
 
 def configuration(**changes):
-    """config.yaml as plain values, with top-level keys replaced."""
+    """config.yaml as plain values, without references, with top-level keys replaced."""
     return copy.deepcopy(_default()) | changes
 
 
 @functools.cache
 def _default():
-    return yaml.safe_load((ROOT / "config.yaml").read_text())
+    found = yaml.safe_load((ROOT / "config.yaml").read_text())
+    named = set(found.pop("references"))
+    asked = found["comparisons"]
+    found["comparisons"] = [q for q in asked if not named & {q["baseline"], q["variant"]}]
+    return found
 
 
 def eight_rows(folder, seeds=(123,), messages=300, draw=0, **metrics):
@@ -91,6 +96,7 @@ def write(folder, study, right, seen=(), per_row=None, notes=(), classes=CLASSES
             study.folds, zip(study.seeds, right[row.id], strict=True)
         ):
             write_run(folder, row.settings, seed, answers, classes, fold, **own)
+    write_references(folder, study, dict.fromkeys(study.references, np.arange(tested) % 10 > 0))
 
 
 def write_data(folder, study, tested, seen, classes):
@@ -170,6 +176,36 @@ def write_run(folder, row, seed, answers, classes=CLASSES, fold=None, **metrics)
         logits = 2.0 * np.eye(len(classes))[predicted]
         written[split] = Predictions.of(own, labels, logits)
     predictions.write(run / "predictions.csv", written)
+
+
+def write_references(folder, study, answers, classes=CLASSES):
+    """Writes the references of a study whose rows are there; `answers` map their names to right
+    answers to tested texts, [texts]. Of the other splits every text is right.
+    """
+    texts = collection.read(folder / "data/texts.csv")
+    for name, (fold, cut) in itertools.product(
+        study.references, zip(study.folds, texts.cuts.values(), strict=True)
+    ):
+        lines, written = collection.lines(cut), {}
+        tested = np.sort(lines["test"])
+        right = answers[name][tested] if fold else answers[name]
+        for split, own in (lines | {"test": tested}).items():
+            labels = texts.labels[own]
+            wrong = (labels + 1) % len(classes)
+            predicted = np.where(right, labels, wrong) if split == "test" else labels
+            written[split] = Predictions.of(own, labels, 2.0 * np.eye(len(classes))[predicted])
+        made = reference_metrics.Metrics(
+            reference=name,
+            fold=fold,
+            classes=tuple(classes),
+            accuracy=Accuracy(train=1.0, validation=1.0, test=float(right.mean())),
+            training_time_seconds=0.2,
+            dataset_sha256="0" * 64,
+            versions={"scikit-learn": "1.9.1", "python": "3.12.0"},
+        )
+        own = folder / "references" / name / paths.in_fold("", fold)
+        predictions.write(own / "predictions.csv", written)
+        files.write_json(own / "metrics.json", made)
 
 
 def load(folder, so_far=False):

@@ -97,8 +97,8 @@ CONFIG_EDITS: list[tuple[Callable[[Config], object], Counter[str]]] = [
     ),
     (lambda config: config["seeds"].append(7), every("train") + Counter(answers=1)),
     (
-        lambda config: config.update(references=["characters", "counts"]),
-        Counter({"reference characters": 1, "answers": 1}),
+        lambda config: config.update(references=["counts", "characters"]),
+        Counter({"reference counts": 1, "answers": 1}),
     ),
     (
         lambda config: config["dataset"]["split"].update(seed=1),

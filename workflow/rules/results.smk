@@ -9,6 +9,7 @@ rule answers:
         study=paths.OUTLINE,
         rows=expand(paths.ROW, row=JOBS.rows),
         metrics=JOBS.of_runs(paths.METRICS),
+        references=JOBS.of_references(),
         predictions=JOBS.of_runs(paths.PREDICTIONS),
         texts=rules.split.output,
         tokens=paths.TOKENS,

@@ -27,7 +27,7 @@ def nineteen_rows(folder, seeds):
 
 
 def changes(grid):
-    return {line[1]: line[2] for line in grid.lines}
+    return {line[1]: line[2] for line in grid.lines if line[0]}
 
 
 def by_heading(grid):

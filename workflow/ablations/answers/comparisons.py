@@ -10,10 +10,10 @@ from msgspec import structs
 from numpy.typing import NDArray
 
 from ablations.answers import formats, noise, power, statistics
-from ablations.answers.finished import Texts
 from ablations.answers.noise import Prior
-from ablations.answers.scores import Row
+from ablations.answers.scores import Reference, Row
 from ablations.answers.selection import Selected
+from ablations.answers.tested import Texts
 from ablations.study.checks import together
 from ablations.study.entries import Question
 from ablations.study.settings import OPTIONS, Settings, Training, names
@@ -88,8 +88,8 @@ class Comparison:
     """One question answered. Differences are variant minus baseline, as fractions."""
 
     question: Question
-    baseline: Row
-    variant: Row
+    baseline: Row | Reference
+    variant: Row | Reference
     settings: tuple[Setting, ...]
     clean_pairs: tuple[CleanPair, ...]  # where more than one setting differs
     overall: Estimate
@@ -147,7 +147,13 @@ class Comparison:
     @property
     def seeds(self) -> int:
         """How often each row answers every text."""
-        return len(self.baseline.right)
+        return max(len(self.baseline.right), len(self.variant.right))
+
+    @property
+    def reference(self) -> Reference | None:
+        """The one of the two that is no row."""
+        sides = (self.baseline, self.variant)
+        return next((side for side in sides if isinstance(side, Reference)), None)
 
     @property
     def confounded(self) -> bool:
@@ -162,10 +168,15 @@ class Comparison:
 
 
 def compare_all(
-    selected: Selected, rows: Sequence[Row], texts: Texts, margin: float
+    selected: Selected,
+    rows: Sequence[Row],
+    references: Sequence[Reference],
+    texts: Texts,
+    margin: float,
 ) -> tuple[Comparison, ...]:
     """Every comparison whose rows are finished, p-values adjusted for the number of all."""
-    by_id = {row.id: row for row in rows}
+    sides: Sequence[Row | Reference] = *rows, *references
+    by_id = {side.id: side for side in sides}
     compared = [(by_id[asked.baseline], by_id[asked.variant]) for asked in selected.questions]
 
     @cache
@@ -175,7 +186,9 @@ def compare_all(
         right = np.stack([row.right[:, some] for row in rows])
         return some, noise.prior(right, texts.fold[some])
 
-    def pair(baseline: Row, variant: Row, learned: int) -> statistics.Paired:
+    def pair(
+        baseline: Row | Reference, variant: Row | Reference, learned: int
+    ) -> statistics.Paired:
         some, of_study = prior(learned)
         one, other = baseline.right[:, some], variant.right[:, some]
         return statistics.pair(one, other, of_study, texts.fold[some])
@@ -198,21 +211,21 @@ def _compare(
     selected: Selected,
     margin: float,
     question: Question,
-    baseline: Row,
-    variant: Row,
+    baseline: Row | Reference,
+    variant: Row | Reference,
     pair: statistics.Paired,
     distinct: statistics.Paired | None,
     p: float,
     adjusted_p: float,
 ) -> Comparison:
-    settings = differing(baseline.settings, variant.settings)
+    settings, clean_pairs = _changed(selected, baseline, variant)
     low, high = statistics.interval(pair, statistics.EQUIVALENCE_CONFIDENCE)
     return Comparison(
         question=question,
         baseline=baseline,
         variant=variant,
         settings=settings,
-        clean_pairs=_clean_pairs(selected, baseline, variant) if len(settings) > 1 else (),
+        clean_pairs=clean_pairs,
         overall=_estimate(pair),
         distinct=_estimate(distinct) if distinct else None,
         lost=float(pair.lost) * pair.texts,
@@ -244,6 +257,16 @@ def _smallest_shown(pair: statistics.Paired, among: int, accuracy: float) -> flo
     return found if found is not None and found <= max(accuracy, 1 - accuracy) else None
 
 
+def _changed(
+    selected: Selected, baseline: Row | Reference, variant: Row | Reference
+) -> tuple[tuple[Setting, ...], tuple[CleanPair, ...]]:
+    """The settings in which two rows differ, and cleaner pairs; a reference has no settings."""
+    if isinstance(baseline, Reference) or isinstance(variant, Reference):
+        return (), ()
+    settings = differing(baseline.settings, variant.settings)
+    return settings, _clean_pairs(selected, baseline, variant) if len(settings) > 1 else ()
+
+
 def differing(baseline: Settings, variant: Settings) -> tuple[Setting, ...]:
     """The settings in which two rows differ, in the table's order."""
     one, other = baseline.deciding(), variant.deciding()
@@ -258,8 +281,8 @@ def _clean_pairs(selected: Selected, baseline: Row, variant: Row) -> tuple[Clean
     """For each differing setting two rows that differ in it alone, one of them among the two."""
     pairs, finished = [], {row.id for row in selected.rows}
     for setting in differing(baseline.settings, variant.settings):
-        like_variant = _changed(variant.settings, setting.name, baseline.settings)
-        like_baseline = _changed(baseline.settings, setting.name, variant.settings)
+        like_variant = _with(variant.settings, setting.name, baseline.settings)
+        like_baseline = _with(baseline.settings, setting.name, variant.settings)
         one, other = (_row_with(selected.stated, like) for like in (like_variant, like_baseline))
         # where the study has neither row, name one that it could have
         with_variant = one or (other is None and not any(together(like_variant)))
@@ -269,7 +292,7 @@ def _clean_pairs(selected: Selected, baseline: Row, variant: Row) -> tuple[Clean
     return tuple(pairs)
 
 
-def _changed(row: Settings, name: str, other: Settings) -> Settings:
+def _with(row: Settings, name: str, other: Settings) -> Settings:
     """A row's settings with one of them, and what belongs to it, taken from another row."""
     if name in names(Training):
         value = getattr(other.training, name)
@@ -285,7 +308,10 @@ def _row_with(stated: Mapping[str, Settings], settings: Settings) -> str | None:
     return next(found, None)
 
 
-def _times(baseline: Row, variant: Row) -> TimeRatio:
+def _times(baseline: Row | Reference, variant: Row | Reference) -> TimeRatio:
+    seconds = baseline.seconds.mean, variant.seconds.mean
+    if isinstance(baseline, Reference) or isinstance(variant, Reference):
+        return TimeRatio(*seconds, "a reference only counts")
     runs = [run.metrics for run in baseline.runs + variant.runs]
     devices = list(dict.fromkeys(run.device for run in runs))
     obstacle = None
@@ -297,4 +323,4 @@ def _times(baseline: Row, variant: Row) -> TimeRatio:
         obstacle = "the runs used different numbers of threads"
     elif not all(run.training_time_seconds for run in runs):
         obstacle = "a training time is zero"
-    return TimeRatio(baseline.seconds.mean, variant.seconds.mean, obstacle)
+    return TimeRatio(*seconds, obstacle)

@@ -10,9 +10,10 @@ from ablations import cli
 from ablations.answers import comparisons, effects, missed, noise, scores, selection, statistics
 from ablations.answers.comparisons import Comparison
 from ablations.answers.effects import AveragedEffect
-from ablations.answers.finished import Finished, Texts, Unfinished
+from ablations.answers.finished import Finished, Unfinished
 from ablations.answers.missed import Missed
-from ablations.answers.scores import Machine, Row
+from ablations.answers.scores import Machine, Reference, Row
+from ablations.answers.tested import Texts
 from ablations.study.outline import Outline
 
 
@@ -23,6 +24,7 @@ class Answers:
     outline: Outline
     texts: Texts
     rows: tuple[Row, ...]
+    references: tuple[Reference, ...]
     unfinished: tuple[Unfinished, ...]  # the runs that a table so far lacks
     asked: int  # how many comparisons the whole study has
     comparisons: tuple[Comparison, ...]  # those whose two rows are finished
@@ -75,6 +77,25 @@ class Answers:
         return "; ".join(f"fold {fold + 1}, seed {seed}" for fold, seed in runs)
 
     @property
+    def lines(self) -> tuple[Row | Reference, ...]:
+        """Of the table: the rows, and below them the references."""
+        return *self.rows, *self.references
+
+    @property
+    def best_reference(self) -> Reference | None:
+        """The one that gets most test texts right, the first of several."""
+        return max(self.references, key=lambda each: each.accuracy["test"].mean, default=None)
+
+    @property
+    def no_better(self) -> tuple[Row, ...]:
+        """The rows that do not get more of the test texts right than the best reference."""
+        best = self.best_reference
+        if best is None:
+            return ()
+        most = best.accuracy["test"].mean + 1e-9
+        return tuple(row for row in self.rows if row.accuracy["test"].mean <= most)
+
+    @property
     def standins(self) -> tuple[str, ...]:
         """What is not the published study's, in any row and of the models."""
         return self.outline.notes + self.outline.models
@@ -97,14 +118,16 @@ def compute(finished: Finished) -> Answers:
     prior = noise.prior(np.stack([row.right for row in selected.rows]), texts.fold)
     machine = scores.usual_machine(selected.rows)
     rows = scores.score(selected, texts, prior, machine)
+    references = scores.score_references(finished.references, texts, prior)
     margin = outline.margin / 100
     return Answers(
         outline=outline,
         texts=texts,
         rows=rows,
+        references=references,
         unfinished=finished.unfinished,
         asked=selected.asked,
-        comparisons=comparisons.compare_all(selected, rows, texts, margin),
+        comparisons=comparisons.compare_all(selected, rows, references, texts, margin),
         effects=effects.averaged_effects(outline.grids, rows, prior, texts.fold),
         missed=missed.missed(rows, texts),
         machine=machine,

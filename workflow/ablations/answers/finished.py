@@ -4,56 +4,100 @@ Every answer starts from here. Knows no statistics.
 """
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import log_softmax
 
 from ablations import cli
-from ablations.data import collection
-from ablations.data.near_copies import first_near
-from ablations.data.tokens import About, read_about
+from ablations.answers import tested
+from ablations.answers.tested import NOWHERE, Cut, Labels, Texts
+from ablations.data.tokens import About
 from ablations.errors import UserError
 from ablations.files import read_json
+from ablations.references.metrics import Metrics as ReferenceMetrics
 from ablations.study import paths, settings
-from ablations.study.dataset import column
 from ablations.study.entries import Published
 from ablations.study.outline import Outline
+from ablations.study.references import REFERENCES, Reference
 from ablations.study.settings import Settings
 from ablations.training import logs, metrics, predictions
 from ablations.training.metrics import Metrics, NotFinished
 from ablations.training.predictions import Predictions
 
-Labels = NDArray[np.int_]
+Found = TypeVar("Found", Metrics, ReferenceMetrics)  # what a run says of itself
 
 NONE_FINISHED = "no row is finished yet; a table so far needs one row with all its runs"
-NOWHERE = np.iinfo(np.int64).max  # the position of a text that is not in a list
 
 
 @dataclass(frozen=True)
-class Run:
-    """One row trained with one seed on one fold."""
+class Run(Generic[Found]):
+    """One row trained with one seed on one fold, or a reference on one."""
 
     fold: int  # its index; 0 with one split
-    metrics: Metrics
+    metrics: Found
     predicted: Labels  # of each text that its fold tests, [texts]
     log_loss: dict[str, float]  # mean cross-entropy (nats) of each split, after the last step
 
 
 @dataclass(frozen=True)
-class TrainedRow:
+class Trained(Generic[Found]):
     """One line of the table with its runs: fold by fold, one for each seed."""
 
-    number: int  # its line in the table of the whole study, from 1
     id: str
-    settings: Settings
-    published: Published | None
-    runs: tuple[Run, ...]
+    runs: tuple[Run[Found], ...]
     predicted: Labels  # of each tested text, [seeds, tested]
     right: NDArray[np.bool_]  # whether that is its label, [seeds, tested]
+
+    @property
+    def worst(self) -> Run[Found]:
+        """The run with the lowest test accuracy."""
+        return min(self.runs, key=lambda run: run.metrics.accuracy.test)
+
+    @property
+    def train_size(self) -> int:
+        """How many training texts it learns from at most: the first of its fold's."""
+        return NOWHERE
+
+    @property
+    def batch(self) -> int:
+        """Training texts that are evaluated together: an incomplete batch is left out."""
+        return 1
+
+    def evaluated(self, texts: Texts, split: str) -> tuple[int, ...]:
+        """How many texts a split's accuracy is over, in each fold."""
+        sizes = [fold[split] for fold in texts.sizes]
+        if split == "train":
+            batch = self.batch
+            sizes = [max(min(size, self.train_size) // batch * batch, 1) for size in sizes]
+        return tuple(sizes)
+
+
+@dataclass(frozen=True)
+class TrainedReference(Trained[ReferenceMetrics]):
+    """A reference, which has no seed: one run for each fold, and one answer to each text."""
+
+    @property
+    def declared(self) -> Reference:
+        """What it is."""
+        return REFERENCES[self.runs[0].metrics.reference]
+
+    @property
+    def published(self) -> None:
+        """Nothing was."""
+
+
+@dataclass(frozen=True)
+class TrainedRow(Trained[Metrics]):
+    """A row."""
+
+    number: int  # its line in the table of the whole study, from 1
+    settings: Settings
+    published: Published | None
 
     @property
     def context_tokens(self) -> int:
@@ -64,6 +108,11 @@ class TrainedRow:
     def train_size(self) -> int:
         """How many training texts it learns from at most: the first of its fold's."""
         return self.settings.train_size or NOWHERE
+
+    @property
+    def batch(self) -> int:
+        """Training texts that are evaluated together: an incomplete batch is left out."""
+        return self.settings.training.batch_size
 
 
 @dataclass(frozen=True)
@@ -78,69 +127,13 @@ class Unfinished:
 
 
 @dataclass(frozen=True)
-class Texts:
-    """The texts that are tested, and where they are in the other splits of the fold that does.
-
-    With one split they are its test texts in their order, with folds all texts in the table's.
-    """
-
-    classes: tuple[str, ...]  # in the order of their labels
-    tested: tuple[str, ...]
-    labels: Labels  # [tested]
-    lines: Labels  # in texts.csv, from 0, [tested]
-    fold: Labels  # the index of the fold that tests each, [tested]; all 0 with one split
-    # Where the first text equal to it, and the first equal or nearly so (near_copies.py), is
-    # among the fold's training texts; NOWHERE if there is none. [tested]
-    copied: Labels
-    near: Labels
-    in_validation: NDArray[np.bool_]  # verbatim, [tested]
-    sizes: tuple[dict[str, int], ...]  # of each fold's splits
-    validation_in_train: int  # validation texts that are in the training set verbatim, of all folds
-    remarks: tuple[str, ...]  # what is to be known of them, such as a class that a split lacks
-
-    @property
-    def folds(self) -> int:
-        """How many there are; 1 with one split."""
-        return len(self.sizes)
-
-    @property
-    def collection(self) -> int:
-        """How many texts there are in all splits."""
-        return sum(self.sizes[0].values())
-
-    @property
-    def in_train(self) -> NDArray[np.bool_]:
-        """Which are in the training set of their fold verbatim, [tested]."""
-        return self.copied < NOWHERE
-
-    @property
-    def near_train(self) -> NDArray[np.bool_]:
-        """Which are there verbatim or nearly so, [tested]."""
-        return self.near < NOWHERE
-
-    @property
-    def majority(self) -> tuple[str, float]:
-        """The most frequent class of the tested texts, the last of several, and its share."""
-        counts = np.bincount(self.labels, minlength=len(self.classes))
-        label = int(np.flatnonzero(counts == counts.max())[-1])
-        return self.classes[label], float(counts[label] / len(self.labels))
-
-    def evaluated(self, row: TrainedRow, split: str) -> tuple[int, ...]:
-        """How many texts a split's accuracy is over, in each fold; in training whole batches."""
-        sizes = [fold[split] for fold in self.sizes]
-        if split == "train":
-            batch = row.settings.training.batch_size
-            sizes = [max(min(size, row.train_size) // batch * batch, 1) for size in sizes]
-        return tuple(sizes)
-
-
-@dataclass(frozen=True)
 class Finished:
     """A finished study, or what is finished of it."""
 
     outline: Outline
     texts: Texts
     rows: dict[str, TrainedRow]  # those whose runs are all finished, by id
+    references: tuple[TrainedReference, ...]
     stated: dict[str, Settings]  # of each row whose file is there, by id
     unfinished: tuple[Unfinished, ...]
 
@@ -156,7 +149,7 @@ def load(results: Path, so_far: bool = False) -> Finished:
     any_run = paths.at(results, paths.METRICS, row="*", run="**").relative_to(results)
     if so_far and not any(results.glob(str(any_run))):
         raise UserError(NONE_FINISHED)
-    about, cuts, texts = _texts(results, outline.folds)
+    about, cuts, texts = tested.read(results, outline.folds)
     numbers = _line_numbers(outline)
     rows, stated, unfinished = {}, {}, []
     for line in outline.rows:
@@ -182,7 +175,14 @@ def load(results: Path, so_far: bool = False) -> Finished:
                 predicted=predicted,
                 right=predicted == texts.labels,
             )
-    return Finished(outline, texts, rows, stated, tuple(unfinished))
+    return Finished(
+        outline=outline,
+        texts=texts,
+        rows=rows,
+        references=tuple(_references(results, outline, about, cuts, texts, so_far)),
+        stated=stated,
+        unfinished=tuple(unfinished),
+    )
 
 
 def _line_numbers(outline: Outline) -> dict[str, int]:
@@ -192,77 +192,13 @@ def _line_numbers(outline: Outline) -> dict[str, int]:
     return {row.id: lines.index(line_of.get(row.id, row.id)) + 1 for row in outline.rows}
 
 
-def _predicted(runs: Sequence[Run], texts: Texts) -> Labels:
+def _predicted(runs: Sequence[Run[Any]], texts: Texts) -> Labels:
     """What a row's runs, fold by fold, answer to every tested text, [seeds, tested]."""
     seeds = len(runs) // texts.folds
     predicted = np.empty((seeds, len(texts.labels)), np.int64)
     for number, run in enumerate(runs):
         predicted[number % seeds, texts.fold == run.fold] = run.predicted
     return predicted
-
-
-# --- texts
-
-
-@dataclass(frozen=True)
-class Cut:
-    """How a fold cuts the texts: the lines in texts.csv by split, and the labels of all texts."""
-
-    fold: int  # its index; 0 with one split
-    number: int | None  # its number in paths; None with one split
-    lines: dict[str, Labels]
-    labels: Labels  # [texts]
-
-
-def _texts(results: Path, folds: int | None) -> tuple[About, list[Cut], Texts]:
-    """What the tokens say of the texts, each fold's cut, and the texts that are tested."""
-    about = read_about(paths.at(results, paths.TOKENS))
-    path = paths.at(results, paths.TEXTS)
-    found, numbers = collection.read(path), range(1, folds + 1) if folds else [None]
-    if not np.isin(found.labels, range(len(about.classes))).all():
-        raise UserError(
-            f"{path}: a label is no class of tokens.safetensors; allowed: 0 to"
-            f" {len(about.classes) - 1}"
-        )
-    if list(found.cuts) != list(map(column, numbers)):
-        raise UserError(
-            f"{path} has the columns {', '.join(found.cuts)}; expected"
-            f" {', '.join(map(column, numbers))}; run the workflow again"
-        )
-    cuts = [
-        Cut(fold, number, collection.lines(found.cuts[column(number)]), found.labels)
-        for fold, number in enumerate(numbers)
-    ]
-    tested = np.sort(np.concatenate([cut.lines["test"] for cut in cuts]))
-    fold, copied, near = (np.zeros(len(found.texts), np.int64) for _ in range(3))
-    in_validation, again = np.zeros(len(found.texts), bool), 0
-    for cut in cuts:
-        own = {split: [found.texts[line] for line in at] for split, at in cut.lines.items()}
-        test, first = cut.lines["test"], first_near(own["test"], own["train"])
-        fold[test], copied[test] = cut.fold, _first_copy(own["test"], own["train"])
-        near[test] = np.where(first < len(own["train"]), first, NOWHERE)
-        in_validation[test] = _first_copy(own["test"], own["validation"]) < NOWHERE
-        again += int((_first_copy(own["validation"], own["train"]) < NOWHERE).sum())
-    read = Texts(
-        classes=about.classes,
-        tested=tuple(found.texts[line] for line in tested),
-        labels=found.labels[tested],
-        lines=tested,
-        fold=fold[tested],
-        copied=copied[tested],
-        near=near[tested],
-        in_validation=in_validation[tested],
-        sizes=tuple({split: len(at) for split, at in cut.lines.items()} for cut in cuts),
-        validation_in_train=again,
-        remarks=read_json(paths.at(results, paths.NOTES), tuple[str, ...]),
-    )
-    return about, cuts, read
-
-
-def _first_copy(texts: Sequence[str], others: Sequence[str]) -> Labels:
-    """Where the first of the others is that is equal to each text; NOWHERE if none is, [texts]."""
-    position = {other: index for index, other in reversed(list(enumerate(others)))}
-    return np.array([position.get(text, NOWHERE) for text in texts], np.int64)
 
 
 # --- runs
@@ -281,12 +217,57 @@ def _run(
     seed: int,
     about: About,
     cut: Cut,
-) -> Run:
+) -> Run[Metrics]:
     """A run's files; raises NotFinished where they are not there, or not of the study as it is."""
     if row is None:
         raise NotFinished(f"row {id} has no file; run the workflow to make it")
     found, run = metrics.read(results, row, seed, cut.number), paths.run(seed, cut.number)
     path = paths.at(results, paths.METRICS, row=id, run=run)
+    answers = paths.at(results, paths.PREDICTIONS, row=id, run=run)
+    own = cut.lines | {"train": cut.lines["train"][: row.train_size]}
+    return _read(path, answers, found, own, about, cut)
+
+
+def _references(
+    results: Path, outline: Outline, about: About, cuts: Sequence[Cut], texts: Texts, so_far: bool
+) -> Iterator[TrainedReference]:
+    for name in outline.references:
+        try:
+            runs = tuple(_reference(results, name, about, cut) for cut in cuts)
+        except NotFinished:
+            if not so_far:
+                raise
+        else:
+            predicted = _predicted(runs, texts)
+            yield TrainedReference(name, runs, predicted, predicted == texts.labels)
+
+
+def _reference(results: Path, name: str, about: About, cut: Cut) -> Run[ReferenceMetrics]:
+    """A reference's files of one fold; raises NotFinished as `_run` does."""
+    path, answers = (
+        paths.at(results, paths.REFERENCE, reference=name, file=paths.in_fold(file, cut.number))
+        for file in ("metrics.json", "predictions.csv")
+    )
+    if not path.exists():
+        raise NotFinished(f"{path} does not exist; run the workflow to make it")
+    found = read_json(path, ReferenceMetrics)
+    if (found.reference, found.fold) != (name, cut.number):
+        raise UserError(
+            f"{path} is of the reference {found.reference}, fold {found.fold}; expected {name},"
+            f" fold {cut.number}"
+        )
+    return _read(path, answers, found, cut.lines, about, cut)
+
+
+def _read(
+    path: Path,
+    answers: Path,
+    found: Found,
+    own: Mapping[str, Labels],
+    about: About,
+    cut: Cut,
+) -> Run[Found]:
+    """A run from its two files; `own` are the lines of its texts."""
     if (found.dataset_sha256, found.classes) != (about.dataset_sha256, about.classes):
         message = (
             f"{path} is of another dataset (classes {', '.join(found.classes)}; sha256"
@@ -295,8 +276,6 @@ def _run(
             " again"
         )
         raise NotFinished(message, "of another dataset")
-    answers = paths.at(results, paths.PREDICTIONS, row=id, run=run)
-    own = cut.lines | {"train": cut.lines["train"][: row.train_size]}
     read = _predictions(answers, own, cut.labels, len(about.classes))
     measured = float((read["test"].predicted == read["test"].labels).mean())
     if abs(measured - found.accuracy.test) > 1e-4:

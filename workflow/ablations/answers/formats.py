@@ -61,10 +61,12 @@ def time(seconds: float) -> str:
     return times_columns([Measured.of(seconds)])[0][0]
 
 
-def times_columns(*columns: Sequence[Measured | None]) -> list[list[str]]:
+def times_columns(
+    *columns: Sequence[Measured | None], below: Sequence[Measured] = ()
+) -> list[list[str]]:
     """The seconds of each column's rows, all in one unit: minutes if the shortest allows it.
 
-    A row without a time is empty.
+    A row without a time is empty. The first column goes on with those `below`, in the same unit.
     """
     shortest = min(row.mean for column in columns for row in column if row)
     scale, unit = (60.0, "min") if shortest >= 6 else (1.0, "s")
@@ -73,7 +75,8 @@ def times_columns(*columns: Sequence[Measured | None]) -> list[list[str]]:
     def written(row: Measured | None) -> str:
         return f"{with_spread(row, digits, scale)} {unit}" if row else ""
 
-    return [list(map(written, column)) for column in columns]
+    first, *others = columns
+    return [list(map(written, column)) for column in ((*first, *below), *others)]
 
 
 def with_spread(found: Measured, digits: int, scale: float = 1.0) -> str:
@@ -142,6 +145,13 @@ class Table:
 
     headings: tuple[str, ...]
     lines: tuple[tuple[str, ...], ...]
+    below: int = 0  # how many of the last lines stand below a rule
+
+    @property
+    def parts(self) -> Iterator[tuple[tuple[str, ...], ...]]:
+        """The lines above the rule, and those below it if there are any."""
+        above = len(self.lines) - self.below
+        yield from filter(None, (self.lines[:above], self.lines[above:]))
 
     def markdown(self) -> str:
         """As GitHub writes tables; nothing in a cell is markup."""
@@ -152,16 +162,19 @@ class Table:
         # not by tabulate, which makes columns wider than their headings: this must fit a screen
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
         lines = [f"| {' | '.join(map(str.ljust, line, widths))} |" for line in cells]
-        return "\n".join([lines[0], f"|{'|'.join('-' * (w + 2) for w in widths)}|", *lines[1:]])
+        rule = f"|{'|'.join('-' * (w + 2) for w in widths)}|"
+        if self.below:
+            lines.insert(-self.below, rule)
+        return "\n".join([lines[0], rule, *lines[1:]])
 
     def latex(self) -> Iterator[str]:
         """The lines of a tabular with the rules of the package booktabs."""
         yield rf"\begin{{tabular}}{{{'l' * len(self.headings)}}}"
         yield r"\toprule"
-        for number, line in enumerate((self.headings, *self.lines)):
-            yield " & ".join(map(latex, line)) + r" \\"
-            if number == 0:
-                yield r"\midrule"
+        yield " & ".join(map(latex, self.headings)) + r" \\"
+        for part in self.parts:
+            yield r"\midrule"
+            yield from (" & ".join(map(latex, line)) + r" \\" for line in part)
         yield r"\bottomrule"
         yield r"\end{tabular}"
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ablations.answers.finished import Texts
 from ablations.answers.scores import Row
+from ablations.answers.tested import Texts
 
 
 @dataclass(frozen=True)

@@ -3,15 +3,16 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ablations.answers import statistics
-from ablations.answers.finished import Labels, Run, Texts, TrainedRow
+from ablations.answers.finished import Trained, TrainedReference, TrainedRow
 from ablations.answers.noise import Floats, Prior
 from ablations.answers.selection import Selected
+from ablations.answers.tested import Labels, Texts
 from ablations.study import words
 from ablations.study.dataset import SPLITS
 
@@ -104,11 +105,9 @@ class Machine:
 
 
 @dataclass(frozen=True)
-class Row(TrainedRow):
-    """A line of the table with everything that is told of it."""
+class Scores:
+    """The numbers of a line of the table, of a row or a reference."""
 
-    changes: tuple[str, ...] | None  # against the baseline, in words; None where it is not there
-    chosen_from: int | None  # as the best on validation of this many rows of a grid
     accuracy: dict[str, Accuracy]  # by split
     unseen: Part  # the texts that it has not learned from verbatim
     distinct: Part  # those that it has not learned from nearly so either
@@ -120,13 +119,21 @@ class Row(TrainedRow):
     agreement: Floats  # the share of the seeds that do, [tested]
     log_loss: dict[str, Measured]  # by split
     seconds: Measured  # of training
+
+
+@dataclass(frozen=True)
+class Reference(Scores, TrainedReference):
+    """A reference with everything that is told of it."""
+
+
+@dataclass(frozen=True)
+class Row(Scores, TrainedRow):
+    """A row with everything that is told of it."""
+
+    changes: tuple[str, ...] | None  # against the baseline, in words; None where it is not there
+    chosen_from: int | None  # as the best on validation of this many rows of a grid
     incomparable: str | None  # why its time cannot be compared with the others'
     devices: tuple[str, ...]
-
-    @property
-    def worst(self) -> Run:
-        """The run with the lowest test accuracy."""
-        return min(self.runs, key=lambda run: run.metrics.accuracy.test)
 
     @property
     def reuses_frozen(self) -> bool:
@@ -153,27 +160,12 @@ def score(
     rows = []
     for row in selected.rows:
         changes = words.changes(row.settings, baseline, row.context_tokens) if baseline else None
-        answers, agreement = _answers(row, len(texts.classes))
-        by_run = _by_run(row, texts)
-        # of a seed's runs together, which fold by fold test every text
-        counts = by_run.counts.reshape(texts.folds, -1, *by_run.counts.shape[1:]).sum(0)
-        confusion = Confusion(counts)
         rows.append(
             Row(
                 **vars(row),
+                **vars(_scores(row, texts, prior)),
                 changes=None if changes is None else tuple(changes),
                 chosen_from=selected.chosen_from.get(row.id),
-                accuracy={split: _accuracy(row, texts, split, prior) for split in SPLITS},
-                unseen=_right_on(row, texts, texts.copied >= row.train_size),
-                distinct=_right_on(row, texts, texts.near >= row.train_size),
-                confusion=confusion,
-                by_run=by_run,
-                recall=tuple(map(_measured, confusion.recall.T, by_run.recall.T)),
-                macro_f1=_measured(confusion.macro_f1, by_run.macro_f1),
-                answers=answers,
-                agreement=agreement,
-                log_loss={split: _log_loss(row, split) for split in SPLITS},
-                seconds=Measured.of(*(run.metrics.training_time_seconds for run in row.runs)),
                 incomparable=_incomparable(row, machine),
                 devices=tuple(dict.fromkeys(run.metrics.device for run in row.runs)),
             )
@@ -181,13 +173,41 @@ def score(
     return tuple(rows)
 
 
-def _accuracy(row: TrainedRow, texts: Texts, split: str, prior: Prior | None) -> Accuracy:
+def score_references(
+    trained: Sequence[TrainedReference], texts: Texts, prior: Prior | None
+) -> tuple[Reference, ...]:
+    """The references with their numbers."""
+    return tuple(Reference(**vars(each), **vars(_scores(each, texts, prior))) for each in trained)
+
+
+def _scores(row: Trained[Any], texts: Texts, prior: Prior | None) -> Scores:
+    answers, agreement = _answers(row, len(texts.classes))
+    by_run = _by_run(row, texts)
+    # of a seed's runs together, which fold by fold test every text
+    counts = by_run.counts.reshape(texts.folds, -1, *by_run.counts.shape[1:]).sum(0)
+    confusion = Confusion(counts)
+    return Scores(
+        accuracy={split: _accuracy(row, texts, split, prior) for split in SPLITS},
+        unseen=_right_on(row, texts, texts.copied >= row.train_size),
+        distinct=_right_on(row, texts, texts.near >= row.train_size),
+        confusion=confusion,
+        by_run=by_run,
+        recall=tuple(map(_measured, confusion.recall.T, by_run.recall.T)),
+        macro_f1=_measured(confusion.macro_f1, by_run.macro_f1),
+        answers=answers,
+        agreement=agreement,
+        log_loss={split: _log_loss(row, split) for split in SPLITS},
+        seconds=Measured.of(*(run.metrics.training_time_seconds for run in row.runs)),
+    )
+
+
+def _accuracy(row: Trained[Any], texts: Texts, split: str, prior: Prior | None) -> Accuracy:
     """The interval on tested texts counts what the runs tell of training, if they are enough.
 
     That of the other splits is Wilson's for one run's texts: folds share them.
     """
     runs = tuple(getattr(run.metrics.accuracy, split) for run in row.runs)
-    sizes = texts.evaluated(row, split)
+    sizes = row.evaluated(texts, split)
     if split == "test":
         mean = row.right.mean()
         low, high = statistics.mean_accuracy_interval(row.right, prior, texts.fold)
@@ -208,7 +228,7 @@ def _measured(of_seeds: Floats, of_runs: Floats) -> Measured | None:
     return Measured(float(np.mean(of_seeds)), tuple(of_runs[~np.isnan(of_runs)].tolist()))
 
 
-def _right_on(row: TrainedRow, texts: Texts, some: NDArray[np.bool_]) -> Part:
+def _right_on(row: Trained[Any], texts: Texts, some: NDArray[np.bool_]) -> Part:
     folds = [some & (texts.fold == fold) for fold in range(texts.folds)]
     runs = [row.right[:, fold].mean(1) for fold in folds if fold.any()]
     number = int(some.sum())
@@ -217,21 +237,21 @@ def _right_on(row: TrainedRow, texts: Texts, some: NDArray[np.bool_]) -> Part:
     return Part(number, _measured(row.right[:, some].mean(1), np.concatenate(runs)))
 
 
-def _by_run(row: TrainedRow, texts: Texts) -> Confusion:
+def _by_run(row: Trained[Any], texts: Texts) -> Confusion:
     size = len(texts.classes)
     cells = [texts.labels[texts.fold == run.fold] * size + run.predicted for run in row.runs]
     counts = [np.bincount(cell, minlength=size * size) for cell in cells]
     return Confusion(np.stack(counts).reshape(len(cells), size, size))
 
 
-def _log_loss(row: TrainedRow, split: str) -> Measured:
+def _log_loss(row: Trained[Any], split: str) -> Measured:
     runs = [run.log_loss[split] for run in row.runs]
     texts = [len(run.predicted) for run in row.runs]
     mean = np.average(runs, weights=texts if split == "test" else None)
     return Measured(float(mean), tuple(runs))
 
 
-def _answers(row: TrainedRow, classes: int) -> tuple[Labels, Floats]:
+def _answers(row: Trained[Any], classes: int) -> tuple[Labels, Floats]:
     counts = np.stack([(row.predicted == label).sum(0) for label in range(classes)])
     return classes - 1 - counts[::-1].argmax(0), counts.max(0) / len(row.predicted)
 

@@ -21,7 +21,7 @@ class Selected:
 
     rows: tuple[TrainedRow, ...]  # those that are finished
     chosen_from: dict[str, int]  # of how many rows of a grid a row is the best on validation, by id
-    questions: tuple[Question, ...]  # those whose two rows are both finished
+    questions: tuple[Question, ...]  # those whose two sides are both finished
     asked: int  # how many questions the whole study has
     stated: dict[str, Settings]  # of each row of the whole study's table, by id
 
@@ -38,7 +38,7 @@ def select(finished: Finished) -> Selected:
     rows = tuple(row for row in finished.rows.values() if row.id not in beaten)
     if not rows:
         raise UserError(NONE_FINISHED)
-    ids = {row.id for row in rows}
+    ids = {row.id for row in rows} | {each.id for each in finished.references}
     questions = list(ask(finished.outline.questions, finished.outline.grids, chosen))
     return Selected(
         rows=rows,

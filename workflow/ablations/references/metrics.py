@@ -2,6 +2,7 @@
 
 from msgspec import Struct
 
+from ablations.study.references import ReferenceName
 from ablations.training.metrics import Accuracy
 
 
@@ -11,7 +12,7 @@ class Metrics(Struct, frozen=True, kw_only=True):
     `training_time_seconds` and `versions` may differ between identical jobs, nothing else does.
     """
 
-    reference: str
+    reference: ReferenceName
     fold: int | None  # from 1; None with one split
     classes: tuple[str, ...]
     accuracy: Accuracy

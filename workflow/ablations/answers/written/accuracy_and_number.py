@@ -11,7 +11,7 @@ from matplotlib.transforms import ScaledTranslation
 
 from ablations.answers.compute import Answers
 from ablations.answers.scores import Row
-from ablations.answers.written.drawing import MEASURED, QUIET, legend, titled
+from ablations.answers.written.drawing import MEASURED, QUIET, legend, reference_line, titled
 from ablations.study import words
 from ablations.study.grid import Grid
 
@@ -36,6 +36,7 @@ def accuracy_and_number(answers: Answers, grid: Grid) -> Figure:
     for label, accuracy, style in _levels(answers, list(rows.values())):
         axes.axhline(100 * accuracy, color=QUIET, linestyle=style, linewidth=1, zorder=1.5)
         entries.append(Line2D([], [], color=QUIET, linestyle=style, linewidth=1, label=label))
+    entries += reference_line(axes, answers)
     entries.append(Line2D([], [], marker="|", color=MEASURED, linestyle="none", markersize=11))
     entries[-1].set_label("95% interval")
     _label_numbers(axes, grid)

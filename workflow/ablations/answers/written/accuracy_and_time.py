@@ -17,6 +17,7 @@ from ablations.answers.written.drawing import (
     key,
     label,
     legend,
+    reference_line,
     titled,
 )
 from ablations.answers.written.names import name_points
@@ -51,7 +52,7 @@ def accuracy_and_time(answers: Answers) -> Figure:
     _label_durations(axes, times)
     axes.set_xlabel(f"training time ({_measured_on(answers)})")
     axes.set_ylabel(f"accuracy on {answers.tested}, %")
-    legend(figure, _entries(answers))
+    legend(figure, [*_entries(answers), *reference_line(axes, answers)])
     front = _front(points, [index for index, row in enumerate(rows) if not row.incomparable])
     order = [*front, *(index for index in range(len(rows)) if index not in front)]
     if len(rows) > NAMED_POINTS:

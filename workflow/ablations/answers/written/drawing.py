@@ -7,7 +7,7 @@ letters have the same size on a page. What a colour says, a shape or a line styl
 """
 
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from matplotlib.artist import Artist
@@ -17,7 +17,7 @@ from matplotlib.lines import Line2D
 
 from ablations.answers import formats
 from ablations.answers.compute import Answers
-from ablations.answers.scores import Row
+from ablations.answers.scores import Reference, Row
 
 MEASURED, PUBLISHED, QUIET = "#0072B2", "#D55E00", "#767676"  # Okabe and Ito's blue and vermilion
 WIDTH = 7.2  # inches: letters stay legible where a paper makes a figure as wide as its text
@@ -62,10 +62,10 @@ def legend(figure: Figure, found: Iterable[Artist], title: str | None = None) ->
     figure.legend(handles=entries, loc="outside lower center", ncols=columns, title=title)
 
 
-def label(row: Row, width: int = LABEL_WIDTH) -> str:
+def label(row: Row | Reference, width: int = LABEL_WIDTH) -> str:
     """The row's id on at most two lines; one that is cut follows the row's number in the table."""
     name = row.id
-    if len(name) > 2 * width:
+    if not isinstance(row, Reference) and len(name) > 2 * width:
         name = formats.both_ends(f"#{row.number} {name}", 2 * width)
     if len(name) <= width:
         return name
@@ -82,6 +82,13 @@ def row_labels(axes: Axes, labels: Sequence[str]) -> None:
 def mark_published(axes: Axes, x: float, y: float) -> None:
     """A published value."""
     axes.plot(x, y, "D", color=PUBLISHED, markersize=4.5)
+
+
+def reference_line(axes: Axes, answers: Answers) -> Iterator[Line2D]:
+    """A line across at the best reference's test accuracy, and its entry in the legend."""
+    if best := answers.best_reference:
+        axes.axhline(100 * best.accuracy["test"].mean, color=QUIET, linewidth=1, linestyle="-.")
+        yield Line2D([], [], color=QUIET, linewidth=1, linestyle="-.", label=best.declared.called)
 
 
 def key(marker: str, color: str, label: str, line: bool = False, hollow: bool = False) -> Line2D:

@@ -16,7 +16,7 @@ from ablations.answers import formats
 from ablations.answers.comparisons import Comparison
 from ablations.answers.compute import Answers
 from ablations.answers.finished import Run
-from ablations.answers.scores import Row
+from ablations.answers.scores import Reference, Row
 from ablations.answers.written.accuracy_and_number import accuracy_and_number, drawn_grids
 from ablations.answers.written.accuracy_and_time import accuracy_and_time
 from ablations.answers.written.drawing import (
@@ -34,6 +34,7 @@ from ablations.answers.written.drawing import (
 )
 from ablations.answers.written.notes import evaluated
 from ablations.answers.written.sentences import margin, why_none
+from ablations.training.metrics import Metrics
 
 VALIDATION = "black"  # where training is blue
 BAND = "#EDEDF0"  # behind differences that are equivalent
@@ -42,17 +43,22 @@ CURVE_POINTS = 40_000  # in one figure; a browser still draws them at once
 
 
 def accuracies(answers: Answers) -> Figure:
-    """A line per row and a panel per split: accuracy with its interval, and the published one."""
-    rows = answers.rows
+    """A line per row and a panel per split: accuracy with its interval, and the published one.
+
+    The references are below a rule.
+    """
+    rows = answers.lines
     figure = titled(answers, 1.7 + 0.36 * len(rows), "Accuracy of each row")
     panels = figure.subplots(1, 3, sharex=True, sharey=True)
     for panel, split in zip(panels, formats.SPLITS, strict=True):
         for position, row in enumerate(rows):
             _accuracy(panel, row, split, position)
             # of the other splits only where a row has one run: folds share their texts
-            if answers.times == 1 or split == "test":
+            if len(row.runs) == 1 or split == "test":
                 ends = [100 * row.accuracy[split].low, 100 * row.accuracy[split].high]
                 panel.plot(ends, [position] * 2, color=MEASURED)
+        if answers.references:
+            panel.axhline(len(answers.rows) - 0.5, color=QUIET, linewidth=0.8)
         texts = f"{evaluated(answers, split)} texts"
         panel.set_title(f"{formats.SPLITS[split].capitalize()}\n{texts}")
         panel.set_xlabel("accuracy, %")
@@ -78,7 +84,7 @@ def _accuracy_entries(answers: Answers) -> Iterator[Line2D]:
     yield Line2D([], [], color=QUIET, linestyle=":", label="majority class")
 
 
-def _accuracy(panel: Axes, row: Row, split: str, position: int) -> None:
+def _accuracy(panel: Axes, row: Row | Reference, split: str, position: int) -> None:
     accuracy = row.accuracy[split]
     if len(row.runs) > 1:
         values = [100 * run for run in accuracy.runs]
@@ -125,7 +131,7 @@ def learning_curves(answers: Answers) -> Figure:
     return figure
 
 
-def _curves(panel: Axes, row: Row, run: Run, most: int) -> None:
+def _curves(panel: Axes, row: Row, run: Run[Metrics], most: int) -> None:
     history = run.metrics.history
     shown = np.unique(np.linspace(0, len(history) - 1, min(len(history), most)).astype(int))
     steps = [history[index].step for index in shown]

@@ -62,9 +62,11 @@ def how_to_read(answers: Answers) -> str:
 
 def _how_to_read(answers: Answers) -> Iterator[str]:
     many = answers.asked > 1
+    counting = any(comparison.reference for comparison in answers.comparisons)
+    or_reference = ", or a row and a reference," if counting else ""
     adjusted = f", adjusted for {answers.asked} comparisons by Holm's method" if many else ""
     yield (
-        f"**Verdict.** Two rows answer the same {answers.tested} and are"
+        f"**Verdict.** Two rows{or_reference} answer the same {answers.tested} and are"
         f" compared text by text. A row is called better or worse only if"
         f" {_test(answers)} gives p below {statistics.ALPHA}{adjusted}."
     )

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from ablations import cli
 from ablations.answers import formats
 from ablations.answers.compute import Answers
-from ablations.answers.finished import NOWHERE, Texts
 from ablations.answers.scores import Row
+from ablations.answers.tested import NOWHERE, Texts
 from ablations.study import words
 from ablations.study.dataset import SPLITS
 from ablations.study.settings import defaults
@@ -23,7 +23,8 @@ def notes(answers: Answers) -> list[str]:
     found = [_data(answers), *map(formats.text, answers.texts.remarks), *_same(answers.rows)]
     found += [*_incomplete_batches(answers), _runs(answers), interval_note(answers)]
     found += _leakage(answers)
-    found += [_majority(answers), *_constant_answers(answers), *_grids(answers)]
+    found += [_majority(answers), *_references(answers), *no_better(answers)]
+    found += [*_constant_answers(answers), *_grids(answers)]
     return [*found, *_devices(answers.rows), *_times(answers.rows)]
 
 
@@ -36,6 +37,9 @@ def notices(answers: Answers, text: Callable[[str], str] = formats.text) -> Iter
         yield " ".join(map(text, answers.standins))
     if answers.unfinished:
         yield _provisional(answers, text)
+    there = [each.id for each in answers.references]
+    if missing := [name for name in answers.outline.references if name not in there]:
+        yield f"References not finished: {', '.join(missing)}."
 
 
 def _provisional(answers: Answers, text: Callable[[str], str]) -> str:
@@ -226,6 +230,26 @@ def _majority(answers: Answers) -> str:
         f"Majority class: always answering {formats.text(name)} would be right on"
         f" {formats.percent(share)}.{below}"
     )
+
+
+def _references(answers: Answers) -> Iterator[str]:
+    if answers.references:
+        named = [f"{each.id} ({each.declared.called})" for each in answers.references]
+        yield (
+            f"Below the rule: {formats.names(named)}, each with a logistic regression, trained on"
+            f" all training texts{of_its_fold(answers)}, over which their training accuracy is too."
+        )
+
+
+def no_better(answers: Answers) -> Iterator[str]:
+    """Which rows classify no better than counting does, if any: of the texts tested here."""
+    best, ids = answers.best_reference, [row.id for row in answers.no_better]
+    if best and ids:
+        right = formats.percent(best.accuracy["test"].mean)
+        yield (
+            f"Not better than {best.declared.called} ({right} of {answers.tested} right):"
+            f" {_which(ids, answers.rows)}."
+        )
 
 
 def _constant_answers(answers: Answers) -> Iterator[str]:

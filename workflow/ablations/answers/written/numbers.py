@@ -11,7 +11,8 @@ import numpy as np
 from ablations.answers import formats
 from ablations.answers.comparisons import Comparison, Setting
 from ablations.answers.compute import Answers
-from ablations.answers.scores import Measured, Row
+from ablations.answers.finished import Run
+from ablations.answers.scores import Measured, Reference, Row
 from ablations.study import settings
 from ablations.study.dataset import SPLITS
 
@@ -19,16 +20,36 @@ from ablations.study.dataset import SPLITS
 
 
 def rows(answers: Answers) -> str:
-    """table.csv: a line per row, means over its runs. Empty: a share of nothing."""
+    """table.csv: a line per row, means over its runs, then a line per reference.
+
+    Empty: a share of nothing, and of a reference what it does not have, such as a number.
+    """
     lines = [_row(answers, row) for row in answers.rows]
-    return formats.comma_separated(lines, list(lines[0]))
+    folds = {"folds": answers.folds}
+    counting = ({"id": each.id, **folds, **_scores(answers, each)} for each in answers.references)
+    return formats.comma_separated([*lines, *counting], list(lines[0]))
 
 
 def _row(answers: Answers, row: Row) -> dict[str, Any]:
     runs = [run.metrics for run in row.runs]
     line: dict[str, Any] = {"row": row.number, "id": row.id, **_stated(row, answers.rows)}
     line |= {"context_tokens": row.context_tokens}
-    line |= {"folds": answers.folds, "seeds": len(answers.seeds)}
+    line |= {"folds": answers.folds, "seeds": len(answers.seeds)} | _scores(answers, row)
+    line["trunk_time_seconds"] = float(np.mean([run.trunk_time_seconds for run in runs]))
+    for key in ("device", "precision", "threads"):
+        line[key] = "; ".join(dict.fromkeys(str(getattr(run, key)) for run in runs))
+    line["shared_device"] = _yes(row.shared_device)
+    line["chosen_from"] = row.chosen_from
+    published = row.published
+    for split in SPLITS:
+        line[f"published_{split}_accuracy"] = published and getattr(published, split)
+    line["published_training_time_min"] = published and published.training_time_min
+    line["published_device"] = published and published.device
+    return line
+
+
+def _scores(answers: Answers, row: Row | Reference) -> dict[str, Any]:
+    line: dict[str, Any] = {}
     for split, accuracy in row.accuracy.items():
         name = f"{split}_accuracy"
         line |= _mean_and_sd(name, accuracy)
@@ -41,18 +62,7 @@ def _row(answers: Answers, row: Row) -> dict[str, Any]:
         line |= _mean_and_sd("macro_f1", row.macro_f1)
     for split, losses in row.log_loss.items():
         line |= _mean_and_sd(f"{split}_log_loss", losses)
-    line |= _mean_and_sd("training_time_seconds", row.seconds)
-    line["trunk_time_seconds"] = float(np.mean([run.trunk_time_seconds for run in runs]))
-    for key in ("device", "precision", "threads"):
-        line[key] = "; ".join(dict.fromkeys(str(getattr(run, key)) for run in runs))
-    line["shared_device"] = _yes(row.shared_device)
-    line["chosen_from"] = row.chosen_from
-    published = row.published
-    for split in SPLITS:
-        line[f"published_{split}_accuracy"] = published and getattr(published, split)
-    line["published_training_time_min"] = published and published.training_time_min
-    line["published_device"] = published and published.device
-    return line
+    return line | _mean_and_sd("training_time_seconds", row.seconds)
 
 
 def _stated(row: Row, rows: Sequence[Row]) -> dict[str, Any]:
@@ -78,18 +88,21 @@ def classes(answers: Answers) -> str:
     """classes.csv: for each run and class its test texts, and what they were predicted as."""
     names = answers.texts.classes
     lines = []
-    for row in answers.rows:
+    for row in answers.lines:
+        number = row.number if isinstance(row, Row) else None
+        told: dict[str, Any] = {"row": number, "id": row.id}
+        runs: Sequence[Run[Any]] = row.runs
         counts = row.by_run.counts
         shares = {name: getattr(row.by_run, name) for name in ("recall", "precision", "f1")}
-        for number, run in enumerate(row.runs):
+        for index, run in enumerate(runs):
             for label, name in enumerate(names):
-                line = {"row": row.number, "id": row.id, "fold": _fold(answers, run.fold)}
-                line |= {"seed": run.metrics.seed, "class": name}
-                line |= {"texts": int(counts[number, label].sum())}
+                line = told | {"fold": _fold(answers, run.fold)}
+                line |= {"seed": getattr(run.metrics, "seed", None), "class": name}
+                line |= {"texts": int(counts[index, label].sum())}
                 for key, values in shares.items():
-                    value = float(values[number, label])
+                    value = float(values[index, label])
                     line[key] = None if np.isnan(value) else value
-                taken = zip(names, counts[number, label].tolist(), strict=True)
+                taken = zip(names, counts[index, label].tolist(), strict=True)
                 line |= {f"predicted_{other}": count for other, count in taken}
                 lines.append(line)
     return formats.comma_separated(lines, list(lines[0]))
@@ -166,8 +179,8 @@ def errors(answers: Answers) -> str:
     """errors.csv: the tested texts that at least one run gets wrong, the most often missed first.
 
     `index` is the text's line in texts.csv, from 0, `fold` the fold that tests it. `rows_wrong`
-    counts rows, a row by its share of seeds. Each row has a column that says what it predicted, and
-    with which share of its seeds where they differ.
+    counts rows, a row by its share of seeds. Each row and reference has a column that says what it
+    predicted, and with which share of its seeds where they differ.
     """
     texts = answers.texts
     listed = [missed.index for missed in answers.missed]
@@ -181,7 +194,7 @@ def errors(answers: Answers) -> str:
         "near_training": [_yes(found) for found in texts.near_train[listed].tolist()],
         "rows_wrong": [f"{missed.rows_wrong:{digits}}" for missed in answers.missed],
     }
-    for row in answers.rows:
+    for row in answers.lines:
         said = zip(row.answers[listed], row.agreement[listed], strict=True)
         columns[f"predicted_{row.id}"] = [
             texts.classes[label] if share == 1 else f"{texts.classes[label]} {share:.2f}"

@@ -10,6 +10,7 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from ablations.answers.missed import Missed
 from ablations.answers.scores import Row
 from ablations.answers.written import interpretation, sentences, table
 from ablations.answers.written.accuracy_and_number import drawn_grids
-from ablations.answers.written.notes import notes, notices, of_its_fold, split_sizes
+from ablations.answers.written.notes import no_better, notes, notices, of_its_fold, split_sizes
 from ablations.study.grid import Grid
 
 BADGES = {  # verdicts and outcomes: a word, and a sign that is read without colour
@@ -58,7 +59,7 @@ def page(answers: Answers, figures: Mapping[str, bytes], differences: Sequence[b
         title=formats.one_line(table.title(answers)),
         size=_size(answers),
         notices=list(map(_inline, notices(answers))),
-        best=_inline(_best(answers)),
+        best=[_inline(said) for said in (_best(answers), *no_better(answers))],
         answers=_answers(answers, differences),
         verdicts_in_short=_verdicts_in_short(answers.comparisons),
         no_answers=sentences.why_none(answers),
@@ -134,7 +135,7 @@ def _numbers_first(compact: Table) -> Table:
     """The first table with Change as its last column: a phone shows the first ones only."""
     at = compact.headings.index("Change")
     lines = ((*line[:at], *line[at + 1 :], line[at]) for line in (compact.headings, *compact.lines))
-    return Table(next(lines), tuple(lines))
+    return replace(compact, headings=next(lines), lines=tuple(lines))
 
 
 def _size(answers: Answers) -> str:
@@ -206,12 +207,16 @@ def _legends(answers: Answers) -> dict[str, str]:
             "the mean over runs; ticks are single runs. The interval of test accuracy counts texts"
             " and training"
         )
+    counting, below = "", ""
+    if best := answers.best_reference:
+        counting = f" The line across is {best.declared.called}."
+        below = " Below the rule are classifiers that only count."
     return {
         "accuracies": f"A point is a row's accuracy, {bars}.{orange}"
-        " The dotted line is what always answering the most frequent class gives.",
+        " The dotted line is what always answering the most frequent class gives." + below,
         "accuracy_and_time": "Rows at the upper left are accurate and fast. The time of a hollow"
         " point cannot be compared with the others. The output of frozen layers is computed once"
-        " and reused, so times are not those of loops that compute it again.",
+        " and reused, so times are not those of loops that compute it again." + counting,
         "forest": "With each answer: the difference, variant minus baseline, with its 95%"
         " interval, on one axis for all answers. Filled: a difference was detected. Hollow: none"
         f" was. The grey band is {sentences.margin(answers.margin)}, the margin of"
@@ -295,6 +300,8 @@ def _confusion(row: Row) -> list[list[float]]:
 
 def _made(answers: Answers) -> Iterator[tuple[str, list[str]]]:
     metrics = [run.metrics for row in answers.rows for run in row.runs]
+    versions = [found.versions for found in metrics]
+    versions += [run.metrics.versions for each in answers.references for run in each.runs]
     if answers.folds > 1:
         yield "Folds", [str(answers.folds)]
     yield "Seeds", [", ".join(map(str, answers.seeds))]
@@ -303,8 +310,7 @@ def _made(answers: Answers) -> Iterator[tuple[str, list[str]]]:
     yield (
         "Versions",
         _each(
-            ", ".join(f"{name} {number}" for name, number in found.versions.items())
-            for found in metrics
+            ", ".join(f"{name} {number}" for name, number in found.items()) for found in versions
         ),
     )
     yield "Dataset, SHA-256", _each(found.dataset_sha256 for found in metrics)

@@ -56,7 +56,8 @@ def answer(comparison: Comparison) -> list[str]:
     if not comparison.decided:
         evidence += _why_not(comparison)
     evidence += [*_how_close(comparison), *_distinct(comparison)]
-    evidence += [_time(comparison), *_published(comparison)]
+    if not comparison.reference:
+        evidence += [_time(comparison), *_published(comparison)]
     return [f"**{_verdict(comparison)}**", "\n".join(f"- {line}" for line in evidence)]
 
 
@@ -122,6 +123,11 @@ def _distinct(comparison: Comparison) -> Iterator[str]:
 
 def _settings(comparison: Comparison) -> str:
     settings = comparison.settings
+    if counting := comparison.reference:
+        return (
+            f"`{counting.id}` is a reference: it {counting.declared.cell}, and was trained in"
+            f" {formats.time(counting.seconds.mean)}."
+        )
     if not settings:
         return "The two rows have the same settings. A difference between them can only be noise."
     listed = "; ".join(

@@ -5,11 +5,12 @@ must know before believing it (notes.py).
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from ablations.answers import formats
 from ablations.answers.compute import Answers
 from ablations.answers.formats import Table
-from ablations.answers.scores import Measured, Part, Row
+from ablations.answers.scores import Measured, Part, Reference, Row
 from ablations.answers.written.notes import (
     interval_note,
     notes,
@@ -61,28 +62,36 @@ def compact(answers: Answers) -> Table:
         )
         for line in grid.lines
     )
-    return Table(grid.headings, tuple(lines))
+    return replace(grid, lines=tuple(lines))
 
 
 def whole_compact(answers: Answers) -> Table:
     """The same at any width, with nothing shortened."""
-    (times,) = formats.times_columns([Measured.of(row.seconds.mean) for row in answers.rows])
+    rows, references = answers.rows, answers.references
+    seconds, below = ([Measured.of(each.seconds.mean) for each in of] for of in (rows, references))
+    (times,) = formats.times_columns(seconds, below=below)
     lines = [
         (row.number, (row.id, _change(row), *_accuracies(row), time))
-        for row, time in zip(answers.rows, times, strict=True)
+        for row, time in zip(rows, times, strict=False)
     ]
     missing = {run.number: run.row for run in answers.unfinished}
     lines += [(number, (row, *[MISSING] * 5)) for number, row in missing.items()]
     headings = ("#", "Row", "Change", "Test (95% interval)", "Val.", "Train", "Time")
-    return Table(headings, tuple((str(number), *line) for number, line in sorted(lines)))
+    counting = (
+        ("", each.id, each.declared.cell, *_accuracies(each), time)
+        for each, time in zip(references, times[len(rows) :], strict=True)
+    )
+    numbered = ((str(number), *line) for number, line in sorted(lines))
+    return Table(headings, (*numbered, *counting), below=len(references))
 
 
 def caption(answers: Answers) -> str:
     """What the columns of the first table are."""
     mean = f" Each is the mean over {answers.trained}." if answers.times > 1 else ""
+    below = " Below the rule: classifiers that only count." if answers.references else ""
     return (
         "Change: what the row sets differently from the baseline. Test, Val. and Train: accuracy on"
-        f" the test, validation and training texts. Time: of training.{mean}"
+        f" the test, validation and training texts. Time: of training.{mean}{below}"
     )
 
 
@@ -95,7 +104,7 @@ def _change(row: Row) -> str:
     return (", ".join(row.changes) or "nothing") + chosen
 
 
-def _accuracies(row: Row) -> Iterator[str]:
+def _accuracies(row: Row | Reference) -> Iterator[str]:
     test = row.accuracy["test"]
     yield f"{formats.percent(test.mean)} ({100 * test.low:.1f}–{100 * test.high:.1f})"
     yield formats.percent(row.accuracy["validation"].mean)
@@ -109,32 +118,45 @@ def full(answers: Answers) -> Table:
     """
     rows, texts = answers.rows, answers.texts
     published = " (published)" if any(row.published for row in rows) else ""
-    shown: dict[str, Sequence[str]] = {
-        "#": [str(row.number) for row in rows],
-        "Row": [row.id for row in rows],
-    }
+    shown, lines = _lines(answers)
     for split, name in formats.SPLITS.items():
         heading = f"{name.capitalize()} acc{published}"
-        shown[heading] = [_beside_published(row, split) for row in rows]
+        shown[heading] = [_beside_published(row, split) for row in lines]
     shown["95% interval of test acc"] = [
         formats.percent_interval(row.accuracy["test"].low, row.accuracy["test"].high)
-        for row in rows
+        for row in lines
     ]
-    unseen, distinct = [row.unseen for row in rows], [row.distinct for row in rows]
+    unseen, distinct = [row.unseen for row in lines], [row.distinct for row in lines]
     if texts.in_train.any():
         shown |= _on_some("Test acc on the {}unseen", unseen)
     if texts.near_train.sum() > texts.in_train.sum():
         shown |= _on_some("Test acc on the {}without near-copies", distinct)
     times, times_published = formats.times_columns(
-        [row.seconds for row in rows], [row.published_seconds for row in rows]
+        [row.seconds for row in rows],
+        [row.published_seconds for row in rows],
+        below=[each.seconds for each in answers.references],
     )
-    shown["Training time" + published] = list(map(_time, rows, times, times_published))
+    beside = list(map(_time, rows, times, times_published))
+    shown["Training time" + published] = beside + times[len(rows) :]
+    none = [MISSING] * len(answers.references)
     for name in varying(rows):
-        shown[words.heading(name)] = [setting(name, row) for row in rows]
+        shown[words.heading(name)] = [setting(name, row) for row in rows] + none
     devices = [", ".join(row.devices) for row in rows]
     if len(set(devices)) > 1:
-        shown["Device"] = devices
-    return Table(tuple(shown), tuple(zip(*shown.values(), strict=True)))
+        shown["Device"] = devices + none
+    return _table(answers, shown)
+
+
+def _lines(answers: Answers) -> tuple[dict[str, Sequence[str]], Sequence[Row | Reference]]:
+    """The first two columns of a table, and its lines: the rows, and the references below them."""
+    lines = answers.lines
+    numbers = [str(row.number) for row in answers.rows] + [""] * len(answers.references)
+    return {"#": numbers, "Row": [each.id for each in lines]}, lines
+
+
+def _table(answers: Answers, shown: dict[str, Sequence[str]]) -> Table:
+    lines = zip(*shown.values(), strict=True)
+    return Table(tuple(shown), tuple(lines), below=len(answers.references))
 
 
 def _on_some(heading: str, parts: Sequence[Part]) -> Iterator[tuple[str, list[str]]]:
@@ -153,7 +175,7 @@ def _on_some(heading: str, parts: Sequence[Part]) -> Iterator[tuple[str, list[st
         yield heading.format(""), cells
 
 
-def _beside_published(row: Row, split: str) -> str:
+def _beside_published(row: Row | Reference, split: str) -> str:
     measured = formats.percents(row.accuracy[split])
     if row.published is None:
         return measured
@@ -169,11 +191,8 @@ def _time(row: Row, measured: str, published: str) -> str:
 
 def by_class(answers: Answers) -> Table:
     """Each row's recall of each class, its log-loss, and of several runs the worst one."""
-    rows, classes = answers.rows, answers.texts.classes
-    shown: dict[str, Sequence[str]] = {
-        "#": [str(row.number) for row in rows],
-        "Row": [row.id for row in rows],
-    }
+    classes = answers.texts.classes
+    shown, rows = _lines(answers)
     if len(classes) <= MOST_CLASSES:
         for label, name in enumerate(classes):
             shown[f"Recall of {name}"] = [_percents(row.recall[label]) for row in rows]
@@ -183,19 +202,27 @@ def by_class(answers: Answers) -> Table:
         shown["Macro-F1"] = [_percents(row.macro_f1) for row in rows]
     shown["Log-loss"] = [formats.with_spread(row.log_loss["test"], 3) for row in rows]
     if answers.times > 1:
-        shown["Worst run's test acc"] = [  # the number first: the page sorts by it
-            f"{formats.percent(run.metrics.accuracy.test)}"
-            f" ({answers.named([(run.fold, run.metrics.seed)])})"
-            for run in (row.worst for row in rows)
-        ]
-    return Table(tuple(shown), tuple(zip(*shown.values(), strict=True)))
+        shown["Worst run's test acc"] = [_worst(answers, row) for row in rows]
+    return _table(answers, shown)
+
+
+def _worst(answers: Answers, row: Row | Reference) -> str:
+    """The accuracy first: the page sorts by it."""
+    run = row.worst
+    if isinstance(row, Row):
+        which = answers.named([(run.fold, row.worst.metrics.seed)])
+    elif answers.folds > 1:
+        which = f"fold {run.fold + 1}"
+    else:
+        return MISSING
+    return f"{formats.percent(run.metrics.accuracy.test)} ({which})"
 
 
 def _percents(found: Measured | None) -> str:
     return MISSING if found is None else formats.percents(found)
 
 
-def _lowest(row: Row, classes: Sequence[str]) -> str:
+def _lowest(row: Row | Reference, classes: Sequence[str]) -> str:
     named = ((found.mean, name) for found, name in zip(row.recall, classes, strict=True) if found)
     mean, name = min(named, key=lambda each: each[0])
     return f"{formats.percent(mean)} ({name})"
@@ -225,9 +252,10 @@ def tex(answers: Answers) -> str:
             for number, row in rows.items()
             if row.published
         }
-        grid = Table(
-            (*grid.headings, "Published"),
-            tuple((*line, beside.get(line[0], MISSING)) for line in grid.lines),
+        grid = replace(
+            grid,
+            headings=(*grid.headings, "Published"),
+            lines=tuple((*line, beside.get(line[0], MISSING)) for line in grid.lines),
         )
     said = [title(answers), *answers.standins, caption(answers), *_for_a_paper(answers)]
     sentences = " ".join(f"{sentence.rstrip('.')}." for sentence in said)
@@ -259,7 +287,7 @@ def _without_units(grid: Table) -> Table:
         )
         for line in grid.lines
     )
-    return Table((*grid.headings[:-1], f"Time, {unit}"), tuple(lines))
+    return replace(grid, headings=(*grid.headings[:-1], f"Time, {unit}"), lines=tuple(lines))
 
 
 def _for_a_paper(answers: Answers) -> Iterator[str]:

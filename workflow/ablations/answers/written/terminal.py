@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from ablations.answers import formats
 from ablations.answers.compute import Answers
 from ablations.answers.written import sentences, table
-from ablations.answers.written.notes import notices
+from ablations.answers.written.notes import no_better, notices
 
 ONE_SEED = "One seed: a verdict is about two trained models, not about settings in general."
 
@@ -21,6 +21,8 @@ def _lines(answers: Answers) -> Iterator[str]:
     for notice in notices(answers, formats.one_line):
         yield from (notice, "")
     yield table.compact(answers).markdown()
+    for sentence in no_better(answers):
+        yield from ("", sentence)
     if answers.comparisons:
         yield ""
         if answers.times == 1:
