@@ -498,6 +498,26 @@ An edited file means what it meant before.
 A job tried again is given no more memory.
 - attempt * needs(wildcards).memory_mb
 + needs(wildcards).memory_mb
+== ablations/study/extends.py | study/test_extends.py
+What a file extends has the last word.
+- return [*below(extended, other, files), Said(str(other), extended)]
++ return [Said(str(other), extended), *below(extended, other, files)]
+A mapping takes the place of the whole one that is extended.
+- _merged([old, value] if isinstance(old, Mapping) else [value])
++ _merged([value])
+== ablations/training/hidden_states.py |
+| training/test_hidden_states.py::test_what_is_not_the_caches_own_is_never_deleted
+Any folder beside the cache's entries is one.
+- paths.is_of_cache(path.name) and path.is_dir()
++ path.is_dir()
+== ablations/training/resume.py | training/test_resume.py::test_after_a_hang_up_it_goes_on
+The second hang-up of a closed terminal ends what the first asked for.
+- signal.SIG_IGN if each == signal.SIGHUP else signal.SIG_DFL
++ signal.SIG_DFL
+== ablations/__init__.py | ground/test_cli.py::test_modules_of_the_users_come_after_all_others
+A user's statistics.py is Python's.
+- sys.path.sort(
++ sorted(sys.path,
 == ablations/study/reading.py | study/test_reading.py
 Of a key that appears twice the last value is used.
 - if name in first:

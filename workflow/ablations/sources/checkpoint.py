@@ -6,6 +6,7 @@ What they hold is checked by model/fetch.py. Only safetensors are fetched, never
 import os
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from ablations import files
@@ -46,8 +47,10 @@ def place(folder: Path, weights: Sequence[Found], output: Path, scratch: bool = 
     Weights are linked to. `scratch`: the folder is only for downloads, so those in it are moved.
     """
     output.unlink(missing_ok=True)  # it is not true while the other files change
-    for old in output.parent.glob("*.safetensors*"):
-        old.unlink()
+    with suppress(UserError):  # of a damaged index: its files are overwritten, or not named
+        for old in layout.weight_files(output.parent):
+            old.unlink(missing_ok=True)
+    (output.parent / INDEX).unlink(missing_ok=True)
     one = weights[0].path.name == WEIGHTS
     for name in [CONFIG] if one else [CONFIG, INDEX]:
         with files.whole(output.parent / name) as temporary:
