@@ -50,7 +50,8 @@ def snakemake(
     Its jobs are forked too. Tests that need a user's own processes start Snakemake themselves.
     """
     command = ["--snakefile", root / "Snakefile", "--directory", directory, *arguments]
-    settings = environment(**{"PATH": programs.path_of_jobs(), **extra})
+    path = os.pathsep.join([str(programs.binaries()), environment()["PATH"]])
+    settings = environment(**{"PATH": path, **extra})
     done = programs.snakemake(list(map(str, command)), settings, root, timeout)
     if check and done.returncode:
         pytest.fail(f"snakemake exited with {done.returncode}:\n{done.stdout}")

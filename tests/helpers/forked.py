@@ -1,7 +1,7 @@
 """A client of fork_server.py; run as a program it is the `python` of jobs.
 
-`python forked.py SOCKET ARGUMENTS …` does what `python ARGUMENTS …` does. Programs of the library
-are forked, anything else is started.
+`python forked.py SOCKET ARGUMENTS …` does what `python ARGUMENTS …` does. Snakemake and programs of
+the library are forked, anything else is started.
 """
 
 import contextlib
@@ -49,9 +49,9 @@ FORWARDED = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
 
 def main(server: str, *arguments: str) -> None:
     """What the `python` of jobs does."""
-    of_library = arguments[0] == "-m" and arguments[1].startswith("ablations.")
+    known = arguments[:1] == ("-m",) and arguments[1].startswith(("ablations.", "snakemake"))
     # which only a new interpreter reads
-    if not of_library or "PYTHONHASHSEED" in os.environ:
+    if not known or "PYTHONHASHSEED" in os.environ:
         os.execv(sys.executable, [sys.executable, *arguments])
     folder = os.getcwd()  # noqa: PTH109 (pathlib takes as long as all the rest)
     program = Program(server, arguments[1:], os.environ, folder, (0, 1, 2))

@@ -21,10 +21,12 @@ import forked
 HELPERS = Path(__file__).parent
 LIBRARY = HELPERS.parents[1] / "workflow"
 IMPORTED = (
+    *("snakemake.cli", "snakemake.profiles", "snakemake.report.html_reporter", "smart_open"),
     # torch._dynamo is otherwise imported by the first step of an optimizer
-    *("torch", "torch._dynamo", "safetensors.torch", "snakemake.cli", "pyarrow.parquet"),
-    *("matplotlib.figure", "statsmodels.stats.proportion", "statsmodels.stats.multitest"),
-    *("tiktoken", "jinja2", "markdown_it", "msgspec", "tomllib", "filelock", "requests"),
+    *("torch", "torch._dynamo", "safetensors.torch", "pyarrow.parquet", "matplotlib.figure"),
+    *("statsmodels.stats.proportion", "statsmodels.stats.multitest", "sklearn.pipeline"),
+    *("sklearn.feature_extraction.text", "sklearn.linear_model", "tiktoken", "jinja2"),
+    *("markdown_it", "msgspec", "tomllib", "filelock", "requests"),
 )
 
 
@@ -72,9 +74,9 @@ def snakemake(
         return CompletedProcess(command, status, output.read())
 
 
-def path_of_jobs() -> str:
-    """A PATH whose `python` forks the library's programs too, instead of starting them."""
-    return os.pathsep.join([str(_server() / "bin"), os.environ["PATH"]])
+def binaries() -> Path:
+    """For PATH: a folder whose `python` and `snakemake` fork instead of starting an interpreter."""
+    return _server() / "bin"
 
 
 def _start(
@@ -90,11 +92,12 @@ def _start(
 def _server() -> Path:
     """The folder of this process' server, which ends with it."""
     folder = Path(tempfile.mkdtemp(prefix="programs-"))
-    python = folder / "bin/python"
-    python.parent.mkdir()
-    command = [sys.executable, "-I", "-S", HELPERS / "forked.py", folder / "socket"]
-    python.write_text(f'#!/bin/sh\nexec {shlex.join(map(str, command))} "$@"\n')
-    python.chmod(0o755)
+    (folder / "bin").mkdir()
+    python = [sys.executable, "-I", "-S", HELPERS / "forked.py", folder / "socket"]
+    for name, command in {"python": python, "snakemake": [*python, "-m", "snakemake"]}.items():
+        script = folder / "bin" / name
+        script.write_text(f'#!/bin/sh\nexec {shlex.join(map(str, command))} "$@"\n')
+        script.chmod(0o755)
     server = subprocess.Popen(
         [sys.executable, "-P", HELPERS / "fork_server.py", folder, *IMPORTED],
         stdin=subprocess.PIPE,

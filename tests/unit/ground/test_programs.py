@@ -37,7 +37,7 @@ def start(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
     (tmp_path / "ablations/raises.py").write_text("raise ValueError('of a program')")
 
     def start(forked: bool, *arguments: str) -> subprocess.Popen[str]:
-        path = programs.path_of_jobs() if forked else str(Path(sys.executable).parent)
+        path = str(programs.binaries() if forked else Path(sys.executable).parent)
         own = {"PATH": path, "PYTHONPATH": str(tmp_path), "OWN": "of this", "TMPDIR": str(tmp_path)}
         return subprocess.Popen(
             [shutil.which("python", path=path) or "", *arguments],
