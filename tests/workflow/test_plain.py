@@ -55,10 +55,7 @@ TOLERANCE = 1e-5
 # this loop in float64 is 1.2e-5, 1.3e-4 and 2.5e-3 from the reference's digits at steps 50, 100 and
 # 150. With attention, GELU and norms written out as the reference has them it was within 2e-5 up to
 # step 100. What comes later is not compared: rounding decides it.
-ROUNDING = {
-    "all-layers": {450: 2e-5, 500: 4e-5, 550: 7e-5, 600: 6e-4},
-    "lora": {50: 4e-5, 100: 4e-4, 150: 1e-2} | dict.fromkeys(range(200, 650, 50), math.inf),
-}
+ROUNDING = {"lora": {50: 4e-5, 100: 4e-4, 150: 1e-2, 200: math.inf, 250: math.inf}}
 
 TINY = plain.Shape(n_layer=3, n_head=2, n_embd=8, n_positions=16, vocab_size=50)
 IDS = torch.randint(50, (4, 12), generator=torch.Generator().manual_seed(1))
@@ -133,17 +130,19 @@ def test_no_golden_run_is_left_out(golden: Golden):
 
 
 @pytest.mark.parametrize(
-    "run", ["baseline", "lora", "no-padding-accumulated", "flexible-token", "average-embeddings"]
+    "run", ["lora", "no-padding-accumulated", "flexible-token", "average-embeddings"]
 )
 def test_the_first_epoch_is_the_references(run: str, golden: Golden):
+    """Each is the baseline but for one option, so that this holds for the baseline too."""
     golden.check(run, 1)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("run", RUNS)
 def test_every_loss_and_accuracy_is_the_references(run: str, golden: Golden):
+    """One run to its end, the others for two epochs: each later one is as the second."""
     epochs = len(golden.runs[run]["epoch_accuracy"])
-    found = golden.check(run, epochs)
+    found = golden.check(run, epochs if run == "baseline" else min(epochs, 2))
     for split in ("validation", "test"):
         answers, labels = found.logits[split].argmax(dim=1), torch.tensor(golden.labels[split])
         assert (answers == labels).float().mean() == pytest.approx(found.accuracy[split])
