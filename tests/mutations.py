@@ -324,6 +324,10 @@ The kind of an entry is always the last.
 LoRA's rank is told where nothing is trained by LoRA.
 - getattr(self, other) != value for
 + False for
+== ablations/answers/power.py | answers/test_comparisons.py
+Folds are said to differ less than seeds do.
+- paired.spread.variances * paired.runs / folds
++ paired.spread.variances / folds
 == ablations/study/grid.py | study/test_grid.py
 A grid's rows are in the order of the file that tells of them.
 - keys = [key for key in OPTIONS if key in self.values]

@@ -178,6 +178,30 @@ def test_the_smallest_difference_that_the_study_would_show(tmp_path):
     assert found.smallest_shown is None and "This study is too small, or its" in said(found)
 
 
+def test_what_five_folds_would_have_given_is_told_where_a_question_is_open(tmp_path):
+    found = compared(tmp_path, *disagreeing(300, 14, 9))
+    twin = statistics.one_seed(np.array(14 * 5), np.array(9 * 5), 1500)
+    assert found.with_folds == pytest.approx(power.smallest_shown(twin, 1), abs=2e-3)
+    read, line = load(tmp_path), "**What 5 folds would have given**"
+    assert read.texts.collection == 1494
+    said = interpretation.how_to_read(read)
+    assert line in said and "a test of all 1,494 texts instead of 300" in said
+    ends = f"{100 * found.with_folds:.1f} points instead of {100 * found.smallest_shown:.1f}"
+    assert f"shown {ends}, for the question left open" in said
+    compared(tmp_path, *disagreeing(300, 30, 0))
+    assert line not in interpretation.how_to_read(load(tmp_path))
+
+
+def test_with_seeds_five_folds_are_as_noisy_as_they_are(tmp_path):
+    """Two runs that differ: of five the mean varies by two fifths of their variance."""
+    draw = np.random.default_rng(0)
+    right = draw.random((2, 2, 300)) < np.array([[[0.9], [0.8]], [[0.8], [0.9]]])
+    pair = statistics.pair(*right)
+    more = power.with_folds(pair, 1494, 5)
+    assert more.spread.variances == pytest.approx(pair.spread.variances * 2 / 5)
+    assert (more.texts, more.averaging) == (1494, 1)
+
+
 def test_no_smallest_difference_is_larger_than_any_that_can_be(tmp_path):
     """With three noisy seeds it would be 78 points, from an accuracy of 50%."""
     right = np.zeros((2, 3, 60), bool)

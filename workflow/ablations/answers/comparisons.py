@@ -19,6 +19,7 @@ from ablations.study.entries import Question
 from ablations.study.settings import OPTIONS, Settings, Training, names
 
 Outcome = Literal["confirmed", "contradicted", "not settled here"]
+FOLDS = 5  # of which it is told what they would have shown, where a question is open
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,7 @@ class Comparison:
     among: int  # comparisons of the study, for which it is adjusted
     equivalence: Equivalence
     smallest_shown: float | None  # the smallest true difference that this study would show
+    with_folds: float | None  # the same if FOLDS folds tested all texts, where one split does not
     of_models: bool  # the verdict is of trained models: the noise of training is not measured
     time: TimeRatio
 
@@ -108,6 +110,11 @@ class Comparison:
     def decided(self) -> bool:
         """Whether the adjusted p-value shows a difference."""
         return self.adjusted_p < statistics.ALPHA
+
+    @property
+    def is_open(self) -> bool:
+        """Whether neither a difference nor equivalence is shown."""
+        return not self.decided and not self.equivalence.shown
 
     @property
     def verdict(self) -> str:
@@ -203,7 +210,10 @@ def compare_all(
         learned = max(row.train_size for row in two)
         left = int((texts.near >= learned).sum())
         distinct = pair(*two, learned) if 0 < left < len(texts.near) else None
-        found.append(_compare(selected, margin, question, *two, overall, distinct, p, adjusted_p))
+        folds = power.with_folds(overall, texts.collection, FOLDS) if texts.folds == 1 else None
+        found.append(
+            _compare(selected, margin, question, *two, overall, distinct, folds, p, adjusted_p)
+        )
     return tuple(found)
 
 
@@ -215,10 +225,12 @@ def _compare(
     variant: Row | Reference,
     pair: statistics.Paired,
     distinct: statistics.Paired | None,
+    folds: statistics.Paired | None,
     p: float,
     adjusted_p: float,
 ) -> Comparison:
     settings, clean_pairs = _changed(selected, baseline, variant)
+    accuracy = baseline.accuracy["test"].mean
     low, high = statistics.interval(pair, statistics.EQUIVALENCE_CONFIDENCE)
     return Comparison(
         question=question,
@@ -240,7 +252,8 @@ def _compare(
             low=float(low),
             high=float(high),
         ),
-        smallest_shown=_smallest_shown(pair, selected.asked, baseline.accuracy["test"].mean),
+        smallest_shown=_smallest_shown(pair, selected.asked, accuracy),
+        with_folds=_smallest_shown(folds, selected.asked, accuracy) if folds else None,
         of_models=not pair.measures_noise,
         time=_times(baseline, variant),
     )

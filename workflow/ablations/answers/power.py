@@ -1,5 +1,7 @@
 """How large a difference must be for a study to show it. docs/statistics.md has the sources."""
 
+from dataclasses import replace
+
 import numpy as np
 from scipy import special, stats
 
@@ -27,6 +29,17 @@ def smallest_shown(paired: Paired, comparisons: int) -> float | None:
         middle = (low + high) / 2
         low, high = (low, middle) if shown(paired, middle, level) >= POWER else (middle, high)
     return high
+
+
+def with_folds(paired: Paired, texts: int, folds: int) -> Paired:
+    """What so many folds, which test all these texts once, would say of two rows of one split.
+
+    If rows disagreed as often on the other texts, and folds differed as seeds do here. One seed
+    says nothing of that: then it is of the texts alone.
+    """
+    variances = paired.spread.variances * paired.runs / folds
+    spread = replace(paired.spread, variances=variances)
+    return replace(paired, texts=texts, averaging=np.ones_like(paired.averaging), spread=spread)
 
 
 def _discordance(paired: Paired, size: float) -> float:

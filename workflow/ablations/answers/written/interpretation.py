@@ -1,12 +1,13 @@
 """interpretation.md: what the study shows, and how to read it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import repeat
 
 from tabulate import tabulate
 
 from ablations import cli
 from ablations.answers import formats, statistics
+from ablations.answers.comparisons import FOLDS
 from ablations.answers.compute import Answers
 from ablations.answers.scores import Row
 from ablations.answers.written import sentences
@@ -76,6 +77,7 @@ def _how_to_read(answers: Answers) -> Iterator[str]:
     )
     yield _equivalence(answers)
     yield from _smallest_shown(answers)
+    yield from _with_folds(answers)
     yield from _runs(answers)
     yield f"**What the verdicts hold for.** {_validity(answers)}"
     if any(comparison.distinct for comparison in answers.comparisons):
@@ -153,9 +155,7 @@ def _equivalence(answers: Answers) -> str:
 
 def _smallest_shown(answers: Answers) -> Iterator[str]:
     """What the smallest difference that a study would show rests on, where one is named."""
-    if all(
-        comparison.decided or comparison.equivalence.shown for comparison in answers.comparisons
-    ):
+    if not any(comparison.is_open for comparison in answers.comparisons):
         return
     many = answers.asked
     level = f" and at the strictest level of Holm's method, 0.05 / {many}" if many > 1 else ""
@@ -169,6 +169,31 @@ def _smallest_shown(answers: Answers) -> Iterator[str]:
             " were shown in two of three to three of four cases (docs/statistics.md)."
         )
     yield said
+
+
+def _with_folds(answers: Answers) -> Iterator[str]:
+    """What folds would have shown, where one split leaves a question open and they are possible."""
+    shown = [
+        (found.smallest_shown, found.with_folds)
+        for found in answers.comparisons
+        if found.is_open and found.smallest_shown and found.with_folds
+    ]
+    if shown and answers.outline.may_have_folds:
+        now, then = map(_points, zip(*shown, strict=True))
+        questions = cli.count(len(shown), "question") if len(shown) > 1 else "question"
+        yield (
+            f"**What {FOLDS} folds would have given** (`folds: {FOLDS}` under `split`): a test of"
+            f" all {answers.texts.collection:,} texts instead of {len(answers.texts.labels):,}, and"
+            f" as the smallest difference shown {then} points instead of {now}, for the {questions}"
+            " left open here. This is at best: one split does"
+            " not tell how much other training texts change."
+        )
+
+
+def _points(differences: Sequence[float]) -> str:
+    """`1.6`, `1.6 to 2.2`."""
+    ends = (f"{100 * end(differences):.1f}" for end in (min, max))
+    return " to ".join(dict.fromkeys(ends))
 
 
 def _tuned(answers: Answers) -> str:
