@@ -69,7 +69,7 @@ def study(o: argparse.Namespace, folder: Path, sizes: list[str], random: bool) -
     config = extends.whole(ROOT / "studies/extended/config.yaml")
     roles = dict(zip(config["models"], ROLES, strict=True))
     chosen = {"baseline", *(o.rows or bench.PUBLISHED)}
-    del config["cache_dir"]
+    del config["cache_dir"], config["references"]
     config["title"] = f"A benchmark with stand-ins of these sizes: {', '.join(sizes)}"
     config["training"]["epochs"] = o.epochs
     config["models"] = {

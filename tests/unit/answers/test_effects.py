@@ -62,7 +62,7 @@ def test_a_grid_has_averaged_effects_where_no_question_is_asked(tmp_path):
     facts = json.loads((tmp_path / "study.json").read_text()) | {"questions": []}
     (tmp_path / "study.json").write_text(json.dumps(facts))
     read = load(tmp_path)
-    drawn = dict.fromkeys((figure.__name__ for figure in figures.FIGURES), b"<svg/>")
+    drawn = dict.fromkeys(figures.draw(read), b"<svg/>")
     for written in (interpretation.markdown(read), page.page(read, drawn, [])):
         assert "states no comparisons" in written
         assert "What each setting of the grid" in written and "5 → 10" in written
