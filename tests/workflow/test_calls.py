@@ -75,8 +75,8 @@ def test_a_first_dry_run_writes_nothing(tmp_path: Path) -> None:
 def test_a_configfile_with_rows_is_a_study_of_its_own(tmp_path: Path) -> None:
     """This one needs no checkpoint, and a trunk for each seed, since weights are drawn."""
     rows = [DEMO["rows"][0] | {"weights": "random"}]
-    file = write(tmp_path, DEMO | {"rows": rows, "comparisons": [], "seeds": [1, 2]})
-    assert planned(tmp_path, "--configfile", file) == Counter(
+    study = {"rows": rows, "comparisons": [], "references": [], "seeds": [1, 2]}
+    assert planned(tmp_path, "--configfile", write(tmp_path, DEMO | study)) == Counter(
         {"collection": 1, "split": 1, "tokens": 1, "trunk": 2, "train baseline": 2, "answers": 1}
     )
 
