@@ -112,6 +112,7 @@ def test_a_slip_in_an_extended_file_is_told_with_file_and_line(base: Path) -> No
     [
         ("../confg.yaml", "../confg.yaml names no file; expected a configuration in YAML"),
         ("..", ".. names no file"),
+        ("x" * 300, f"{'x' * 300} names no file"),
         (["a"], "['a'] is not allowed; allowed: a file, such as ../config.yaml"),
         ("", "'' is not allowed"),
         ("config.yaml", "config.yaml goes in a circle"),

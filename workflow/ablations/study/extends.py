@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ablations.errors import Message, UserError
+from ablations.files import is_file
 from ablations.study import config, reading
 from ablations.study.config import Study
 from ablations.study.door import WHOLE
@@ -50,7 +51,7 @@ def below(found: Mapping[str, Any], file: Path, above: Sequence[Path] = ()) -> l
     if not isinstance(named, str) or not named:
         raise UserError(f"{where}{named!r} is not allowed; allowed: a file, such as ../config.yaml")
     other, files = _shown(file.parent / Path(named).expanduser()), [*above, file]
-    if not other.is_file():
+    if not is_file(other):
         raise UserError(
             f"{where}{named} names no file; expected a configuration in YAML, relative to the"
             f" folder of {file}: {other.absolute()}"
