@@ -38,9 +38,24 @@ class Collections:
     studies: int
 
     @property
+    def named(self) -> str:
+        """For readers."""
+        return f"{self.texts:,}"
+
+    @property
     def fold(self) -> Any:
         """Which fold tests each text."""
         return np.arange(self.texts) * self.folds // self.texts
+
+
+@dataclass(frozen=True)
+class Balanced(Collections):
+    """As many texts of each class as of the other, as a study has by default."""
+
+    @property
+    def named(self) -> str:
+        """For readers."""
+        return f"{super().named}, balanced"
 
 
 @dataclass(frozen=True)
@@ -55,6 +70,7 @@ GRID = (
     Collections(300, 5, 1000),
     Collections(300, 10, 1000),
     Collections(1500, 5, 1000),
+    Balanced(300, 5, 1000),
 )
 
 
@@ -71,6 +87,10 @@ class Words:
     def study(self, drawn: Collections, generator: np.random.Generator) -> Right:
         """Which texts of a collection each row gets right, [rows, 1, texts]."""
         index = generator.integers(len(self.spam), size=drawn.texts)
+        if isinstance(drawn, Balanced):
+            half, classes = drawn.texts // 2, (~self.spam, self.spam)
+            of_class = [generator.choice(np.flatnonzero(each), half) for each in classes]
+            index = generator.permutation(np.concatenate(of_class))
         counts, spam = self.counts[index], self.spam[index]
         counts = counts[:, np.flatnonzero(counts.getnnz(0))]
         present = counts.copy()

@@ -199,11 +199,11 @@ def parts() -> Iterator[Part]:
     yield Part("no difference, folds", family, list(_nulls_in_folds()), 1500)
     yield Part("no difference, one run", family, [_one(sd) for sd in (0, 0.005, 0.01, 0.02)], 2000)
     yield Part("one difference", family, list(_differences()), 1000)
-    yield Part("coverage", two_rows, list(_coverage(9)), 1000)
-    yield Part("coverage, two rows", two_rows, list(_coverage(2)), 1000)
-    yield Part("equivalence", two_rows, list(_equivalence()), 1000)
-    yield Part("grids", effect, list(_grids()), 1000)
-    yield Part("smallest", smallest, list(_smallest()), 1000)
+    yield Part("coverage", two_rows, list(_coverage(9)), 500)
+    yield Part("coverage, two rows", two_rows, list(_coverage(2)), 500)
+    yield Part("equivalence", two_rows, list(_equivalence()), 500)
+    yield Part("grids", effect, list(_grids()), 500)
+    yield Part("smallest", smallest, list(_smallest()), 300)
 
 
 def _cells(

@@ -149,7 +149,7 @@ def _real_texts(
                 mean = f"{100 * each.covered.mean():.1f}"
                 width = f"±{100 * each.half_width.mean():.2f}"
                 covered = _range(each.covered)
-                lines.append([drawn.texts, drawn.folds, drawn.studies, what, method])
+                lines.append([drawn.named, drawn.folds, drawn.studies, what, method])
                 lines[-1] += [covered, mean, width]
     headings = ["texts", "folds", "studies", "of", "method", "coverage", "mean", "half-width"]
     yield _table(lines, headings)
