@@ -166,7 +166,7 @@ def _smallest_shown(answers: Answers) -> Iterator[str]:
     if answers.measures_noise:
         said += (
             " With the noise of training it is optimistic: in simulated studies such differences"
-            " were shown in two of three to three of four cases (docs/statistics.md)."
+            " were shown in two of three to four of five cases (docs/statistics.md)."
         )
     yield said
 
