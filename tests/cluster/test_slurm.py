@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 import yaml
 
+import programs
 import slurm as local_slurm
 from ablations import files
 from ablations.study import config
@@ -304,10 +305,14 @@ def results(root: Path) -> dict[str, bytes]:
 
 
 def submit(root: Path, slurm: Cluster) -> tuple[Job, str]:
-    """The README's command for many short runs, on two GPUs: the finished job, and its output."""
+    """The README's command for many short runs, on two GPUs: the finished job, and its output.
+
+    SLURM sees one job, so what that starts may be forked; all other jobs are real processes.
+    """
     command = ["sbatch", "--parsable", "--gpus=2", "--cpus-per-task=2", "--mem=8G", "--time=60"]
     command += ["--wrap", "snakemake --cores 2 --resources gpu=2 --keep-going"]
-    environment = user(slurm)
+    path = os.pathsep.join([str(programs.binaries()), user(slurm)["PATH"]])
+    environment = user(slurm, PATH=path)
     number = int(subprocess.check_output(command, cwd=root, env=environment))
     until(lambda: slurm.jobs()[-1].state in {"COMPLETED", "FAILED"}, "the job's end", 900)
     return slurm.jobs()[-1], (root / f"slurm-{number}.out").read_text()
