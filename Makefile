@@ -29,7 +29,7 @@ define SHOW
 @echo $(1)"/interpretation.md: each answer, and what it rests on"
 endef
 
-.PHONY: help setup demo table table-so-far run report test test-slow test-all mutations bench lint schema clean-cache clean
+.PHONY: help setup demo table table-so-far run report test test-slow mutations bench lint schema clean-cache clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -63,17 +63,14 @@ report: $(STAMP) ## results/report.html, once the table is finished (STUDY=mine:
 	$(LIBRARY) $(BIN)/snakemake --report results/report.html --directory $(FOLDER)
 
 # Tests start hundreds of programs: they are compiled once, whatever the environment says.
-test test-slow test-all: export PYTHONDONTWRITEBYTECODE :=
+test test-slow: export PYTHONDONTWRITEBYTECODE :=
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-test: $(STAMP) ## the test suite
-	$(PYTEST)
+test: $(STAMP) ## the test suite (ALL=1: with those of test-slow)
+	$(PYTEST) $(if $(ALL),-m '')
 
 test-slow: $(STAMP) ## the tests that take minutes, such as those on a SLURM cluster
 	$(PYTEST) -m slow
-
-test-all: $(STAMP) ## both: while a cluster is waited for, other tests use the cores
-	$(PYTEST) -m ''
 
 mutations: $(STAMP) ## put in faults, one at a time: does a test catch each? (minutes)
 	$(BIN)/python tests/mutations.py --jobs 2
