@@ -124,6 +124,19 @@ def test_seeds_that_err_on_their_own_texts_average_out_within_folds():
     assert paired.runs == 5 and float(paired.averaging) == pytest.approx(1 / 10, abs=0.02)
 
 
+def test_with_many_texts_it_is_students_t_test_of_the_folds():
+    folds = np.repeat(np.arange(5), 10_000)
+    right = np.ones((2, 1, 50_000), bool)
+    lost = np.array([500, 900, 1000, 1200, 1900])
+    for fold, number in enumerate(lost):
+        right[1, 0, fold * 10_000 : fold * 10_000 + number] = False
+    half = stats.t.ppf(0.975, 4) * lost.std(ddof=1) / 10_000 / math.sqrt(5)
+    expected = [-0.11 - half, -0.11 + half]
+    assert limits(statistics.pair(*right, None, folds)) == pytest.approx(expected, abs=1e-3)
+    low, high = statistics.mean_accuracy_interval(right[1], None, folds)
+    assert [float(low), float(high)] == pytest.approx([0.89 - half, 0.89 + half], abs=1e-3)
+
+
 def test_folds_with_few_texts_or_none():
     right = in_folds(np.random.default_rng(2), 3, FOLDS, 0.05)
     for some in (FOLDS > 0, (FOLDS == 1) | (np.arange(60) == 0), np.arange(60) < 5, FOLDS == 2):
