@@ -17,7 +17,7 @@ from snakemake_logger_plugin_progress import PHRASES, LogHandler, Remaining, _du
 SNAKEFILE = """
 from snakemake.logging import logger
 
-work = {("train", (row, "1")): 5.0 for row in "abc"}
+work = {("train", (row, "seed-1")): 5.0 for row in "abc"}
 logger.info(None, extra={"ablations_work": work})
 
 
@@ -174,7 +174,7 @@ def test_a_job_that_failed_does_not_count_as_running(
 ) -> None:
     monkeypatch.setenv(cli.REASON_IS_SHOWN, "")  # the handler sets it
     handler = LogHandler(None, None)
-    handler.remaining.work = {("train", (row, "1")): 1.0 for row in "ab"}
+    handler.remaining.work = {("train", (row, "seed-1")): 1.0 for row in "ab"}
 
     def told(**found: Any) -> list[str]:
         record = logging.makeLogRecord(found)
