@@ -152,11 +152,12 @@ def interval_note(answers: Answers) -> str:
         )
     training, others = "the noise of training", "other seeds"
     if answers.folds > 1:
-        training, others = f"{training} and of its texts", "other training texts"
+        training, others = f"{training}, its texts included", "other training texts"
     return (
         "The 95% intervals are by Wilson's method and count both the choice of"
-        f" {answers.tested} and {training}, which is estimated from all rows together."
-        f" They show which means other test texts and {others} could give."
+        f" {answers.tested} and {training}. How large that noise is follows from a row's own runs"
+        f" and from those of all rows. They show which means other test texts and {others} could"
+        " give."
     )
 
 
