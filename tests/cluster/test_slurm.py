@@ -195,7 +195,7 @@ def finished(root: Path, slurm: Cluster, interrupted: Run) -> Run:
 
 def trained(run: Run, row: str) -> list[Job]:
     """The jobs that trained it, in the order of their submission."""
-    return [job for job in run.jobs if job.comment == f"rule_train_wildcards_{row}_123"]
+    return [job for job in run.jobs if job.comment == f"rule_train_wildcards_{row}_seed-123"]
 
 
 # --- rows as jobs
@@ -256,7 +256,7 @@ def test_a_job_killed_for_its_memory_is_given_twice_as_much_and_succeeds(
     # SLURM says OUT_OF_MEMORY where it is the kernel that kills
     assert (killed.state, again.state) == ("FAILED", "COMPLETED")
     assert again.memory_mb == 2 * killed.memory_mb
-    log = root / f".snakemake/slurm_logs/rule_train/hungry_123/{killed.id}.log"
+    log = root / f".snakemake/slurm_logs/rule_train/hungry_seed-123/{killed.id}.log"
     assert str(log) in first.output
     assert "exceeded memory limit" in log.read_text()
 
@@ -274,7 +274,7 @@ def test_an_interrupted_run_cancels_its_jobs(interrupted: Run) -> None:
 
 
 def test_the_next_run_submits_only_what_is_missing(interrupted: Run, finished: Run) -> None:
-    missing = {"rule_train_wildcards_failing_123": 1}
+    missing = {"rule_train_wildcards_failing_seed-123": 1}
     assert interrupted.submitted() == missing
     assert finished.submitted() == missing
 
