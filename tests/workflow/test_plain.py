@@ -81,14 +81,14 @@ class Golden:
             sms_collection(folder), sep="\t", header=None, names=["Label", "Text"]
         )
         collection["Label"] = collection["Label"].map(["ham", "spam"].index)
-        messages = cuts.balanced(collection, 123)
-        splits = cuts.split(messages, {"train": 0.7, "validation": 0.1}, "test", 123)
+        texts = cuts.shuffled(cuts.balanced(collection, 123), 123)
+        splits = {"train": texts[:1045], "validation": texts[1045:1194], "test": texts[1194:]}
         encoding = encode.encoding("gpt2", gpt2_bpe())
         self.ids = {
-            split: encoding.encode_ordinary_batch(frame["Text"].tolist())
-            for split, frame in splits.items()
+            split: encoding.encode_ordinary_batch(part["Text"].tolist())
+            for split, part in splits.items()
         }
-        self.labels = {split: frame["Label"].tolist() for split, frame in splits.items()}
+        self.labels = {split: part["Label"].tolist() for split, part in splits.items()}
         self.runs = json.loads(shared("reference/golden.json").read_text())["runs"]
         self.folder = folder
 
