@@ -130,6 +130,7 @@ def train_hungry(folder: Path, tail: nn.Module, **changes: int) -> None:
     identity = Identity(
         row=settings.read(folder / "row.json"),
         seed=0,
+        fold=None,
         tokens_sha256="",
         checkpoint_sha256=None,
         code="",
