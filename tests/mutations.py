@@ -365,8 +365,8 @@ Each class is cut by the shares of all.
 - pd.Series(labels if stratify else np.zeros_like(labels))
 + pd.Series(np.zeros_like(labels))
 A fold's validation texts are those before its test texts.
-- part == fold)[-1] + 1))
-+ part == fold)[0]))
+- ring(tested)[: np
++ np.flatnonzero(~tested)[: np
 Near-copies of a text that is tested validate.
 - needed <= room
 + True
@@ -375,7 +375,7 @@ A group of near-copies goes to the first part.
 + 0
 == ablations/data/collection.py | data/test_cuts.py training/test_recipe.py
 A fold's order is the table's.
-- -(np.flatnonzero(cut == TEST)[-1] + 1)
+- -(np.flatnonzero(tested)[-1] + 1)
 + 0
 == ablations/data/tokens.py | training/test_recipe.py
 All training texts are trained on, whatever train_size says.

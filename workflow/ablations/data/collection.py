@@ -33,12 +33,14 @@ class Collection:
 
 
 def lines(cut: Cut) -> dict[str, Numbers]:
-    """The lines of each split's texts, from 0, in the order in which the split has them.
+    """The lines of each split's texts, from 0, in the order in which the split has them."""
+    order = ring(cut == TEST)
+    return {split: order[cut[order] == number] for number, split in enumerate(SPLITS)}
 
-    It is the order of the table as a ring, which begins after the last text that is tested.
-    """
-    ring = np.roll(np.arange(len(cut)), -(np.flatnonzero(cut == TEST)[-1] + 1))
-    return {split: ring[cut[ring] == number] for number, split in enumerate(SPLITS)}
+
+def ring(tested: NDArray[np.bool_]) -> Numbers:
+    """The order of a fold: the table's as a ring, which begins after the last tested text."""
+    return np.roll(np.arange(len(tested)), -(np.flatnonzero(tested)[-1] + 1))
 
 
 def ever_trained(cuts: Mapping[str, Cut]) -> NDArray[np.bool_]:

@@ -8,12 +8,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from ablations.data.collection import Numbers, ring
 from ablations.data.near_copies import groups
 from ablations.errors import UserError
-
-Numbers = NDArray[np.int64]
+from ablations.study.dataset import column
 
 
 def balanced(texts: pd.DataFrame, seed: int) -> pd.DataFrame:
@@ -85,22 +84,21 @@ def folds(
         )
     part = _whole_groups(together, classes, number) if keep_together else _even(classes, number)
     order = np.argsort(part, kind="stable")
-    ring, part, classes, together = table.iloc[order], part[order], classes[order], together[order]
-    ring = ring.reset_index(drop=True)
+    cut = table.iloc[order].reset_index(drop=True)
+    part, classes, together = part[order], classes[order], together[order]
     for fold in range(number):
-        found = np.full(len(ring), "train", object)
-        found[part == fold] = "test"
-        after = np.roll(np.arange(len(ring)), -(np.flatnonzero(part == fold)[-1] + 1))
-        others = after[: np.count_nonzero(part != fold)]
+        tested = part == fold
+        found = np.where(tested, "test", "train").astype(object)
+        others = ring(tested)[: np.count_nonzero(~tested)]
         found[_next(others, classes, together, validation)] = "validation"
         for name in ("train", "validation"):
             if name not in found:
                 raise UserError(
-                    f"split: fold {fold + 1} has no {name} text: {len(ring)} texts are too few for"
+                    f"split: fold {fold + 1} has no {name} text: {len(cut)} texts are too few for"
                     f" folds {number} and validation {validation:g}"
                 )
-        ring[f"fold-{fold + 1}"] = found
-    return ring
+        cut[column(fold + 1)] = found
+    return cut
 
 
 def _even(classes: Numbers, number: int) -> Numbers:

@@ -65,7 +65,7 @@ def _misnamed(
     target: str, path: str, pattern: str, named: dict[str, str], jobs: Jobs
 ) -> Iterator[str]:
     row, runs = named["row"], [run.name for run in jobs.runs.values()]
-    names = path.split("/")[path.split("/").index(row) + 1 :] if pattern != paths.ROW else []
+    names = path.split("/")[paths.RUN.split("/").index("{row}") + 1 :]
     run = "/".join(names[: 1 + runs[0].count("/")])
     of_kept = pattern == paths.KEPT or path.endswith(Path(paths.TRAINED).name)
     if row not in jobs.rows:
