@@ -30,7 +30,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from msgspec import structs
+from msgspec import to_builtins
 from tabulate import tabulate
 from torch import Tensor, nn
 
@@ -320,7 +320,7 @@ class Loop:
 
     def __init__(self, row: Settings, which: str, tokens: Tokens, machine: Device) -> None:
         self.row, self.machine = row, machine
-        options, shape = row.compared(), plain.Shape(**structs.asdict(row.dimensions))
+        options, shape = row.compared(), plain.Shape(**to_builtins(row.dimensions))
         recipe = plain.Recipe(**{each.name: options[each.name] for each in fields(plain.Recipe)})
         if which == "plain":
             self.model: Any = plain.Model(shape, recipe, classes=2, seed=SEED)
@@ -365,7 +365,7 @@ class Transformers(nn.Module):
         super().__init__()
         self.recipe, d = recipe, row.dimensions
         config = transformers.GPT2Config(
-            **structs.asdict(d), resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, use_cache=False
+            **to_builtins(d), resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, use_cache=False
         )
         self.body = transformers.GPT2Model(config)
         self.body.requires_grad_(row.trainable_layers == "all")

@@ -55,9 +55,9 @@ from ablations.machine import device
 from ablations.machine.device import Device
 from ablations.machine.memory import keep_freed_memory
 from ablations.model import checkpoint
-from ablations.study import cut, needs, settings
+from ablations.study import cut, needs
 from ablations.study.cut import Trunk
-from ablations.study.dimensions import Dimensions
+from ablations.study.dimensions import NAMES, Dimensions
 from ablations.study.settings import Settings
 from ablations.training import run
 from ablations.training.forward import forward
@@ -194,7 +194,7 @@ def off(epochs: int, expected: Found, folder: Path, tokens: Tokens, machine: Dev
     options = bench.BASELINE | {"weights": "pretrained", "learning_rate": 5e-4}
     options |= expected["overrides"] | {"precision": machine.precision}
     options["epochs"] = min(epochs, len(expected["epoch_accuracy"]))
-    dimensions = Dimensions(**{name: config[name] for name in settings.names(Dimensions)})
+    dimensions = Dimensions(**{name: config[name] for name in NAMES})
     row = structs.replace(bench._row("golden", options, {"small": "nano"}), dimensions=dimensions)
     checkpoint.write_manifest(folder, files.sha256(folder / "model.safetensors"), dimensions)
     weights = folder if row.weights == "pretrained" else None

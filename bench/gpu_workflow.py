@@ -114,7 +114,9 @@ def called(command: Sequence[str]) -> str:
 
 def run_of(folder: Path, row: str) -> Path:
     """Where the workflow puts a run's results."""
-    return paths.at(folder / paths.RESULTS, paths.METRICS, row=row, run=paths.run(SEED, None)).parent
+    return paths.at(
+        folder / paths.RESULTS, paths.METRICS, row=row, run=paths.run(SEED, None)
+    ).parent
 
 
 def from_nothing(folder: Path, command: list[str]) -> Found:
@@ -137,7 +139,10 @@ def again(command: list[str]) -> Found:
 
 def killed(folder: Path, command: list[str], row: str) -> Found:
     """A finished run once more; killed, with all of Snakemake, a third of the way."""
-    target, results = paths.PREDICTIONS.format(row=row, run=paths.run(SEED, None)), run_of(folder, row)
+    target, results = (
+        paths.PREDICTIONS.format(row=row, run=paths.run(SEED, None)),
+        run_of(folder, row),
+    )
     state = paths.at(folder / paths.RESULTS, paths.STATE, row=row, run=paths.run(SEED, None))
     before = results.rename(folder / f"before-{row}")
     process = subprocess.Popen(
@@ -157,7 +162,9 @@ def killed(folder: Path, command: list[str], row: str) -> Found:
         raise RuntimeError("it ended before it saved a state")
     called([*command, "--unlock"])
     called(command)
-    log = paths.at(folder / paths.RESULTS, paths.RUN_LOG, row=row, run=paths.run(SEED, None)).read_text()
+    log = paths.at(
+        folder / paths.RESULTS, paths.RUN_LOG, row=row, run=paths.run(SEED, None)
+    ).read_text()
     step = re.search(r"going on after step (\d+)", log)
     old, new = (each / "predictions.csv" for each in (before, results))
     one, other = (pd.read_csv(each).filter(like="logit_").to_numpy() for each in (old, new))

@@ -13,7 +13,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 import yaml
-from msgspec import structs
+from msgspec import to_builtins
 from safetensors.torch import save
 
 import tiny
@@ -170,7 +170,7 @@ def test_a_model_of_the_hub_with_its_own_tokenizer_by_the_lines_that_describe_pr
     shape = Dimensions(n_layer=2, n_head=2, n_embd=8, n_positions=64, vocab_size=len(ids))
     tensors = gpt2.checkpoint_tensors(gpt2.layers(shape, 1), shape)
     held = {
-        "config.json": json.dumps(structs.asdict(shape) | {"model_type": "gpt2"}).encode(),
+        "config.json": json.dumps(to_builtins(shape) | {"model_type": "gpt2"}).encode(),
         "model.safetensors": save(tensors),
         "vocab.json": json.dumps(ids).encode(),
         "merges.txt": "\n".join(["#version: 0.2", *merges, ""]).encode(),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from msgspec import structs
+from msgspec import to_builtins
 from safetensors.torch import save_file
 
 from ablations.errors import UserError
@@ -30,7 +30,7 @@ def fetched(tmp_path: Path, stored: dict[str, torch.Tensor]) -> Path:
     """The folder that fetching a user's checkpoint with these tensors gives."""
     source = tmp_path / "mine"
     source.mkdir(exist_ok=True)
-    (source / "config.json").write_text(json.dumps(structs.asdict(DIMENSIONS)))
+    (source / "config.json").write_text(json.dumps(to_builtins(DIMENSIONS)))
     save_file(stored, source / "model.safetensors")
     output = tmp_path / "tiny" / "manifest.json"
     fetch.take_folder(source, DIMENSIONS, output)

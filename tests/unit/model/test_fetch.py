@@ -17,7 +17,7 @@ import torch
 from huggingface_hub import constants
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from msgspec import structs
+from msgspec import structs, to_builtins
 from safetensors.torch import load, save
 
 import programs
@@ -35,7 +35,7 @@ from hub_server import REVISION, Fault, HubServer
 
 REPO = "someone/tiny"
 DIMENSIONS = Dimensions(n_layer=2, n_head=2, n_embd=4, n_positions=8, vocab_size=11)
-STATED = structs.asdict(DIMENSIONS)
+STATED = to_builtins(DIMENSIONS)
 SHAPE = ("n_layer", "n_head", "n_embd", "n_positions")
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from msgspec import structs
+from msgspec import to_builtins
 
 from ablations import cli
 from ablations.data import vocabulary
@@ -46,7 +46,7 @@ def entry_of_hub(repo: Repository) -> dict[str, Any]:
             hub.look_up(repo, INDEX)  # several files, each with the hub's checksum
         except download.NotThereError:
             raise UserError(". ".join(filter(None, [str(error), hub.pickle_hint(repo)]))) from None
-    shape = structs.asdict(dimensions)
+    shape = to_builtins(dimensions)
     if shape["vocab_size"] == VOCABULARY_SIZE["gpt2"]:
         del shape["vocab_size"]
     return found | shape

@@ -1,4 +1,4 @@
-"""The shape of a GPT-2, stated by the configuration and by a checkpoint's config.json.
+"""The shape of a model, stated by the configuration and by a checkpoint's config.json.
 
 What may differ between GPT-2s is here. The rest (tanh-GELU, pre-norm blocks) is fixed in the code
 of the model, so a config.json that says something else is refused.
@@ -17,17 +17,25 @@ from ablations.files import read_keys
 Positive = Annotated[int, Meta(ge=1)]
 
 
-class Dimensions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The shape of a GPT-2."""
+class Dimensions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """The shape of a model.
+
+    `type`: config.json's model_type. `encoder`: whether it reads texts in both directions.
+    `block_weights`: the numbers of one block, for estimates; None: a GPT-2's, 12 n_embd².
+    """
 
     n_layer: Positive
     n_head: Positive
     n_embd: Positive
     n_positions: Positive
     vocab_size: Positive
+    type: str = "gpt2"
+    encoder: bool = False
+    block_weights: Positive | None = None
 
 
-NAMES = tuple(field.name for field in structs.fields(Dimensions))
+# Those that every model states, as a GPT-2's config.json names them.
+NAMES = tuple(field.name for field in structs.fields(Dimensions) if field.required)
 
 # What config.json may say about the parts of GPT-2 that the model here fixes; absent is fine too.
 ARCHITECTURE: dict[str, tuple[object, ...]] = {
