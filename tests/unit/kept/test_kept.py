@@ -30,7 +30,7 @@ from ablations.model.gpt2 import FinalNorm
 from ablations.model.layers import Head, Reading, draw
 from ablations.predict import Classifier
 from ablations.study.dimensions import Dimensions
-from ablations.study.models import Folder, Hub, Model
+from ablations.study.models import Hub, Model, ModelFolder
 
 TOLERANCE = 1e-5
 NANO = Dimensions(n_layer=3, n_head=2, n_embd=8, n_positions=24, vocab_size=257)
@@ -211,7 +211,7 @@ def test_the_card_says_how_it_was_made_and_how_well_it_does(kept, tmp_path):
         "class 0 / class 1 / class 2",
     ):
         assert said in card
-    runs.keep(tmp_path / "copy", model=Model("mine", NANO, folder=Folder(path="x")))
+    runs.keep(tmp_path / "copy", model=Model("mine", NANO, folder=ModelFolder(path="x")))
     assert "base_model" not in (tmp_path / "copy/model/README.md").read_text()
 
 

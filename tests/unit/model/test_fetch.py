@@ -201,7 +201,9 @@ def take(folder: Path, output: Path, **expected: int) -> None:
 
 def test_folder_program(folder, output, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    write_json(Path("model.json"), Model("tiny", DIMENSIONS, folder=models.Folder(path="mine")))
+    write_json(
+        Path("model.json"), Model("tiny", DIMENSIONS, folder=models.ModelFolder(path="mine"))
+    )
     relative = ["--model", "model.json", "--output", "results/checkpoints/tiny/manifest.json"]
     fetch.main(fetch.parser().parse_args(relative))
     check_result(output)

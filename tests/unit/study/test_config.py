@@ -21,7 +21,7 @@ from ablations.study.config import parse
 from ablations.study.dataset import Shares, Texts
 from ablations.study.entries import Config, GridEntry, Published, Question, RowEntry
 from ablations.study.kinds import Kind, kinds
-from ablations.study.models import Folder, Hub, Pretrain, Recipe, slug
+from ablations.study.models import Folder, Hub, ModelFolder, Pretrain, Recipe, slug
 from ablations.study.schema import schema
 from ablations.study.settings import Training
 from commands import ROOT
@@ -83,7 +83,7 @@ ENTRIES: dict[type, Path_] = {
     Published: ("rows", "large", "published"),
     Question: ("comparisons", "medium-model"),
     Hub: ("models", SMALL),
-    Folder: ("models", "mine"),
+    ModelFolder: ("models", "mine"),
     Pretrain: ("models", "nano"),
     Recipe: ("models", "nano", "pretrain"),
     Texts: ("dataset",),
@@ -330,7 +330,7 @@ def test_folder_model_takes_its_dimensions_from_config_json(tmp_path: Path) -> N
     config["rows"].append({"id": "mine", "model": "mine", "context_length": 64})
     row = parse(config).row("mine")
     assert row.settings.weights == "pretrained"
-    assert row.model.folder == Folder(path=str(tmp_path / "nano"))
+    assert row.model.folder == ModelFolder(path=str(tmp_path / "nano"))
     assert msgspec.to_builtins(row.settings.dimensions) == NANO
     assert str(tmp_path) not in as_json(row.settings)
 
@@ -361,6 +361,91 @@ def test_malformed_folder_model(tmp_path: Path, config_json: str | None, named: 
     assert f"models: mine: path: {tmp_path / 'nano'}" in text
     for part in named:
         assert part in text
+
+
+# --- models that are no GPT-2
+
+
+PYTHIA = {
+    **{"repo": "EleutherAI/pythia-160m", "revision": "a" * 40, "type": "gpt_neox"},
+    **{"n_layer": 12, "n_head": 12, "n_embd": 768, "n_positions": 2048, "vocab_size": 50304},
+}
+DISTIL = {
+    **{"model_type": "distilbert", "n_layers": 6, "n_heads": 12, "dim": 768},
+    **{"max_position_embeddings": 512, "vocab_size": 30522},
+}
+
+
+def test_a_model_of_another_type_states_its_whole_shape() -> None:
+    config = changed(("models", "pythia"), PYTHIA | {"block_weights": 7_087_872})
+    config["rows"].append({"id": "pythia", "model": "pythia", "context_length": 120})
+    row = parse(config).row("pythia")
+    keys = ("type", "n_layer", "n_head", "n_embd", "n_positions", "vocab_size")
+    stated = {key: PYTHIA[key] for key in keys} | {"block_weights": 7_087_872}
+    assert msgspec.to_builtins(row.settings.dimensions) == stated
+    # GPT-2's are written as ever, also where their type is said
+    config["models"][SMALL]["type"] = "".join(["gpt", "2"])
+    small = parse(config).row("baseline").settings.dimensions
+    assert list(msgspec.to_builtins(small)) == [
+        *("n_layer", "n_head", "n_embd", "n_positions", "vocab_size")
+    ]
+    for key in ("n_positions", "vocab_size"):
+        rest = {name: value for name, value in PYTHIA.items() if name != key}
+        said = message(changed(("models", "pythia"), rest))
+        assert said.startswith(f"models: pythia: missing key {key}, which a model of type gpt_neox")
+        assert "describe EleutherAI/pythia-160m prints its lines" in said
+
+
+def test_what_only_other_models_state_is_refused_of_a_gpt2(tmp_path: Path) -> None:
+    for key, value in (("encoder", True), ("block_weights", 5)):
+        said = f"{key}: {str(value).lower()} is not allowed of a GPT-2; allowed: with a model of"
+        assert message(changed(("models", SMALL, key), value)).startswith(
+            f"models: {SMALL}: {said}"
+        )
+    mine = folder(tmp_path / "nano", json.dumps(NANO))
+    mine["models"]["mine"]["n_positions"] = 8
+    assert message(mine).startswith("models: mine: n_positions: is not allowed of a GPT-2")
+    assert "type: 'GPT 2' is not allowed; allowed: the model_type of its config.json" in message(
+        changed(("models", SMALL, "type"), "GPT 2")
+    )
+
+
+def test_a_folder_of_another_type_takes_its_shape_by_any_of_the_usual_keys(tmp_path: Path) -> None:
+    config = folder(tmp_path / "distil", json.dumps(DISTIL))
+    config["models"]["mine"] |= {"encoder": True, "n_positions": 500}
+    found = parse(config).models["mine"].dimensions
+    assert (found.type, found.encoder, found.n_layer) == ("distilbert", True, 6)
+    assert (found.n_head, found.n_embd, found.n_positions) == (12, 768, 500)
+    config["models"]["mine"]["n_positions"] = 513
+    assert message(config) == (
+        "models: mine: n_positions: 513 is out of range; allowed: at most 512, as its config.json"
+        " says"
+    )
+
+
+@pytest.mark.parametrize(
+    "change, reason",
+    [
+        ({"n_layers": None}, "n_layer is missing; expected one of the keys n_layer, num_hidden_la"),
+        ({"dim": 7.5}, "n_embd: 7.5 is not allowed; allowed: a whole number above 0"),
+        (
+            {"auto_map": {"AutoModel": "modeling_distil.Distil"}},
+            "auto_map names code that comes with the model, which is never run; expected a"
+            " distilbert that transformers knows without it",
+        ),
+    ],
+)
+def test_another_model_s_config_json_that_is_refused(tmp_path: Path, change, reason) -> None:
+    text = message(folder(tmp_path / "distil", json.dumps(DISTIL | change)))
+    assert text.startswith(f"models: mine: path: {tmp_path}/distil/config.json: {reason}")
+
+
+def test_a_title_that_nobody_gave_names_gpt2_where_all_models_are() -> None:
+    config = default()
+    del config["title"]
+    assert parse(config).title == "Finetuning ablations of GPT-2"
+    config["models"]["pythia"] = PYTHIA
+    assert parse(config).title == "Finetuning ablations"
 
 
 @pytest.mark.parametrize("path", ["a\0b", "x" * 5000, "config.yaml"])

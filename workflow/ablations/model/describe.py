@@ -25,7 +25,7 @@ from ablations.sources import download, hub
 from ablations.sources.hub import Repository
 from ablations.study import folder as layout
 from ablations.study.config import VOCABULARY_SIZE
-from ablations.study.dimensions import from_config_json
+from ablations.study.config_json import from_config_json
 from ablations.study.folder import CONFIG, INDEX, WEIGHTS
 
 
@@ -36,6 +36,8 @@ def entry_of_hub(repo: Repository) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as scratch:
         config = hub.fetch(repo, CONFIG, Path(scratch))
         dimensions = from_config_json(config.path, f"{repo.name}/{CONFIG}")
+    if not dimensions.is_gpt2:
+        raise UserError(f'{repo.name}/{CONFIG}: model_type is "{dimensions.type}", expected "gpt2"')
     found: dict[str, Any] = {"repo": repo.name, "revision": commit}
     try:
         _, sum = hub.look_up(repo, WEIGHTS)

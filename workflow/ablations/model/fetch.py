@@ -24,7 +24,8 @@ from ablations.sources.checkpoint import fetch_weights, place
 from ablations.sources.download import Found
 from ablations.sources.hub import Repository
 from ablations.study import folder as layout
-from ablations.study.dimensions import Dimensions, from_config_json
+from ablations.study.config_json import from_config_json
+from ablations.study.dimensions import Dimensions
 from ablations.study.folder import CONFIG, INDEX, WEIGHTS, weight_files
 from ablations.study.models import Model
 

@@ -6,10 +6,12 @@ from typing import Any, get_args
 
 from ablations.study import grid, paths
 from ablations.study.dataset import PUBLISHED_MESSAGES, Generated, Texts
+from ablations.study.dimensions import Dimensions
 from ablations.study.entries import Config, Question, RowEntry, options
+from ablations.study.folder import CONFIG
 from ablations.study.grid import Grid
 from ablations.study.messages import unknown
-from ablations.study.models import slug
+from ablations.study.models import Hub, ModelFolder, slug
 from ablations.study.references import REFERENCES
 from ablations.study.settings import Choices, NamedLayers, Settings, defaults, names
 
@@ -39,6 +41,41 @@ def model_names(names: Iterable[str]) -> Iterator[str]:
                 " give one another name"
             )
         slugs[own.lower()] = name
+
+
+def hub(entry: Hub) -> Iterator[str]:
+    """A GPT-2's entry says nothing that only others need, and another's says all."""
+    if entry.type == "gpt2":
+        yield from _only_others(entry)
+        return
+    needed = ("n_positions", "vocab_size")
+    if lacking := [key for key in needed if getattr(entry, key) is None]:
+        yield (
+            f"missing key {' and '.join(lacking)}, which a model of type {entry.type} needs;"
+            f" python -m ablations.model.describe {entry.repo} prints its lines"
+        )
+
+
+def folder(entry: ModelFolder, found: Dimensions) -> Iterator[str]:
+    """What a folder's entry says beside its path, where `found` is what config.json says."""
+    if found.is_gpt2:
+        yield from _only_others(entry)
+        if entry.n_positions:
+            yield "n_positions: is not allowed of a GPT-2, whose config.json says it"
+    elif entry.n_positions and entry.n_positions > found.n_positions:
+        yield (
+            f"n_positions: {entry.n_positions} is out of range; allowed: at most"
+            f" {found.n_positions}, as its {CONFIG} says"
+        )
+
+
+def _only_others(entry: Hub | ModelFolder) -> Iterator[str]:
+    for key in ("encoder", "block_weights"):
+        if value := getattr(entry, key):
+            yield (
+                f"{key}: {str(value).lower()} is not allowed of a GPT-2; allowed: with a model of"
+                " another type"
+            )
 
 
 # --- rows

@@ -4,7 +4,7 @@ Knows nothing about Snakemake or torch. It reads no files but those of a user's 
 model's config.json, a tokenizer's ids.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,9 @@ from msgspec import Struct, structs
 
 from ablations.errors import UserError
 from ablations.study import checks, dataset_checks, door, grid, outline, settings
+from ablations.study.config_json import from_config_json
 from ablations.study.dataset import in_full, numbered
-from ablations.study.dimensions import Dimensions, from_config_json, width_errors
+from ablations.study.dimensions import Dimensions, width_errors
 from ablations.study.door import refuse
 from ablations.study.entries import (
     Config,
@@ -26,10 +27,11 @@ from ablations.study.entries import (
 )
 from ablations.study.folder import CONFIG, missing, vocab_size
 from ablations.study.grid import Grid
-from ablations.study.models import Folder, Hub, HubTokenizer, Model, Pretrain
+from ablations.study.models import Hub, HubTokenizer, Model, ModelFolder, Pretrain
 from ablations.study.outline import Line, Outline
 from ablations.study.settings import OPTIONS, Choices, Settings, Training
 
+GPT2_POSITIONS = 1024
 VOCABULARY_SIZE = {"gpt2": 50257, "bytes": 257}
 
 
@@ -50,6 +52,7 @@ class Row(Struct, frozen=True):
 class Study(Shared, frozen=True, kw_only=True):
     """A whole configuration."""
 
+    title: str
     models: dict[str, Model]
     rows: tuple[Row, ...]
     grids: tuple[Grid, ...]
@@ -84,7 +87,7 @@ class Study(Shared, frozen=True, kw_only=True):
             *outline.about_texts(self.dataset, any_published),
             *outline.about_tokenizer(self.tokenizer, self.dataset),
         )
-        other = {row.id for row in self.rows if notes or not row.model.is_gpt2}
+        other = {row.id for row in self.rows if notes or not row.model.is_published}
         other |= {grid.id for grid in self.grids if other & grid.rows.keys()}
         return Outline(
             title=self.title,
@@ -138,6 +141,7 @@ def parse(found: object) -> Study:
     refuse(wrong)
     return Study(
         **{name: getattr(config, name) for name in settings.names(Shared)},
+        title=config.title or _title(models.values()),
         models=models,
         rows=rows,
         grids=grids,
@@ -169,32 +173,60 @@ def _settings(id: str, chosen: dict[str, Any], model: Model) -> Settings:
     )
 
 
+def _title(models: Iterable[Model]) -> str:
+    """What stands above the table where the study does not say."""
+    of_gpt2 = all(model.dimensions.is_gpt2 for model in models)
+    return f"Finetuning ablations{' of GPT-2' if of_gpt2 else ''}"
+
+
 def _model(name: str, entry: ModelEntry, tokenizer: Tokenizer) -> Model:
-    if isinstance(entry, Folder):
-        return Model(name, _folder_dimensions(name, entry, tokenizer), folder=entry)
-    stated = entry.vocab_size if isinstance(entry, Hub) else None
+    where = f"models: {name}"
+    if isinstance(entry, ModelFolder):
+        return Model(name, _of_folder(where, entry, tokenizer), folder=entry)
+    if isinstance(entry, Pretrain):
+        return Model(name, _of_gpt2(where, entry, _tokens_of(tokenizer), tokenizer), pretrain=entry)
+    refuse(f"{where}: {error}" for error in checks.hub(entry))
+    if entry.type != "gpt2":
+        return Model(name, _stated(entry), hub=entry)
+    vocab_size = entry.vocab_size or _tokens_of(tokenizer)
+    return Model(name, _of_gpt2(where, entry, vocab_size, tokenizer), hub=entry)
+
+
+def _of_gpt2(
+    where: str, entry: Hub | Pretrain, vocab_size: int, tokenizer: Tokenizer
+) -> Dimensions:
     dimensions = Dimensions(
         n_layer=entry.n_layer,
         n_head=entry.n_head,
         n_embd=entry.n_embd,
-        n_positions=entry.n_positions,
-        vocab_size=stated or _tokens_of(tokenizer),
+        n_positions=entry.n_positions or GPT2_POSITIONS,
+        vocab_size=vocab_size,
     )
-    refuse(f"models: {name}: {error}" for error in width_errors(dimensions))
-    refuse(_vocabulary_errors(f"models: {name}", dimensions, tokenizer))
-    if isinstance(entry, Pretrain):
-        return Model(name, dimensions, pretrain=entry)
-    return Model(name, dimensions, hub=entry)
-
-
-def _folder_dimensions(name: str, folder: Folder, tokenizer: Tokenizer) -> Dimensions:
-    where = f"models: {name}: path: {folder.path}"
-    if wrong := missing(Path(folder.path)):
-        raise UserError(f"{where} {wrong}")
-    where += f"/{CONFIG}"
-    dimensions = from_config_json(Path(folder.path) / CONFIG, where)
+    refuse(f"{where}: {error}" for error in width_errors(dimensions))
     refuse(_vocabulary_errors(where, dimensions, tokenizer))
     return dimensions
+
+
+def _stated(entry: Hub) -> Dimensions:
+    """Of another model than a GPT-2, whose entry says all."""
+    return Dimensions(**{key: getattr(entry, key) for key in settings.names(Dimensions)})
+
+
+def _of_folder(where: str, entry: ModelFolder, tokenizer: Tokenizer) -> Dimensions:
+    path = Path(entry.path)
+    if wrong := missing(path):
+        raise UserError(f"{where}: path: {path} {wrong}")
+    name = f"{where}: path: {path}/{CONFIG}"
+    dimensions = from_config_json(path / CONFIG, name)
+    refuse(f"{where}: {error}" for error in checks.folder(entry, dimensions))
+    if dimensions.is_gpt2:
+        refuse(_vocabulary_errors(name, dimensions, tokenizer))
+    return structs.replace(
+        dimensions,
+        encoder=entry.encoder,
+        n_positions=entry.n_positions or dimensions.n_positions,
+        block_weights=entry.block_weights,
+    )
 
 
 def _vocabulary_errors(where: str, dimensions: Dimensions, tokenizer: Tokenizer) -> Iterator[str]:

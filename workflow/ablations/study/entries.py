@@ -9,7 +9,17 @@ from msgspec import UNSET, Meta, UnsetType, defstruct
 
 from ablations.study import paths
 from ablations.study.dataset import Generated, Texts
-from ablations.study.models import Entry, Folder, Hub, HubTokenizer, Pretrain, Seed, Text, spelt
+from ablations.study.models import (
+    Entry,
+    Folder,
+    Hub,
+    HubTokenizer,
+    ModelFolder,
+    Pretrain,
+    Seed,
+    Text,
+    spelt,
+)
 from ablations.study.references import ReferenceName
 from ablations.study.settings import FIELDS, OPTIONS, Training
 
@@ -34,7 +44,7 @@ Dir = Annotated[str, spelt(r"[^\x00-\x1f\x7f]+", "a folder, relative to the work
 Fraction = Annotated[float, Meta(ge=0, le=1)]
 Claim = Literal["better", "worse", "similar"]
 Choose = Literal["validation"]
-ModelEntry = Folder | Pretrain | Hub
+ModelEntry = ModelFolder | Pretrain | Hub
 Tokenizer = Literal["gpt2", "bytes"] | Folder | HubTokenizer
 
 
@@ -106,7 +116,6 @@ class RowEntry(Options, kw_only=True):  # type: ignore[call-arg, misc, valid-typ
 class Shared(Entry, frozen=True, kw_only=True):
     """The keys of config.yaml that a study takes as they are."""
 
-    title: Text = "Finetuning ablations of GPT-2"
     seeds: Annotated[tuple[Seed, ...], Meta(min_length=1, extra_json_schema={"uniqueItems": True})]
     tokenizer: Tokenizer
     mirror: Text | Literal[None] = None  # null, which is no value elsewhere
@@ -133,6 +142,7 @@ class Config(Shared, frozen=True, kw_only=True):
             " key by key, lists whole."
         ),
     ] = None
+    title: Annotated[Text | None, Meta(description="Shown above the table.")] = None
     training: Training
     models: Annotated[dict[ModelName, ModelEntry], Meta(min_length=1)]
     rows: Annotated[tuple[RowEntry, ...], Meta(min_length=1)]

@@ -33,6 +33,9 @@ Revision = Annotated[
         "the commit of the repository, in quotes if it has digits alone",
     ),
 ]
+ModelType = Annotated[
+    str, spelt("[a-z0-9][a-z0-9_.-]*", "the model_type of its config.json, such as gpt_neox")
+]
 Seed = Annotated[int, Meta(ge=0, le=2**32 - 1)]
 Text = Annotated[str, Meta(min_length=1)]
 
@@ -55,18 +58,22 @@ class Shape(Entry, frozen=True, kw_only=True):
     n_embd: Positive
 
 
-class Hub(Shape, frozen=True, kw_only=True):
+class Hub(Shape, frozen=True, kw_only=True, omit_defaults=True):
     """A repository of the Hugging Face hub at a fixed revision."""
 
     repo: Repo
     revision: Revision
     sha256: Sha256 | None = None
-    n_positions: Positive = 1024
-    vocab_size: Positive | None = None  # None: the tokenizer's
+    type: ModelType = "gpt2"
+    encoder: bool = False
+    n_positions: Positive | None = None  # of a GPT-2, if not 1024
+    vocab_size: Positive | None = None  # of a GPT-2, if not the tokenizer's
+    block_weights: Positive | None = None  # of another model, for estimates
+    bytes: Positive | None = None  # of its weights, for estimates
 
 
 class Folder(Entry, frozen=True, kw_only=True):
-    """A user's folder, relative to the working directory: of a model, or of a tokenizer."""
+    """A user's folder, relative to the working directory: of a tokenizer, or of a model."""
 
     known_by = "path"
 
@@ -76,6 +83,14 @@ class Folder(Entry, frozen=True, kw_only=True):
     def source(self) -> str:
         """Where it is, for a reader."""
         return self.path
+
+
+class ModelFolder(Folder, frozen=True, kw_only=True, omit_defaults=True):
+    """A model's; of another model than a GPT-2 it says what config.json does not."""
+
+    encoder: bool = False
+    n_positions: Positive | None = None  # if fewer than config.json says
+    block_weights: Positive | None = None  # for estimates
 
 
 class HubTokenizer(Entry, frozen=True, kw_only=True):
@@ -118,17 +133,17 @@ PUBLISHED = {
 
 
 class Model(Struct, frozen=True, omit_defaults=True):
-    """A named GPT-2: its shape, and where its checkpoint comes from, which is one of three."""
+    """A named model: its shape, and where its checkpoint comes from, which is one of three."""
 
     name: str
     dimensions: Dimensions
     hub: Hub | None = None
-    folder: Folder | None = None
+    folder: ModelFolder | None = None
     pretrain: Pretrain | None = None
 
     @property
-    def is_gpt2(self) -> bool:
-        """Whether it is one of the four published models."""
+    def is_published(self) -> bool:
+        """Whether it is one of the four models of the published study."""
         return self.hub is not None and self.hub.repo in PUBLISHED
 
     @property

@@ -80,7 +80,7 @@ def about_models(used: Iterable[Model], folds: bool) -> Iterator[str]:
     sources = {
         name: model.hub.repo if model.hub else "a folder"
         for name, model in models.items()
-        if not model.pretrain and not model.is_gpt2
+        if not model.pretrain and not model.is_published
     }
     if sources:
         named = ", ".join(f"{name} from {source}" for name, source in sources.items())
