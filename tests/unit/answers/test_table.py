@@ -487,6 +487,21 @@ def test_study_json_names_models_from_folders(tmp_path):
     )
 
 
+def test_study_json_names_models_of_other_types_and_which_read_in_both_directions():
+    made = configuration()
+    shape = {"n_layer": 12, "n_head": 12, "n_embd": 768, "n_positions": 512, "vocab_size": 30522}
+    bert = {"repo": "someone/bert", "revision": "a" * 40, "type": "bert", "encoder": True, **shape}
+    made["models"] |= {
+        "gpt2-medium (355M)": bert,
+        "gpt2-large (774M)": bert
+        | {"repo": "someone/pythia", "type": "gpt_neox", "encoder": False},
+    }
+    assert config.parse(made).outline.models == (
+        "Other models than GPT-2: gpt2-medium (355M) from someone/bert (bert, which reads in both"
+        " directions), gpt2-large (774M) from a/pythia (gpt_neox).",
+    )
+
+
 def test_nothing_published_is_beside_a_row_with_another_model():
     made = configuration()
     made["models"]["gpt2-large (774M)"] |= {"repo": "someone/spam"}

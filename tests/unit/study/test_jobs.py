@@ -75,6 +75,23 @@ def test_a_job_reads_the_trunk_and_the_checkpoint_that_its_row_needs() -> None:
     assert found.checkpoint_of_trunk({"trunk": trunk}) == [manifest]
 
 
+def test_a_model_of_another_type_is_needed_for_random_weights_too() -> None:
+    """Its config.json says what they are."""
+    row = STUDY.row("random-weights")
+    shape = replace(row.model.dimensions, type="gpt_neox")
+    row = replace(
+        row,
+        model=replace(row.model, dimensions=shape),
+        settings=replace(row.settings, dimensions=shape, trainable_layers="last_block"),
+    )
+    models = {row.model.name: row.model}
+    found = jobs.of_study(replace(STUDY, rows=(row,), models=models, questions=()))
+    manifest = "results/checkpoints/gpt2-small-124M/manifest.json"
+    assert found.checkpoint_of_run({"row": row.id, "run": "seed-123"}) == [manifest]
+    assert found.checkpoint_of_trunk({"trunk": next(iter(found.trunks))}) == [manifest]
+    assert found.starts_from == [row.model]
+
+
 def test_the_files_of_a_kept_model_end_with_its_manifest() -> None:
     assert of(STUDY).kept_files() == []
     kept = replace(STUDY.row("baseline"), save_model=True)

@@ -14,7 +14,7 @@ from ablations.study import needs as estimate
 from ablations.study.config import Row
 from ablations.study.dimensions import Dimensions
 from ablations.study.jobs import Total
-from ablations.study.models import Model, Pretrain, Recipe
+from ablations.study.models import Hub, Model, Pretrain, Recipe
 from ablations.study.needs import Needs
 from ablations.training import resume
 from ablations.training.resume import Identity, Progress, State
@@ -95,6 +95,41 @@ def test_a_stand_in_needs_little() -> None:
     needs = estimate.of_pretraining(Model("nano", nano, pretrain=made))
     assert needs.memory_mb < estimate.FIXED_MB + 100
     assert needs.minutes == estimate.FIXED_MINUTES
+
+
+# --- other models than GPT-2
+
+PYTHIA = Dimensions(
+    **{"n_layer": 12, "n_head": 12, "n_embd": 768, "n_positions": 2048, "vocab_size": 50304},
+    type="gpt_neox",
+    block_weights=7_087_872,
+)
+
+
+def test_another_model_is_counted_by_its_block() -> None:
+    all_layers = of_run(BASELINE, Model("pythia", PYTHIA), trainable_layers="all")
+    weights = 50304 * 768 + 12 * 7_087_872
+    activations = 12 * 8 * 120 * (4 * 768 + 7_087_872 // 768) * 4
+    assert all_layers.memory_mb == 4000 + round((20 * weights + activations) / 1e6)
+    larger = replace(PYTHIA, block_weights=2 * 7_087_872)
+    twice = of_run(BASELINE, Model("pythia", larger))
+    assert twice.seconds > 1.9 * of_run(BASELINE, Model("pythia", PYTHIA)).seconds
+
+
+def test_the_last_block_of_another_model_is_computed_at_every_position() -> None:
+    row = replace(BASELINE.settings, dimensions=PYTHIA)
+    every = replace(row, average_embeddings=True)
+    found = [estimate.training_seconds(each, estimate.BALANCED) for each in (row, every)]
+    assert found[0] == found[1] > estimate.training_seconds(BASELINE.settings, estimate.BALANCED)
+
+
+def test_a_download_is_as_large_as_its_entry_says_or_as_float32() -> None:
+    stated = {"n_layer": 12, "n_head": 12, "n_embd": 768, "type": "gpt_neox"}
+    source = Hub(repo="a/b", revision="c", **stated)
+    weights = 4 * (50304 * 768 + 12 * 7_087_872)
+    assert estimate.file_bytes(Model("pythia", PYTHIA, hub=source)) == weights
+    source = replace(source, bytes=375_000_000)
+    assert estimate.file_bytes(Model("pythia", PYTHIA, hub=source)) == 375_000_000
 
 
 # --- in all, before a study starts

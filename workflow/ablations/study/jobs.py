@@ -106,7 +106,8 @@ class Jobs:
     @property
     def starts_from(self) -> list[Model]:
         """The models whose checkpoints are needed."""
-        used = [row.model for row in self.rows.values() if row.settings.weights == "pretrained"]
+        rows = self.rows.values()
+        used = [row.model for row in rows if _checkpoint(row.model, row.settings.weights)]
         return list({model.name: model for model in used}.values())
 
     def run(self, wildcards: Mapping[str, str]) -> Run:
@@ -122,7 +123,7 @@ class Jobs:
         return paths.MODEL.format(model=self.run(wildcards).row.model.slug)
 
     def checkpoint_of_run(self, wildcards: Mapping[str, str]) -> list[str]:
-        """The manifest of the checkpoint that a run starts from; none for random weights."""
+        """The manifest of the checkpoint that a run starts from; of a GPT-2, none if random."""
         row = self.run(wildcards).row
         return _checkpoint(row.model, row.settings.weights)
 
@@ -194,7 +195,7 @@ class Jobs:
             hidden_states_bytes=needs.FLOAT * floats,
             state_bytes=needs.FLOAT * needs.FLOATS_PER_SAVED_WEIGHT * saved,
             state_of=state_of,
-            download_bytes=sum(needs.file_bytes(each.dimensions) for each in models if each.hub),
+            download_bytes=sum(needs.file_bytes(each) for each in models if each.hub),
         )
 
     @property
@@ -203,7 +204,9 @@ class Jobs:
 
 
 def _checkpoint(model: Model, weights: str) -> list[str]:
-    return [] if weights == "random" else [paths.CHECKPOINT.format(model=model.slug)]
+    """Random weights need none, but only a GPT-2 is made without its config.json."""
+    needed = weights != "random" or not model.dimensions.is_gpt2
+    return [paths.CHECKPOINT.format(model=model.slug)] if needed else []
 
 
 def of_study(study: Study) -> Jobs:

@@ -29,9 +29,11 @@ FIXED_MB = 4000  # and CUDA's libraries and context, and Snakemake's three proce
 FLOATS_PER_TRAINED_WEIGHT = 4
 # A saved state has all of these but the gradient, and a new one is written before the old one goes.
 FLOATS_PER_SAVED_WEIGHT = 2 * 3
-# What the backward pass of a block needs per token, in units of the width: two norms, query, key,
-# value, the attention's output and its projection, the two times four of the MLP, and its output.
-WIDTHS_PER_TOKEN = 16
+# What the backward pass of a block needs per token, in units of the width: two norms, the
+# attention's output and the block's; and what its matrices put out, of a GPT-2 twelve: query, key,
+# value and the projection, the two times four of the MLP.
+WIDTHS_PER_TOKEN = 4
+GPT2_BLOCK = 12
 
 # Measured on two cores of an AMD EPYC: operations of a trunk and of training all layers; a step of
 # the last block at one position, which moves each of its weights ten times; a job's start.
@@ -91,7 +93,7 @@ def of_run(row: Settings, texts: Size = BALANCED) -> Needs:
     trunk = cut.trunk(row, seed=0)
     seconds = training_seconds(row, texts) + (trunk_seconds(trunk, texts) if trunk else 0)
     tokens = row.training.texts_at_once * _longest(row.input, texts)
-    activations = WIDTHS_PER_TOKEN * _trained_blocks(row) * tokens * row.dimensions.n_embd
+    activations = _trained_blocks(row) * tokens * _activations(row.dimensions)
     states = hidden_states(trunk, texts) if trunk else 0
     return _needs(row.dimensions, trained_weights(row), activations, states, seconds)
 
@@ -107,7 +109,7 @@ def of_pretraining(model: Model) -> Needs:
     assert model.pretrain
     shape, recipe = model.dimensions, model.pretrain.pretrain
     tokens = recipe.batch_size * shape.n_positions
-    activations = WIDTHS_PER_TOKEN * shape.n_layer * tokens * shape.n_embd
+    activations = shape.n_layer * tokens * _activations(shape)
     operations = 3 * recipe.steps * shape.n_layer * tokens * _per_token(shape, shape.n_positions)
     seconds = operations / OPERATIONS_PER_SECOND
     return _needs(shape, _all_weights(shape), activations, 0, seconds)
@@ -128,13 +130,15 @@ def _needs(shape: Dimensions, trained: int, activations: int, states: int, secon
 def training_seconds(row: Settings, texts: Size) -> float:
     """The seconds of a run beside its trunk."""
     training, shape = row.training, row.dimensions
-    blocks, mean = _trained_blocks(row), row.average_embeddings
+    blocks = _trained_blocks(row)
+    # only GPT-2's engine computes the last block at the one position that is read
+    all_positions = row.average_embeddings or not shape.is_gpt2
     lora = row.trainable_layers == "lora"
     # a step of a block at one position costs the time to move its weights; of others, to compute
     steps = training.epochs * max(1, texts.trained(row) // training.batch_size)
     passes = math.ceil(steps / training.batches_at_once)
-    one_position = _block(shape) if blocks and not mean else 0
-    everywhere = blocks if mean else max(0, blocks - 1)
+    one_position = _block(shape) if blocks and not all_positions else 0
+    everywhere = blocks if all_positions else max(0, blocks - 1)
     evaluations = math.ceil(steps / training.eval_every) + training.epochs
     read = steps * training.batch_size * (2 if lora else 3)  # forward, and backward twice that
     read += evaluations * 2 * training.eval_batches * training.batch_size + texts.count
@@ -186,9 +190,13 @@ def trained_weights(row: Settings) -> int:
     return _trained_blocks(row) * _block(row.dimensions) + embeddings
 
 
-def file_bytes(shape: Dimensions) -> int:
-    """The size of a checkpoint, with the masks that GPT-2's checkpoints hold for every block."""
-    return FLOAT * (_all_weights(shape) + shape.n_layer * shape.n_positions**2)
+def file_bytes(model: Model) -> int:
+    """The size of a checkpoint; GPT-2's hold masks for every block too."""
+    if model.hub and model.hub.bytes:
+        return model.hub.bytes
+    shape = model.dimensions
+    masks = shape.n_layer * shape.n_positions**2 if shape.is_gpt2 else 0
+    return FLOAT * (_all_weights(shape) + masks)
 
 
 def _trained_blocks(row: Settings) -> int:
@@ -208,11 +216,18 @@ def _per_token(shape: Dimensions, tokens: int) -> float:
 
 
 def _block(shape: Dimensions) -> int:
-    return 12 * shape.n_embd**2
+    return shape.block_weights or GPT2_BLOCK * shape.n_embd**2
+
+
+def _activations(shape: Dimensions) -> int:
+    """Floats that the backward pass of a block needs per token."""
+    return WIDTHS_PER_TOKEN * shape.n_embd + _block(shape) // shape.n_embd
 
 
 def _embeddings(shape: Dimensions) -> int:
-    return (shape.vocab_size + shape.n_positions) * shape.n_embd
+    """Others than GPT-2s mostly compute positions; where they have a table, it is a small one."""
+    positions = shape.n_positions if shape.is_gpt2 else 0
+    return (shape.vocab_size + positions) * shape.n_embd
 
 
 def _all_weights(shape: Dimensions) -> int:

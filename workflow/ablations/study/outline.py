@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from msgspec import Struct
 
 from ablations.study.dataset import Generated, Texts
+from ablations.study.dimensions import Dimensions
 from ablations.study.entries import Published, Question, Tokenizer
 from ablations.study.grid import Grid
 from ablations.study.models import Model
@@ -77,11 +78,19 @@ def about_models(used: Iterable[Model], folds: bool) -> Iterator[str]:
             f"Stand-in models: {', '.join(pretrained)} {were} pretrained by this workflow on"
             f" {'all texts, tested ones too' if folds else 'the training texts'}, not GPT-2."
         )
-    sources = {
-        name: model.hub.repo if model.hub else "a folder"
-        for name, model in models.items()
-        if not model.pretrain and not model.is_published
-    }
-    if sources:
-        named = ", ".join(f"{name} from {source}" for name, source in sources.items())
-        yield f"Your own models: {named}; not GPT-2 as published."
+    sources = {name: model.hub.repo if model.hub else "a folder" for name, model in models.items()}
+    own = [name for name, model in models.items() if not model.pretrain and not model.is_published]
+    gpt2s = [f"{name} from {sources[name]}" for name in own if models[name].dimensions.is_gpt2]
+    others = [
+        f"{name} from {sources[name]} ({_kind(models[name].dimensions)})"
+        for name in own
+        if not models[name].dimensions.is_gpt2
+    ]
+    if gpt2s:
+        yield f"Your own models: {', '.join(gpt2s)}; not GPT-2 as published."
+    if others:
+        yield f"Other models than GPT-2: {', '.join(others)}."
+
+
+def _kind(shape: Dimensions) -> str:
+    return f"{shape.type}, which reads in both directions" if shape.encoder else shape.type
