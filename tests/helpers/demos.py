@@ -22,7 +22,7 @@ ROW_IDS = [row["id"] for row in DEMO["rows"]]
 SEED = DEMO["seeds"][0]
 
 # Rules that take time; the others only write lines into files.
-COMPUTING = {"collection", "vocabulary", "split", "tokens", "checkpoint", "pretrain", "trunk"}
+COMPUTING = {"collection", "tokenizer", "split", "tokens", "checkpoint", "pretrain", "trunk"}
 COMPUTING |= {"train", "train_and_keep", "kept_model", "reference", "answers"}
 
 

@@ -55,7 +55,7 @@ def as_tokens(
 ) -> Tokens:
     """Texts of these ids by split, cut once; all of the first class unless told otherwise."""
     about = tokens.About(
-        tokenizer="made up",
+        tokenizer="bytes",
         vocab_size=padding + 1,
         padding_id=padding,
         classes=classes,

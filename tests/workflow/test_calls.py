@@ -127,7 +127,7 @@ def test_the_configuration_stands_beside_the_snakefile(tmp_path: Path) -> None:
 def test_a_target_may_come_first_and_random_weights_need_no_checkpoint(tmp_path: Path) -> None:
     run = f"results/runs/random-weights/seed-{SEED}/metrics.json"
     assert planned(tmp_path, run, "--resources", "gpu=1") == Counter(
-        {"collection": 1, "vocabulary": 1, "split": 1, "tokens": 1, "train random-weights": 1}
+        {"collection": 1, "tokenizer": 1, "split": 1, "tokens": 1, "train random-weights": 1}
     )
 
 

@@ -185,7 +185,7 @@ def test_a_model_of_the_hub_with_its_own_tokenizer_by_the_lines_that_describe_pr
         file = tiny.config(tmp_path, dataset=dataset, rows=rows, **yaml.safe_load(done.stdout))
         snakemake(tmp_path, "--configfile", file, "--cores", 1, **hub)
     results = tmp_path / "results"
-    read = tokens.read(results / "data/tokens.safetensors")
+    read = tokens.read(results / "data/tokens/own.safetensors")
     written = table(results / "data/texts.csv")
     for found, line in zip(read.ids, written, strict=True):
         assert found.tolist().count(ids["Ġnumber"]) == line["Text"].count(" number")

@@ -85,6 +85,7 @@ wildcard_constraints:
     row="|".join(JOBS.rows),
     run="|".join(run.name for run in JOBS.runs.values()),
     model="[^/]+",
+    tokenizer="[^/]+",
     reference="[a-z]+",
     # a file of settings is not the manifest of another trunk
     trunk=r"[^/]+(?<!\.settings)",
@@ -162,9 +163,11 @@ def cache(pattern):
     return options
 
 
-def vocabulary(wildcards, input):
-    """The files of the tokenizer's ids and merges; none where a token is a byte."""
-    return [input[name] for name in ("encoder", "merges") if name in input.keys()]
+def source_of(tokenizer):
+    """The options that say where a tokenizer comes from; none: GPT-2's."""
+    if isinstance(tokenizer, Folder):
+        return ["--folder", tokenizer.path]
+    return [] if tokenizer == "gpt2" else ["--hub", as_json(tokenizer)]
 
 
 def estimated(needs):

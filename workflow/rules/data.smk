@@ -46,51 +46,31 @@ else:
             " --log {log:q}"
 
 
-if isinstance(STUDY.tokenizer, str):
-
-    rule vocabulary:
-        input:
-            code=code("data.tokenizer"),
-        output:
-            expand(paths.TOKENIZER, file=["vocab.bpe", "encoder.json"]),
-        log:
-            "logs/data/vocabulary.log",
-        localrule: True
-        conda:
-            "../envs/ablations.yaml"
-        params:
-            python=python,
-            folder=subpath(output[0], parent=True),
-        shell:
-            "{params.python} -m ablations.data.tokenizer"
-            " --output-dir {params.folder:q} --log {log:q}"
-
-else:
-
-    rule vocabulary:
-        input:
-            code=code("data.tokenizer"),
-        output:
-            expand(paths.TOKENIZER, file=["merges.txt", "vocab.json"]),
-        log:
-            "logs/data/vocabulary.log",
-        localrule: True
-        conda:
-            "../envs/ablations.yaml"
-        params:
-            **said({"": {"tokenizer": STUDY.tokenizer}}),
-            python=python,
-            source=lambda wildcards, output: (
-                ["--folder", STUDY.tokenizer.path]
-                if isinstance(STUDY.tokenizer, Folder)
-                else ["--hub", as_json(STUDY.tokenizer)]
-            ),
-            identity=lambda wildcards: identities.of_tokenizer(STUDY, CHECKSUMS),
-            folder=subpath(output[0], parent=True),
-        shell:
-            "{params.python} -m ablations.data.tokenizer"
-            " {params.source:q} --output-dir {params.folder:q}"
-            " --log {log:q}"
+rule tokenizer:
+    input:
+        code=code("data.tokenizer"),
+    output:
+        paths.TOKENIZER,
+    log:
+        "logs/data/tokenizers/{tokenizer}.log",
+    wildcard_constraints:
+        tokenizer=only(JOBS.tokenizers, lambda source: source != "bytes"),
+    localrule: True
+    conda:
+        "../envs/ablations.yaml"
+    params:
+        **said(
+            {name: {"tokenizer": source} for name, source in JOBS.tokenizers.items()},
+            lambda wildcards: wildcards.tokenizer,
+        ),
+        python=python,
+        source=lambda wildcards, output: source_of(JOBS.tokenizers[wildcards.tokenizer]),
+        identity=lambda wildcards: identities.of_tokenizer(
+            JOBS.tokenizers[wildcards.tokenizer], CHECKSUMS
+        ),
+    shell:
+        "{params.python} -m ablations.data.tokenizer"
+        " {params.source:q} --output {output:q} --log {log:q}"
 
 
 rule split:
@@ -119,46 +99,24 @@ rule split:
         " --log {log:q}"
 
 
-TOKENIZER = STUDY.tokenizer if isinstance(STUDY.tokenizer, str) else "own"
-# encoder.json is too large for Snakemake to compare by content; its checksum is pinned
-VOCABULARY = {
-    "gpt2": {
-        "merges": paths.TOKENIZER.format(file="vocab.bpe"),
-        "encoder": ancient(paths.TOKENIZER.format(file="encoder.json")),
-    },
-    "bytes": {},
-    "own": {
-        "merges": paths.TOKENIZER.format(file="merges.txt"),
-        "encoder": paths.TOKENIZER.format(file="vocab.json"),
-    },
-}[TOKENIZER]
-
-
 rule tokens:
     input:
-        **VOCABULARY,
+        tokenizer=JOBS.tokenizer_of_tokens,
         collection=paths.COLLECTION,
-        splits=rules.split.output,
+        texts=paths.TEXTS,
+        classes=paths.CLASSES,
         code=code("data.encode"),
     output:
         paths.TOKENS,
     log:
-        "logs/data/tokens.log",
+        "logs/data/tokens/{tokenizer}.log",
     priority: 1
     localrule: True
     conda:
         "../envs/ablations.yaml"
     params:
-        **said({"": {"tokenizer": TOKENIZER}}),
         python=python,
-        tokenizer=lambda wildcards, output: TOKENIZER,
-        # the folder of the tokenizer's files, where there are any
-        vocabulary=lambda wildcards, input: [
-            f"--vocabulary-dir={os.path.dirname(file)}"
-            for file in vocabulary(wildcards, input)[:1]
-        ],
-        folder=subpath(output[0], parent=True),
     shell:
-        "{params.python} -m ablations.data.encode --tokenizer {params.tokenizer}"
-        " {params.vocabulary:q} --data-dir {params.folder:q}"
-        " --collection {input.collection:q} --output {output:q} --log {log:q}"
+        "{params.python} -m ablations.data.encode --tokenizer {wildcards.tokenizer}"
+        " --files {input.tokenizer:q} --texts {input.texts:q}"
+        " --classes {input.classes:q} --collection {input.collection:q} --output {output:q} --log {log:q}"

@@ -4,7 +4,7 @@
 
 rule checkpoint:
     input:
-        **VOCABULARY,
+        tokenizer=JOBS.tokenizer_of_model,
         model=paths.MODEL,
         code=code("model.fetch"),
     output:
@@ -21,17 +21,16 @@ rule checkpoint:
         identity=lambda wildcards: identities.of_model(
             JOBS.models[wildcards.model], CHECKSUMS
         ),
-        vocabulary=vocabulary,
     shell:
         "{params.python} -m ablations.model.fetch"
-        " --model {input.model:q} --vocabulary {params.vocabulary:q}"
+        " --model {input.model:q} --tokenizer {input.tokenizer:q}"
         " --output {output:q} --log {log:q}"
 
 
 rule pretrain:
     input:
         model=paths.MODEL,
-        tokens=paths.TOKENS,
+        tokens=JOBS.tokens_of_model,
         code=code("model.pretrain"),
     output:
         paths.CHECKPOINT,
@@ -57,9 +56,9 @@ rule pretrain:
 
 rule kept_model:
     input:
-        **VOCABULARY,
+        tokenizer=JOBS.tokenizer_of_run,
         row=paths.ROW,
-        tokens=paths.TOKENS,
+        tokens=JOBS.tokens_of_run,
         model=JOBS.model_of_run,
         checkpoint=JOBS.checkpoint_of_run,
         trained=paths.TRAINED,
@@ -89,7 +88,6 @@ rule kept_model:
         ),
         python=python,
         run=lambda wildcards, output: JOBS.run(wildcards).options,
-        vocabulary=vocabulary,
         data=lambda wildcards, output: STUDY.dataset.description,
         dataset=lambda wildcards, output: as_json(STUDY.dataset.reading),
         notes=lambda wildcards, output: STUDY.notes_about(JOBS.rows[wildcards.row]),
@@ -98,6 +96,6 @@ rule kept_model:
         " --tokens {input.tokens:q} --model {input.model:q} --checkpoint {input.checkpoint:q}"
         " --trained {input.trained:q} --metrics {input.metrics:q}"
         " --predictions {input.predictions:q}"
-        " --vocabulary {params.vocabulary:q} --data {params.data:q}"
+        " --tokenizer {input.tokenizer:q} --data {params.data:q}"
         " --dataset {params.dataset:q} --note {params.notes:q}"
         " --output {output.manifest:q} --log {log:q}"

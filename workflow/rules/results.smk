@@ -12,7 +12,7 @@ rule answers:
         references=JOBS.of_references(),
         predictions=JOBS.of_runs(paths.PREDICTIONS),
         texts=rules.split.output,
-        tokens=paths.TOKENS,
+        collection=paths.COLLECTION,
         code=code("answers.write"),
     output:
         paths.ANSWER.format(file="table.md"),

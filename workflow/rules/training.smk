@@ -4,7 +4,7 @@
 rule check:
     input:
         rows=expand(paths.ROW, row=sorted(JOBS.rows)),
-        tokens=paths.TOKENS,
+        tokens=JOBS.tokens_of_rows(),
         code=code("training.check"),
     output:
         paths.CHECKED,
@@ -28,7 +28,7 @@ rule check:
 rule trunk:
     input:
         settings=paths.TRUNK_SETTINGS,
-        tokens=paths.TOKENS,
+        tokens=JOBS.tokens_of_trunk,
         checkpoint=JOBS.checkpoint_of_trunk,
         code=code("training.trunk"),
     output:
@@ -58,7 +58,7 @@ rule trunk:
 rule train:
     input:
         row=paths.ROW,
-        tokens=paths.TOKENS,
+        tokens=JOBS.tokens_of_run,
         checkpoint=JOBS.checkpoint_of_run,
         trunk=JOBS.trunk_of_run,
         code=code("training.run"),

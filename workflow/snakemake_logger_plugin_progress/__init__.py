@@ -22,7 +22,7 @@ PHRASES = {
     "stated": None,
     "outline": None,
     "collection": "collecting the texts",
-    "vocabulary": "fetching the vocabulary",
+    "tokenizer": "fetching a tokenizer",
     "split": "splitting the texts",
     "tokens": "encoding the texts",
     "check": "checking the rows against the texts",

@@ -219,7 +219,7 @@ def test_without_a_finished_row_there_is_one_message(tmp_path):
     with pytest.raises(UserError, match="no row is finished yet"):
         load(tmp_path, so_far=True)
     shutil.rmtree(tmp_path / "runs")
-    (tmp_path / "data/tokens.safetensors").unlink()
+    (tmp_path / "data/classes.json").unlink()
     done = program(tmp_path, tmp_path / "out", "--so-far")
     assert done.returncode == 1 and "no row is finished yet" in done.stderr
     assert "Traceback" not in done.stderr and not (tmp_path / "out").exists()

@@ -410,14 +410,14 @@ def edit_predictions(folder, old, new):
         (lambda f: edit_metrics(f, dataset_sha256="1" * 64), "another dataset .*; sha256 111111"),
         (
             lambda f: replace_texts(f / "data/texts.csv", "validation", [0, 2], ["a", "b"]),
-            "texts.csv: a label is no class of tokens.safetensors; allowed: 0 to 1",
+            "texts.csv: a label is no class of classes.json; allowed: 0 to 1",
         ),
         (
             lambda f: (f / "runs/variant/seed-100/metrics.json").unlink(),
             "seed-100/metrics.json does not exist; run the workflow",
         ),
         (lambda f: (f / "rows/variant.json").unlink(), "rows/variant.json cannot be read"),
-        (lambda f: (f / "data/tokens.safetensors").unlink(), "tokens.safetensors is no file of"),
+        (lambda f: (f / "data/classes.json").unlink(), "classes.json cannot be read"),
     ],
 )
 def test_files_that_do_not_belong_are_refused(tmp_path, damage, expected):

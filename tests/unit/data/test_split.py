@@ -139,7 +139,8 @@ def test_splits_that_have_files_stay_as_they_are_and_three_classes_are_encoded(t
         " in t.csv: line 3).",
     ]
     done = program(
-        "data.encode", "--tokenizer", "bytes", "--data-dir", tmp_path / "data",
+        "data.encode", "--tokenizer", "bytes", "--texts", tmp_path / "data/texts.csv",
+        "--classes", tmp_path / "data/classes.json",
         "--collection", tmp_path / "data.collection.json", "--output", tmp_path / "tokens",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

@@ -36,7 +36,8 @@ def write_data(folder: Path, **texts: list[str]) -> None:
 
 
 def arguments(folder: Path, tokenizer: str, *options: object) -> list[str]:
-    found = ["--tokenizer", tokenizer, *options, "--data-dir", folder]
+    found = ["--tokenizer", tokenizer, *options, "--texts", folder / "texts.csv"]
+    found += ["--classes", folder / "classes.json"]
     found += ["--collection", folder / "collection.json"]
     return list(map(str, [*found, "--output", folder / "tokens.safetensors"]))
 
@@ -96,7 +97,7 @@ def test_real_collection_has_120_tokens_in_its_longest_training_text(tmp_path):
     sms_collection(tmp_path).rename(tmp_path / "collection.tsv")
     run_split(tmp_path, tmp_path / "collection.tsv")
     write_json(tmp_path / "collection.json", [file(tmp_path / "collection.tsv")])
-    run_stage(tmp_path, "gpt2", "--vocabulary-dir", gpt2_bpe())
+    run_stage(tmp_path, "gpt2", "--files", gpt2_bpe() / "manifest.json")
     read = tokens.read(tmp_path / "tokens.safetensors")
     assert list(map(len, read.lines(None).values())) == [1045, 149, 300]
     assert read.context_tokens("longest_training_example", 1024) == 120
@@ -136,11 +137,11 @@ def refused(folder: Path, message: str, tokenizer: str, *options: object) -> Non
 
 def test_a_vocabulary_that_is_missing_or_not_gpt2_s_is_a_message(tmp_path):
     write_data(tmp_path)
-    refused(tmp_path, "needs --vocabulary-dir", "gpt2")
-    refused(tmp_path, "nowhere/vocab.bpe", "gpt2", "--vocabulary-dir", "nowhere")
+    refused(tmp_path, "needs the manifest of its files", "gpt2")
+    refused(tmp_path, "nowhere/vocab.bpe", "gpt2", "--files", "nowhere/manifest.json")
     for name in ("vocab.bpe", "encoder.json"):
         shutil.copy(gpt2_bpe() / name, tmp_path)
-    options = ("gpt2", "--vocabulary-dir", tmp_path)
+    options = ("gpt2", "--files", tmp_path / "manifest.json")
     merges = (tmp_path / "vocab.bpe").read_text()
     (tmp_path / "vocab.bpe").write_text(merges[: merges.rindex("\n", 0, -1) + 1])  # one less
     refused(tmp_path, "encoder.json are not GPT-2's vocabulary (", *options)

@@ -61,7 +61,7 @@ def test_both_forms_are_one_vocabulary_and_written_files_are_read_back(trained, 
     two = vocabulary.of_folder(tmp_path / "two")
     assert two is not None and whole is not None
     assert two.sha256 == whole.sha256 and len(two.merges) > 30
-    arguments = ["--folder", trained, "--output-dir", tmp_path / "out"]
+    arguments = ["--folder", trained, "--output", tmp_path / "out/manifest.json"]
     done = programs.run("ablations.data.tokenizer", *arguments)
     assert done.returncode == 0, done.stderr
     again = vocabulary.read(tmp_path / "out/vocab.json", tmp_path / "out/merges.txt")
@@ -308,7 +308,7 @@ def test_a_repository_s_tokenizer_is_fetched_and_checked(trained, tmp_path):
         source = {"repo": "someone/gpt2", "revision": revision, "vocab_size": vocab_size}
         return programs.run(
             *("ablations.data.tokenizer", "--hub", json.dumps(source)),
-            *("--output-dir", tmp_path / "out"),
+            *("--output", tmp_path / "out/manifest.json"),
             environment=environment(HF_ENDPOINT=server.url, HF_HOME=str(tmp_path / "hf")),
         )
 

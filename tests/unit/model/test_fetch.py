@@ -119,7 +119,7 @@ def check_result(output: Path, content: bytes = WEIGHTS) -> None:
 def test_program_fetches_two_files_and_then_needs_no_network(server, output, tmp_path):
     server._repos[REPO][REVISION]["pytorch_model.bin"] = b"never asked for"
     source = models.Hub(repo=REPO, revision=REVISION, **{k: STATED[k] for k in SHAPE})
-    write_json(tmp_path / "model.json", Model("tiny", DIMENSIONS, hub=source))
+    write_json(tmp_path / "model.json", Model("tiny", DIMENSIONS, tokenizer="bytes", hub=source))
     options = ("--output", output, "--log", tmp_path / "log", "--model", tmp_path / "model.json")
     settings = os.environ | {"HF_HOME": str(tmp_path / "hf"), "HF_ENDPOINT": server.url}
     done = programs.run("ablations.model.fetch", *options, environment=settings)
@@ -202,7 +202,8 @@ def take(folder: Path, output: Path, **expected: int) -> None:
 def test_folder_program(folder, output, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_json(
-        Path("model.json"), Model("tiny", DIMENSIONS, folder=models.ModelFolder(path="mine"))
+        Path("model.json"),
+        Model("tiny", DIMENSIONS, tokenizer="bytes", folder=models.ModelFolder(path="mine")),
     )
     relative = ["--model", "model.json", "--output", "results/checkpoints/tiny/manifest.json"]
     fetch.main(fetch.parser().parse_args(relative))
@@ -212,7 +213,7 @@ def test_folder_program(folder, output, tmp_path, monkeypatch):
 
 
 def test_a_model_that_comes_from_nowhere_is_a_message(tmp_path, output):
-    write_json(tmp_path / "model.json", Model("tiny", DIMENSIONS))
+    write_json(tmp_path / "model.json", Model("tiny", DIMENSIONS, tokenizer="bytes"))
     arguments = ("--model", tmp_path / "model.json", "--output", output)
     done = programs.run("ablations.model.fetch", *arguments)
     assert done.returncode == 1 and "Traceback" not in done.stderr

@@ -16,7 +16,6 @@ from scipy.special import log_softmax
 from ablations import cli
 from ablations.answers import tested
 from ablations.answers.tested import NOWHERE, Cut, Labels, Texts
-from ablations.data.tokens import About
 from ablations.errors import UserError
 from ablations.files import read_json
 from ablations.references.metrics import Metrics as ReferenceMetrics
@@ -149,7 +148,7 @@ def load(results: Path, so_far: bool = False) -> Finished:
     any_run = paths.at(results, paths.METRICS, row="*", run="**").relative_to(results)
     if so_far and not any(results.glob(str(any_run))):
         raise UserError(NONE_FINISHED)
-    about, cuts, texts = tested.read(results, outline.folds)
+    cuts, texts = tested.read(results, outline.folds)
     numbers = _line_numbers(outline)
     rows, stated, unfinished = {}, {}, []
     for line in outline.rows:
@@ -158,7 +157,7 @@ def load(results: Path, so_far: bool = False) -> Finished:
             stated[line.id] = row
         for cut, seed in itertools.product(cuts, outline.seeds):
             try:
-                runs.append(_run(results, line.id, row, seed, about, cut))
+                runs.append(_run(results, line.id, row, seed, texts, cut))
             except UserError as error:
                 if not so_far or not isinstance(error, NotFinished):
                     raise _with_a_way_out(error, results, line.id, seed, cut) from None
@@ -179,7 +178,7 @@ def load(results: Path, so_far: bool = False) -> Finished:
         outline=outline,
         texts=texts,
         rows=rows,
-        references=tuple(_references(results, outline, about, cuts, texts, so_far)),
+        references=tuple(_references(results, outline, cuts, texts, so_far)),
         stated=stated,
         unfinished=tuple(unfinished),
     )
@@ -215,7 +214,7 @@ def _run(
     id: str,
     row: Settings | None,
     seed: int,
-    about: About,
+    texts: Texts,
     cut: Cut,
 ) -> Run[Metrics]:
     """A run's files; raises NotFinished where they are not there, or not of the study as it is."""
@@ -225,15 +224,15 @@ def _run(
     path = paths.at(results, paths.METRICS, row=id, run=run)
     answers = paths.at(results, paths.PREDICTIONS, row=id, run=run)
     own = cut.lines | {"train": cut.lines["train"][: row.train_size]}
-    return _read(path, answers, found, own, about, cut)
+    return _read(path, answers, found, own, texts, cut)
 
 
 def _references(
-    results: Path, outline: Outline, about: About, cuts: Sequence[Cut], texts: Texts, so_far: bool
+    results: Path, outline: Outline, cuts: Sequence[Cut], texts: Texts, so_far: bool
 ) -> Iterator[TrainedReference]:
     for name in outline.references:
         try:
-            runs = tuple(_reference(results, name, about, cut) for cut in cuts)
+            runs = tuple(_reference(results, name, texts, cut) for cut in cuts)
         except NotFinished:
             if not so_far:
                 raise
@@ -242,7 +241,7 @@ def _references(
             yield TrainedReference(name, runs, predicted, predicted == texts.labels)
 
 
-def _reference(results: Path, name: str, about: About, cut: Cut) -> Run[ReferenceMetrics]:
+def _reference(results: Path, name: str, texts: Texts, cut: Cut) -> Run[ReferenceMetrics]:
     """A reference's files of one fold; raises NotFinished as `_run` does."""
     path, answers = (
         paths.at(results, paths.REFERENCE, reference=name, file=paths.in_fold(file, cut.number))
@@ -256,7 +255,7 @@ def _reference(results: Path, name: str, about: About, cut: Cut) -> Run[Referenc
             f"{path} is of the reference {found.reference}, fold {found.fold}; expected {name},"
             f" fold {cut.number}"
         )
-    return _read(path, answers, found, cut.lines, about, cut)
+    return _read(path, answers, found, cut.lines, texts, cut)
 
 
 def _read(
@@ -264,19 +263,19 @@ def _read(
     answers: Path,
     found: Found,
     own: Mapping[str, Labels],
-    about: About,
+    texts: Texts,
     cut: Cut,
 ) -> Run[Found]:
     """A run from its two files; `own` are the lines of its texts."""
-    if (found.dataset_sha256, found.classes) != (about.dataset_sha256, about.classes):
+    if (found.dataset_sha256, found.classes) != (texts.dataset_sha256, texts.classes):
         message = (
             f"{path} is of another dataset (classes {', '.join(found.classes)}; sha256"
-            f" {found.dataset_sha256[:12]}…) than data/tokens.safetensors (classes"
-            f" {', '.join(about.classes)}; sha256 {about.dataset_sha256[:12]}…); run the workflow"
+            f" {found.dataset_sha256[:12]}…) than data/texts.csv (classes"
+            f" {', '.join(texts.classes)}; sha256 {texts.dataset_sha256[:12]}…); run the workflow"
             " again"
         )
         raise NotFinished(message, "of another dataset")
-    read = _predictions(answers, own, cut.labels, len(about.classes))
+    read = _predictions(answers, own, cut.labels, len(texts.classes))
     measured = float((read["test"].predicted == read["test"].labels).mean())
     if abs(measured - found.accuracy.test) > 1e-4:
         raise UserError(

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from ablations.data import collection
 from ablations.data.near_copies import first_near
-from ablations.data.tokens import About, read_about
 from ablations.errors import UserError
 from ablations.files import read_json
+from ablations.sources import manifest
 from ablations.study import paths
 from ablations.study.dataset import column
 
@@ -30,6 +30,7 @@ class Texts:
     With one split they are its test texts in their order, with folds all texts in the table's.
     """
 
+    dataset_sha256: str  # of the files that they are from
     classes: tuple[str, ...]  # in the order of their labels
     tested: tuple[str, ...]
     labels: Labels  # [tested]
@@ -82,15 +83,14 @@ class Cut:
     labels: Labels  # [texts]
 
 
-def read(results: Path, folds: int | None) -> tuple[About, list[Cut], Texts]:
-    """What the tokens say of the texts, each fold's cut, and the texts that are tested."""
-    about = read_about(paths.at(results, paths.TOKENS))
+def read(results: Path, folds: int | None) -> tuple[list[Cut], Texts]:
+    """Each fold's cut, and the texts that are tested."""
+    classes = read_json(paths.at(results, paths.CLASSES), tuple[str, ...])
     path = paths.at(results, paths.TEXTS)
     found, numbers = collection.read(path), range(1, folds + 1) if folds else [None]
-    if not np.isin(found.labels, range(len(about.classes))).all():
+    if not np.isin(found.labels, range(len(classes))).all():
         raise UserError(
-            f"{path}: a label is no class of tokens.safetensors; allowed: 0 to"
-            f" {len(about.classes) - 1}"
+            f"{path}: a label is no class of classes.json; allowed: 0 to {len(classes) - 1}"
         )
     if list(found.cuts) != list(map(column, numbers)):
         raise UserError(
@@ -112,7 +112,8 @@ def read(results: Path, folds: int | None) -> tuple[About, list[Cut], Texts]:
         in_validation[test] = _first_copy(own["test"], own["validation"]) < NOWHERE
         again += int((_first_copy(own["validation"], own["train"]) < NOWHERE).sum())
     tested_texts = Texts(
-        classes=about.classes,
+        dataset_sha256=manifest.sha256(paths.at(results, paths.COLLECTION)),
+        classes=classes,
         tested=tuple(found.texts[line] for line in tested),
         labels=found.labels[tested],
         lines=tested,
@@ -124,7 +125,7 @@ def read(results: Path, folds: int | None) -> tuple[About, list[Cut], Texts]:
         validation_in_train=again,
         remarks=read_json(paths.at(results, paths.NOTES), tuple[str, ...]),
     )
-    return about, cuts, tested_texts
+    return cuts, tested_texts
 
 
 def _first_copy(texts: Sequence[str], others: Sequence[str]) -> Labels:

@@ -14,27 +14,28 @@ from tiktoken import Encoding
 from ablations import cli
 from ablations.data import collection, tokens, vocabulary
 from ablations.errors import UserError
-from ablations.files import joint_sha256, read_json
+from ablations.files import read_json
 from ablations.sources import manifest
 from ablations.study.folder import IDS, MERGES
 
 
 def encoding(tokenizer: str, folder: Path | None = None) -> Encoding:
-    """The encoding `bytes`, or `gpt2` or `own` from the two files in a folder.
+    """The encoding of this name; raises UserError as `words` does."""
+    return words(tokenizer, folder).encoding(tokenizer)
+
+
+def words(tokenizer: str, folder: Path | None = None) -> vocabulary.Vocabulary:
+    """The vocabulary of `bytes`, or of `gpt2` or `own` from the two files in a folder.
 
     Raises UserError where they are missing, or are not GPT-2's.
     """
     if tokenizer == "bytes":
-        words = vocabulary.of_bytes()
-    elif folder is None:
-        raise UserError(
-            f"--tokenizer {tokenizer} needs --vocabulary-dir, the folder of its two files"
-        )
-    elif tokenizer == "gpt2":
-        words = _gpt2(folder / "encoder.json", folder / "vocab.bpe")
-    else:
-        words = vocabulary.read(folder / IDS, folder / MERGES)
-    return words.encoding(tokenizer)
+        return vocabulary.of_bytes()
+    if folder is None:
+        raise UserError(f"the tokenizer {tokenizer} needs the manifest of its files")
+    if tokenizer == "gpt2":
+        return _gpt2(folder / "encoder.json", folder / "vocab.bpe")
+    return vocabulary.read(folder / IDS, folder / MERGES)
 
 
 def _gpt2(ids: Path, merges: Path) -> vocabulary.Vocabulary:
@@ -57,16 +58,17 @@ def encode(encoding: Encoding, texts: Iterable[str]) -> list[tokens.Ids]:
 
 def main(arguments: argparse.Namespace) -> None:
     """Reads the collection, writes its tokens."""
-    words = encoding(arguments.tokenizer, arguments.vocabulary_dir)
-    found = collection.read(arguments.data_dir / "texts.csv")
-    ids = encode(words, found.texts)
+    files = arguments.files and arguments.files.parent
+    used = encoding(arguments.tokenizer, files)
+    found = collection.read(arguments.texts)
+    ids = encode(used, found.texts)
     cli.log.info("%s texts, the longest has %s tokens", len(ids), max(map(len, ids)))
     about = tokens.About(
-        tokenizer=words.name,
-        vocab_size=words.n_vocab,
-        padding_id=words.eot_token,
-        classes=read_json(arguments.data_dir / "classes.json", tuple[str, ...]),
-        dataset_sha256=joint_sha256([file.sha256 for file in manifest.read(arguments.collection)]),
+        tokenizer=used.name,
+        vocab_size=used.n_vocab,
+        padding_id=used.eot_token,
+        classes=read_json(arguments.classes, tuple[str, ...]),
+        dataset_sha256=manifest.sha256(arguments.collection),
     )
     tokens.write(arguments.output, tokens.Tokens(about, ids, found.labels, found.cuts))
 
@@ -75,10 +77,9 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = cli.parser(__doc__)
     parser.add_argument("--tokenizer", choices=["gpt2", "bytes", "own"], required=True)
-    parser.add_argument("--vocabulary-dir", type=Path, help="holds the tokenizer's two files")
-    parser.add_argument(
-        "--data-dir", type=Path, required=True, help="holds texts.csv and classes.json"
-    )
+    parser.add_argument("--files", type=Path, nargs="?", help="the manifest of its files")
+    parser.add_argument("--texts", type=Path, required=True, help="…/texts.csv")
+    parser.add_argument("--classes", type=Path, required=True, help="…/classes.json")
     parser.add_argument(
         "--collection", type=Path, required=True, help="…/collection.json; its checksum is kept"
     )

@@ -1,6 +1,8 @@
 """Fetches a study's tokenizer: GPT-2's, that of a folder or that of a repository of the hub.
 
-python -m ablations.data.tokenizer --output-dir results/tokenizer [--folder DIR | --hub JSON]
+python -m ablations.data.tokenizer --output …/manifest.json [--folder DIR | --hub JSON]
+
+The manifest has the checksum of each file beside it, and is written last.
 """
 
 import argparse
@@ -13,6 +15,7 @@ from ablations.errors import UserError
 from ablations.sources import download, hub
 from ablations.sources.hub import Repository
 from ablations.study import folder as layout
+from ablations.study.folder import IDS, MERGES
 from ablations.study.models import HubTokenizer
 
 # GPT-2's byte-pair encoding as its authors published it; tiktoken pins the same checksums.
@@ -38,7 +41,7 @@ def of_hub(source: HubTokenizer, output: Path) -> None:
 
     Raises UserError as `of_folder` does, and if it has another number of tokens than stated.
     """
-    with download.scratch(output / layout.IDS) as folder:
+    with download.scratch(output / IDS) as folder:
         repo = Repository(source.repo, source.revision)
         hub.fetch_present(repo, vocabulary.FILES, folder)
         found = layout.vocab_size(folder) if layout.tokenizer_files(folder) else None
@@ -58,8 +61,7 @@ def of_folder(folder: Path, name: str, output: Path) -> None:
     words = vocabulary.of_folder(folder, name)
     if words is None:
         raise UserError(
-            f"{name} holds no tokenizer; expected {layout.TOKENIZER}, or {layout.IDS} and"
-            f" {layout.MERGES}"
+            f"{name} holds no tokenizer; expected {layout.TOKENIZER}, or {IDS} and {MERGES}"
         )
     vocabulary.check_pairs(words, name)
     vocabulary.write(words, output)
@@ -68,7 +70,7 @@ def of_folder(folder: Path, name: str, output: Path) -> None:
 
 def main(arguments: argparse.Namespace) -> None:
     """Fetches the tokenizer that the options name."""
-    output = arguments.output_dir
+    output = arguments.output.parent
     with download.disk_errors(output):
         if arguments.folder:
             of_folder(Path(arguments.folder), arguments.folder, output)
@@ -76,6 +78,9 @@ def main(arguments: argparse.Namespace) -> None:
             of_hub(files.from_json(arguments.hub, HubTokenizer, "--hub"), output)
         else:
             of_gpt2(output)
+        names = [IDS, MERGES] if arguments.folder or arguments.hub else VOCABULARY_SHA256
+        sums = {name: files.sha256(output / name) for name in names}
+        files.write_json(arguments.output, sums)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -84,7 +89,7 @@ def parser() -> argparse.ArgumentParser:
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--folder", help="that has it")
     source.add_argument("--hub", help="repo, revision and vocab_size, as JSON")
-    parser.add_argument("--output-dir", type=Path, required=True)
+    parser.add_argument("--output", type=Path, required=True, help="…/manifest.json")
     return parser
 
 

@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from ablations import cli, files
-from ablations.data import tokens, vocabulary
+from ablations.data import encode, tokens, vocabulary
 from ablations.errors import UserError
 from ablations.kept import model
 from ablations.kept.card import card
@@ -39,10 +39,8 @@ def main(arguments: argparse.Namespace) -> None:
     """Writes the folder of `--output`, which is its manifest."""
     row, about = settings.read(arguments.row), tokens.read_about(arguments.tokens)
     metrics = files.read_json(arguments.metrics, Metrics)
-    if arguments.vocabulary:
-        words = vocabulary.read(*arguments.vocabulary)
-    else:
-        words = vocabulary.of_bytes()
+    files_of = arguments.tokenizer and arguments.tokenizer.parent
+    words = encode.words(about.tokenizer, files_of)
     tested = predictions.read(arguments.predictions, len(metrics.classes))
     unpadded = row.context_length == "variable"
     kept = Kept(
@@ -151,9 +149,7 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--metrics", type=Path, required=True)
     parser.add_argument("--predictions", type=Path, required=True)
-    parser.add_argument(
-        "--vocabulary", type=Path, nargs="*", help="ids and merges; none for byte tokens"
-    )
+    parser.add_argument("--tokenizer", type=Path, nargs="?", help="its manifest; none for bytes")
     parser.add_argument("--dataset", default="{}", help="how the texts were read, as JSON")
     parser.add_argument("--data", required=True, help="where the texts are from, for the card")
     parser.add_argument("--note", nargs="*", default=[], help="what is a stand-in, for the card")

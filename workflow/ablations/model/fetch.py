@@ -15,7 +15,7 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 from ablations import cli, files
-from ablations.data import vocabulary
+from ablations.data import encode, vocabulary
 from ablations.data.vocabulary import Vocabulary
 from ablations.errors import UserError
 from ablations.model import checkpoint
@@ -157,10 +157,8 @@ def _what_it_is(path: Path, error: SafetensorError) -> str:
 
 def main(arguments: argparse.Namespace) -> None:
     """Fetches a model's checkpoint from where its settings say."""
-    model, words = files.read_json(arguments.model, Model), None
-    if arguments.vocabulary is not None:
-        both = arguments.vocabulary
-        words = vocabulary.read(*both) if both else vocabulary.of_bytes()
+    model = files.read_json(arguments.model, Model)
+    words = encode.words(model.tokenizer, arguments.tokenizer and arguments.tokenizer.parent)
     with download.disk_errors(arguments.output):
         if model.hub:
             repo = Repository(model.hub.repo, model.hub.revision)
@@ -177,9 +175,7 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = cli.parser(__doc__)
     parser.add_argument("--model", type=Path, required=True, help="its settings, as JSON")
-    parser.add_argument(
-        "--vocabulary", type=Path, nargs="*", help="ids and merges of the study; none for bytes"
-    )
+    parser.add_argument("--tokenizer", type=Path, nargs="?", help="its manifest; none for bytes")
     parser.add_argument("--output", type=Path, required=True, help=f"…/{checkpoint.MANIFEST}")
     return parser
 

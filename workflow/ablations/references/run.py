@@ -15,7 +15,7 @@ from ablations import cli
 from ablations.data import collection
 from ablations.data.collection import Collection, Cut
 from ablations.errors import UserError
-from ablations.files import joint_sha256, read_json, write_json
+from ablations.files import read_json, write_json
 from ablations.references import classifier
 from ablations.references.metrics import Metrics
 from ablations.sources import manifest
@@ -55,7 +55,7 @@ def main(arguments: argparse.Namespace) -> None:
     reference = REFERENCES[arguments.reference]
     read = collection.read(arguments.texts)
     classes = read_json(arguments.classes, tuple[str, ...])
-    dataset = joint_sha256([file.sha256 for file in manifest.read(arguments.collection)])
+    dataset = manifest.sha256(arguments.collection)
     for name, cut in read.cuts.items():
         fold = None if name == column(None) else int(name.removeprefix("fold-"))
         try:

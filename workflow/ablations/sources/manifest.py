@@ -25,3 +25,8 @@ class File(Struct, frozen=True, forbid_unknown_fields=True):
 def read(path: Path) -> tuple[File, ...]:
     """The files in order; raises UserError where the manifest is missing or something else."""
     return files.read_json(path, tuple[File, ...])
+
+
+def sha256(path: Path) -> str:
+    """One checksum of all files; raises UserError as `read` does."""
+    return files.joint_sha256([file.sha256 for file in read(path)])

@@ -11,7 +11,7 @@ from ablations.study.entries import Config, Question, RowEntry, options
 from ablations.study.folder import CONFIG
 from ablations.study.grid import Grid
 from ablations.study.messages import unknown
-from ablations.study.models import Hub, ModelFolder, slug
+from ablations.study.models import Hub, Model, ModelFolder, slug
 from ablations.study.references import REFERENCES
 from ablations.study.settings import Choices, NamedLayers, Settings, defaults, names
 
@@ -41,6 +41,16 @@ def model_names(names: Iterable[str]) -> Iterator[str]:
                 " give one another name"
             )
         slugs[own.lower()] = name
+
+
+def tokenizer_names(models: Iterable[Model]) -> Iterator[str]:
+    """Another model's tokenizer, which is its own, is called as the model is."""
+    for model in models:
+        if not model.dimensions.is_gpt2 and model.slug.lower() in ("gpt2", "bytes", "own"):
+            yield (
+                f"models: {model.name!r} is of type {model.dimensions.type}, and its tokenizer"
+                " would have the name of another one; give it another name"
+            )
 
 
 def hub(entry: Hub) -> Iterator[str]:

@@ -4,6 +4,7 @@ Knows nothing about Snakemake or torch. It reads no files but those of a user's 
 model's config.json, a tokenizer's ids.
 """
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -128,10 +129,12 @@ def parse(found: object) -> Study:
     models = {}
     for name, entry in config.models.items():
         try:
-            models[name] = _model(name, entry, config.tokenizer)
+            model = _model(name, entry, config.tokenizer)
+            own = _name_of(config.tokenizer) if model.dimensions.is_gpt2 else model.slug
+            models[name] = structs.replace(model, tokenizer=own)
         except UserError as error:
             wrong.append(str(error))
-    wrong += checks.model_names(config.models)
+    wrong += [*checks.model_names(config.models), *checks.tokenizer_names(models.values())]
     refuse([*wrong, *checks.row_entries(config.rows, config.models)])
     grids = tuple(made for row in config.rows if (made := grid.of(row)))
     rows = tuple(_rows(config, models))
@@ -238,6 +241,11 @@ def _vocabulary_errors(where: str, dimensions: Dimensions, tokenizer: Tokenizer)
             f"{where}: vocab_size: {dimensions.vocab_size} does not fit the tokenizer {name}, which"
             f" has {tokens} tokens"
         )
+
+
+def _name_of(tokenizer: Tokenizer) -> str:
+    # interned, since what is not the very default is not left out of files
+    return sys.intern(tokenizer) if isinstance(tokenizer, str) else "own"
 
 
 def _tokens_of(tokenizer: Tokenizer) -> int:

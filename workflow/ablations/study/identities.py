@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ablations.files import contents_sha256, joint_sha256
 from ablations.study.config import Study
+from ablations.study.entries import Tokenizer
 from ablations.study.folder import path_sha256, tokenizer_files
 from ablations.study.models import Folder, Model
 from ablations.study.text_folders import text_files
@@ -34,9 +35,9 @@ def of_texts(study: Study, memory: Path) -> str | None:
     return f"content of dataset: files: {joint_sha256([content, *names])}"
 
 
-def of_tokenizer(study: Study, memory: Path) -> str | None:
+def of_tokenizer(source: Tokenizer, memory: Path) -> str | None:
     """Of a tokenizer in a folder; one of the hub is at a fixed revision."""
-    if not isinstance(study.tokenizer, Folder):
+    if not isinstance(source, Folder):
         return None
-    files = tokenizer_files(Path(study.tokenizer.path))
+    files = tokenizer_files(Path(source.path))
     return f"content of tokenizer: {contents_sha256(files, memory)}"

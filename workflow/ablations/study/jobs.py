@@ -7,7 +7,8 @@ from typing import Any
 
 from ablations.study import cut, needs, paths
 from ablations.study.config import Row, Study
-from ablations.study.models import Model
+from ablations.study.entries import Tokenizer
+from ablations.study.models import Folder, HubTokenizer, Model
 from ablations.study.needs import Needs, Size
 
 # The files of a kept model; the manifest is written last.
@@ -118,6 +119,48 @@ class Jobs:
         """This file of every run."""
         return [run.path(pattern) for run in self.runs.values()]
 
+    @property
+    def tokenizers(self) -> dict[str, Tokenizer]:
+        """Where the tokenizers of the models come from, by name; `bytes` has no files."""
+        return {model.tokenizer: self._tokenizer_of(model) for model in self.models.values()}
+
+    def _tokenizer_of(self, model: Model) -> Tokenizer:
+        if model.dimensions.is_gpt2:
+            return self.study.tokenizer
+        if hub := model.hub:
+            size = model.dimensions.vocab_size
+            return HubTokenizer(repo=hub.repo, revision=hub.revision, vocab_size=size)
+        assert model.folder is not None  # only GPT-2s are pretrained
+        return Folder(path=model.folder.path)
+
+    def tokens_of_run(self, wildcards: Mapping[str, str]) -> str:
+        """The texts as the row's model reads them."""
+        return _tokens(self.run(wildcards).row.model)
+
+    def tokens_of_trunk(self, wildcards: Mapping[str, str]) -> str:
+        """The same of a trunk."""
+        return _tokens(self.study.models[self.trunks[wildcards["trunk"]].model])
+
+    def tokens_of_model(self, wildcards: Mapping[str, str]) -> str:
+        """The same of a model that is pretrained."""
+        return _tokens(self.models[wildcards["model"]])
+
+    def tokens_of_rows(self) -> list[str]:
+        """The same of each row, in the order of their ids."""
+        return [_tokens(self.rows[id].model) for id in sorted(self.rows)]
+
+    def tokenizer_of_run(self, wildcards: Mapping[str, str]) -> list[str]:
+        """The manifest of the tokenizer of a run's model; none where it has no files."""
+        return _tokenizer(self.run(wildcards).row.model.tokenizer)
+
+    def tokenizer_of_model(self, wildcards: Mapping[str, str]) -> list[str]:
+        """The same of a model."""
+        return _tokenizer(self.models[wildcards["model"]].tokenizer)
+
+    def tokenizer_of_tokens(self, wildcards: Mapping[str, str]) -> list[str]:
+        """The same of a file of tokens."""
+        return _tokenizer(wildcards["tokenizer"])
+
     def model_of_run(self, wildcards: Mapping[str, str]) -> str:
         """The file that states the row's model."""
         return paths.MODEL.format(model=self.run(wildcards).row.model.slug)
@@ -207,6 +250,14 @@ def _checkpoint(model: Model, weights: str) -> list[str]:
     """Random weights need none, but only a GPT-2 is made without its config.json."""
     needed = weights != "random" or not model.dimensions.is_gpt2
     return [paths.CHECKPOINT.format(model=model.slug)] if needed else []
+
+
+def _tokens(model: Model) -> str:
+    return paths.TOKENS.format(tokenizer=model.tokenizer)
+
+
+def _tokenizer(name: str) -> list[str]:
+    return [] if name == "bytes" else [paths.TOKENIZER.format(tokenizer=name)]
 
 
 def of_study(study: Study) -> Jobs:

@@ -140,6 +140,7 @@ class Model(Struct, frozen=True, omit_defaults=True):
     hub: Hub | None = None
     folder: ModelFolder | None = None
     pretrain: Pretrain | None = None
+    tokenizer: str = "gpt2"  # what its texts are encoded with: the name of the file of tokens
 
     @property
     def is_published(self) -> bool:

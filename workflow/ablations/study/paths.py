@@ -24,8 +24,8 @@ COLLECTION = f"{RESULTS}/data/collection.json"
 TEXTS = f"{RESULTS}/data/texts.csv"
 CLASSES = f"{RESULTS}/data/classes.json"
 NOTES = f"{RESULTS}/data/notes.json"
-TOKENS = f"{RESULTS}/data/tokens.safetensors"
-TOKENIZER = f"{RESULTS}/tokenizer/{{file}}"
+TOKENS = f"{RESULTS}/data/tokens/{{tokenizer}}.safetensors"
+TOKENIZER = f"{RESULTS}/tokenizers/{{tokenizer}}/manifest.json"
 
 # models and trunks
 MODEL = f"{RESULTS}/checkpoints/{{model}}.json"
