@@ -113,20 +113,21 @@ def folds(folder):
 
 
 def folds_and_seeds(folder):
-    """Two rows with two folds and three seeds, one run missing, a row that answers one thing."""
+    """Two folds, which keep near-copies together, and two seeds; runs are missing."""
     rows = [
         configuration()["rows"][0],
         {"id": "constant", "epochs": 1},
         {"id": "late", "epochs": 2},
     ]
     asked = questions([("baseline", "constant", None)])
-    dataset = configuration()["dataset"] | {"split": FIVE_FOLDS | {"folds": 3}}
+    dataset = configuration()["dataset"] | {"split": FIVE_FOLDS | {"folds": 2}}
+    dataset["keep_together"] = True
     study = config.parse(configuration(dataset=dataset, seeds=[1, 2], rows=rows, comparisons=asked))
     draw = np.random.default_rng(0)
     right = {row.id: draw.random((2, 90)) < 0.9 for row in study.rows}
     right["constant"][:, ::2] = False
     synthetic_runs.write(folder, study, right)
-    for run in ("fold-2/seed-1", "fold-3/seed-2"):
+    for run in ("fold-1/seed-2", "fold-2/seed-1"):
         (folder / f"runs/late/{run}/metrics.json").unlink()
 
 

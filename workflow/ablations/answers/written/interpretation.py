@@ -114,12 +114,14 @@ def _validity(answers: Answers) -> str:
         split = "Any split of this collection into as many training texts as a fold has"
     said = f"{split}; these models; and these training settings{_tuned(answers)}."
     if answers.folds > 1:
+        shared = "folds share some, so what they find is more alike than with new texts"
+        if answers.folds == 2:
+            shared = "what one learns from, the other is tested on, so the two are not independent"
         said += (
-            " Every text is tested once, and each fold has other training texts; but folds share"
-            " some, so what they find is more alike than with new texts. How much more cannot be"
-            " told from one collection (Bates et al. 2023). That the intervals are wide enough is"
-            " shown by simulation (docs/statistics.md) and not proven. For texts of another source"
-            " nothing is shown."
+            f" Every text is tested once, and each fold has other training texts; but {shared}."
+            " How much that matters cannot be told from one collection (Bates et al. 2023). That"
+            " the intervals are wide enough is shown by simulation (docs/statistics.md) and not"
+            " proven. For texts of another source nothing is shown."
         )
     return said
 

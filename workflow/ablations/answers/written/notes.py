@@ -208,7 +208,7 @@ def _without(answers: Answers, heading: str) -> str:
     if numbers == {0}:
         return "; no test text is left without them"
     if len(numbers) > 1:
-        return f"; the column of the {heading} leaves out those that a row learns from"
+        return f"; the column “Test acc, {heading}” leaves out those that a row learns from"
     return f"; the column of the {numbers.pop():,} {heading} leaves them out"
 
 

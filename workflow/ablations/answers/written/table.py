@@ -128,9 +128,9 @@ def full(answers: Answers) -> Table:
     ]
     unseen, distinct = [row.unseen for row in lines], [row.distinct for row in lines]
     if texts.in_train.any():
-        shown |= _on_some("Test acc on the {}unseen", unseen)
+        shown |= _on_some("unseen", unseen)
     if texts.near_train.sum() > texts.in_train.sum():
-        shown |= _on_some("Test acc on the {}without near-copies", distinct)
+        shown |= _on_some("without near-copies", distinct)
     times, times_published = formats.times_columns(
         [row.seconds for row in rows],
         [row.published_seconds for row in rows],
@@ -159,7 +159,7 @@ def _table(answers: Answers, shown: dict[str, Sequence[str]]) -> Table:
     return Table(tuple(shown), tuple(lines), below=len(answers.references))
 
 
-def _on_some(heading: str, parts: Sequence[Part]) -> Iterator[tuple[str, list[str]]]:
+def _on_some(which: str, parts: Sequence[Part]) -> Iterator[tuple[str, list[str]]]:
     """A column of accuracies on some of the texts, whose number it says, each row's if they differ.
 
     None where a row is left with no text, or with all.
@@ -169,10 +169,10 @@ def _on_some(heading: str, parts: Sequence[Part]) -> Iterator[tuple[str, list[st
     if len(numbers) == 1:
         (number,) = numbers
         if number:
-            yield heading.format(f"{number:,} "), written
+            yield f"Test acc on the {number:,} {which}", written
     else:
         cells = [f"{said} of {part.texts:,}" for said, part in zip(written, parts, strict=True)]
-        yield heading.format(""), cells
+        yield f"Test acc, {which}", cells
 
 
 def _beside_published(row: Row | Reference, split: str) -> str:
