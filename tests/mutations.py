@@ -130,21 +130,20 @@ What comes after the read position is cut without a causal mask too.
 The causal mask is off.
 - is_causal=reading.causal
 + is_causal=False
-The mean over positions counts padding.
-- normed.masked_fill(~visible[..., None], 0).sum(1) / reading.lengths[:, None]
-+ normed.mean(1)
 Positions are shifted by one.
 - self.position.weight[
 + self.position.weight.roll(1, 0)[
+== ablations/model/layers.py | model/test_gpt2.py
+The mean over positions counts padding.
+- x.masked_fill(~visible[..., None], 0).sum(1) / self.lengths[:, None]
++ x.mean(1)
 == ablations/model/lora.py | model/test_gpt2.py
 LoRA's update is divided by the rank.
 - self.alpha = alpha
 + self.alpha = alpha / rank
 LoRA's A are drawn in another order.
-- in list(layer.named_children()):
--             if isinstance(module, nn.Linear)
-+ in reversed(list(layer.named_children())):
-+             if isinstance(module, nn.Linear)
+- in list(parent.named_children()):
++ in reversed(list(parent.named_children())):
 == ablations/model/build.py | training/test_recipe.py::test_every_option_is_the_plain_loops
 The head is not drawn from the seed.
 - Generator().manual_seed(seed)

@@ -6,7 +6,7 @@ fetches and checks whole checkpoints.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -82,22 +82,26 @@ def tensor_shapes(dimensions: Dimensions) -> dict[str, tuple[int, ...]]:
 
 
 @contextmanager
-def opened(paths: Iterable[Path]) -> Iterator[Files]:
-    """These files, open; raises SafetensorError where one is damaged."""
+def opened(paths: Iterable[Path], name: Callable[[str], str] | None = None) -> Iterator[Files]:
+    """These files, open; raises SafetensorError where one is damaged.
+
+    `name` gives a key's name in the model; None: a GPT-2's.
+    """
+    name = name or _plain
     with ExitStack() as stack:
         files = [stack.enter_context(safe_open(path, framework="pt")) for path in paths]
         stored = [Stored(file, key) for file in files for key in file.keys()]  # noqa: SIM118
         stored.sort(
             key=lambda each: -len(each.key)
         )  # a name without prefixes comes last, and stays
-        yield {_plain(each.key): each for each in stored}
+        yield {name(each.key): each for each in stored}
 
 
-def read(folder: Path, names: Iterable[str]) -> Iterator[tuple[str, "torch.Tensor"]]:
-    """Yields the named tensors as float32 on the CPU; each is read when the caller takes it.
+@contextmanager
+def complete(folder: Path, name: Callable[[str], str] | None = None) -> Iterator[Files]:
+    """A folder's weights, open, as `opened` does it.
 
-    A float32 tensor may be the file itself, mapped into memory: copy it, do not change it. Raises
-    UserError if the folder, its weights or a tensor is missing or not what the manifest says.
+    Raises UserError if the folder or its weights are missing or not what the manifest says.
     """
     manifest = read_manifest(folder)
     paths = weight_files(folder)
@@ -111,17 +115,32 @@ def read(folder: Path, names: Iterable[str]) -> Iterator[tuple[str, "torch.Tenso
             f"{_together(paths)} has {size} bytes, but {manifest.bytes} when it was"
             f" fetched{_fetch_again(folder)}"
         )
-    shapes = tensor_shapes(manifest.dimensions)
     try:
-        with opened(paths) as stored:
-            for name in names:
-                if wrong := problem(stored, name, shapes[name]):
-                    raise UserError(f"{_together(paths)}: {wrong}{_fetch_again(folder)}")
-                yield name, tensor(stored, name).float()
+        with opened(paths, name) as stored:
+            yield stored
     except SafetensorError as error:
         raise UserError(
             f"{_together(paths)} cannot be read: {error}{_fetch_again(folder)}"
         ) from None
+
+
+def read(folder: Path, names: Iterable[str]) -> Iterator[tuple[str, "torch.Tensor"]]:
+    """Yields the named tensors as float32 on the CPU; each is read when the caller takes it.
+
+    A float32 tensor may be the file itself, mapped into memory: copy it, do not change it. Raises
+    UserError as `complete` does, and if a tensor is missing or not what the manifest says.
+    """
+    shapes = tensor_shapes(read_manifest(folder).dimensions)
+    with complete(folder) as stored:
+        for name in names:
+            yield name, checked(folder, stored, name, shapes[name]).float()
+
+
+def checked(folder: Path, stored: Files, name: str, shape: tuple[int, ...]) -> "torch.Tensor":
+    """A tensor of a complete folder; raises UserError if it is missing or has another shape."""
+    if wrong := problem(stored, name, shape):
+        raise UserError(f"{_together(weight_files(folder))}: {wrong}{_fetch_again(folder)}")
+    return tensor(stored, name)
 
 
 def _together(paths: Sequence[Path]) -> Message:

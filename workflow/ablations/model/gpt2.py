@@ -31,7 +31,7 @@ from torch import Generator, Tensor, nn
 
 from ablations import files
 from ablations.model import checkpoint
-from ablations.model.layers import Layers, Reading, draw
+from ablations.model.layers import Layers, Reading, at, draw
 from ablations.model.lora import LoraLinear
 from ablations.study import cut
 from ablations.study.dimensions import Dimensions
@@ -115,14 +115,14 @@ class LastBlock(Block):
         """(B, T, C) → (B, C)."""
         if reading.single:
             return super().forward(x, reading)[:, 0]
-        read = _at(x, reading.positions) + self.output(self._mix(x, reading))
+        read = at(x, reading.positions) + self.output(self._mix(x, reading))
         return read + self.mlp(self.norm_2(read))
 
     def _mix(self, x: Tensor, reading: Reading) -> Tensor:
         """The attention-weighted values of the read position's query, (B, T, C) → (B, C)."""
         scale, shift = self.norm_1.weight, self.norm_1.bias
         n = F.layer_norm(x, x.shape[-1:], eps=EPSILON)  # (B, T, C), without scale and shift
-        query = self.query(_at(n, reading.positions) * scale + shift)
+        query = self.query(at(n, reading.positions) * scale + shift)
         query = query.unflatten(-1, (self.heads, -1))  # (B, H, D)
         probe = _by_heads_transposed(self.key, query) * scale  # (B, H, C)
         scores = probe @ n.transpose(1, 2) / math.sqrt(query.shape[-1])  # (B, H, T)
@@ -131,13 +131,6 @@ class LastBlock(Block):
             scores = scores.masked_fill(~visible[:, None], -math.inf)
         mean = scores.softmax(-1) @ n * scale + shift  # (B, H, C); the weights sum to 1
         return _by_heads(self.value, mean) + self.value.bias
-
-
-def _at(x: Tensor, positions: Tensor | None) -> Tensor:
-    """(B, T, C) → (B, C), the vectors at these positions."""
-    if positions is None:
-        return x[:, -1]
-    return x[torch.arange(len(x), device=x.device), positions]
 
 
 def _by_heads_transposed(linear: nn.Linear, x: Tensor) -> Tensor:
@@ -168,10 +161,7 @@ class FinalNorm(nn.LayerNorm):
         normed = super().forward(x)
         if x.ndim == 2:
             return normed
-        visible = reading.visible(x.shape[1])
-        if visible is None or reading.lengths is None:
-            return normed.mean(1)
-        return normed.masked_fill(~visible[..., None], 0).sum(1) / reading.lengths[:, None]
+        return reading.mean(normed)
 
 
 def layers(

@@ -18,26 +18,42 @@ class Reading:
     each that is classified; None if it is the last of all T. With a causal mask it is always the
     last of its sequence. `single`: every sequence of the whole run is one token. (It is not enough
     that all sequences of one batch are. Then some weights must get gradients of zero, since AdamW
-    counts these steps too.)
+    counts these steps too.) `ids` (B, T): of the batch, where what is read are states, and the
+    layers are transformers': their forward looks at ids too.
     """
 
     causal: bool = True
     lengths: Tensor | None = None
     positions: Tensor | None = None
     single: bool = False
+    ids: Tensor | None = None
 
     def to(self, device: torch.device) -> "Reading":
         """The same on a device."""
-        lengths, positions = (
-            x if x is None else x.to(device) for x in (self.lengths, self.positions)
+        lengths, positions, ids = (
+            x if x is None else x.to(device) for x in (self.lengths, self.positions, self.ids)
         )
-        return replace(self, lengths=lengths, positions=positions)
+        return replace(self, lengths=lengths, positions=positions, ids=ids)
 
     def visible(self, tokens: int) -> Tensor | None:
         """Which of the first `tokens` positions are not padding, bool (B, T); None if all."""
         if self.lengths is None:
             return None
         return torch.arange(tokens, device=self.lengths.device) < self.lengths[:, None]
+
+    def mean(self, x: Tensor) -> Tensor:
+        """(B, T, C) → (B, C), the mean over what is not padding."""
+        visible = self.visible(x.shape[1])
+        if visible is None or self.lengths is None:
+            return x.mean(1)
+        return x.masked_fill(~visible[..., None], 0).sum(1) / self.lengths[:, None]
+
+
+def at(x: Tensor, positions: Tensor | None) -> Tensor:
+    """(B, T, C) → (B, C), the vectors at these positions; the last ones if None."""
+    if positions is None:
+        return x[:, -1]
+    return x[torch.arange(len(x), device=x.device), positions]
 
 
 class Layers(nn.ModuleList):

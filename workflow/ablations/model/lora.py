@@ -4,11 +4,13 @@ Hu et al. 2021, "LoRA: Low-Rank Adaptation of Large Language Models". B texts, R
 """
 
 import math
+from collections.abc import Iterator
 
 import torch
 from torch import Generator, Tensor, nn
 
 from ablations.model.layers import Head, Layers
+from ablations.model.transformer import Part
 
 
 class LoraLinear(nn.Linear):
@@ -21,7 +23,7 @@ class LoraLinear(nn.Linear):
     def __init__(self, linear: nn.Linear, rank: int, alpha: float, generator: Generator) -> None:
         nn.Module.__init__(self)
         self.in_features, self.out_features = linear.in_features, linear.out_features
-        self.weight, self.bias = linear.weight, linear.bias
+        self.weight, self.bias = linear.weight, linear.bias  # that may be none
         self.alpha = alpha
         self.a = nn.Parameter(torch.empty(linear.in_features, rank))
         nn.init.kaiming_uniform_(self.a, a=math.sqrt(5), generator=generator)
@@ -37,25 +39,35 @@ class LoraLinear(nn.Linear):
         """The linear layer that puts out the same."""
         update = self.alpha * (self.a.double() @ self.b.double())  # [in, out]
         weight = (self.weight.double() + update.T).float()
-        found = nn.Linear(self.in_features, self.out_features, device="meta")
-        found.load_state_dict({"weight": weight, "bias": self.bias}, assign=True)
+        has_bias = self.bias is not None
+        found = nn.Linear(self.in_features, self.out_features, has_bias, device="meta")
+        bias = {} if self.bias is None else {"bias": self.bias}
+        found.load_state_dict({"weight": weight} | bias, assign=True)
         return found
 
 
 def add_lora(layers: Layers, rank: int, alpha: float, generator: Generator) -> None:
     """Gives every linear layer an update, drawn in order; of the rest only the head trains."""
     layers.requires_grad_(False)
+    for parent, name, module in _linear(layers):
+        setattr(parent, name, LoraLinear(module, rank, alpha, generator))
     for layer in layers:
-        for name, module in list(layer.named_children()):
-            if isinstance(module, nn.Linear):
-                setattr(layer, name, LoraLinear(module, rank, alpha, generator))
         if isinstance(layer, Head):
             layer.requires_grad_(True)
 
 
 def merge_lora(layers: Layers) -> None:
     """Puts a plain linear layer in the place of each that has an update."""
+    for parent, name, module in _linear(layers):
+        if isinstance(module, LoraLinear):
+            setattr(parent, name, module.merged())
+
+
+def _linear(layers: Layers) -> Iterator[tuple[nn.Module, str, nn.Linear]]:
+    """The linear layers of blocks and head, in order, each with its parent and its name there."""
     for layer in layers:
-        for name, module in list(layer.named_children()):
-            if isinstance(module, LoraLinear):
-                setattr(layer, name, module.merged())
+        for block in layer.blocks if isinstance(layer, Part) else [layer]:
+            for parent in list(block.modules()):
+                for name, module in list(parent.named_children()):
+                    if isinstance(module, nn.Linear):
+                        yield parent, name, module
