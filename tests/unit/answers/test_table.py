@@ -498,7 +498,7 @@ def test_study_json_names_models_of_other_types_and_which_read_in_both_direction
     }
     assert config.parse(made).outline.models == (
         "Other models than GPT-2: gpt2-medium (355M) from someone/bert (bert, which reads in both"
-        " directions), gpt2-large (774M) from a/pythia (gpt_neox).",
+        " directions), gpt2-large (774M) from someone/pythia (gpt_neox).",
     )
 
 
