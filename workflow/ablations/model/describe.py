@@ -4,9 +4,9 @@
     python -m ablations.model.describe someone/gpt2 --revision v1.0
     python -m ablations.model.describe some/folder
 
-The shape comes from the model's config.json, which must be a GPT-2's. A branch or tag is replaced
-by its present commit. No weights are downloaded. If the model has a tokenizer that is not GPT-2's,
-the line that names it is printed too.
+The shape comes from the model's config.json. A branch or tag is replaced by its present commit. No
+weights are downloaded. If a GPT-2 has a tokenizer that is not GPT-2's, the line that names it is
+printed too; a model of another type is read with its own tokenizer.
 """
 
 import argparse
@@ -18,40 +18,62 @@ from typing import Any
 import yaml
 from msgspec import to_builtins
 
-from ablations import cli
+from ablations import cli, files
 from ablations.data import vocabulary
 from ablations.errors import UserError
+from ablations.model.shape import of_folder as shape_of_folder
 from ablations.sources import download, hub
 from ablations.sources.hub import Repository
 from ablations.study import folder as layout
 from ablations.study.config import VOCABULARY_SIZE
-from ablations.study.config_json import from_config_json
+from ablations.study.config_json import check_other, from_config_json, is_gpt2
+from ablations.study.dimensions import Dimensions
 from ablations.study.folder import CONFIG, INDEX, WEIGHTS
 
 
 def entry_of_hub(repo: Repository) -> dict[str, Any]:
-    """A repository's entry; raises UserError if it is missing or not a GPT-2 in safetensors."""
-    commit, _ = hub.look_up(repo, CONFIG)
+    """A repository's entry; raises UserError if it is missing, or no model can be read from it."""
+    commit = hub.look_up(repo, CONFIG).commit
     repo = repo._replace(revision=commit)
     with tempfile.TemporaryDirectory() as scratch:
-        config = hub.fetch(repo, CONFIG, Path(scratch))
-        dimensions = from_config_json(config.path, f"{repo.name}/{CONFIG}")
-    if not dimensions.is_gpt2:
-        raise UserError(f'{repo.name}/{CONFIG}: model_type is "{dimensions.type}", expected "gpt2"')
+        hub.fetch(repo, CONFIG, Path(scratch))
+        dimensions = _dimensions(Path(scratch), repo.name)
     found: dict[str, Any] = {"repo": repo.name, "revision": commit}
     try:
-        _, sum = hub.look_up(repo, WEIGHTS)
-        if sum and re.fullmatch("[0-9a-f]{64}", sum):
-            found["sha256"] = sum
+        weights = hub.look_up(repo, WEIGHTS)
+        size = weights.size
+        if re.fullmatch("[0-9a-f]{64}", weights.checksum or ""):
+            found["sha256"] = weights.checksum
     except download.NotThereError as error:
-        try:
-            hub.look_up(repo, INDEX)  # several files, each with the hub's checksum
-        except download.NotThereError:
-            raise UserError(". ".join(filter(None, [str(error), hub.pickle_hint(repo)]))) from None
+        size = _indexed_bytes(repo, str(error))  # several files, each with the hub's checksum
     shape = to_builtins(dimensions)
+    if not dimensions.is_gpt2:
+        first = {key: shape.pop(key) for key in ("type", "encoder") if key in shape}
+        return found | first | shape | ({"bytes": size} if size else {})
     if shape["vocab_size"] == VOCABULARY_SIZE["gpt2"]:
         del shape["vocab_size"]
     return found | shape
+
+
+def _indexed_bytes(repo: Repository, reasons: str) -> int | None:
+    """The size that an index of several files states; raises UserError where there is none."""
+    with tempfile.TemporaryDirectory() as scratch:
+        try:
+            index = hub.fetch(repo, INDEX, Path(scratch)).path
+        except download.NotThereError:
+            raise UserError(". ".join(filter(None, [reasons, hub.pickle_hint(repo)]))) from None
+        stated = files.read_keys(index).get("metadata")
+    size = stated.get("total_size") if isinstance(stated, dict) else None
+    return size if isinstance(size, int) and size > 0 else None
+
+
+def _dimensions(folder: Path, name: str) -> Dimensions:
+    """Of a folder with a config.json, which messages call by `name`."""
+    path, full_name = folder / CONFIG, f"{name}/{CONFIG}"
+    if is_gpt2(path, full_name):
+        return from_config_json(path, full_name)
+    check_other(path, full_name)
+    return shape_of_folder(folder, name)
 
 
 def tokenizer_of_hub(repo: Repository) -> dict[str, Any] | None:
@@ -74,11 +96,18 @@ def _own_tokenizer(folder: Path, name: str) -> bool:
 
 
 def entry_of_folder(path: Path) -> dict[str, Any]:
-    """A folder's entry, its whole path. Raises UserError if the folder does not hold a GPT-2."""
+    """A folder's entry, its whole path. Raises UserError if no model can be read from it."""
     if wrong := layout.missing(path):
         raise UserError(f"{path} {wrong}")
-    from_config_json(path / CONFIG, str(path / CONFIG))
-    return {"path": str(path.absolute())}  # a study's paths are relative to its own folder
+    dimensions = _dimensions(path, str(path))
+    entry: dict[str, Any] = {"path": str(path.absolute())}  # a study's are relative to its folder
+    if dimensions.is_gpt2:
+        return entry
+    name, positions = str(path / CONFIG), dimensions.n_positions
+    stated = from_config_json(path / CONFIG, name, n_positions=positions + 1)
+    entry |= {"encoder": True} if dimensions.encoder else {}
+    entry |= {"n_positions": positions} if stated.n_positions != positions else {}
+    return entry | {"block_weights": dimensions.block_weights}
 
 
 def main(arguments: argparse.Namespace) -> None:
@@ -88,10 +117,13 @@ def main(arguments: argparse.Namespace) -> None:
         if arguments.revision:
             raise UserError(f"{path} is a folder, and has no revision")
         entry = entry_of_folder(path)
-        tokenizer = entry if _own_tokenizer(path, str(path)) else None
+        gpt2 = is_gpt2(path / CONFIG, str(path / CONFIG))
+        tokenizer = entry if gpt2 and _own_tokenizer(path, str(path)) else None
     else:
         entry = entry_of_hub(Repository(arguments.source, arguments.revision or "main"))
-        tokenizer = tokenizer_of_hub(Repository(entry["repo"], entry["revision"]))
+        tokenizer = None
+        if "type" not in entry:
+            tokenizer = tokenizer_of_hub(Repository(entry["repo"], entry["revision"]))
     # a copy, or YAML writes a folder's second line as a reference to the first
     lines = {"tokenizer": dict(tokenizer)} if tokenizer else {}
     lines["models"] = {path.absolute().name: entry}

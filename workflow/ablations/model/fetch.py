@@ -1,4 +1,4 @@
-"""Fetches one GPT-2 checkpoint and checks that it is the one that the study names.
+"""Fetches one checkpoint and checks that it is the one that the study names.
 
 It comes from the Hugging Face hub (after the mirror) or from a user's folder. The result is a
 folder with config.json, model.safetensors (a link into the hub's cache, the mirror or the user's
@@ -18,13 +18,13 @@ from ablations import cli, files
 from ablations.data import encode, vocabulary
 from ablations.data.vocabulary import Vocabulary
 from ablations.errors import UserError
-from ablations.model import checkpoint
+from ablations.model import checkpoint, shape
 from ablations.sources import download, hub
 from ablations.sources.checkpoint import fetch_weights, place
 from ablations.sources.download import Found
 from ablations.sources.hub import Repository
 from ablations.study import folder as layout
-from ablations.study.config_json import from_config_json
+from ablations.study.config_json import check_other, differences, from_config_json
 from ablations.study.dimensions import Dimensions
 from ablations.study.folder import CONFIG, INDEX, WEIGHTS, weight_files
 from ablations.study.models import Model
@@ -49,8 +49,8 @@ def fetch_from_hub(
     with download.scratch(output) as folder:
         config = hub.fetch(repo, CONFIG, folder)
         # checked before the weights are downloaded
-        dimensions = from_config_json(folder / CONFIG, f"{repo.name}/{CONFIG}", expected)
-        if words:
+        dimensions = check_config(folder, repo.name, expected)
+        if words and expected.is_gpt2:
             try:
                 hub.fetch_present(repo, vocabulary.FILES, folder, beside=config)
             except UserError as error:  # no network, and the rest is in the hub's cache
@@ -76,8 +76,8 @@ def take_folder(
         raise UserError(
             f"{path} is the folder that {output} belongs to; name another as the source"
         )
-    dimensions = from_config_json(path / CONFIG, str(path / CONFIG), expected)
-    if words:
+    dimensions = check_config(path, str(path), expected)
+    if words and expected.is_gpt2:
         check_tokenizer(path, str(path), words)
     check_tensors(path, str(path), dimensions)
     weights = [Found(file, files.sha256(file)) for file in weight_files(path)]
@@ -91,6 +91,21 @@ def _write_manifest(output: Path, weights: list[Found], dimensions: Dimensions) 
 
 
 # --- the checks
+
+
+def check_config(folder: Path, name: str, expected: Dimensions) -> Dimensions:
+    """The dimensions by a folder's config.json; raises UserError if they are not the expected.
+
+    Messages call the folder by `name`. Another model's are those that its own classes have.
+    """
+    path, full_name = folder / CONFIG, f"{name}/{CONFIG}"
+    if expected.is_gpt2:
+        return from_config_json(path, full_name, expected)
+    check_other(path, full_name, expected.type)
+    found = shape.of_folder(folder, name, expected.n_positions)
+    if wrong := list(differences(found, expected)):
+        raise UserError(f"{full_name}: {'; '.join(wrong)}")
+    return expected
 
 
 def check_tokenizer(folder: Path, name: str, words: Vocabulary) -> None:
@@ -107,7 +122,7 @@ def check_tokenizer(folder: Path, name: str, words: Vocabulary) -> None:
 
 
 def check_tensors(folder: Path, name: str, dimensions: Dimensions) -> None:
-    """Raises UserError if a folder does not hold the whole weights of a GPT-2 of these dimensions.
+    """Raises UserError if a folder does not hold the whole weights of a model of these dimensions.
 
     Messages call the folder by `name`. Reads all weights, one tensor at a time. A number that is
     not finite is refused too.
@@ -120,14 +135,17 @@ def check_tensors(folder: Path, name: str, dimensions: Dimensions) -> None:
         except SafetensorError as error:
             raise UserError(f"{name}/{path.name} {_what_it_is(path, error)}") from None
     where = f"{name}/{WEIGHTS if paths == [folder / WEIGHTS] else INDEX}"
-    shapes, layers = checkpoint.tensor_shapes(dimensions), dimensions.n_layer
-    with checkpoint.opened(paths) as stored:
+    with checkpoint.opened(paths, None if dimensions.is_gpt2 else str) as stored:
+        if dimensions.is_gpt2:
+            shapes, of_block = checkpoint.tensor_shapes(dimensions), re.compile(r"h\.(\d+)\.")
+        else:
+            shapes, of_block = shape.tensors(folder, name, stored)
         surplus = sorted(stored.keys() - shapes.keys())
         wrong = [text for item in shapes.items() if (text := checkpoint.problem(stored, *item))]
         wrong += [
-            f"tensor {key} is one too many for {layers} layers"
+            f"tensor {key} is one too many for {dimensions.n_layer} layers"
             for key in surplus
-            if re.match(r"h\.\d+\.", key) and int(key.split(".")[1]) >= layers
+            if (found := of_block.match(key)) and int(found[1]) >= dimensions.n_layer
         ]
         wrong = wrong or [
             f"tensor {key} holds numbers that are not finite (NaN or infinity)"
@@ -140,7 +158,8 @@ def check_tensors(folder: Path, name: str, dimensions: Dimensions) -> None:
         more = [f"and {len(wrong) - SHOWN} more"] if len(wrong) > SHOWN else []
         raise UserError("; ".join([f"{where}: {wrong[0]}", *wrong[1:SHOWN], *more]))
     if surplus:
-        log.info("%s: ignored, not part of a GPT-2: %s", where, ", ".join(surplus[:SHOWN]))
+        kind = "GPT-2" if dimensions.is_gpt2 else dimensions.type
+        log.info("%s: ignored, not part of a %s: %s", where, kind, ", ".join(surplus[:SHOWN]))
 
 
 def _what_it_is(path: Path, error: SafetensorError) -> str:
@@ -158,7 +177,10 @@ def _what_it_is(path: Path, error: SafetensorError) -> str:
 def main(arguments: argparse.Namespace) -> None:
     """Fetches a model's checkpoint from where its settings say."""
     model = files.read_json(arguments.model, Model)
-    words = encode.words(model.tokenizer, arguments.tokenizer and arguments.tokenizer.parent)
+    words = None
+    if model.dimensions.is_gpt2:  # others have their own tokenizer
+        files_of = arguments.tokenizer and arguments.tokenizer.parent
+        words = encode.words(model.tokenizer, files_of)
     with download.disk_errors(arguments.output):
         if model.hub:
             repo = Repository(model.hub.repo, model.hub.revision)

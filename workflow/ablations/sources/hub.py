@@ -86,10 +86,21 @@ def fetch_present(
             fetch(repo, name, folder, mirror_alone=complete)
 
 
-def look_up(repo: Repository, name: str) -> tuple[str, str | None]:
-    """The commit of a repository's revision, and the hub's checksum of a file there.
+class LookedUp(NamedTuple):
+    """What the hub says of a file: the revision's commit, its checksum, its size in bytes.
 
-    The checksum of a large file is its sha256. Asks the hub alone, not the mirror, and downloads
+    The checksum of a large file is its sha256.
+    """
+
+    commit: str
+    checksum: str | None
+    size: int | None
+
+
+def look_up(repo: Repository, name: str) -> LookedUp:
+    """What the hub says of a repository's file.
+
+    Asks the hub alone, not the mirror, and downloads
     nothing. Raises UserError as `fetch` does.
     """
     with _explained(repo, name):
@@ -98,7 +109,7 @@ def look_up(repo: Repository, name: str) -> tuple[str, str | None]:
         found = get_hf_file_metadata(address, timeout=timeout, retry_on_errors=True)
     if found.commit_hash is None:
         raise UserError(f"the hub does not say which commit of {repo.name} {repo.revision} is")
-    return found.commit_hash, found.etag
+    return LookedUp(found.commit_hash, found.etag, found.size)
 
 
 def pickle_hint(repo: Repository) -> str:

@@ -220,7 +220,7 @@ def _of_folder(where: str, entry: ModelFolder, tokenizer: Tokenizer) -> Dimensio
     if wrong := missing(path):
         raise UserError(f"{where}: path: {path} {wrong}")
     name = f"{where}: path: {path}/{CONFIG}"
-    dimensions = from_config_json(path / CONFIG, name)
+    dimensions = from_config_json(path / CONFIG, name, n_positions=entry.n_positions)
     refuse(f"{where}: {error}" for error in checks.folder(entry, dimensions))
     if dimensions.is_gpt2:
         refuse(_vocabulary_errors(name, dimensions, tokenizer))

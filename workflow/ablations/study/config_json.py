@@ -37,31 +37,44 @@ SYNONYMS = {
 WHOLE = "a whole number above 0"
 
 
-def model_type(path: Path, name: str) -> str:
-    """The model_type that it states; GPT-2's where it states none."""
-    stated = _keys(path, name).get("model_type")
-    return stated if isinstance(stated, str) else "gpt2"
-
-
-def from_config_json(path: Path, name: str, expected: Dimensions | None = None) -> Dimensions:
+def from_config_json(
+    path: Path, name: str, expected: Dimensions | None = None, n_positions: int | None = None
+) -> Dimensions:
     """The dimensions that a checkpoint's config.json states.
 
-    Raises UserError, which calls the file `name`, if they are not those of a model or not the
-    expected. Whether another model than a GPT-2 is an encoder is not stated, nor its block's size.
+    `n_positions`: of another model than a GPT-2, where the file states none. Raises UserError,
+    which calls the file `name`, if they are not those of a model or not the expected. Whether
+    another model is an encoder is not stated, nor its block's size.
     """
     found = _keys(path, name)
-    kind = expected.type if expected else model_type(path, name)
-    if kind == "gpt2":
-        errors = list(_dimension_errors(found, expected)) or list(_architecture_errors(found))
-        shape: dict[str, Any] = {key: found.get(key) for key in NAMES}
-    else:
+    kind = expected.type if expected else _type(found)
+    if kind != "gpt2":
+        check_other(path, name, kind)
         shape = {key: _first(found, SYNONYMS[key]) for key in NAMES}
-        errors = [*_shape_errors(shape), *_own_code(found, kind)]
-        if found.get("model_type") != kind:
-            errors = [f"model_type is {json.dumps(found.get('model_type'))}, expected {kind!r}"]
+        shape["n_positions"] = shape["n_positions"] or n_positions
+        errors = list(_shape_errors(shape))
+    else:
+        errors = list(_dimension_errors(found, expected)) or list(_architecture_errors(found))
+        shape = {key: found.get(key) for key in NAMES}
     if errors:
         raise UserError(f"{name}: {'; '.join(errors)}")
     return Dimensions(**shape, type=kind)
+
+
+def is_gpt2(path: Path, name: str) -> bool:
+    """Whether a config.json is a GPT-2's, or says nothing of its type."""
+    return _type(_keys(path, name)) == "gpt2"
+
+
+def check_other(path: Path, name: str, kind: str | None = None) -> None:
+    """Raises UserError where a config.json is not one of this type, or names code of its own."""
+    found = _keys(path, name)
+    stated = found.get("model_type")
+    errors = list(_own_code(found, kind or _type(found)))
+    if kind not in (None, stated):
+        errors = [f"model_type is {json.dumps(stated)}, expected {json.dumps(kind)}"]
+    if errors:
+        raise UserError(f"{name}: {'; '.join(errors)}")
 
 
 def differences(found: Dimensions, stated: Dimensions) -> Iterator[Message]:
@@ -70,13 +83,21 @@ def differences(found: Dimensions, stated: Dimensions) -> Iterator[Message]:
         wanted = getattr(stated, key)
         if key == "n_positions":
             if wanted > value:
-                yield f"n_positions is {value}, expected at least {wanted}"
+                yield (
+                    f"n_positions is {value}, fewer than the {wanted} that are stated; allowed: at"
+                    f" most {value} in the model's entry"
+                )
         elif wanted != value and not (key == "block_weights" and wanted is None):
             yield f"{key} is {json.dumps(value)}, expected {json.dumps(wanted)}"
 
 
 def _keys(path: Path, name: str) -> dict[str, Any]:
     return read_keys(path, name, f"keys {', '.join(NAMES)}")
+
+
+def _type(found: Mapping[str, Any]) -> str:
+    stated = found.get("model_type")
+    return stated if isinstance(stated, str) else "gpt2"
 
 
 def _first(found: Mapping[str, Any], names: Iterable[str]) -> Any:

@@ -1,0 +1,74 @@
+"""The shape of a model that is no GPT-2, and the tensors that it needs, as its own classes say.
+
+For describe.py and fetch.py, which check a folder before anything is computed with it.
+"""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from ablations.errors import UserError
+from ablations.model import transformer
+from ablations.study.dimensions import Dimensions
+
+
+def of_folder(folder: Path, name: str, n_positions: int = 1024) -> Dimensions:
+    """By a folder's config.json alone; messages call the folder by `name`.
+
+    `n_positions`: of a model that has no limit. Raises UserError where transformers does not know
+    the model, or it cannot be cut.
+    """
+    model = _model(folder, name)
+    config, text = model.config, model.config.get_text_config()
+    blocks = transformer.blocks(model)
+    return Dimensions(
+        type=config.model_type,
+        encoder=transformer.is_encoder(config),
+        n_layer=len(blocks),
+        n_head=text.num_attention_heads,
+        n_embd=text.hidden_size,
+        n_positions=_positions(model, text) or n_positions,
+        vocab_size=text.vocab_size,
+        block_weights=max(sum(each.numel() for each in block.parameters()) for block in blocks),
+    )
+
+
+def tensors(
+    folder: Path, name: str, keys: Iterable[str]
+) -> tuple[dict[str, tuple[int, ...]], re.Pattern[str]]:
+    """The tensors that a model needs, by a checkpoint's keys, and what keys of blocks look like.
+
+    One that the checkpoint lacks has its name in the model. The pattern's group is the block's
+    number.
+    """
+    model = _model(folder, name)
+    stored = transformer.stored_names(model, keys)
+    shapes = {stored.get(own, own): shape for own, shape in transformer.needed(model).items()}
+    blocks = transformer.blocks(model)
+    of_list = next(name for name, module in model.named_modules() if module is blocks)
+    return shapes, re.compile(rf"(?:.*\.)?{re.escape(of_list)}\.(\d+)\.")
+
+
+def _model(folder: Path, name: str) -> Any:
+    try:
+        return transformer.skeleton(transformer.config(folder))
+    except UserError as error:
+        raise UserError(str(error).replace(str(folder), name)) from None
+
+
+def _positions(model: Any, text: Any) -> int | None:
+    """How many tokens it can read; a table that counts from after its padding has fewer."""
+    stated: int | None = getattr(text, "max_position_embeddings", None)
+    for module in model.modules():
+        is_table = isinstance(module, nn.Embedding) and module.num_embeddings == stated
+        if is_table and module.padding_idx is not None and module is not _words(model):
+            return stated - module.padding_idx - 1
+    return stated
+
+
+def _words(model: Any) -> nn.Module:
+    found: nn.Module = model.get_input_embeddings()
+    return found
