@@ -4,14 +4,6 @@ from snakemake.utils import min_version
 min_version("9.27")
 
 
-# A --configfile with rows, its own or those of a file that it extends, is a whole study. Another one
-# overlays the study of the working directory, or where that has none, the one beside this file.
-if not {"rows", "extends"} & config.keys():
-    own = Path("config.yaml")
-
-    configfile: own if own.exists() else Path(workflow.current_basedir) / own
-
-
 include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/models.smk"

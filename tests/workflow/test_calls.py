@@ -161,6 +161,12 @@ def test_a_target_that_is_of_no_run_says_which_was_meant(tmp_path: Path) -> None
     assert "names no row: 'basline' (did you mean baseline?); allowed: baseline, first" in said
 
 
+def test_a_slip_in_yaml_is_told_with_its_line(tmp_path: Path) -> None:
+    """Where Snakemake itself would say that the file is not valid."""
+    (tmp_path / "config.yaml").write_text("seeds: [1]\nmargin 2\n")
+    assert "config.yaml, line 2, column 1: 'margin 2' is no key with a colon" in refused(tmp_path)
+
+
 def test_a_key_that_stands_twice_is_refused(tmp_path: Path) -> None:
     """Of which Snakemake itself takes the second."""
     (tmp_path / "mine.yaml").write_text("seeds: [1]\nseeds: [2]\n")

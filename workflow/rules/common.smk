@@ -16,10 +16,23 @@ import snakemake_internals as internals
 from ablations import code as code_of
 from ablations.errors import UserError
 from ablations.files import as_json
-from ablations.study import command, extends, identities, jobs, paths
+from ablations.study import command, extends, identities, jobs, paths, reading
 from ablations.study.dataset import Generated
 from ablations.study.models import Folder
 from ablations.study.statements import said
+
+# A --configfile with rows, its own or those of a file that it extends, is a whole study. Another one
+# overlays the study of the working directory, or where that has none, the one beside the Snakefile.
+if not {"rows", "extends"} & config.keys():
+    own = Path("config.yaml")
+    own = own if own.exists() else WORKFLOW.parent / own
+    try:
+        reading.read(own)  # Snakemake would not say where it is wrong
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
+
+    configfile: own
+
 
 FILES = internals.config_files(workflow)
 try:

@@ -41,6 +41,12 @@ KEPT = jobs.of_study(replace(STUDY, rows=ROWS, questions=()))
             "the row baseline keeps no model; to keep it, set save_model: true in the row",
         ),
         ("results/runs/baseline/seed-123/trained.safetensors", "the row baseline keeps no model"),
+        (
+            "results/runs/baseline/",
+            "is a folder; allowed: a file in it, such as results/runs/baseline/seed-123/metrics.js",
+        ),
+        ("results/runs/baseline/seed-123", "is a folder; allowed: a file in it, such as results/"),
+        ("results/models/large", "such as results/models/large/seed-123/manifest.json"),
     ],
 )
 def test_a_target_that_is_of_no_run_says_which_was_meant(target: str, message: str) -> None:

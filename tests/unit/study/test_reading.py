@@ -23,6 +23,7 @@ MISTAKES = {
     "a colon in a text": ("title: Demo: nano\n", (1, 12), COLON),
     "a key too far right": ("a: 1\n  b: 2\n", (2, 4), COLON),
     "an item's key too far left": ("rows:\n  - id: a\n   model: b\n", (3, 4), BELOW),
+    "a question in brackets": ("a: {b: Why?, c: 1}\n", (1, 11), "question mark must be in quotes"),
     "an open list": ("a: [1, 2\nb: 3\n", (2, 2), "the bracket that begins in line 1 is not closed"),
     "an open mapping": ("a: {b: 1\nc: 2\n", (2, 2), "the bracket that begins in line 1 is not"),
     "an open list at the end": ("a: [1,\n", (2, 1), "a bracket is not closed"),

@@ -52,7 +52,8 @@ def imported(found: dict[str, Any], files: Iterable[Path]) -> tuple[dict[str, An
 def misnamed(targets: Iterable[str], jobs: Jobs) -> Iterator[str]:
     """What is wrong with targets that should name a row, or one of its runs.
 
-    Snakemake's own message does not say which one was meant.
+    Snakemake's own message does not say which one was meant, and of a folder that is there it says
+    that nothing is to be done.
     """
     for target in targets:
         path = os.path.relpath(target or ".")  # as Snakemake names its files
@@ -74,6 +75,11 @@ def _misnamed(
         yield f"{target} names no run: {unknown(run, list(dict.fromkeys(runs)))}"
     elif of_kept and not jobs.rows[row].save_model:
         yield f"{target}: the row {row} keeps no model; to keep it, set save_model: true in the row"
+    elif pattern != paths.ROW and "/".join(names) == run:
+        whole = next(each for each in runs if f"{each}/".startswith(run))
+        name = "manifest.json" if pattern == paths.KEPT else "metrics.json"
+        example = pattern.format(row=row, run=whole, file=name)
+        yield f"{target} is a folder; allowed: a file in it, such as {example}"
     elif Path(target).is_absolute():
         yield f"{target} is an absolute path; allowed: {path}, relative to the study's folder"
 

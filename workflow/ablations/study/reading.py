@@ -29,6 +29,7 @@ SLIPS = (
         " the same column as the keys beside it; or the line above has no space after its colon",
     ),
     ("stream end", False, "a bracket is not closed"),
+    (r"got '\?'", False, "within brackets a text with a question mark must be in quotes"),
     ("found '[]}]'", False, "'{found:.1}' closes no bracket that is open here"),
     ("node content", False, "'{found:.1}' where a value must be"),
     (
