@@ -47,7 +47,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "workflow"))
 import bench
 import gpu_workflow
 from ablations import files
-from ablations.data import cuts, encode
+from ablations.data import byte_pairs, cuts, tokenizer
 from ablations.data.sequences import sequences
 from ablations.data.tokens import Tokens
 from ablations.errors import UserError
@@ -129,8 +129,8 @@ def texts(o: argparse.Namespace) -> Tokens:
     classes = made_up.about.classes
     collection["Label"] = collection["Label"].map(classes.index)
     chosen = cuts.shuffled(cuts.balanced(collection, SEED), SEED)
-    encoding = encode.encoding("gpt2", o.mirror / "gpt2-bpe")
-    ids = encode.encode(encoding, chosen["Text"].tolist())
+    merges = byte_pairs.read(o.mirror / "gpt2-bpe/vocab.bpe")
+    ids = tokenizer.of_merges(merges).encode(chosen["Text"])
     return Tokens(made_up.about, ids, chosen["Label"].to_numpy(np.int64), made_up.cuts)
 
 

@@ -1,5 +1,6 @@
 """Files of labelled texts for the stages that read them, and those stages as programs."""
 
+import functools
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from ablations import files
-from ablations.data import collection, tokens
+from ablations.data import byte_pairs, collection, tokenizer, tokens
+from ablations.data.tokenizer import Tokenizer
 from ablations.data.tokens import Tokens
 from ablations.sources.manifest import File
 from ablations.study.dataset import PUBLISHED, SPLITS, Format
@@ -32,6 +34,12 @@ def gpt2_bpe() -> Path:
     """The folder with the two files of GPT-2's tokenizer."""
     shared("data/gpt2-bpe/vocab.bpe")
     return shared("data/gpt2-bpe/encoder.json").parent
+
+
+@functools.cache
+def gpt2() -> Tokenizer:
+    """GPT-2's tokenizer."""
+    return tokenizer.of_merges(byte_pairs.read(gpt2_bpe() / "vocab.bpe"))
 
 
 def mirror() -> Path:

@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 import plain
-from ablations.data import cuts, encode
+from ablations.data import byte_pairs, cuts
 from commands import shared
 from texts import gpt2_bpe, sms_collection
 
@@ -83,7 +83,7 @@ class Golden:
         collection["Label"] = collection["Label"].map(["ham", "spam"].index)
         texts = cuts.shuffled(cuts.balanced(collection, 123), 123)
         splits = {"train": texts[:1045], "validation": texts[1045:1194], "test": texts[1194:]}
-        encoding = encode.encoding("gpt2", gpt2_bpe())
+        encoding = byte_pairs.encoding(byte_pairs.read(gpt2_bpe() / "vocab.bpe"))
         self.ids = {
             split: encoding.encode_ordinary_batch(part["Text"].tolist())
             for split, part in splits.items()

@@ -17,7 +17,7 @@ from msgspec import to_builtins
 from safetensors.torch import save
 
 import tiny
-from ablations.data import tokens, vocabulary
+from ablations.data import byte_pairs, tokens
 from ablations.model import gpt2
 from ablations.study.dimensions import Dimensions
 from commands import ROOT, environment, program, snakemake, table
@@ -166,7 +166,7 @@ def test_a_model_of_the_hub_with_its_own_tokenizer_by_the_lines_that_describe_pr
 ) -> None:
     merges = ["Ġ n", "u m", "b e", "be r", "Ġn um", "Ġnum ber"]
     made = {merge.replace(" ", ""): 257 + number for number, merge in enumerate(merges)}
-    ids = vocabulary.of_bytes().ids | made
+    ids = byte_pairs.ids(()) | made
     shape = Dimensions(n_layer=2, n_head=2, n_embd=8, n_positions=64, vocab_size=len(ids))
     tensors = gpt2.checkpoint_tensors(gpt2.layers(shape, 1), shape)
     held = {

@@ -28,8 +28,7 @@ import torch
 from torch import Tensor
 
 from ablations import cli
-from ablations.data import content, texts, vocabulary
-from ablations.data.encode import encode
+from ablations.data import content, texts, tokenizer
 from ablations.data.sequences import of_texts
 from ablations.data.texts import Place, Source
 from ablations.data.tokens import Ids
@@ -40,7 +39,6 @@ from ablations.machine import device
 from ablations.machine.memory import out_of_memory
 from ablations.study import door
 from ablations.study.dataset import Reading, format_by_name
-from ablations.study.folder import IDS, MERGES
 from ablations.study.settings import Precision
 from ablations.training.forward import forward, freeze, token_ids
 from ablations.training.inputs import batches
@@ -61,8 +59,7 @@ class Classifier:
         self.kept = model.about(folder)
         settings = self.kept.settings
         self.machine = device.current(precision or settings.training.precision, threads)
-        words = vocabulary.read(folder / IDS, folder / MERGES)
-        self._encoding = words.encoding(self.kept.tokenizer)
+        self._tokenizer = tokenizer.named(self.kept.tokenizer, folder)
         with out_of_memory():
             self._layers = freeze(model.read(folder, self.kept), self.machine)
 
@@ -72,7 +69,7 @@ class Classifier:
         Raises UserError, which names the text by its place, for one that the row cannot read.
         """
         kept, row = self.kept, self.kept.settings
-        found = encode(self._encoding, texts)
+        found = self._tokenizer.encode(texts)
         if row.context_length == "variable":
             for number, each in enumerate(found):
                 if not 1 <= len(each) <= kept.context_tokens:

@@ -48,7 +48,7 @@ else:
 
 rule tokenizer:
     input:
-        code=code("data.tokenizer"),
+        code=code("sources.tokenizer"),
     output:
         paths.TOKENIZER,
     log:
@@ -69,7 +69,7 @@ rule tokenizer:
             JOBS.tokenizers[wildcards.tokenizer], CHECKSUMS
         ),
     shell:
-        "{params.python} -m ablations.data.tokenizer"
+        "{params.python} -m ablations.sources.tokenizer"
         " {params.source:q} --output {output:q} --log {log:q}"
 
 

@@ -89,7 +89,7 @@ rule train:
         old=beside(
             paths.METRICS,
             paths.TRAINED,
-            *expand(paths.KEPT, file=jobs.KEPT_FILES, allow_missing=True),
+            *expand(paths.KEPT, file=jobs.OLD_FILES, allow_missing=True),
         ),
         # Snakemake does not compare what takes `output`: a row that is no longer kept is not rerun
         keep=lambda wildcards, output: "--keep" if "trained" in output.keys() else "",

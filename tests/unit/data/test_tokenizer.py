@@ -1,38 +1,272 @@
-"""GPT-2's vocabulary as it comes. Other tokenizers: test_vocabulary.py."""
+"""Other tokenizers than GPT-2's: transformers' ids, but that a special token's spelling is text."""
 
-import hashlib
-import inspect
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
-from tiktoken_ext import openai_public
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers import (
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+    trainers,
+)
 
-from ablations.data import tokenizer
-from hub_server import HubServer
-from texts import gpt2_bpe
+from ablations.data import byte_pairs, tokenizer
+from ablations.errors import UserError
+from ablations.study import folder as layout
+from ablations.study.folder import END_OF_TEXT
+from texts import gpt2, gpt2_bpe
+
+CORPUS = 20 * [
+    "the cat sat on the mat",
+    "theme and thesis",
+    "aaaa aaa aa a",
+    "Grüße, 你好!  \n\n x",
+]
+BERT = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
 
 
-def test_vocabulary_from_its_own_host_where_the_mirror_lacks_it(tmp_path, monkeypatch):
-    contents = {"vocab.bpe": b"#version\n", "encoder.json": b"{}"}
-    sums = {name: hashlib.sha256(text).hexdigest() for name, text in contents.items()}
-    monkeypatch.setattr(tokenizer, "VOCABULARY_SHA256", sums)
-    with HubServer() as server:
-        monkeypatch.setattr(tokenizer, "VOCABULARY_URL", f"{server.url}/gpt-2/encodings/main")
-        monkeypatch.setenv("ABLATIONS_MIRROR", f"{server.url}/mirror")
-        server.files["mirror/gpt2-bpe/vocab.bpe"] = contents["vocab.bpe"]
-        server.files["mirror/gpt2-bpe/encoder.json"] = b"altered"
-        server.files["gpt-2/encodings/main/encoder.json"] = contents["encoder.json"]
-        tokenizer.of_gpt2(tmp_path)
-    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == contents
+def byte_level() -> Tokenizer:
+    """As Llama 3's: begins each text with <s>; texts are normalized, and a word was added."""
+    made = Tokenizer(models.BPE())
+    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    made.decoder, made.normalizer = decoders.ByteLevel(), normalizers.NFC()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    special = ["<s>", "</s>"]
+    trainer = trainers.BpeTrainer(
+        vocab_size=330, special_tokens=special, initial_alphabet=alphabet, show_progress=False
+    )
+    made.train_from_iterator(CORPUS, trainer)
+    made.add_tokens(["covid"])
+    made.post_processor = processors.TemplateProcessing(
+        single="<s> $A", special_tokens=[("<s>", 0)]
+    )
+    return made
 
 
-def test_vocabulary_checksums_are_those_that_tiktoken_pins():
-    source = inspect.getsource(openai_public.gpt2)
-    for name, checksum in tokenizer.VOCABULARY_SHA256.items():
-        assert checksum in source
-        assert f"{tokenizer.VOCABULARY_URL}/{name}" in source
+def word_piece() -> Tokenizer:
+    """As BERT's, but that words are not cut at brackets: so [SEP] is a word of its vocabulary."""
+    made = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    made.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    trainer = trainers.WordPieceTrainer(vocab_size=120, special_tokens=BERT, show_progress=False)
+    made.train_from_iterator(CORPUS, trainer)
+    made.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
+    return made
 
 
-def test_the_real_vocabulary(tmp_path, monkeypatch):
-    monkeypatch.setenv("ABLATIONS_MIRROR", str(gpt2_bpe().parent))
-    tokenizer.of_gpt2(tmp_path)
-    for name, expected in tokenizer.VOCABULARY_SHA256.items():
-        assert hashlib.sha256((tmp_path / name).read_bytes()).hexdigest() == expected
+def unigram() -> Tokenizer:
+    """As T5's: ends each text with </s>, which is a piece of its vocabulary."""
+    made = Tokenizer(models.Unigram())
+    made.pre_tokenizer, made.normalizer = pre_tokenizers.Metaspace(), normalizers.NFKC()
+    special = ["<pad>", "</s>", "<unk>"]
+    trainer = trainers.UnigramTrainer(
+        vocab_size=60, special_tokens=special, unk_token="<unk>", show_progress=False
+    )
+    made.train_from_iterator(CORPUS, trainer)
+    made.post_processor = processors.TemplateProcessing(
+        single="$A </s>", special_tokens=[("</s>", 1)]
+    )
+    return made
+
+
+# Its maker, its settings, what it puts before and after a text, its padding.
+KINDS: dict[str, tuple[Callable[[], Tokenizer], dict[str, Any], list[int], list[int], int]] = {
+    "byte level": (byte_level, {"bos_token": "<s>", "eos_token": "</s>"}, [0], [], 1),
+    "WordPiece": (
+        word_piece,
+        {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"},
+        [2],
+        [3],
+        0,
+    ),
+    "Unigram": (
+        unigram,
+        {"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"},
+        [],
+        [1],
+        0,
+    ),
+}
+SPELT = ["<s>", "</s>", "<pad>", "<unk>", *BERT, END_OF_TEXT]
+HOSTILE = st.lists(
+    st.sampled_from([*SPELT, "covid", "é", "e\u0301", "ﬁ", " ", "  ", "\n", "\0", "🙂", "你好"])
+    | st.text("the cats\nü<>/[]", max_size=8)
+    | st.text(max_size=8)
+).map("".join)
+AWKWARD = ["", " ", "\0", "x" * 20_000, "\n" * 20_000, "the " * 5_000, *SPELT, "a </s>b <s> [SEP]"]
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def kind(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def made(kind: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a small tokenizer that the library trained."""
+    folder = tmp_path_factory.mktemp("made")
+    make, stated, *_ = KINDS[kind]
+    make().save(str(folder / "tokenizer.json"))
+    stated = stated | {"tokenizer_class": "PreTrainedTokenizerFast"}
+    (folder / "tokenizer_config.json").write_text(json.dumps(stated))
+    return folder
+
+
+def theirs(folder: Path) -> Any:
+    import transformers
+
+    return transformers.AutoTokenizer.from_pretrained(folder)
+
+
+def test_ids_are_transformers_own_and_a_special_token_s_spelling_is_text(kind, made):
+    *_, before, after, padding = KINDS[kind]
+    ours, own = tokenizer.of_folder(made, "made"), theirs(made)
+    assert (ours.padding_id, ours.closing) == (padding, len(after))
+    assert ours.padding == own.convert_ids_to_tokens(padding)
+    special = set(own.all_special_ids) - {own.unk_token_id}
+
+    def check(text: str) -> None:
+        (found,) = ours.encode([text])
+        inner = found.tolist()[len(before) : len(found) - len(after)]
+        assert found.tolist() == [*before, *inner, *after]
+        assert not special & set(inner)
+        assert max(found, default=0) < ours.vocab_size
+        if not any(token in text for token in own.all_special_tokens):
+            assert found.tolist() == own(text)["input_ids"]
+
+    settings(max_examples=150, deadline=None)(given(HOSTILE)(check))()
+    for text in AWKWARD:
+        check(text)
+    assert len(ours.encode(["a"] * 2_500)) == 2_500
+
+
+def test_what_the_spelling_becomes(kind, made):
+    """For byte pairs as with transformers' split_special_tokens; else what other words become."""
+    ours, own = tokenizer.of_folder(made, "made"), theirs(made)
+    tokens = own.convert_ids_to_tokens(ours.encode(["a </s> [SEP]"])[0].tolist())
+    expected = {
+        "byte level": "<s> a Ġ < / s > Ġ [ S E P ]",
+        "WordPiece": "[CLS] a [UNK] [UNK] [SEP]",
+        "Unigram": "▁ a ▁ <unk> s <unk> ▁ <unk> </s>",
+    }
+    assert " ".join(tokens) == expected[kind]
+
+
+def test_its_number_of_tokens_is_known_without_transformers(made):
+    assert layout.vocab_size(made) == tokenizer.of_folder(made, "made").vocab_size
+
+
+def test_alike_is_what_gives_the_same_ids(kind, made, tmp_path):
+    ours = tokenizer.of_folder(made, "made")
+    assert tokenizer.alike(ours, tokenizer.of_folder(made, "made"))
+    assert not tokenizer.alike(ours, gpt2())
+    assert not tokenizer.alike(ours, tokenizer.of_merges(()))
+    shutil.copytree(made, tmp_path / "other")
+    content = json.loads((made / "tokenizer.json").read_text())
+    content["post_processor"] = None
+    (tmp_path / "other/tokenizer.json").write_text(json.dumps(content))
+    assert not tokenizer.alike(ours, tokenizer.of_folder(tmp_path / "other", "other"))
+
+
+# --- GPT-2's in other folders
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """GPT-2's tokenizer as transformers saves it, after changes."""
+    import transformers
+
+    base = tmp_path_factory.mktemp("gpt2")
+    byte_pairs.write(byte_pairs.read(gpt2_bpe() / "vocab.bpe"), base)
+    numbers = iter(range(100))
+
+    def save(change: Callable[[Any], object] = lambda found: None, **options: Any) -> Path:
+        folder = tmp_path_factory.mktemp("saved") / str(next(numbers))
+        found = transformers.GPT2Tokenizer.from_pretrained(base, **options)
+        change(found)
+        found.save_pretrained(folder)
+        return folder
+
+    return save
+
+
+def test_gpt2_s_own_files_are_known_and_keep_its_ids(saved, tmp_path):
+    byte_pairs.write(byte_pairs.read(gpt2_bpe() / "vocab.bpe"), tmp_path)
+    assert (tmp_path / "merges.txt").read_bytes() == (gpt2_bpe() / "vocab.bpe").read_bytes()
+    ids = json.loads((gpt2_bpe() / "encoder.json").read_text())
+    assert json.loads((tmp_path / "vocab.json").read_text()) == ids
+    for folder in (
+        tmp_path,
+        saved(),
+        saved(lambda found: found.add_special_tokens({"pad_token": "[PAD]"})),
+    ):
+        assert byte_pairs.of_gpt2(folder)
+        assert layout.vocab_size(folder) == 50257
+        found = tokenizer.named("own", folder)
+        assert (found.vocab_size, found.padding_id) == (50257, 50256)
+        assert tokenizer.alike(found, gpt2())
+
+
+@pytest.mark.parametrize("option", ["add_prefix_space", "add_bos_token"])
+def test_what_encodes_otherwise_than_gpt2_is_not_gpt2_s(saved, option):
+    folder = saved(**{option: True})
+    assert byte_pairs.of_gpt2(folder) is None
+    own, expected = tokenizer.of_folder(folder, "own"), theirs(folder)("a b")["input_ids"]
+    assert own.encode(["a b"])[0].tolist() == expected
+    assert tokenizer.alike(own, gpt2()) == (expected == gpt2().encode(["a b"])[0].tolist())
+
+
+def test_added_words_are_encoded_as_such(saved):
+    folder = saved(lambda found: found.add_tokens(["covid"]))
+    own = tokenizer.of_folder(folder, "own")
+    assert own.encode(["a covid"])[0].tolist()[-1] == 50257
+    assert layout.vocab_size(folder) == own.vocab_size == 50258
+    assert own.padding_id == 50256 and not tokenizer.alike(own, gpt2())
+
+
+def test_words_that_were_added_in_the_layout_before_tokenizer_json(tmp_path):
+    byte_pairs.write(byte_pairs.read(gpt2_bpe() / "vocab.bpe"), tmp_path)
+    (tmp_path / "special_tokens_map.json").write_text('{"pad_token": {"content": "<pad>"}}')
+    (tmp_path / "added_tokens.json").write_text('{"<pad>": 50257}')
+    assert byte_pairs.of_gpt2(tmp_path) and layout.vocab_size(tmp_path) == 50257
+    (tmp_path / "added_tokens.json").write_text('{"<pad>": 50257, "lovely": 50258}')
+    assert byte_pairs.of_gpt2(tmp_path) is None and layout.vocab_size(tmp_path) == 50259
+
+
+# --- what is refused
+
+
+@pytest.mark.parametrize(
+    ("held", "reason"),
+    [
+        ({"tokenizer.json": "{"}, "tokenizer.json is not readable JSON"),
+        ({"vocab.json": "{}", "merges.txt": ""}, "GPT2Tokenizer finds no tokens in its files"),
+        ({"tokenizer.json": "[]"}, "tokenizer.json holds []"),
+        (
+            {
+                "tokenizer_config.json": '{"auto_map": {"AutoTokenizer": ["a.B", null]}}',
+                "a.py": "1/0",
+            },
+            "mine: its tokenizer cannot be read: ",
+        ),
+        (
+            {"vocab.txt": "a\n", "tokenizer_config.json": '{"tokenizer_class": "CanineTokenizer"}'},
+            "transformers has it in Python alone (CanineTokenizer), where a special token cannot",
+        ),
+    ],
+    ids=["no JSON", "no tokens", "no mapping", "code of its own", "slow"],
+)
+def test_a_tokenizer_that_cannot_be_read_is_refused_with_the_reason(tmp_path, held, reason):
+    for name, content in held.items():
+        (tmp_path / name).write_text(content)
+    with pytest.raises(UserError) as raised:
+        tokenizer.of_folder(tmp_path, "mine")
+    assert reason in str(raised.value)

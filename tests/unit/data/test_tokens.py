@@ -11,14 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
 
+from ablations.data import byte_pairs, tokens
 from ablations.data import encode as stage
-from ablations.data import tokens
-from ablations.data.encode import encode, encoding
+from ablations.data.tokenizer import of_merges
 from ablations.errors import UserError
 from ablations.files import sha256, write_json
 from ablations.study.dataset import SPLITS
 from commands import environment, program
-from texts import as_tokens, file, gpt2_bpe, run_split, sms_collection, write_texts
+from texts import as_tokens, file, gpt2, gpt2_bpe, run_split, sms_collection, write_texts
 
 AWKWARD = ["", " ", "<|endoftext|>", "a<|endoftext|>\0b\t\n", "🙂ü", "x" * 100_000, "\n" * 300_000]
 
@@ -51,41 +51,40 @@ def described(found: tokens.Tokens) -> tuple[str, int, int]:
     return found.about.tokenizer, found.about.vocab_size, found.about.padding_id
 
 
-@pytest.fixture(scope="module")
-def gpt2():
-    return encoding("gpt2", gpt2_bpe())
-
-
 # --- encodings
 
 
 @given(st.text())
 @settings(max_examples=200, deadline=None)
 def test_bytes_are_the_texts_own(text):
-    (ids,) = encode(encoding("bytes"), [text])
+    (ids,) = of_merges(()).encode([text])
     assert ids.tolist() == list(text.encode())
 
 
 def test_awkward_texts_as_bytes():
-    found = encode(encoding("bytes"), AWKWARD)
+    found = of_merges(()).encode(AWKWARD)
     assert [ids.tolist() for ids in found] == [list(text.encode()) for text in AWKWARD]
 
 
-def test_gpt2_ids_decode_to_the_text_and_hold_no_special_token(gpt2):
+def test_gpt2_ids_decode_to_the_text_and_hold_no_special_token():
+    used = gpt2()
+    pieces = byte_pairs.encoding(byte_pairs.read(gpt2_bpe() / "vocab.bpe"))
+
     def check(text):
-        (ids,) = encode(gpt2, [text])
-        assert gpt2.decode(ids.tolist()) == text
-        assert gpt2.eot_token not in ids
+        (ids,) = used.encode([text])
+        assert pieces.decode(ids.tolist()) == text
+        assert used.padding_id not in ids
 
     settings(max_examples=200, deadline=None)(given(st.text())(check))()
     for text in AWKWARD:
         check(text)
 
 
-def test_gpt2_ids_are_gpt2s(gpt2):
+def test_gpt2_ids_are_gpt2s():
     """Ids that transformers' GPT-2 tokenizer gives for these texts."""
-    assert gpt2.n_vocab == 50257 and gpt2.eot_token == 50256
-    (ids,) = encode(gpt2, ["Hello, world!"])
+    used = gpt2()
+    assert (used.vocab_size, used.padding_id, used.closing) == (50257, 50256, 0)
+    (ids,) = used.encode(["Hello, world!"])
     assert ids.tolist() == [15496, 11, 995, 0]
     assert ids.dtype == np.int32
 
@@ -97,7 +96,8 @@ def test_real_collection_has_120_tokens_in_its_longest_training_text(tmp_path):
     sms_collection(tmp_path).rename(tmp_path / "collection.tsv")
     run_split(tmp_path, tmp_path / "collection.tsv")
     write_json(tmp_path / "collection.json", [file(tmp_path / "collection.tsv")])
-    run_stage(tmp_path, "gpt2", "--files", gpt2_bpe() / "manifest.json")
+    shutil.copy(gpt2_bpe() / "vocab.bpe", tmp_path / "merges.txt")
+    run_stage(tmp_path, "gpt2", "--files", tmp_path / "manifest.json")
     read = tokens.read(tmp_path / "tokens.safetensors")
     assert list(map(len, read.lines(None).values())) == [1045, 149, 300]
     assert read.context_tokens("longest_training_example", 1024) == 120
@@ -138,15 +138,11 @@ def refused(folder: Path, message: str, tokenizer: str, *options: object) -> Non
 def test_a_vocabulary_that_is_missing_or_not_gpt2_s_is_a_message(tmp_path):
     write_data(tmp_path)
     refused(tmp_path, "needs the manifest of its files", "gpt2")
-    refused(tmp_path, "nowhere/vocab.bpe", "gpt2", "--files", "nowhere/manifest.json")
-    for name in ("vocab.bpe", "encoder.json"):
-        shutil.copy(gpt2_bpe() / name, tmp_path)
+    refused(tmp_path, "nowhere/merges.txt cannot be", "gpt2", "--files", "nowhere/manifest.json")
+    merges = (gpt2_bpe() / "vocab.bpe").read_text()
+    (tmp_path / "merges.txt").write_text(merges[: merges.rindex("\n", 0, -1) + 1])  # one less
     options = ("gpt2", "--files", tmp_path / "manifest.json")
-    merges = (tmp_path / "vocab.bpe").read_text()
-    (tmp_path / "vocab.bpe").write_text(merges[: merges.rindex("\n", 0, -1) + 1])  # one less
-    refused(tmp_path, "encoder.json are not GPT-2's vocabulary (", *options)
-    (tmp_path / "encoder.json").write_text('{"a": 0}')
-    refused(tmp_path, "encoder.json are not GPT-2's vocabulary (", *options)
+    refused(tmp_path, "merges.txt does not hold GPT-2's merges; delete the manifest", *options)
 
 
 @pytest.mark.parametrize(

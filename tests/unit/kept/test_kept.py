@@ -22,7 +22,7 @@ from safetensors.torch import load_file
 
 import programs
 import runs
-from ablations.data.encode import encode, encoding
+from ablations.data.tokenizer import of_merges
 from ablations.errors import UserError
 from ablations.kept import model as kept_model
 from ablations.model import gpt2
@@ -74,7 +74,7 @@ def train(folder: Path, options: dict[str, Any]) -> list[str]:
     """Trains FOLDER's row and keeps it in FOLDER/model; returns the test set's texts."""
     texts, chosen = texts_of(options), {"weights": "pretrained", "context_length": 12} | options
     classes = tuple(f"class {label}" for label in range(chosen.pop("classes", 3)))
-    ids = {split: encode(encoding("bytes"), found) for split, found in texts.items()}
+    ids = {split: of_merges(()).encode(found) for split, found in texts.items()}
     labels = {
         split: np.array([len(text) % len(classes) for text in found], np.int64)
         for split, found in texts.items()

@@ -13,7 +13,7 @@ from msgspec import structs
 from safetensors.torch import save
 
 from ablations import files
-from ablations.data import vocabulary
+from ablations.data import byte_pairs
 from ablations.errors import UserError
 from ablations.model import checkpoint, fetch
 from ablations.model import describe as program
@@ -69,7 +69,7 @@ def test_a_repository_s_lines_pin_its_commit_and_its_weights(server, tmp_path, d
     assert not server.asked_for("model.safetensors")  # by GET
 
     made = configuration(comparisons=[])
-    made["models"], made["tokenizer"] = models, "gpt2"
+    made["models"], made["tokenizer"] = models, "bytes"
     made["rows"] = [made["rows"][0] | {"model": "tiny-gpt2", "context_length": 4}]
     model = config.parse(made).models["tiny-gpt2"]
     assert model.dimensions == Dimensions(**SHAPE)
@@ -102,7 +102,7 @@ def test_a_folder_s_line_is_its_path(describe, tmp_path):
 
 
 def test_a_tokenizer_that_is_not_gpt2_s_is_named_too(server, tmp_path, describe):
-    ids = {**vocabulary.of_bytes().ids, "th": 257, "[PAD]": 50299}
+    ids = {**byte_pairs.ids(()), "th": 257, "[PAD]": 50299}
     words = {"vocab.json": json.dumps(ids).encode(), "merges.txt": b"#version: 0.2\nt h\n"}
     server.add_repo(REPO, REVISION, {"config.json": CONFIG, "model.safetensors": WEIGHTS, **words})
     lines = describe(REPO)
@@ -120,10 +120,10 @@ def test_a_tokenizer_that_is_not_gpt2_s_is_named_too(server, tmp_path, describe)
     lines = describe(own)
     assert lines == {"tokenizer": {"path": str(own)}, "models": {"own": {"path": str(own)}}}
 
-    held = {"config.json": CONFIG, "model.safetensors": WEIGHTS, "vocab.txt": b"[UNK]"}
+    held = {"config.json": CONFIG, "model.safetensors": WEIGHTS, "spiece.model": b"x"}
     server.add_repo(REPO, "b" * 40, held)
     message = failed(describe, REPO, "--revision", "b" * 40)
-    assert f"{REPO}/vocab.txt belongs to a WordPiece tokenizer" in message
+    assert "holds a SentencePiece model alone; expected tokenizer.json, which" in message
 
 
 def test_what_cannot_be_taken_says_why(server, describe):

@@ -21,8 +21,8 @@ from msgspec import structs, to_builtins
 from safetensors.torch import load, save
 
 import programs
-from ablations.data import vocabulary
-from ablations.data.vocabulary import Vocabulary
+from ablations.data import byte_pairs, tokenizer
+from ablations.data.tokenizer import Tokenizer
 from ablations.errors import UserError
 from ablations.files import contents_sha256, write_json
 from ablations.model import checkpoint, fetch
@@ -84,7 +84,7 @@ def write(folder: Path, config: bytes, weights: bytes) -> Path:
 
 
 def from_hub(
-    output: Path, sha256: str | None = None, words: Vocabulary | None = None, **changes: Any
+    output: Path, sha256: str | None = None, words: Tokenizer | None = None, **changes: Any
 ) -> None:
     """`changes`: of the repository, and of what the study states."""
     names = {"name": REPO, "revision": REVISION}
@@ -513,30 +513,30 @@ def test_several_files_that_are_not_whole(tmp_path, output, change, reason):
 
 def other_words() -> dict[str, bytes]:
     """The two files of a tokenizer that has a merge more than bytes."""
-    ids = vocabulary.of_bytes().ids | {"th": 257}
+    ids = byte_pairs.ids(()) | {"th": 257}
     merges = b"#version: 0.2\nt h\n"
     return {"vocab.json": json.dumps(ids).encode(), "merges.txt": merges}
 
 
-WORDS = vocabulary.of_bytes()
+WORDS = tokenizer.of_merges(())
 
 
 def test_folder_with_this_study_s_tokenizer_or_none_is_taken_and_with_another_refused(
     folder, output
 ):
     fetch.take_folder(folder, DIMENSIONS, output, WORDS)
-    vocabulary.write(WORDS, folder)
+    byte_pairs.write((), folder)
     fetch.take_folder(folder, DIMENSIONS, output, WORDS)
     output.unlink()
     for name, content in other_words().items():
         (folder / name).write_bytes(content)
     with pytest.raises(UserError, match="mine has its own tokenizer, whose tokens are not"):
         fetch.take_folder(folder, DIMENSIONS, output, WORDS)
-    own = vocabulary.read(folder / "vocab.json", folder / "merges.txt")
+    own = tokenizer.of_folder(folder, "own")
     fetch.take_folder(folder, DIMENSIONS, output, own)
     (folder / "vocab.json").unlink()
     (folder / "vocab.txt").write_text("[UNK]")
-    with pytest.raises(UserError, match=r"vocab\.txt belongs to a WordPiece tokenizer"):
+    with pytest.raises(UserError, match="mine: its tokenizer cannot be read"):
         fetch.take_folder(folder, DIMENSIONS, output, own)
 
 
@@ -549,13 +549,13 @@ def test_hub_model_with_another_tokenizer_is_refused_before_its_weights_come(
     assert not server.asked_for("model.safetensors")
     for name, content in other_words().items():
         (tmp_path / name).write_bytes(content)
-    own = vocabulary.read(tmp_path / "vocab.json", tmp_path / "merges.txt")
+    own = tokenizer.of_folder(tmp_path, "own")
     from_hub(output, words=own)
     check_result(output)
 
     server.add_repo(REPO, "b" * 40, held | {"spiece.model": b"x"})
     message = refused(output, revision="b" * 40, words=WORDS)
-    assert f"{REPO}/spiece.model belongs to a SentencePiece tokenizer" in message
+    assert f"{REPO}: its tokenizer cannot be read" in message
     caplog.set_level(logging.INFO)
     server.add_repo(REPO, "c" * 40, held)
     from_hub(output, revision="c" * 40, words=WORDS)

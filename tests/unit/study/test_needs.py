@@ -6,7 +6,6 @@ import torch
 import yaml
 from msgspec.structs import replace
 
-from ablations.data.encode import encode, encoding
 from ablations.machine import device
 from ablations.model import build
 from ablations.study import config, cut, jobs, plan
@@ -19,7 +18,7 @@ from ablations.study.needs import Needs
 from ablations.training import resume
 from ablations.training.resume import Identity, Progress, State
 from commands import ROOT
-from texts import SMS, file, gpt2_bpe, read_splits, run_split, sms_collection
+from texts import SMS, file, gpt2, read_splits, run_split, sms_collection
 
 STUDY = config.parse(yaml.safe_load((ROOT / "config.yaml").read_text()))
 EXTENDED = plan.read_study(ROOT / "studies/extended")
@@ -203,9 +202,8 @@ def test_the_collections_messages_are_those_that_are_assumed(
     whole = file(sms_collection(tmp_path), format="tsv")
     done = run_split(tmp_path / "data", whole, dataset=SMS | {"balance": balance})
     assert done.returncode == 0, done.stderr
-    words = encoding("gpt2", gpt2_bpe())
     lengths = {
-        split: [len(ids) for ids in encode(words, texts)]
+        split: [len(ids) for ids in gpt2().encode(texts)]
         for split, (_, texts) in read_splits(tmp_path / "data/texts.csv").items()
     }
     every = [length for found in lengths.values() for length in found]

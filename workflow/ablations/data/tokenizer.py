@@ -1,97 +1,174 @@
-"""Fetches a study's tokenizer: GPT-2's, that of a folder or that of a repository of the hub.
+"""A tokenizer: what makes ids of texts. GPT-2's and that of bytes are tiktoken's, any other is
+transformers' own with the model's files.
 
-python -m ablations.data.tokenizer --output …/manifest.json [--folder DIR | --hub JSON]
-
-The manifest has the checksum of each file beside it, and is written last.
+The spelling of a special token within a text is text. What a model's tokenizer puts before and
+after each text (BOS, [CLS], [SEP]) is part of its ids.
 """
 
-import argparse
-import shutil
+import json
+import random
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+from uuid import uuid4
 
-from ablations import cli, files
-from ablations.data import vocabulary
+import numpy as np
+
+from ablations import files
+from ablations.data import byte_pairs
+from ablations.data.tokens import Ids
 from ablations.errors import UserError
-from ablations.sources import download, hub
-from ablations.sources.hub import Repository
 from ablations.study import folder as layout
-from ablations.study.folder import IDS, MERGES
-from ablations.study.models import HubTokenizer
+from ablations.study.folder import CONFIG, END_OF_TEXT, MERGES, TOKENIZER
 
-# GPT-2's byte-pair encoding as its authors published it; tiktoken pins the same checksums.
-VOCABULARY_URL = "https://openaipublic.blob.core.windows.net/gpt-2/encodings/main"
-VOCABULARY_SHA256 = {
-    "vocab.bpe": "1ce1664773c50f3e0cc8842619a93edc4624525b728b188a9e0be33b7726adc5",
-    "encoder.json": "196139668be63f3b5d6574427317ae82f612a97c5d1cdaf36ed2256dbf636783",
-}
+AT_A_TIME = 1024  # texts
+# Texts that tell tokenizers apart, beside the spellings of their own tokens.
+PROBES = ("", " ", "a", "A  b\n\tc's 1234", "é é ﬁ Å", "🙂你好\0", END_OF_TEXT, "[SEP] </s> ▁x")
 
 
-def of_gpt2(output: Path) -> None:
-    """Writes vocab.bpe and encoder.json into a folder; raises UserError if no source has them."""
-    with download.scratch(output / "vocab.bpe") as folder:
-        for name, sha256 in VOCABULARY_SHA256.items():
-            urls = [f"{VOCABULARY_URL}/{name}"]
-            found = download.from_urls(f"gpt2-bpe/{name}", urls, sha256, folder)
-            with files.whole(output / name) as temporary:
-                shutil.copyfile(found.path, temporary)
+@dataclass(frozen=True)
+class Tokenizer:
+    """What makes ids of texts.
 
-
-def of_hub(source: HubTokenizer, output: Path) -> None:
-    """Writes vocab.json and merges.txt of a repository's tokenizer into a folder.
-
-    Raises UserError as `of_folder` does, and if it has another number of tokens than stated.
+    `vocab_size`: the highest id of a text or of padding, and one. `padding`: how the token of
+    `padding_id` is spelt. `closing`: how many ids at the
+    end of each text are no part of it. `batch` gives the ids of some texts, `pieces` how each token
+    is spelt.
     """
-    with download.scratch(output / IDS) as folder:
-        repo = Repository(source.repo, source.revision)
-        hub.fetch_present(repo, vocabulary.FILES, folder)
-        found = layout.vocab_size(folder) if layout.tokenizer_files(folder) else None
-        if found not in (None, source.vocab_size):
+
+    vocab_size: int
+    padding_id: int
+    padding: str
+    batch: Callable[[list[str]], Iterable[Sequence[int]]]
+    pieces: Callable[[], Iterable[str]]
+    closing: int = 0
+
+    def encode(self, texts: Iterable[str]) -> list[Ids]:
+        """The ids of each text."""
+        every = list(texts)
+        parts = (every[first : first + AT_A_TIME] for first in range(0, len(every), AT_A_TIME))
+        return [np.array(ids, np.int32) for part in parts for ids in self.batch(part)]
+
+
+def of_merges(merges: Sequence[str]) -> Tokenizer:
+    """GPT-2's tokenizer; that of bytes, where there are none."""
+    found = byte_pairs.encoding(merges)
+    return Tokenizer(
+        vocab_size=found.n_vocab,
+        padding_id=found.eot_token,
+        padding=END_OF_TEXT,
+        batch=lambda texts: [found.encode_ordinary(text) for text in texts],
+        pieces=lambda: [token.decode(errors="ignore") for token in found.token_byte_values()],
+    )
+
+
+def named(name: str, folder: Path | None) -> Tokenizer:
+    """The tokenizer `bytes`, `gpt2` by the merges.txt in a folder, or another by its files there.
+
+    Raises UserError where they are missing or wrong.
+    """
+    if name == "bytes":
+        return of_merges(())
+    if folder is None:
+        raise UserError(f"the tokenizer {name} needs the manifest of its files")
+    if name == "gpt2":
+        return of_merges(byte_pairs.read(folder / MERGES))
+    return of_folder(folder, str(folder))
+
+
+def of_folder(folder: Path, name: str) -> Tokenizer:
+    """That of a model's folder; messages call the folder by `name`.
+
+    Raises UserError, with the reason, where transformers cannot read it, or only in a form that
+    takes the spelling of a special token for the token.
+    """
+    if merges := byte_pairs.of_gpt2(folder):
+        return of_merges(merges)
+    try:
+        found = _loaded(folder)
+        if not found.is_fast:
             raise UserError(
-                f"tokenizer: vocab_size: {source.vocab_size} is not the {found} tokens that"
-                f" {source.repo} has"
+                f"transformers has it in Python alone ({type(found).__name__}), where a special"
+                f" token cannot be told from its spelling; expected {TOKENIZER}, or files from"
+                " which transformers makes it"
             )
-        of_folder(folder, source.repo, output)
+        return _of_library(found, _deaf(json.loads(found.backend_tokenizer.to_str())))
+    except Exception as error:  # whatever the files of strangers make these libraries raise
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise UserError(f"{name}: its tokenizer cannot be read: {reason}") from None
 
 
-def of_folder(folder: Path, name: str, output: Path) -> None:
-    """Writes vocab.json and merges.txt of a folder's tokenizer into another folder.
+def _loaded(folder: Path) -> Any:
+    """transformers' tokenizer of a folder, without the network and without code of the model."""
+    import transformers  # which takes seconds, and which GPT-2's jobs do without
 
-    Messages call the folder by `name`. Raises UserError if it has none of GPT-2's kind.
-    """
-    words = vocabulary.of_folder(folder, name)
-    if words is None:
-        raise UserError(
-            f"{name} holds no tokenizer; expected {layout.TOKENIZER}, or {IDS} and {MERGES}"
-        )
-    vocabulary.check_pairs(words, name)
-    vocabulary.write(words, output)
-    cli.log.info("%d tokens, %d merges", len(words.ids), len(words.merges))
-
-
-def main(arguments: argparse.Namespace) -> None:
-    """Fetches the tokenizer that the options name."""
-    output = arguments.output.parent
-    with download.disk_errors(output):
-        if arguments.folder:
-            of_folder(Path(arguments.folder), arguments.folder, output)
-        elif arguments.hub:
-            of_hub(files.from_json(arguments.hub, HubTokenizer, "--hub"), output)
+    kind: Any = transformers.AutoTokenizer
+    options: dict[str, Any] = {}
+    told = {"tokenizer_class", "auto_map"} & layout.settings(folder).keys()
+    if not told and not files.is_file(folder / CONFIG):
+        if files.is_file(folder / TOKENIZER):
+            kind = transformers.PreTrainedTokenizerFast
         else:
-            of_gpt2(output)
-        names = [IDS, MERGES] if arguments.folder or arguments.hub else VOCABULARY_SHA256
-        sums = {name: files.sha256(output / name) for name in names}
-        files.write_json(arguments.output, sums)
+            options = {"tokenizer_type": "gpt2" if files.is_file(folder / MERGES) else "bert"}
+    return kind.from_pretrained(folder, local_files_only=True, trust_remote_code=False, **options)
 
 
-def parser() -> argparse.ArgumentParser:
-    """The command line."""
-    parser = cli.parser(__doc__)
-    source = parser.add_mutually_exclusive_group()
-    source.add_argument("--folder", help="that has it")
-    source.add_argument("--hub", help="repo, revision and vocab_size, as JSON")
-    parser.add_argument("--output", type=Path, required=True, help="…/manifest.json")
-    return parser
+def _deaf(content: dict[str, Any]) -> Any:
+    """A tokenizer.json as a tokenizer to which the spelling of a special token is text.
+
+    What is no byte-pair encoding finds such a token in its vocabulary too, as it finds words. So
+    there the token gets a spelling that no text has.
+    """
+    from tokenizers import Tokenizer as Library
+
+    model, added = content["model"], content["added_tokens"]
+    if model["type"] != "BPE" or model.get("ignore_merges"):
+        special = [token["content"] for token in added if token["special"]]
+        new = {token: f"{uuid4().hex}{number}" for number, token in enumerate(special)}
+        for token in added:
+            token["content"] = new.get(token["content"], token["content"])
+        if isinstance(model["vocab"], dict):
+            model["vocab"] = {new.get(token, token): id for token, id in model["vocab"].items()}
+        else:
+            model["vocab"] = [[new.get(token, token), score] for token, score in model["vocab"]]
+        if model.get("unk_token"):
+            model["unk_token"] = new.get(model["unk_token"], model["unk_token"])
+    made = Library.from_str(json.dumps(content | {"truncation": None, "padding": None}))
+    made.encode_special_tokens = True
+    return made
 
 
-if __name__ == "__main__":
-    cli.run(parser(), main)
+def _of_library(found: Any, backend: Any) -> Tokenizer:
+    """By transformers' tokenizer, and what encodes for it."""
+    ids: dict[str, int] = found.get_vocab()
+    special = {str(token) for token in found.added_tokens_decoder.values() if token.special}
+    one = backend.encode("a")
+    beside = [bool(mask) for mask in one.special_tokens_mask]
+    put = {id for id, is_put in zip(one.ids, beside, strict=True) if is_put}
+    of_texts = {id for token, id in ids.items() if token not in special}
+    if not of_texts:  # the class reads other files than there are
+        raise UserError(f"{type(found).__name__} finds no tokens in its files")
+    size = 1 + max(of_texts | put)
+    end = ids.get(END_OF_TEXT) if found.eos_token_id is None else found.eos_token_id
+    padding = found.pad_token_id
+    # a padding token beyond all others may have been added without a larger embedding
+    if padding is None or (padding >= size and end is not None):
+        padding = min(put, default=0) if end is None else end
+    return Tokenizer(
+        vocab_size=max(size, padding + 1),
+        padding_id=padding,
+        padding=found.convert_ids_to_tokens(padding),
+        batch=lambda texts: [each.ids for each in backend.encode_batch_fast(texts)],
+        pieces=lambda: backend.decode_batch([[id] for id in sorted(ids.values())]),
+        closing=[*reversed(beside), False].index(False),
+    )
+
+
+def alike(one: Tokenizer, other: Tokenizer) -> bool:
+    """Whether they give the same ids to hostile texts, and to their tokens in a random order."""
+    pieces = sorted({*one.pieces(), *other.pieces()})
+    random.Random(0).shuffle(pieces)
+    texts = [*PROBES, *("".join(pieces[first : first + 8]) for first in range(0, len(pieces), 8))]
+    pairs = zip(one.encode(texts), other.encode(texts), strict=True)
+    return all(np.array_equal(own, others) for own, others in pairs)

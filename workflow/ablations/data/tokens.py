@@ -29,11 +29,13 @@ Ids = npt.NDArray[np.int32]
 METADATA = "tokens"
 
 
-class About(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class About(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """What the file says about its tokens.
 
-    `classes`: names in the order of their labels; `padding_id`: the tokenizer's <|endoftext|>;
-    `dataset_sha256`: the checksum of the files that the texts are from.
+    `vocab_size`: the highest id of a text or of padding, and one; `padding_id`: the tokenizer's
+    padding token, else its <|endoftext|>; `closing`: how many ids at each text's end the tokenizer
+    added ([SEP], </s>); `classes`: names in the order of their labels; `dataset_sha256`: the
+    checksum of the files that the texts are from.
     """
 
     tokenizer: str
@@ -41,6 +43,7 @@ class About(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     padding_id: int
     classes: tuple[str, ...]
     dataset_sha256: str
+    closing: int = 0
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,14 @@ class Tokens:
     def trained(self) -> list[Ids]:
         """The texts that are training texts of a fold, with several folds all."""
         return [self.ids[line] for line in np.flatnonzero(ever_trained(self.cuts))]
+
+    def refuse_fewer(self, vocab_size: int) -> None:
+        """Raises UserError where a model with so many embeddings lacks that of an id."""
+        if vocab_size < self.about.vocab_size:
+            raise UserError(
+                f"vocab_size: the model has {vocab_size} embeddings, and the tokenizer"
+                f" {self.about.tokenizer} {self.about.vocab_size} tokens"
+            )
 
     def context_tokens(self, context_length: str | int, n_positions: int) -> int:
         """Tokens per input after padding, for a model with this number of positions.

@@ -7,6 +7,7 @@ ablations.json (how the row reads texts, for ablations.predict) and, last, manif
 """
 
 import argparse
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import torch
 from safetensors.torch import load_file
 
 from ablations import cli, files
-from ablations.data import encode, tokens, vocabulary
+from ablations.data import byte_pairs, tokenizer, tokens
 from ablations.errors import UserError
 from ablations.kept import model
 from ablations.kept.card import card
@@ -24,23 +25,21 @@ from ablations.model.gpt2 import FinalNorm
 from ablations.model.layers import Head, Layers
 from ablations.model.lora import merge_lora
 from ablations.study import cut, settings
+from ablations.study import folder as layout
 from ablations.study.dataset import Reading
-from ablations.study.folder import CONFIG, END_OF_TEXT
+from ablations.study.folder import CONFIG, END_OF_TEXT, MERGES, SETTINGS, TOKENIZER_FILES
 from ablations.study.models import Model
 from ablations.study.settings import Settings
 from ablations.training import predictions
 from ablations.training.metrics import Metrics
 
 CARD = "README.md"
-TOKENIZER = "tokenizer_config.json"
 
 
 def main(arguments: argparse.Namespace) -> None:
     """Writes the folder of `--output`, which is its manifest."""
     row, about = settings.read(arguments.row), tokens.read_about(arguments.tokens)
     metrics = files.read_json(arguments.metrics, Metrics)
-    files_of = arguments.tokenizer and arguments.tokenizer.parent
-    words = encode.words(about.tokenizer, files_of)
     tested = predictions.read(arguments.predictions, len(metrics.classes))
     unpadded = row.context_length == "variable"
     kept = Kept(
@@ -69,8 +68,7 @@ def main(arguments: argparse.Namespace) -> None:
     folder = arguments.output.parent
     for name in (checkpoint.MANIFEST, CONFIG):  # without these nothing loads it as a model
         (folder / name).unlink(missing_ok=True)
-    vocabulary.write(words, folder)
-    files.write_json(folder / TOKENIZER, _tokenizer_config(kept))
+    _write_tokenizer(kept, arguments.tokenizer and arguments.tokenizer.parent, folder)
     files.write_json(folder / model.ABOUT, kept)
     files.write_text(folder / CARD, text)
     gpt2.write(folder, tensors, row.dimensions, _config(kept), metadata={"format": "pt"})
@@ -118,21 +116,44 @@ def _config(kept: Kept) -> dict[str, Any]:
     }
 
 
-def _tokenizer_config(kept: Kept) -> dict[str, Any]:
-    """tokenizer_config.json: it cuts texts as the row does; <|endoftext|> in a text is text."""
-    end = END_OF_TEXT
+def _write_tokenizer(kept: Kept, source: Path | None, folder: Path) -> None:
+    """Writes the tokenizer's files, of which `source` has the own ones.
+
+    Its settings cut texts as the row does; a special token's spelling in a text is text.
+    """
+    for name in TOKENIZER_FILES:  # of another tokenizer
+        (folder / name).unlink(missing_ok=True)
+    if source and kept.tokenizer != "gpt2":
+        own = _copied(source, folder)
+    else:
+        byte_pairs.write(byte_pairs.read(source / MERGES) if source else (), folder)
+        own = {
+            "tokenizer_class": "GPT2Tokenizer",
+            **dict.fromkeys(("bos_token", "eos_token", "pad_token", "unk_token"), END_OF_TEXT),
+            "add_prefix_space": False,
+        }
     mask = [] if kept.reads_last else ["attention_mask"]  # the row reads its padding
-    return {
-        "tokenizer_class": "GPT2Tokenizer",
+    stated = {
         "model_max_length": kept.longest,
-        **dict.fromkeys(("bos_token", "eos_token", "pad_token", "unk_token"), end),
         "padding_side": "right",
         "truncation_side": "right",
         "model_input_names": ["input_ids", *mask],
         "split_special_tokens": True,
-        "add_prefix_space": False,
         "clean_up_tokenization_spaces": False,
     }
+    files.write_json(folder / SETTINGS, own | stated)
+
+
+def _copied(source: Path, folder: Path) -> dict[str, Any]:
+    """Copies a tokenizer's own files; its settings, which say what config.json there says."""
+    present = [path for path in layout.tokenizer_files(source) if path.name != CONFIG]
+    for path in present:
+        with files.whole(folder / path.name) as temporary:
+            shutil.copyfile(path, temporary)
+    own = layout.settings(source)
+    if not files.is_file(source / CONFIG) and files.is_file(source / layout.TOKENIZER):
+        own = {"tokenizer_class": "PreTrainedTokenizerFast"} | own
+    return own | {"pad_token": tokenizer.of_folder(source, str(source)).padding}
 
 
 def parser() -> argparse.ArgumentParser:

@@ -19,7 +19,7 @@ import yaml
 from msgspec import to_builtins
 
 from ablations import cli, files
-from ablations.data import vocabulary
+from ablations.data import byte_pairs
 from ablations.errors import UserError
 from ablations.model.shape import of_folder as shape_of_folder
 from ablations.sources import download, hub
@@ -77,22 +77,18 @@ def _dimensions(folder: Path, name: str) -> Dimensions:
 
 
 def tokenizer_of_hub(repo: Repository) -> dict[str, Any] | None:
-    """The entry of a repository's own tokenizer; None if it has none, or GPT-2's.
-
-    Raises UserError for a tokenizer that is not of GPT-2's kind.
-    """
+    """The entry of a repository's own tokenizer; None if it has none, or GPT-2's."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        hub.fetch_present(repo, vocabulary.FILES, folder)
-        if not _own_tokenizer(folder, repo.name):
+        hub.fetch_present(repo, layout.TOKENIZER_FILES, folder)
+        if not _own_tokenizer(folder):
             return None
         size = layout.vocab_size(folder)
         return {"repo": repo.name, "revision": repo.revision, "vocab_size": size}
 
 
-def _own_tokenizer(folder: Path, name: str) -> bool:
-    words = vocabulary.of_folder(folder, name)
-    return words is not None and words.sha256 != vocabulary.GPT2_SHA256
+def _own_tokenizer(folder: Path) -> bool:
+    return bool(layout.tokenizer_files(folder)) and not byte_pairs.of_gpt2(folder)
 
 
 def entry_of_folder(path: Path) -> dict[str, Any]:
@@ -118,7 +114,7 @@ def main(arguments: argparse.Namespace) -> None:
             raise UserError(f"{path} is a folder, and has no revision")
         entry = entry_of_folder(path)
         gpt2 = is_gpt2(path / CONFIG, str(path / CONFIG))
-        tokenizer = entry if gpt2 and _own_tokenizer(path, str(path)) else None
+        tokenizer = entry if gpt2 and _own_tokenizer(path) else None
     else:
         entry = entry_of_hub(Repository(arguments.source, arguments.revision or "main"))
         tokenizer = None

@@ -15,8 +15,8 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 from ablations import cli, files
-from ablations.data import encode, vocabulary
-from ablations.data.vocabulary import Vocabulary
+from ablations.data import tokenizer
+from ablations.data.tokenizer import Tokenizer
 from ablations.errors import UserError
 from ablations.model import checkpoint, shape
 from ablations.sources import download, hub
@@ -39,7 +39,7 @@ def fetch_from_hub(
     sha256: str | None,
     expected: Dimensions,
     output: Path,
-    words: Vocabulary | None = None,
+    words: Tokenizer | None = None,
 ) -> None:
     """Writes the manifest of a hub checkpoint, after its files.
 
@@ -52,7 +52,7 @@ def fetch_from_hub(
         dimensions = check_config(folder, repo.name, expected)
         if words and expected.is_gpt2:
             try:
-                hub.fetch_present(repo, vocabulary.FILES, folder, beside=config)
+                hub.fetch_present(repo, layout.TOKENIZER_FILES, folder, beside=config)
             except UserError as error:  # no network, and the rest is in the hub's cache
                 log.warning("the tokenizer of %s could not be looked up: %s", repo.name, error)
             check_tokenizer(folder, repo.name, words)
@@ -63,7 +63,7 @@ def fetch_from_hub(
 
 
 def take_folder(
-    path: Path, expected: Dimensions, output: Path, words: Vocabulary | None = None
+    path: Path, expected: Dimensions, output: Path, words: Tokenizer | None = None
 ) -> None:
     """Writes the manifest of a checkpoint in a user's folder, and links to its weights.
 
@@ -108,10 +108,10 @@ def check_config(folder: Path, name: str, expected: Dimensions) -> Dimensions:
     return expected
 
 
-def check_tokenizer(folder: Path, name: str, words: Vocabulary) -> None:
-    """Raises UserError where a model's folder has a tokenizer of another vocabulary."""
-    own = vocabulary.of_folder(folder, name)
-    if own and own.sha256 != words.sha256:
+def check_tokenizer(folder: Path, name: str, words: Tokenizer) -> None:
+    """Raises UserError where a model's folder has a tokenizer that encodes texts otherwise."""
+    own = tokenizer.of_folder(folder, name) if layout.tokenizer_files(folder) else None
+    if own and not tokenizer.alike(own, words):
         raise UserError(
             f"{name} has its own tokenizer, whose tokens are not those of this study's tokenizer,"
             " so the model would misread the texts; allowed: a study with this model's tokenizer,"
@@ -179,8 +179,8 @@ def main(arguments: argparse.Namespace) -> None:
     model = files.read_json(arguments.model, Model)
     words = None
     if model.dimensions.is_gpt2:  # others have their own tokenizer
-        files_of = arguments.tokenizer and arguments.tokenizer.parent
-        words = encode.words(model.tokenizer, files_of)
+        given = arguments.tokenizer and arguments.tokenizer.parent
+        words = tokenizer.named(model.tokenizer, given)
     with download.disk_errors(arguments.output):
         if model.hub:
             repo = Repository(model.hub.repo, model.hub.revision)

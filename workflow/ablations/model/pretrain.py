@@ -39,7 +39,9 @@ def main(arguments: argparse.Namespace) -> None:
     with torch.no_grad():
         for table in layers[0].parameters():
             table.mul_(EMBEDDING_SCALE)
-    ids = _padded(tokens.read(arguments.tokens), dimensions.n_positions)
+    read = tokens.read(arguments.tokens)
+    read.refuse_fewer(dimensions.vocab_size)
+    ids = _padded(read, dimensions.n_positions)
     _train(layers.to(machine.torch), ids, model.name, recipe)
     found = gpt2.checkpoint_tensors(layers.cpu(), dimensions)
     gpt2.write(arguments.output.parent, found, dimensions)

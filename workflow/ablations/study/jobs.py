@@ -8,20 +8,20 @@ from typing import Any
 from ablations.study import cut, needs, paths
 from ablations.study.config import Row, Study
 from ablations.study.entries import Tokenizer
+from ablations.study.folder import TOKENIZER_FILES
 from ablations.study.models import Folder, HubTokenizer, Model
 from ablations.study.needs import Needs, Size
 
-# The files of a kept model; the manifest is written last.
+# The files of a kept model, beside those of its tokenizer; the manifest is written last.
 KEPT_FILES = (
     "config.json",
     "model.safetensors",
-    "vocab.json",
-    "merges.txt",
     "tokenizer_config.json",
     "ablations.json",
     "README.md",
     "manifest.json",
 )
+OLD_FILES = sorted({*KEPT_FILES, *TOKENIZER_FILES})
 REFERENCE_FILES = ("metrics.json", "predictions.csv")
 
 
@@ -154,8 +154,9 @@ class Jobs:
         return _tokenizer(self.run(wildcards).row.model.tokenizer)
 
     def tokenizer_of_model(self, wildcards: Mapping[str, str]) -> list[str]:
-        """The same of a model."""
-        return _tokenizer(self.models[wildcards["model"]].tokenizer)
+        """The same of a GPT-2, which may have come with another; none for other models."""
+        model = self.models[wildcards["model"]]
+        return _tokenizer(model.tokenizer) if model.dimensions.is_gpt2 else []
 
     def tokenizer_of_tokens(self, wildcards: Mapping[str, str]) -> list[str]:
         """The same of a file of tokens."""

@@ -12,8 +12,9 @@ def refuse_training(row: Settings, read: Tokens) -> None:
     """Raises UserError where the training texts of a fold cannot be trained on with these settings.
 
     A batch must not be larger than the training set, and that not larger than what there is. The
-    label that the loss leaves out must not be a class.
+    label that the loss leaves out must not be a class. Each token needs an embedding.
     """
+    read.refuse_fewer(row.dimensions.vocab_size)
     classes, ignored = read.about.classes, row.training.ignore_index
     if ignored is not None and ignored in range(len(classes)):
         raise UserError(
