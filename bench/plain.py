@@ -62,6 +62,7 @@ class Recipe:
     accumulation_steps: int = 1
     causal_mask: bool = True
     average_embeddings: bool = False
+    mask_padding: bool = False  # padding is not read, and not averaged
     ignore_index: int | None = None
     lora_rank: int = 8
     lora_alpha: float = 8
@@ -108,14 +109,18 @@ class Block(nn.Module):
         self.mlp_in = nn.Linear(width, 4 * width)
         self.mlp_out = nn.Linear(4 * width, width)
 
-    def forward(self, x: Tensor, causal: bool) -> Tensor:
-        """The block's output [B, T, C] for its input [B, T, C]."""
+    def forward(self, x: Tensor, causal: bool, mask: Tensor | None) -> Tensor:
+        """The block's output [B, T, C] for its input [B, T, C], reading what `mask` [B, T] says."""
         h = self.norm_1(x)
         q, k, v = (
             layer(h).unflatten(-1, (self.heads, -1)).transpose(1, 2)  # [B, heads, T, C / heads]
             for layer in (self.query, self.key, self.value)
         )
-        h = F.scaled_dot_product_attention(q, k, v, is_causal=causal)  # no mask for padding
+        if mask is None:
+            h = F.scaled_dot_product_attention(q, k, v, is_causal=causal)  # padding is read
+        else:
+            read = mask[:, None, None].expand(-1, 1, x.shape[1], -1)  # [B, 1, T, T]
+            h = F.scaled_dot_product_attention(q, k, v, read.tril() if causal else read)
         x = x + self.attention_out(h.transpose(1, 2).flatten(2))
         h = F.gelu(self.mlp_in(self.norm_2(x)), approximate="tanh")  # [B, T, 4 C]
         return x + self.mlp_out(h)
@@ -195,23 +200,41 @@ class Model(nn.Module):
     def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
         """Logits [B, classes] of padded ids [B, T]; `lengths` [B] do not count the padding.
 
-        Padding is read like any other token. Only `flexible` uses the lengths.
+        Padding is read like any other token, unless it is masked.
         """
         device = self.token_embedding.weight.device
         ids, lengths = ids.to(device), lengths.to(device)
         positions = torch.arange(ids.shape[1], device=device)
         x = self.token_embedding(ids) + self.position_embedding(positions)  # [B, T, C]
+        mask = own_tokens(ids, lengths) if self.recipe.mask_padding else None
         for block in self.blocks:
-            x = block(x, self.recipe.causal_mask)
-        logits = self.head(self.norm(x))  # [B, T, classes]
-        if self.recipe.average_embeddings:
+            x = block(x, self.recipe.causal_mask, mask)
+        return read(self.recipe, self.head(self.norm(x)), lengths)
+
+
+def own_tokens(ids: Tensor, lengths: Tensor) -> Tensor:
+    """Which of the padded ids [B, T] are the messages' own; an empty message has one padding."""
+    return torch.arange(ids.shape[1], device=ids.device) < lengths.clamp(min=1)[:, None]
+
+
+def read(recipe: Recipe, logits: Tensor, lengths: Tensor) -> Tensor:
+    """The logits [B, classes] that a recipe reads of those at all positions [B, T, classes]."""
+    if recipe.average_embeddings:
+        if not recipe.mask_padding:
             return logits.mean(dim=1)
-        if self.recipe.trainable_token == "first":
-            return logits[:, 0]
-        if self.recipe.trainable_token == "flexible":
-            # position −1, the last of the padded input, for a message without a token
-            return logits[torch.arange(len(ids), device=device), lengths - 1]
-        return logits[:, -1]
+        means = [
+            own[: max(1, length)].mean(dim=0) for own, length in zip(logits, lengths, strict=True)
+        ]
+        return torch.stack(means)
+    if recipe.trainable_token == "first":
+        return logits[:, 0]
+    own = torch.arange(len(logits), device=logits.device)
+    if recipe.mask_padding:
+        return logits[own, lengths.clamp(min=1) - 1]
+    if recipe.trainable_token == "flexible":
+        # position −1, the last of the padded input, for a message without a token
+        return logits[own, lengths - 1]
+    return logits[:, -1]
 
 
 def renamed(tensors: Mapping[str, Tensor], n_layer: int) -> dict[str, Tensor]:

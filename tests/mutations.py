@@ -120,7 +120,7 @@ The flexible token is the one after the message.
 - position = own - 1
 + position = min(own, len(padded) - 1)
 Padding is left out.
-- np.full(length - own,
+- np.full(most - own,
 + np.full(0,
 What comes after the read position is cut without a causal mask too.
 - whole = input.average_embeddings or not input.causal_mask

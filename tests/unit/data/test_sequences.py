@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ablations.data.sequences import Sequences, sequences
+from ablations.data.sequences import Sequences, of_texts, sequences
 from ablations.errors import UserError
 from ablations.study.dataset import SPLITS
 from ablations.study.settings import Input
@@ -56,9 +56,11 @@ class Plain:
     position: int
 
     @classmethod
-    def of(cls, text: list[int], length: int | None, token: str) -> "Plain":
+    def of(cls, text: list[int], length: int | None, token: str, masked: bool) -> "Plain":
         """With this context length; None for no padding."""
         padded = text if length is None else (text + [PADDING] * length)[:length]
+        if masked and length is not None:
+            padded = text[:length] or [PADDING]
         position = {
             "last": len(padded) - 1,
             "first": 0,
@@ -94,6 +96,7 @@ def questions(draw: st.DrawFn) -> tuple[Splits, dict[str, Any]]:
         "context_length": context,
         "causal_mask": draw(st.booleans()),
         "average_embeddings": averaged,
+        "mask_padding": draw(st.booleans()),
     }
 
 
@@ -113,7 +116,8 @@ def test_a_text_is_read_as_the_recipe_says_and_equal_sequences_stand_once(questi
     length = length_of(splits, options["context_length"])
     causal, averaged = options["causal_mask"], options["average_embeddings"]
     one = read(splits, **options)
-    plain = [Plain.of(text, length, options["trainable_token"]) for text in every(splits)]
+    how = (length, options["trainable_token"], options["mask_padding"])
+    plain = [Plain.of(text, *how) for text in every(splits)]
     expected = [each.read(causal, averaged) for each in plain]
     assert by_text(one) == expected
     if averaged:
@@ -158,6 +162,18 @@ def test_texts_that_stand_twice_or_begin_alike_are_computed_once():
     whole = read(splits, trainable_token="flexible", causal_mask=False)
     assert listed(whole) == listed(last) and whole.positions.tolist() == [2, 1, 2, 0]
     assert whole.sha256 == last.sha256
+
+
+@pytest.mark.parametrize(
+    ("length", "closing", "expected"),
+    [(4, 1, [1, 2, 3, 9]), (4, 0, [1, 2, 3, 4]), (2, 2, [8, 9]), (1, 2, [9]), (9, 1, None)],
+)
+def test_what_closes_a_text_stays_when_it_is_cut(length, closing, expected):
+    text = [1, 2, 3, 4, 8, 9]
+    input = Input("last", length, n_positions=POSITIONS, mask_padding=True)
+    found = of_texts([np.array(text, np.int32)], input, length, PADDING, closing)
+    assert found.ids.tolist() == (expected or text)
+    assert found.positions.tolist() == [len(found.ids) - 1]
 
 
 def test_texts_of_no_token_at_all_are_read_as_one_of_padding():

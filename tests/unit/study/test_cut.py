@@ -60,6 +60,7 @@ OTHERS: list[dict[str, Any]] = [
     {"context_length": "variable", "batch_size": 1},
     {"causal_mask": False},
     {"average_embeddings": True},
+    {"mask_padding": True},
     {"layers": "last_two_blocks"},
     {"precision": "bfloat16"},
 ]

@@ -48,6 +48,7 @@ def row(**changes: Any) -> Settings:
         ),
         ({"causal_mask": False}, *["no causal mask"] * 2),
         ({"average_embeddings": True}, *["average over all positions"] * 2),
+        ({"mask_padding": True}, *["padding masked"] * 2),
         ({"accumulation_steps": 4}, "accumulation over 4 batches", "4 batches accumulated"),
         (
             {"ignore_index": 50256},

@@ -23,6 +23,7 @@ import plain
 import runs
 from ablations.data import tokens
 from ablations.data.cuts import folds
+from ablations.study import dimensions
 from ablations.study.dataset import SPLITS
 from ablations.study.dimensions import Dimensions
 from texts import as_tokens
@@ -90,7 +91,7 @@ def plain_run(
     chosen = DEFAULTS | options
     chosen.pop("micro_batch", None)  # says how and not what
     recipe = plain.Recipe(**chosen)
-    shape = plain.Shape(**{name: getattr(NANO, name) for name in NANO.__struct_fields__})
+    shape = plain.Shape(**{name: getattr(NANO, name) for name in dimensions.NAMES})
     return plain.train(
         recipe,
         shape,
@@ -143,6 +144,7 @@ CHOICES: list[list[Options]] = [
     [{}, {"accumulation_steps": 3}],
     [{}, {"causal_mask": False}],
     [{}, {"average_embeddings": True}],
+    [{}, {"mask_padding": True}],
     [{}, {"ignore_index": 50256}],
     [{}, {"micro_batch": 3}],
     [{}, {"weight_decay": 0.0}],
@@ -162,6 +164,8 @@ NAMED: list[Options] = [  # what users of the later rows combine
     {**VARIABLE, "trainable_layers": "last_two_blocks", "accumulation_steps": 4},
     {**VARIABLE, "causal_mask": False, "average_embeddings": True, "accumulation_steps": 4},
     {"average_embeddings": True, "trainable_layers": "last_layer"},
+    {"mask_padding": True, "causal_mask": False, "trainable_layers": "last_two_blocks"},
+    {"mask_padding": True, "causal_mask": False, "average_embeddings": True, "context_length": 5},
     {"average_embeddings": True, "causal_mask": False, "trainable_layers": "lora"},
     {"trainable_layers": "all", "trainable_token": "flexible", "accumulation_steps": 2},
 ]
@@ -264,6 +268,7 @@ def any_options(draw: st.DrawFn) -> Options:
         "accumulation_steps": draw(st.sampled_from([1, 1, 2, 5])),
         "causal_mask": draw(st.booleans()),
         "average_embeddings": draw(st.booleans()),
+        "mask_padding": draw(st.booleans()),
         "epochs": draw(st.sampled_from([1, 2])),
         "eval_every": draw(st.sampled_from([2, 5])),
         "lora_rank": draw(st.sampled_from([1, 4])),

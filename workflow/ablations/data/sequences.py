@@ -4,7 +4,7 @@ A sequence is a text's ids up to the last position that the output depends on. A
 output at a position does not depend on the positions after it. So where the first token is
 classified, the sequence is that one token, and where the last token before the padding is
 classified, the sequence has no padding. Without a causal mask, or where all positions are averaged,
-it is the whole padded input.
+it is the whole padded input. Where padding is masked, it is a text's own tokens at most.
 
 Code that reads sequences (trunk, cache, tail, evaluations) does not need the settings that they
 were made from.
@@ -66,23 +66,37 @@ class Sequences:
 def sequences(tokens: Tokens, input: Input) -> Sequences:
     """The sequences of the collection; raises UserError where the model has too few positions."""
     length = tokens.context_tokens(input.context_length, input.n_positions)
-    return of_texts(tokens.ids, input, length, tokens.about.padding_id)
+    about = tokens.about
+    return of_texts(tokens.ids, input, length, about.padding_id, about.closing)
 
 
-def of_texts(texts: Iterable[Ids], input: Input, length: int, padding: int) -> Sequences:
+def of_texts(
+    texts: Iterable[Ids], input: Input, length: int, padding: int, closing: int = 0
+) -> Sequences:
     """The sequences of these texts, cut or padded to `length` tokens with the id `padding`.
 
-    Without padding (`variable`) each text needs a token.
+    The last `closing` ids of a text, which its tokenizer added, stay when it is cut. Without
+    padding (`variable`) each text needs a token; where padding is masked, an empty one is one token
+    of padding.
     """
-    return _distinct([_sequence(ids, input, length, padding) for ids in texts], input)
+    cut = (_cut(ids, length, closing) for ids in texts)
+    return _distinct([_sequence(ids, input, length, padding) for ids in cut], input)
 
 
-def _sequence(text: Ids, input: Input, length: int, padding: int) -> tuple[Ids, int]:
+def _cut(text: Ids, length: int, closing: int) -> Ids:
+    """At most `length` ids of a text, the closing ones among them."""
+    if len(text) <= length or not closing:
+        return text[:length]
+    kept = min(closing, length)
+    return np.concatenate([text[: length - kept], text[len(text) - kept :]])
+
+
+def _sequence(ids: Ids, input: Input, length: int, padding: int) -> tuple[Ids, int]:
     """A text's sequence, and the position in it that is read."""
-    ids = text[:length]
     own, padded = len(ids), ids
     if input.context_length != "variable":
-        padded = np.concatenate([ids, np.full(length - own, padding, np.int32)])
+        most = max(1, own) if input.mask_padding else length
+        padded = np.concatenate([ids, np.full(most - own, padding, np.int32)])
     position = len(padded) - 1
     if input.trainable_token == "first":
         position = 0

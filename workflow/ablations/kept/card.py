@@ -156,12 +156,13 @@ def _reading(kept: Kept) -> str:
     if row.context_length == "variable":
         padded = f"without padding, so it must have 1 to {length} tokens"
     read = f"classified by the {row.trainable_token} position"
-    if row.trainable_token == "flexible":
+    if row.trainable_token == "flexible" or (row.mask_padding and row.trainable_token == "last"):
         read = "classified by the last position before the padding"
     if row.average_embeddings:
         read = "classified by the mean over all positions"
     mask = "" if row.causal_mask else ", every position reading every other"
-    return f"{padded}; {read}{mask}"
+    masked = ", and padding read by none" if row.mask_padding else ""
+    return f"{padded}; {read}{mask}{masked}"
 
 
 def _recipe(kept: Kept, bias: bool, precision: str) -> Iterator[str]:

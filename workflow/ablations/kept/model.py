@@ -58,8 +58,8 @@ class Kept(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     def reads_last(self) -> bool:
         """Whether the last position of all is read, padding included; else the last before it."""
         row = self.settings
-        unpadded = row.context_length == "variable" and row.trainable_token != "first"
-        return not unpadded and row.trainable_token != "flexible"
+        unpadded = row.context_length == "variable" or row.mask_padding
+        return row.trainable_token == "first" or not (unpadded or row.trainable_token == "flexible")
 
     @property
     def longest(self) -> int:

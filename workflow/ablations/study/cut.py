@@ -88,6 +88,7 @@ class Trunk(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         parts += [self.input.trainable_token, str(self.input.context_length)]
         parts += [] if self.input.causal_mask else ["no-mask"]
         parts += ["average"] if self.input.average_embeddings else []
+        parts += ["no-padding"] if self.input.mask_padding else []
         parts += [f"{self.blocks}-blocks", self.precision]
         return ".".join(parts)
 

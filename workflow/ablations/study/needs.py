@@ -250,6 +250,6 @@ def _longest(read: Input, texts: Size) -> int:
 def _average(read: Input, texts: Size) -> int:
     """The tokens that the model reads on average: the most, unless it reads no padding."""
     flexible = read.trainable_token == "flexible" and read.causal_mask
-    if flexible or read.context_length == "variable":
+    if flexible or read.mask_padding or read.context_length == "variable":
         return min(texts.average, _longest(read, texts))
     return _longest(read, texts)

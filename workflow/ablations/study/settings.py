@@ -237,6 +237,14 @@ class Choices(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omi
             cells={True: "average over all positions", False: "one position"},
         ),
     ] = False
+    mask_padding: Annotated[
+        bool,
+        says(
+            "Whether padding is neither read nor averaged, as an encoder always has it.",
+            short="mask-padding",
+            cells={True: "padding masked", False: "padding read"},
+        ),
+    ] = False
 
 
 class Input(Struct, frozen=True, omit_defaults=True):
@@ -247,6 +255,7 @@ class Input(Struct, frozen=True, omit_defaults=True):
     n_positions: int
     causal_mask: bool = True
     average_embeddings: bool = False
+    mask_padding: bool = False
 
 
 class Settings(Choices, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -258,13 +267,15 @@ class Settings(Choices, frozen=True, kw_only=True, forbid_unknown_fields=True, o
 
     @property
     def input(self) -> Input:
-        """What the model reads in each text."""
+        """What the model reads in each text; an encoder reads both ways, and no padding."""
+        encoder = self.dimensions.encoder
         return Input(
             self.trainable_token,
             self.context_length,
             self.dimensions.n_positions,
-            self.causal_mask,
+            self.causal_mask and not encoder,
             self.average_embeddings,
+            self.mask_padding or encoder,
         )
 
     @property
@@ -290,8 +301,12 @@ class Settings(Choices, frozen=True, kw_only=True, forbid_unknown_fields=True, o
         same.
         """
         found = self.deciding() | {"ignore_index": None}  # no class has it
-        if found["context_length"] == "variable" and found.get("trainable_token") == "flexible":
+        read, token = self.input, found.get("trainable_token")
+        found["causal_mask"], found["mask_padding"] = read.causal_mask, read.mask_padding
+        if (read.mask_padding or read.context_length == "variable") and token == "flexible":
             found["trainable_token"] = "last"  # without padding the same position
+        if read.context_length == "variable" or (token == "first" and read.causal_mask):
+            found["mask_padding"] = False  # no padding is read anyway
         layers = found["trainable_layers"]
         found["trainable_layers"] = {1: "last_block", 2: "last_two_blocks"}.get(layers, layers)
         if found.get("lora_blocks") == self.dimensions.n_layer:
