@@ -87,8 +87,9 @@ class Classifier:
     def logits_of(self, ids: Sequence[Ids]) -> Tensor:
         """[texts, classes], float32 on the CPU, of texts as `ids` gives them."""
         kept, settings = self.kept, self.kept.settings
-        sequences = of_texts(ids, settings.input, kept.context_tokens, kept.padding_id)
-        inputs = token_ids(sequences, settings.causal_mask)
+        closing = self._tokenizer.closing
+        sequences = of_texts(ids, settings.input, kept.context_tokens, kept.padding_id, closing)
+        inputs = token_ids(sequences, settings.input.causal_mask)
         logits = torch.empty(len(ids), len(kept.classes))
         parts = list(batches(inputs.lengths()))
         outputs = forward(self._layers, inputs, parts, self.machine)

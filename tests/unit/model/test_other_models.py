@@ -93,7 +93,7 @@ def test_the_lines_of_a_folder_work_as_they_are_printed(saved, tmp_path, capsys,
         n_layer=3,
         n_head=2,
         n_embd=16,
-        n_positions=64,  # RoBERTa's table has two more, for padding
+        n_positions=256,  # RoBERTa's table has two more, for padding
         vocab_size=64,
         block_weights=max(sum(each.numel() for each in block.parameters()) for block in blocks),
     )
@@ -120,7 +120,7 @@ def test_the_lines_of_a_repository_work_as_they_are_printed(
     assert entry["bytes"] == pytest.approx(size, rel=0.2)
     assert not server.asked_for(".safetensors")  # by GET
     manifest = take(stated(printed), tmp_path / "taken")
-    assert (manifest.bytes, manifest.dimensions.n_positions) == (size, 64)
+    assert (manifest.bytes, manifest.dimensions.n_positions) == (size, 256)
 
 
 def refused(folder: Path, output: Path, **changes: Any) -> str:
@@ -139,7 +139,10 @@ def refused(folder: Path, output: Path, **changes: Any) -> str:
         ({"encoder": True}, "encoder is false, expected true"),
         ({"n_layer": 4, "vocab_size": 65}, "n_layer is 3, expected 4; vocab_size is 64, expected"),
         ({"block_weights": 7}, "block_weights is "),
-        ({"n_positions": 65}, "n_positions is 64, fewer than the 65 that are stated; allowed: at"),
+        (
+            {"n_positions": 257},
+            "n_positions is 256, fewer than the 257 that are stated; allowed: at",
+        ),
     ],
 )
 def test_an_entry_that_is_not_the_model_s_is_refused(saved, tmp_path, changes, reason):

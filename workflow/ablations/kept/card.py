@@ -7,6 +7,7 @@ import yaml
 
 from ablations.answers.statistics import wilson
 from ablations.kept.model import Kept
+from ablations.study import folder as layout
 from ablations.study.models import Model
 from ablations.study.settings import Settings
 from ablations.training.metrics import Metrics
@@ -16,7 +17,7 @@ CARD = """\
 {front}---
 # {row}, {run}
 
-Tells the class of a text: {classes}. It is row `{row}` of a finetuning ablation of GPT-2,\
+Tells the class of a text: {classes}. It is row `{row}` of a finetuning ablation{of_gpt2},\
  trained once, with seed {seed}{of_fold}.
 {notes}
 ## How it was made
@@ -27,7 +28,7 @@ From {origin}, on {data}, with these settings:
 | --- | --- |
 {settings}
 
-Trained in {metrics.precision}, with PyTorch {metrics.versions[torch]}. The head's bias is {bias}.
+Trained in {metrics.precision}, with PyTorch {metrics.versions[torch]}. {head}
 
 ## How well it does
 
@@ -50,6 +51,7 @@ reads every text as the row does: {reading}.
 
 {recipe}"""
 
+HEAD = f"The head is in `{layout.HEAD}`, the model before it in `{layout.WEIGHTS}`."
 FOLDED = "within the final norm's shift (the same logits)"
 
 CANNOT = """\
@@ -92,6 +94,32 @@ A text without any token is an exception: the row reads the last position of its
 """
 
 
+BASE_AND_HEAD = """\
+With `transformers`, the same predictions{rounded}:
+
+```python
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModel, AutoTokenizer
+
+tokenizer = AutoTokenizer.from_pretrained(FOLDER, split_special_tokens=True)
+model = AutoModel.from_pretrained(FOLDER).eval()
+head = load_file(f"{{FOLDER}}/{file}")
+
+def logits(text):
+    ids = tokenizer(text, truncation=True, max_length={longest}).input_ids
+{lines}    with torch.no_grad():
+        states = model(torch.tensor([ids])).last_hidden_state[0]
+    return states{read} @ head["weight"].T + head["bias"]
+
+probabilities = torch.stack([logits(text) for text in texts]).softmax(-1)
+```
+
+A text that holds the spelling of a special token, such as `[SEP]` or `</s>`, may be an exception:
+for the row it is text, and `transformers` may take it for the token.
+"""
+
+
 def card(
     kept: Kept,
     metrics: Metrics,
@@ -129,12 +157,13 @@ def card(
             and (row.trainable_layers == "lora" or not name.startswith("lora_"))
         ),
         metrics=metrics,
-        bias="stored as `score.bias`" if bias else FOLDED,
+        of_gpt2=" of GPT-2" if row.dimensions.is_gpt2 else "",
+        head=_head(row, bias),
         tested=tested,
         low=low,
         high=high,
         reading=_reading(kept),
-        recipe="".join(_recipe(kept, bias, metrics.precision)),
+        recipe="".join(_recipe(kept, bias, _rounded(metrics.precision))),
     )
 
 
@@ -145,7 +174,8 @@ def _origin(model: Model, row: Settings) -> str:
         where = f"https://huggingface.co/{model.hub.repo}"
         return f"{model.name}: [{model.hub.repo}]({where}) at revision `{model.hub.revision}`"
     if model.folder:
-        return f"{model.name}, a checkpoint from a folder of the author's, not GPT-2 as published"
+        published = ", not GPT-2 as published" if model.dimensions.is_gpt2 else ""
+        return f"{model.name}, a checkpoint from a folder of the author's{published}"
     return f"{model.name}, a small model that the workflow pretrained itself, not GPT-2"
 
 
@@ -156,20 +186,42 @@ def _reading(kept: Kept) -> str:
     if row.context_length == "variable":
         padded = f"without padding, so it must have 1 to {length} tokens"
     read = f"classified by the {row.trainable_token} position"
-    if row.trainable_token == "flexible" or (row.mask_padding and row.trainable_token == "last"):
+    if row.trainable_token == "flexible" or (
+        row.input.mask_padding and row.trainable_token == "last"
+    ):
         read = "classified by the last position before the padding"
     if row.average_embeddings:
         read = "classified by the mean over all positions"
-    mask = "" if row.causal_mask else ", every position reading every other"
-    masked = ", and padding read by none" if row.mask_padding else ""
+    mask = "" if row.input.causal_mask else ", every position reading every other"
+    masked = ", and padding read by none" if row.input.mask_padding else ""
     return f"{padded}; {read}{mask}{masked}"
 
 
-def _recipe(kept: Kept, bias: bool, precision: str) -> Iterator[str]:
-    """How to get the row's predictions with transformers, which computes in float32."""
-    rounded = ""
-    if precision != "float32":
-        rounded = f" up to rounding, since the row computed in {precision}"
+def _head(row: Settings, bias: bool) -> str:
+    if not row.dimensions.is_gpt2:
+        return HEAD
+    return f"The head's bias is {'stored as `score.bias`' if bias else FOLDED}."
+
+
+def _rounded(precision: str) -> str:
+    """What to say of predictions by transformers, which computes in float32."""
+    if precision == "float32":
+        return ""
+    return f" up to rounding, since the row computed in {precision}"
+
+
+def _recipe(kept: Kept, bias: bool, rounded: str) -> Iterator[str]:
+    """How to get the row's predictions with transformers."""
+    if not kept.settings.dimensions.is_gpt2:
+        lines, read = _lines(kept)
+        yield BASE_AND_HEAD.format(
+            rounded=rounded,
+            file=layout.HEAD,
+            longest=kept.context_tokens,
+            lines="".join(f"    {line}\n" for line in lines),
+            read=read,
+        )
+        return
     if bias or not kept.in_transformers:
         yield CANNOT
     elif kept.reads_last:
@@ -179,4 +231,21 @@ def _recipe(kept: Kept, bias: bool, precision: str) -> Iterator[str]:
     else:
         yield RECIPE.format(rounded=rounded, line="", padding="True")
         yield BEFORE_PADDING
-        yield "" if kept.settings.context_length == "variable" else EMPTY
+        row = kept.settings
+        yield "" if row.context_length == "variable" or row.mask_padding else EMPTY
+
+
+def _lines(kept: Kept) -> tuple[list[str], str]:
+    """Lines that make the row's sequence of a text's ids, and what is read of its states."""
+    row, padding = kept.settings, kept.padding_id
+    if row.average_embeddings:
+        read = ".mean(0)"
+    else:
+        read = "[0]" if row.trainable_token == "first" else "[-1]"
+    unpadded = row.input.mask_padding or row.context_length == "variable"
+    if unpadded or (row.trainable_token == "flexible" and row.causal_mask and read == "[-1]"):
+        return [f"ids = ids or [{padding}]  # of an empty text"], read
+    lines = [f"ids += [{padding}] * ({kept.context_tokens} - len(ids))"]
+    if row.trainable_token == "flexible" and read == "[-1]":
+        return ["last = max(len(ids), 1) - 1", *lines], "[last]"
+    return lines, read

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ablations import files
 from ablations.errors import UserError
+from ablations.kept import base_and_head
 from ablations.model import gpt2
 from ablations.model.checkpoint import MANIFEST
 from ablations.model.gpt2 import FinalNorm
@@ -63,8 +64,10 @@ class Kept(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     @property
     def longest(self) -> int:
-        """The most tokens of a text that a causal row's output depends on."""
-        return 1 if self.settings.trainable_token == "first" else self.context_tokens
+        """The most tokens of a text that the row's output depends on."""
+        row = self.settings
+        reads_one = row.trainable_token == "first" and row.input.causal_mask
+        return 1 if reads_one and not row.average_embeddings else self.context_tokens
 
 
 @torch.no_grad()
@@ -109,6 +112,8 @@ def about(folder: Path) -> Kept:
 def read(folder: Path, kept: Kept) -> Layers:
     """A kept model's layers; raises UserError where a tensor is missing or wrong."""
     row, dimensions = kept.settings, kept.settings.dimensions
+    if not dimensions.is_gpt2:
+        return base_and_head.read(folder, row, len(kept.classes))
     layers = gpt2.layers(dimensions, folder, every_position=row.average_embeddings)
     head = Head(dimensions.n_embd, len(kept.classes))
     try:

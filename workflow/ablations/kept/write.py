@@ -2,12 +2,14 @@
 
     python -m ablations.kept.write --row results/rows/baseline.json --seed 123 --trained … …
 
-The folder holds what transformers' GPT2ForSequenceClassification and AutoTokenizer read, README.md,
-ablations.json (how the row reads texts, for ablations.predict) and, last, manifest.json.
+The folder holds what transformers' GPT2ForSequenceClassification and AutoTokenizer read (of another
+model its own class, and the head beside it), README.md, ablations.json (how the row reads texts,
+for ablations.predict) and, last, manifest.json.
 """
 
 import argparse
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from safetensors.torch import load_file
 from ablations import cli, files
 from ablations.data import byte_pairs, tokenizer, tokens
 from ablations.errors import UserError
-from ablations.kept import model
+from ablations.kept import base_and_head, model
 from ablations.kept.card import card
 from ablations.kept.model import Kept
 from ablations.model import build, checkpoint, gpt2
@@ -52,9 +54,11 @@ def main(arguments: argparse.Namespace) -> None:
         tokenizer=about.tokenizer,
         reading=files.from_json(arguments.dataset, Reading, "--dataset"),
     )
-    weights = arguments.checkpoint.parent if arguments.checkpoint else arguments.seed
-    layers = _trained(row, weights, arguments.seed, arguments.trained, len(kept.classes))
-    tensors = model.tensors(layers, row.dimensions)
+    source = arguments.checkpoint and arguments.checkpoint.parent
+    tail = _trained(row, source, arguments.seed, arguments.trained, len(kept.classes))
+    drawn = arguments.seed if row.weights == "random" else None
+    write = _of_gpt2 if row.dimensions.is_gpt2 else _of_other
+    bias, write_model = write(kept, tail, source, drawn)
     text = card(
         kept,
         metrics,
@@ -62,7 +66,7 @@ def main(arguments: argparse.Namespace) -> None:
         data=arguments.data,
         notes=arguments.note,
         tested=len(tested["test"].labels),
-        bias=model.BIAS in tensors,
+        bias=bias,
     )
 
     folder = arguments.output.parent
@@ -71,12 +75,12 @@ def main(arguments: argparse.Namespace) -> None:
     _write_tokenizer(kept, arguments.tokenizer and arguments.tokenizer.parent, folder)
     files.write_json(folder / model.ABOUT, kept)
     files.write_text(folder / CARD, text)
-    gpt2.write(folder, tensors, row.dimensions, _config(kept), metadata={"format": "pt"})
+    write_model(folder)
 
 
-def _trained(row: Settings, weights: Path | int, seed: int, file: Path, classes: int) -> Layers:
-    """All layers after training, as plain matrices, and the head without a bias if possible."""
-    tail = build.tail(row, weights, seed, classes)
+def _trained(row: Settings, source: Path | None, seed: int, file: Path, classes: int) -> Layers:
+    """What was trained, and the frozen layers after it, as plain matrices."""
+    tail = build.tail(row, source or seed, seed, classes)
     found, wanted = load_file(file), tail.trained()
     if other := sorted(found.keys() ^ wanted.keys()):
         where = "holds" if other[0] in found else "lacks"
@@ -85,11 +89,37 @@ def _trained(row: Settings, weights: Path | int, seed: int, file: Path, classes:
         for name, parameter in wanted.items():
             parameter.copy_(found[name])
     merge_lora(tail)
+    return tail
+
+
+# What writes a model's files into a folder, the manifest last.
+Write = Callable[[Path], None]
+
+
+def _of_gpt2(kept: Kept, tail: Layers, source: Path | None, seed: int | None) -> tuple[bool, Write]:
+    """Whether the head keeps its bias, and what writes the model."""
+    row = kept.settings
+    weights = source if seed is None else seed
+    assert weights is not None
     layers = Layers([*build.frozen(row, weights), *tail])
     norm, head = layers[cut.NORM], layers[cut.HEAD]
     assert isinstance(norm, FinalNorm) and isinstance(head, Head)
     model.fold_bias(norm, head)
-    return layers
+    tensors, config = model.tensors(layers, row.dimensions), _config(kept)
+
+    def write(folder: Path) -> None:
+        gpt2.write(folder, tensors, row.dimensions, config, metadata={"format": "pt"})
+
+    return model.BIAS in tensors, write
+
+
+def _of_other(
+    kept: Kept, tail: Layers, source: Path | None, seed: int | None
+) -> tuple[bool, Write]:
+    """The same of a model of another type; `source`: its checkpoint's folder."""
+    assert source is not None
+    untrained = base_and_head.whole(kept.settings, source, seed)
+    return True, lambda folder: base_and_head.write(folder, kept.settings, untrained, tail)
 
 
 # --- what transformers reads

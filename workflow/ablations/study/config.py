@@ -84,10 +84,9 @@ class Study(Shared, frozen=True, kw_only=True):
         published = any(row.published for row in self.rows)
         any_published = published or any(asked.claim for asked in self.questions)
         split = self.dataset.split
-        notes = (
-            *outline.about_texts(self.dataset, any_published),
-            *outline.about_tokenizer(self.tokenizer, self.dataset),
-        )
+        notes = tuple(outline.about_texts(self.dataset, any_published))
+        if any(row.model.dimensions.is_gpt2 for row in self.rows):  # others have their own
+            notes += tuple(outline.about_tokenizer(self.tokenizer, self.dataset))
         other = {row.id for row in self.rows if notes or not row.model.is_published}
         other |= {grid.id for grid in self.grids if other & grid.rows.keys()}
         return Outline(

@@ -117,7 +117,9 @@ class Shared(Entry, frozen=True, kw_only=True):
     """The keys of config.yaml that a study takes as they are."""
 
     seeds: Annotated[tuple[Seed, ...], Meta(min_length=1, extra_json_schema={"uniqueItems": True})]
-    tokenizer: Tokenizer
+    tokenizer: Annotated[
+        Tokenizer, Meta(description="Of GPT-2s; a model of another type has its own.")
+    ] = "gpt2"
     mirror: Text | Literal[None] = None  # null, which is no value elsewhere
     cache_dir: Dir = paths.CACHE
     cache_gb: Annotated[float, Meta(ge=0)] = 10

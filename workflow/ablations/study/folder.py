@@ -16,6 +16,7 @@ from ablations.errors import Message, UserError
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
+HEAD = "head.safetensors"  # of a kept model that is no GPT-2
 # a tokenizer: whole; byte pairs; WordPiece; SentencePiece; and what goes with any of them
 TOKENIZER, IDS, MERGES, WORDS = "tokenizer.json", "vocab.json", "merges.txt", "vocab.txt"
 SENTENCEPIECE = ("spiece.model", "tokenizer.model", "sentencepiece.bpe.model", "spm.model")

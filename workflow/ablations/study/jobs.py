@@ -8,11 +8,12 @@ from typing import Any
 from ablations.study import cut, needs, paths
 from ablations.study.config import Row, Study
 from ablations.study.entries import Tokenizer
-from ablations.study.folder import TOKENIZER_FILES
+from ablations.study.folder import HEAD, TOKENIZER_FILES
 from ablations.study.models import Folder, HubTokenizer, Model
 from ablations.study.needs import Needs, Size
 
-# The files of a kept model, beside those of its tokenizer; the manifest is written last.
+# The files of a kept model, beside its tokenizer's and, if it is no GPT-2, its head's. The manifest
+# is written last.
 KEPT_FILES = (
     "config.json",
     "model.safetensors",
@@ -21,7 +22,7 @@ KEPT_FILES = (
     "README.md",
     "manifest.json",
 )
-OLD_FILES = sorted({*KEPT_FILES, *TOKENIZER_FILES})
+OLD_FILES = sorted({*KEPT_FILES, HEAD, *TOKENIZER_FILES})
 REFERENCE_FILES = ("metrics.json", "predictions.csv")
 
 

@@ -167,7 +167,8 @@ def expected(study: Study) -> tuple[Size, bool]:
         return replace(BALANCED, count=dataset.generated.messages, training=share), False
     known = dataset.published and structs.replace(dataset.reading, balance=True) == AS_PUBLISHED
     found = ALL if dataset.published and not dataset.balance else BALANCED
-    return replace(found, training=share), not (known and study.tokenizer == "gpt2")
+    of_gpt2 = all(row.model.tokenizer == "gpt2" for row in study.rows)
+    return replace(found, training=share), not (known and of_gpt2)
 
 
 def hidden_states(trunk: cut.Trunk, texts: Size) -> int:
