@@ -209,7 +209,7 @@ class Trunk:
         layers = gpt2.layers(row.dimensions, SEED, stop=cut.trunk_end(row))
         self.layers = freeze(layers, machine)
         self.parts = list(batches(self.found.lengths))
-        self.inputs = token_ids(self.found.distinct(), row.causal_mask)
+        self.inputs = token_ids(self.found.distinct(), row.input.causal_mask)
         lines, evaluated = tokens.lines(None), row.training.eval_batches * row.training.batch_size
         timed = np.concatenate([lines["train"], lines["validation"][:evaluated]])
         self.share = self.found.share(timed)
@@ -285,7 +285,7 @@ def frozen(row: Settings, machine: Device, seed: int = SEED, sha256: str = "") -
     """The layers of a row's trunk, if it has one."""
     if trunk := cut.trunk(row, seed):
         manifest = TrunkManifest(checkpoint_sha256=sha256, sequences="", code="")
-        return hidden_states.frozen(trunk, manifest, machine)
+        return hidden_states.frozen(trunk, manifest, None, machine)
     return None
 
 

@@ -212,6 +212,53 @@ class Model(nn.Module):
         return read(self.recipe, self.head(self.norm(x)), lengths)
 
 
+class Whole(nn.Module):
+    """A model of any other kind, which reads everything at every step, with a head, by a recipe.
+
+    `body` puts out `last_hidden_state` [B, T, C]; `blocks` are its blocks in order, `after` is what
+    comes after them. Its weights are as given. An encoder needs `mask_padding`, and a decoder that
+    reads both ways must be made so.
+    """
+
+    def __init__(
+        self,
+        body: nn.Module,
+        blocks: Sequence[nn.Module],
+        after: Sequence[nn.Module],
+        width: int,
+        recipe: Recipe,
+        classes: int,
+        seed: int,
+    ):
+        super().__init__()
+        self.recipe, self.body = recipe, body.eval()
+        torch.manual_seed(seed)
+        self.head = nn.Linear(width, classes)
+        self.requires_grad_(False)
+        layers = recipe.trainable_layers
+        number = {"last_layer": 0, "last_block": 1, "last_two_blocks": 2, "lora": 0}
+        last = layers if isinstance(layers, int) else number.get(layers, 0)
+        trained = [*blocks[len(blocks) - last :], *after] if last else []
+        for module in [self] if layers == "all" else [*trained, self.head]:
+            module.requires_grad_(True)
+        if layers == "lora":
+            for block in blocks[-(recipe.lora_blocks or len(blocks)) :]:
+                for parent in list(block.modules()):
+                    for name, linear in list(parent.named_children()):
+                        if isinstance(linear, nn.Linear):
+                            adapted = LoRA(linear, recipe.lora_rank, recipe.lora_alpha)
+                            setattr(parent, name, adapted)
+            self.head = LoRA(self.head, recipe.lora_rank, recipe.lora_alpha)
+
+    def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
+        """Logits [B, classes] of padded ids [B, T]; `lengths` [B] do not count the padding."""
+        mask = torch.ones_like(ids)
+        if self.recipe.mask_padding:
+            mask = own_tokens(ids, lengths).long()
+        states = self.body(input_ids=ids, attention_mask=mask).last_hidden_state
+        return read(self.recipe, self.head(states), lengths)
+
+
 def own_tokens(ids: Tensor, lengths: Tensor) -> Tensor:
     """Which of the padded ids [B, T] are the messages' own; an empty message has one padding."""
     return torch.arange(ids.shape[1], device=ids.device) < lengths.clamp(min=1)[:, None]
@@ -306,24 +353,26 @@ def context_tokens(
     return int(recipe.context_length)
 
 
-def cross_entropy(model: Model, logits: Tensor, labels: Tensor) -> Tensor:
+def cross_entropy(model: Model | Whole, logits: Tensor, labels: Tensor) -> Tensor:
     """The batch's mean loss; the index to ignore is no class, so no message is ignored."""
     ignored = -100 if model.recipe.ignore_index is None else model.recipe.ignore_index
     return F.cross_entropy(logits, labels.to(logits.device), ignore_index=ignored)
 
 
-def loss(model: Model, ids: Tensor, lengths: Tensor, labels: Tensor) -> Tensor:
+def loss(model: Model | Whole, ids: Tensor, lengths: Tensor, labels: Tensor) -> Tensor:
     """The model's mean loss on a batch, for the backward pass."""
     return cross_entropy(model, model(ids, lengths), labels)
 
 
-def optimizer(model: Model, recipe: Recipe) -> torch.optim.AdamW:
+def optimizer(model: Model | Whole, recipe: Recipe) -> torch.optim.AdamW:
     """AdamW over all trained weights, with a constant rate and otherwise PyTorch's defaults."""
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     return torch.optim.AdamW(trained, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
 
 
-def step(model: Model, optimizer: torch.optim.Optimizer, batch: Batch, update: bool = True) -> None:
+def step(
+    model: Model | Whole, optimizer: torch.optim.Optimizer, batch: Batch, update: bool = True
+) -> None:
     """One batch, forward and backward; an update of the weights unless gradients only add up."""
     (loss(model, *batch) / model.recipe.accumulation_steps).backward()
     if update:
@@ -332,7 +381,9 @@ def step(model: Model, optimizer: torch.optim.Optimizer, batch: Batch, update: b
 
 
 @torch.no_grad()
-def evaluate(model: Model, loader: DataLoader, batches: int | None = None) -> tuple[float, float]:
+def evaluate(
+    model: Model | Whole, loader: DataLoader, batches: int | None = None
+) -> tuple[float, float]:
     """The mean of the batches' losses, and the accuracy, over a fresh pass or its first batches."""
     losses, correct, count = [], 0, 0
     for ids, lengths, labels in islice(loader, batches):
@@ -344,7 +395,7 @@ def evaluate(model: Model, loader: DataLoader, batches: int | None = None) -> tu
 
 
 @torch.no_grad()
-def answers(model: Model, loader: DataLoader) -> Tensor:
+def answers(model: Model | Whole, loader: DataLoader) -> Tensor:
     """The logits of every message of a split, in its order: [messages, classes]."""
     ordered = DataLoader(loader.dataset, batch_size=loader.batch_size)
     return torch.cat([model(ids, lengths).cpu() for ids, lengths, _ in ordered])
@@ -360,13 +411,14 @@ def train(
     seed: int,
     tensors: Mapping[str, Tensor] | None = None,
     device: str = "cpu",
+    model: "Whole | None" = None,
 ) -> Result:
-    """The whole run, on messages (token ids) and labels by split.
+    """The whole run, on messages (token ids) and labels by split; of a GPT-2, or a given model.
 
     Everything random comes from torch's global CPU generator. Each pass over a loader draws from
     it, for an evaluation too, so the order of the lines below decides every batch.
     """
-    model = Model(shape, recipe, classes, seed, tensors).to(device)
+    model = model or Model(shape, recipe, classes, seed, tensors).to(device)
     data = loaders(recipe, shape, messages, labels, padding_id)
     torch.manual_seed(seed)
     adam = optimizer(model, recipe)

@@ -1,11 +1,14 @@
 """A run of a nano model on made-up tokens, as files for the program that trains."""
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
+import plain
 import texts
 from ablations import files
 from ablations.code import Code
@@ -73,11 +76,15 @@ def tokens_file(folder: Path, seed: int = 0) -> Path:
 
 
 def write_tokens(
-    folder: Path, ids: Any, labels: Any, classes: tuple[str, ...] = ("a", "b")
+    folder: Path,
+    ids: Any,
+    labels: Any,
+    classes: tuple[str, ...] = ("a", "b"),
+    padding: int = 256,
 ) -> Path:
     """Writes FOLDER/tokens.safetensors with these ids and labels by split."""
     path = folder / "tokens.safetensors"
-    tokens.write(path, texts.as_tokens(ids, labels, classes))
+    tokens.write(path, texts.as_tokens(ids, labels, classes, padding))
     return path
 
 
@@ -93,7 +100,7 @@ def arguments(
 ) -> list[str | Path]:
     """The command line that trains FOLDER/row.json into FOLDER/run."""
     row = settings.read(folder / "row.json")
-    pretrained = row.weights == "pretrained"
+    pretrained = row.weights == "pretrained" or not row.dimensions.is_gpt2
     weights = [folder / "checkpoint" / checkpoint.MANIFEST] if pretrained else []
     trunk = []
     # what the trunk's job would have written
@@ -143,3 +150,26 @@ def results(folder: Path) -> dict[str, object]:
     kept = {key: value for key, value in metrics.items() if key not in MACHINE_FACTS}
     texts = {name: (folder / name).read_bytes() for name in ("predictions.csv", "history.csv")}
     return {"metrics.json": json.dumps(kept), **texts}
+
+
+def logits(predictions: Path) -> dict[str, list[list[float]]]:
+    """The logits of a run's texts, by split."""
+    found: dict[str, list[list[float]]] = {}
+    with predictions.open(newline="") as file:
+        for line in csv.DictReader(file):
+            values = [float(value) for key, value in line.items() if key.startswith("logit_")]
+            assert int(line["predicted"]) == values.index(max(values))
+            found.setdefault(line["split"], []).append(values)
+    return found
+
+
+def assert_same(ours: dict[str, Any], theirs: plain.Result, tolerance: float = 1e-5) -> None:
+    """Asserts that a run's metrics, with its `logits`, are the plain loop's."""
+    assert len(ours["history"]) == len(theirs.history)
+    for mine, plains in zip(ours["history"], theirs.history, strict=True):
+        assert mine == pytest.approx(plains, abs=tolerance)
+    for mine, plains in zip(ours["epoch_accuracy"], theirs.epoch_accuracy, strict=True):
+        assert mine == pytest.approx(plains, abs=tolerance)
+    assert ours["accuracy"] == pytest.approx(theirs.accuracy, abs=tolerance)
+    for split, found in theirs.logits.items():
+        assert np.array(ours["logits"][split]) == pytest.approx(found.numpy(), abs=tolerance)

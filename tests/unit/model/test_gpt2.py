@@ -42,7 +42,7 @@ def nano(heads: int = 2, n_layer: int = 1) -> Dimensions:
 def whole_model(seed: int, averaged: bool = False, **options: Any) -> Layers:
     """Three blocks and a head for three classes."""
     row = runs.settings_of(dimensions=nano(n_layer=3), average_embeddings=averaged, **options)
-    return build.tail(row, seed, seed, classes=3)
+    return build.tail(row, None, seed, classes=3)
 
 
 # --- a checkpoint's layers

@@ -231,7 +231,8 @@ def test_what_is_saved_of_a_run_takes_the_estimated_disk(
     """At most: the second state is written before it replaces the first one."""
     small = Dimensions(n_layer=3, n_head=2, n_embd=64, n_positions=64, vocab_size=257)
     settings = replace(BASELINE.settings, dimensions=small, trainable_layers=layers)
-    tail = build.tail(settings, 123, 123, classes=2)
+    settings = replace(settings, weights="random")
+    tail = build.tail(settings, None, 123, classes=2)
     optimizer = torch.optim.AdamW(tail.parameters())
     for each in tail.parameters():
         each.grad = torch.ones_like(each)
@@ -251,6 +252,7 @@ def test_what_is_saved_of_a_run_takes_the_estimated_disk(
         checkpoint_sha256=None,
         code="",
         rounding=device.current("float32", 1).rounding,
+        engine=None,
     )
     for _ in range(2):
         State(tmp_path / "state", identity).save(tail, optimizer, Progress(steps=1))

@@ -51,7 +51,7 @@ def trunk(code: str = "code", sha256: str = "a", **changes: Any) -> Frozen:
     found = cut.trunk(runs.settings_of(dimensions=DIMENSIONS, **(ROW | changes)), seed=1)
     assert found
     manifest = TrunkManifest(checkpoint_sha256=sha256, sequences="", code=code)
-    return frozen(found, manifest, MACHINE)
+    return frozen(found, manifest, None, MACHINE)
 
 
 def outputs(

@@ -135,6 +135,7 @@ def train_hungry(folder: Path, tail: nn.Module, **changes: int) -> None:
         checkpoint_sha256=None,
         code="",
         rounding=machine.rounding,
+        engine=None,
     )
     loop.train(plan, State(folder / "state", identity))
 

@@ -28,7 +28,6 @@ from ablations.study.dataset import SPLITS
 from ablations.study.dimensions import Dimensions
 from texts import as_tokens
 
-TOLERANCE = 1e-5
 NANO = Dimensions(n_layer=3, n_head=2, n_embd=8, n_positions=16, vocab_size=257)
 CLASSES = ("one", "two", "three")
 DEFAULTS: dict[str, Any] = {"epochs": 2, "batch_size": 4, "learning_rate": 2e-3}
@@ -77,7 +76,7 @@ def trained(folder: Path, options: Options, *more: str) -> dict[str, Any]:
     runs.row(folder, layers=layers, token=token, dimensions=NANO, **chosen)
     runs.train(folder, *more)
     metrics = json.loads((folder / "run/metrics.json").read_text())
-    metrics["logits"] = logits_of(folder / "run/predictions.csv")
+    metrics["logits"] = runs.logits(folder / "run/predictions.csv")
     return metrics
 
 
@@ -102,27 +101,6 @@ def plain_run(
         seed=runs.SEED,
         tensors=tensors if recipe.weights == "pretrained" else None,
     )
-
-
-def logits_of(predictions: Path) -> dict[str, list[list[float]]]:
-    found: dict[str, list[list[float]]] = {}
-    with predictions.open(newline="") as file:
-        for line in csv.DictReader(file):
-            values = [float(line[f"logit_{label}"]) for label in range(len(CLASSES))]
-            assert int(line["predicted"]) == values.index(max(values))
-            found.setdefault(line["split"], []).append(values)
-    return found
-
-
-def assert_same(ours: dict[str, Any], theirs: plain.Result) -> None:
-    assert len(ours["history"]) == len(theirs.history)
-    for mine, plains in zip(ours["history"], theirs.history, strict=True):
-        assert mine == pytest.approx(plains, abs=TOLERANCE)
-    for mine, plains in zip(ours["epoch_accuracy"], theirs.epoch_accuracy, strict=True):
-        assert mine == pytest.approx(plains, abs=TOLERANCE)
-    assert ours["accuracy"] == pytest.approx(theirs.accuracy, abs=TOLERANCE)
-    for split, logits in theirs.logits.items():
-        assert np.array(ours["logits"][split]) == pytest.approx(logits.numpy(), abs=TOLERANCE)
 
 
 VARIABLE = {"context_length": "variable", "batch_size": 1}
@@ -204,12 +182,12 @@ def runs_with_every_pair() -> list[Options]:
 
 @pytest.mark.parametrize("options", ALONE + NAMED, ids=str)
 def test_every_option_is_the_plain_loops(options: Options, tmp_path: Path) -> None:
-    assert_same(*both(tmp_path, options))
+    runs.assert_same(*both(tmp_path, options))
 
 
 @pytest.mark.parametrize("options", runs_with_every_pair(), ids=str)
 def test_every_pair_of_options_is_the_plain_loops(options: Options, tmp_path: Path) -> None:
-    assert_same(*both(tmp_path, options))
+    runs.assert_same(*both(tmp_path, options))
 
 
 @pytest.mark.parametrize("options", [{}, {"trainable_layers": "lora", "train_size": 12}], ids=str)
@@ -250,7 +228,7 @@ def test_a_fold_is_the_plain_loop_on_its_own_texts(
         split: np.array(logits)[np.argsort(own[split][: most.get(split)])]
         for split, logits in ours["logits"].items()
     }
-    assert_same(ours | {"logits": in_order}, expected)
+    runs.assert_same(ours | {"logits": in_order}, expected)
 
 
 @st.composite
@@ -292,4 +270,4 @@ def any_options(draw: st.DrawFn) -> Options:
 def test_any_options_are_the_plain_loops(
     options: Options, seed: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    assert_same(*both(tmp_path_factory.mktemp("any"), options, seed))
+    runs.assert_same(*both(tmp_path_factory.mktemp("any"), options, seed))

@@ -40,11 +40,11 @@ def write(folder: Path, row: Settings, untrained: Part, tail: Layers) -> None:
     `untrained`: all layers but the head as they were; `tail`: those that were trained, as plain
     matrices.
     """
-    (trained,) = (layer for layer in tail if isinstance(layer, Part))
+    parts = [layer for layer in tail if isinstance(layer, Part)]  # none where the head alone trains
     head = tail[cut.HEAD]
     assert isinstance(head, Head)
     own = dict(untrained.model.named_parameters())
-    for name, parameter in trained.model.named_parameters():
+    for name, parameter in (each for part in parts for each in part.model.named_parameters()):
         # a part has no values of others' blocks, and only one row of an embedding it does not read
         if not parameter.is_meta and parameter.shape == own[name].shape:
             own[name].copy_(parameter)

@@ -80,7 +80,7 @@ def main(arguments: argparse.Namespace) -> None:
 
 def _trained(row: Settings, source: Path | None, seed: int, file: Path, classes: int) -> Layers:
     """What was trained, and the frozen layers after it, as plain matrices."""
-    tail = build.tail(row, source or seed, seed, classes)
+    tail = build.tail(row, source, seed, classes)
     found, wanted = load_file(file), tail.trained()
     if other := sorted(found.keys() ^ wanted.keys()):
         where = "holds" if other[0] in found else "lacks"
@@ -99,9 +99,7 @@ Write = Callable[[Path], None]
 def _of_gpt2(kept: Kept, tail: Layers, source: Path | None, seed: int | None) -> tuple[bool, Write]:
     """Whether the head keeps its bias, and what writes the model."""
     row = kept.settings
-    weights = source if seed is None else seed
-    assert weights is not None
-    layers = Layers([*build.frozen(row, weights), *tail])
+    layers = Layers([*build.frozen(row, source, kept.seed), *tail])
     norm, head = layers[cut.NORM], layers[cut.HEAD]
     assert isinstance(norm, FinalNorm) and isinstance(head, Head)
     model.fold_bias(norm, head)

@@ -15,6 +15,7 @@ import importlib
 import inspect
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -159,10 +160,16 @@ def _first_line(error: Exception) -> str:
 # --- one part
 
 
-def engine(folder: Path) -> str:
-    """What else decides what these models compute: transformers' version, and config.json."""
-    version = _transformers().__version__
-    return f"transformers {version}, {CONFIG} {files.sha256(folder / CONFIG)}"
+def engine(dimensions: Dimensions, folder: Path | None) -> str | None:
+    """What else decides what a model computes: transformers' version, and config.json.
+
+    None for a GPT-2, which has an engine of its own.
+    """
+    if dimensions.is_gpt2:
+        return None
+    assert folder is not None
+    config = files.sha256(folder / CONFIG)
+    return f"transformers {version('transformers')}, {CONFIG} {config}"
 
 
 def part(

@@ -59,5 +59,9 @@ def features(layers: Layers, before: HiddenStates, width: int, machine: Device) 
 def token_ids(sequences: Sequences, causal: bool) -> Inputs:
     """The sequences' ids as inputs."""
     layout = Layout.of(sequences)
-    ids = torch.from_numpy(sequences.ids.astype(np.int64))
-    return Inputs(by_sequence(ids, layout.length), layout, causal)
+    return Inputs(stored_ids(sequences, layout), layout, causal)
+
+
+def stored_ids(sequences: Sequences, layout: Layout) -> Tensor:
+    """The sequences' ids, as Inputs holds them."""
+    return by_sequence(torch.from_numpy(sequences.ids.astype(np.int64)), layout.length)

@@ -12,6 +12,7 @@ import hashlib
 import os
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,11 +26,11 @@ from ablations.data.sequences import Sequences
 from ablations.errors import UserError
 from ablations.files import as_json, read_json, write_json
 from ablations.machine.device import Device, Rounding
-from ablations.model import gpt2
+from ablations.model import build, transformer
 from ablations.study import cut, paths
 from ablations.study.cut import Trunk
 from ablations.study.dimensions import Dimensions
-from ablations.training.forward import HiddenStates, forward, freeze, token_ids
+from ablations.training.forward import HiddenStates, forward, freeze, stored_ids, token_ids
 from ablations.training.inputs import Inputs, Layout, Mapped, batches
 from ablations.training.limits import GIGABYTE, hidden_states_bytes, refuse_hidden_states
 
@@ -61,10 +62,16 @@ class Frozen(Struct, frozen=True, kw_only=True):
     end: int
     rounding: Rounding
     code: str
+    engine: str | None  # transformers' version and the model's config.json; None: a GPT-2
+
+    @property
+    def seed(self) -> int | None:
+        """Of random weights."""
+        return self.weights if isinstance(self.weights, int) else None
 
 
-def frozen(trunk: Trunk, read: TrunkManifest, machine: Device) -> Frozen:
-    """A trunk's layers on this machine."""
+def frozen(trunk: Trunk, read: TrunkManifest, folder: Path | None, machine: Device) -> Frozen:
+    """A trunk's layers on this machine; `folder`: the checkpoint's."""
     weights = read.checkpoint_sha256 if trunk.seed is None else trunk.seed
     assert weights is not None
     return Frozen(
@@ -74,6 +81,7 @@ def frozen(trunk: Trunk, read: TrunkManifest, machine: Device) -> Frozen:
         end=trunk.end,
         rounding=machine.rounding,
         code=read.code,
+        engine=transformer.engine(trunk.dimensions, folder),
     )
 
 
@@ -95,7 +103,7 @@ class Cache:
     ) -> HiddenStates:
         """The trunk's output, from the cache where it is there.
 
-        `folder`: the checkpoint's, None for random weights. Raises UserError, with the numbers,
+        `folder`: the checkpoint's, None for a random GPT-2. Raises UserError, with the numbers,
         where cache or disk cannot hold it.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -103,13 +111,13 @@ class Cache:
         size = hidden_states_bytes(len(sequences.ids), trunk.dimensions.n_embd)
         refuse_hidden_states(size, self.gigabytes)
         with FileLock(entry.with_suffix(".lock")):
-            found = _found(entry, sequences, trunk.causal)
+            found = _found(entry, sequences, trunk)
             if not found:
                 for rest in (entry, _partial(entry)):  # damaged, or left by a killed job
                     shutil.rmtree(rest, ignore_errors=True)
                 self._make_room(size, keep=entry)
                 self._compute(trunk, folder, sequences, machine)
-                found = _read(entry, sequences, trunk.causal)
+                found = _read(entry, sequences, trunk)
             os.utime(entry)  # the least recently used go first
         # what is read is mapped into memory: it can be used by this process even if deleted
         self._evict(self.limit, keep=entry if self.gigabytes else None)
@@ -130,19 +138,20 @@ class Cache:
             (end, self._entry(structs.replace(trunk, end=end), sequences))
             for end in range(trunk.end - 1, first, -1)
         )
-        candidates = ((end, _found(path, sequences, trunk.causal)) for end, path in shallower)
+        candidates = ((end, _found(path, sequences, trunk)) for end, path in shallower)
         start, known = next(((end, found) for end, found in candidates if found), (first, None))
         distinct = sequences.distinct()
         inputs = token_ids(distinct, trunk.causal)
         if known:
-            inputs = Inputs(known.inputs.values, Layout.of(distinct), trunk.causal)
+            inputs = replace(known.inputs, layout=Layout.of(distinct))
         entry = self._entry(trunk, sequences)
         temporary = _partial(entry)
         temporary.mkdir()
         try:
-            weights = trunk.weights if isinstance(trunk.weights, int) else folder
-            assert weights is not None
-            layers = freeze(gpt2.layers(trunk.dimensions, weights, start, trunk.end), machine)
+            made = build.layers(
+                trunk.dimensions, folder, trunk.seed, start, trunk.end, causal=trunk.causal
+            )
+            layers = freeze(made, machine)
             parts = list(batches(sequences.lengths))
             begin = machine.clock()  # a row's time does not include loading
             outputs = forward(layers, inputs, parts, machine)
@@ -202,11 +211,14 @@ def _write_array(
         os.fsync(file.fileno())
 
 
-def _read(entry: Path, sequences: Sequences, causal: bool) -> HiddenStates:
+def _read(entry: Path, sequences: Sequences, trunk: Frozen) -> HiddenStates:
     layout = Layout.of(sequences)
     record = read_json(entry / RECORD, Record)
     values = Mapped(entry / ARRAY, layout.length)
-    return HiddenStates(Inputs(values, layout, causal), record.seconds, record.shared)
+    # GPT-2's layers after the embeddings read no ids
+    ids = None if trunk.dimensions.is_gpt2 else stored_ids(sequences, layout)
+    inputs = Inputs(values, layout, trunk.causal, ids)
+    return HiddenStates(inputs, record.seconds, record.shared)
 
 
 def _partial(entry: Path) -> Path:
@@ -214,12 +226,12 @@ def _partial(entry: Path) -> Path:
     return entry.with_suffix(".partial")
 
 
-def _found(entry: Path, sequences: Sequences, causal: bool) -> HiddenStates | None:
+def _found(entry: Path, sequences: Sequences, trunk: Frozen) -> HiddenStates | None:
     """What the entry holds; None if it is missing or damaged."""
     if not entry.exists():
         return None
     try:
-        return _read(entry, sequences, causal)
+        return _read(entry, sequences, trunk)
     except (OSError, EOFError, ValueError, RuntimeError, UserError) as error:
         log.info("cache: %s cannot be read (%s); computing it again", entry.name, error)
         return None

@@ -70,12 +70,14 @@ class Inputs:
 
     `values` are ids or hidden states of the distinct sequences: [sequences, T, …] where all have
     the same length, else [tokens, …], one after another. Where `layout` is None, they are one
-    feature vector for each text, [texts, C].
+    feature vector for each text, [texts, C]. `ids`: those of hidden states, as these are stored,
+    where layers read them too.
     """
 
     values: Tensor | Mapped
     layout: "Layout | None"
     causal: bool
+    ids: Tensor | None = None
 
     def __len__(self) -> int:
         """The number of texts."""
@@ -93,10 +95,11 @@ class Inputs:
         layout = self.layout
         numbers = layout.of_text[texts]
         x, lengths = layout.padded(self.values, numbers)
+        ids = None if self.ids is None else layout.padded(self.ids, numbers)[0]
         if layout.positions is not None:
-            return x, Reading(self.causal, lengths, layout.positions[texts])
+            return x, Reading(self.causal, lengths, layout.positions[texts], ids=ids)
         positions = None if lengths is None else lengths - 1
-        return x, Reading(self.causal, lengths, positions, single=layout.length == 1)
+        return x, Reading(self.causal, lengths, positions, single=layout.length == 1, ids=ids)
 
     def only(self, lines: Numbers) -> "Inputs":
         """Those of some texts, in this order; sequences stay where they are."""
@@ -119,7 +122,8 @@ class Inputs:
         if self.values.nbytes > free / 2:
             return self
         layout = self.layout and self.layout.to(machine.torch)
-        return replace(self, values=self.values[:].to(machine.torch), layout=layout)
+        ids = None if self.ids is None else self.ids.to(machine.torch)
+        return replace(self, values=self.values[:].to(machine.torch), layout=layout, ids=ids)
 
 
 @dataclass(frozen=True)

@@ -55,6 +55,7 @@ class Identity(Struct, frozen=True, kw_only=True):
     checkpoint_sha256: str | None
     code: str
     rounding: Rounding
+    engine: str | None
 
 
 class Saved(Struct, frozen=True, kw_only=True):

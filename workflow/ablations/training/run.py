@@ -7,6 +7,7 @@ import argparse
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,7 @@ from ablations.files import read_json, sha256, whole, write_json, write_text
 from ablations.machine import device
 from ablations.machine.device import Device
 from ablations.machine.memory import out_of_memory
-from ablations.model import build, checkpoint
+from ablations.model import build, checkpoint, transformer
 from ablations.model.layers import Layers
 from ablations.study import cut, paths, settings
 from ablations.study.settings import Settings
@@ -63,24 +64,24 @@ def prepare(
 ) -> Prepared:
     """Gets the output of the layers that stay frozen, and builds the tail that reads it.
 
-    `lines`: each split's texts; `folder`: the checkpoint's, None for random weights; `trunk`: None
+    `lines`: each split's texts; `folder`: the checkpoint's, None for a random GPT-2; `trunk`: None
     without one.
     """
-    found, weights = sequences(read, row.input), folder or seed
+    found = sequences(read, row.input)
     if trunk:
         states = cache.outputs(trunk, folder, found, machine)
     else:
-        states = HiddenStates(token_ids(found, row.causal_mask))
+        states = HiddenStates(token_ids(found, row.input.causal_mask))
     end = cut.trunk_end(row)
     if end < cut.first_trained(row):  # the rest puts out one vector
-        rest = freeze(build.frozen(row, weights, end), machine)
+        rest = freeze(build.frozen(row, folder, seed, end), machine)
         states = features(rest, states, row.dimensions.n_embd, machine)
     inputs, classes = states.inputs.resident(machine), len(read.about.classes)
     splits = {
         split: Split(inputs.only(own), torch.from_numpy(read.labels[own]).to(machine.torch))
         for split, own in lines.items()
     }
-    tail = build.tail(row, weights, seed, classes).to(machine.torch)
+    tail = build.tail(row, folder, seed, classes).to(machine.torch)
     evaluated = lines["validation"][: row.training.eval_batches * row.training.batch_size]
     in_time = found.share(np.concatenate([lines["train"], evaluated]))
     return Prepared(
@@ -103,19 +104,21 @@ def main(arguments: argparse.Namespace) -> None:
     if trunk := cut.trunk(row, seed):
         if not arguments.trunk:
             raise UserError(f"--trunk is missing: row {row.row} reads what {trunk.name} puts out")
-        layers = frozen(trunk, read_json(arguments.trunk, TrunkManifest), machine)
+        layers = frozen(trunk, read_json(arguments.trunk, TrunkManifest), folder, machine)
     with out_of_memory():
         run = prepare(row, seed, read, lines, folder, layers, cache, machine)
     plan = schedule(seed, {split: len(own) for split, own in lines.items()}, row.training)
 
+    pretrained = folder if row.weights == "pretrained" else None
     identity = Identity(
         row=row,
         seed=seed,
         fold=arguments.fold,
         tokens_sha256=sha256(arguments.tokens),
-        checkpoint_sha256=checkpoint.read_manifest(folder).sha256 if folder else None,
+        checkpoint_sha256=checkpoint.read_manifest(pretrained).sha256 if pretrained else None,
         code=read_json(arguments.code, code.Code).sha256,
         rounding=machine.rounding,
+        engine=transformer.engine(row.dimensions, folder),
     )
     state = State(arguments.state, identity)
     done = run.loop.train(plan, state)
@@ -143,6 +146,7 @@ def _metrics(
 ) -> Metrics:
     """What the finished run was made from, and its results."""
     row, rounding = identity.row, identity.rounding
+    others = {} if row.dimensions.is_gpt2 else {"transformers": version("transformers")}
     seconds = done.seconds + run.frozen_seconds
     cli.log.info(
         "trained in %.1f s: train accuracy %.2f%%, validation accuracy %.2f%%, test accuracy"
@@ -168,7 +172,7 @@ def _metrics(
         peak_memory_bytes=run.loop.machine.peak_memory_bytes(),
         checkpoint_sha256=identity.checkpoint_sha256,
         dataset_sha256=read.about.dataset_sha256,
-        versions={"torch": rounding.torch, "python": platform.python_version()},
+        versions={"torch": rounding.torch, "python": platform.python_version()} | others,
     )
 
 
@@ -196,7 +200,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--fold", type=int, help="its number; none where the texts are cut once")
     parser.add_argument("--tokens", type=Path, required=True)
-    parser.add_argument("--checkpoint", type=Path, nargs="?", help="its manifest; none if random")
+    parser.add_argument("--checkpoint", type=Path, nargs="?", help="its manifest")
     parser.add_argument("--trunk", type=Path, nargs="?", help="its manifest; none without a trunk")
     parser.add_argument("--code", type=Path, required=True, help="which code this is, as JSON")
     parser.add_argument("--cache", type=Path, required=True)

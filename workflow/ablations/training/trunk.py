@@ -32,7 +32,8 @@ def main(arguments: argparse.Namespace) -> None:
         code=read_json(arguments.code, code.Code).sha256,
     )
     if arguments.cache_gb > 0:
-        cache, layers = Cache(arguments.cache, arguments.cache_gb), frozen(trunk, manifest, machine)
+        cache = Cache(arguments.cache, arguments.cache_gb)
+        layers = frozen(trunk, manifest, folder, machine)
         with out_of_memory():
             cache.outputs(layers, folder, found, machine)
     write_json(arguments.output, manifest)
