@@ -222,7 +222,6 @@ def test_a_touched_checkpoint_of_the_users_own_reruns_nothing_and_a_changed_one_
 
 
 def test_a_touched_vocabulary_or_another_url_reruns_nothing(tmp_path: Path) -> None:
-    """The files are larger than what Snakemake compares by content."""
     overlay = ["--configfile", ROOT / "config.yaml"]
     tokens = "results/data/tokens/gpt2.safetensors"
     snakemake(tmp_path, tokens, "--cores", 1, *overlay, "--config", f"mirror={mirror()}")

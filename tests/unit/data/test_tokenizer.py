@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,92 +11,16 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import (
-    Tokenizer,
-    decoders,
-    models,
-    normalizers,
-    pre_tokenizers,
-    processors,
-    trainers,
-)
 
+import small_tokenizers
 from ablations.data import byte_pairs, tokenizer
 from ablations.errors import UserError
 from ablations.study import folder as layout
 from ablations.study.folder import END_OF_TEXT
+from commands import environment
+from small_tokenizers import BERT, KINDS
 from texts import gpt2, gpt2_bpe
 
-CORPUS = 20 * [
-    "the cat sat on the mat",
-    "theme and thesis",
-    "aaaa aaa aa a",
-    "Grüße, 你好!  \n\n x",
-]
-BERT = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
-
-
-def byte_level() -> Tokenizer:
-    """As Llama 3's: begins each text with <s>; texts are normalized, and a word was added."""
-    made = Tokenizer(models.BPE())
-    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    made.decoder, made.normalizer = decoders.ByteLevel(), normalizers.NFC()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    special = ["<s>", "</s>"]
-    trainer = trainers.BpeTrainer(
-        vocab_size=330, special_tokens=special, initial_alphabet=alphabet, show_progress=False
-    )
-    made.train_from_iterator(CORPUS, trainer)
-    made.add_tokens(["covid"])
-    made.post_processor = processors.TemplateProcessing(
-        single="<s> $A", special_tokens=[("<s>", 0)]
-    )
-    return made
-
-
-def word_piece() -> Tokenizer:
-    """As BERT's, but that words are not cut at brackets: so [SEP] is a word of its vocabulary."""
-    made = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    made.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    trainer = trainers.WordPieceTrainer(vocab_size=120, special_tokens=BERT, show_progress=False)
-    made.train_from_iterator(CORPUS, trainer)
-    made.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
-    return made
-
-
-def unigram() -> Tokenizer:
-    """As T5's: ends each text with </s>, which is a piece of its vocabulary."""
-    made = Tokenizer(models.Unigram())
-    made.pre_tokenizer, made.normalizer = pre_tokenizers.Metaspace(), normalizers.NFKC()
-    special = ["<pad>", "</s>", "<unk>"]
-    trainer = trainers.UnigramTrainer(
-        vocab_size=60, special_tokens=special, unk_token="<unk>", show_progress=False
-    )
-    made.train_from_iterator(CORPUS, trainer)
-    made.post_processor = processors.TemplateProcessing(
-        single="$A </s>", special_tokens=[("</s>", 1)]
-    )
-    return made
-
-
-# Its maker, its settings, what it puts before and after a text, its padding.
-KINDS: dict[str, tuple[Callable[[], Tokenizer], dict[str, Any], list[int], list[int], int]] = {
-    "byte level": (byte_level, {"bos_token": "<s>", "eos_token": "</s>"}, [0], [], 1),
-    "WordPiece": (
-        word_piece,
-        {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"},
-        [2],
-        [3],
-        0,
-    ),
-    "Unigram": (
-        unigram,
-        {"pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"},
-        [],
-        [1],
-        0,
-    ),
-}
 SPELT = ["<s>", "</s>", "<pad>", "<unk>", *BERT, END_OF_TEXT]
 HOSTILE = st.lists(
     st.sampled_from([*SPELT, "covid", "é", "e\u0301", "ﬁ", " ", "  ", "\n", "\0", "🙂", "你好"])
@@ -113,10 +39,7 @@ def kind(request: pytest.FixtureRequest) -> str:
 def made(kind: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a small tokenizer that the library trained."""
     folder = tmp_path_factory.mktemp("made")
-    make, stated, *_ = KINDS[kind]
-    make().save(str(folder / "tokenizer.json"))
-    stated = stated | {"tokenizer_class": "PreTrainedTokenizerFast"}
-    (folder / "tokenizer_config.json").write_text(json.dumps(stated))
+    small_tokenizers.write(folder, kind)
     return folder
 
 
@@ -270,3 +193,15 @@ def test_a_tokenizer_that_cannot_be_read_is_refused_with_the_reason(tmp_path, he
     with pytest.raises(UserError) as raised:
         tokenizer.of_folder(tmp_path, "mine")
     assert reason in str(raised.value)
+
+
+def test_what_gpt2_s_jobs_import_does_not_hold_transformers():
+    """It takes seconds."""
+    code = (
+        "import sys, ablations.model.fetch, ablations.predict, ablations.training.run\n"
+        "from ablations.data import encode, tokenizer\n"
+        "tokenizer.of_merges(()).encode(['a'])\n"
+        "sys.exit(str({'transformers', 'tokenizers'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True)
+    assert done.stderr.decode().strip() == "set()"

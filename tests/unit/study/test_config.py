@@ -396,6 +396,14 @@ def test_a_model_of_another_type_states_its_whole_shape() -> None:
         assert "describe EleutherAI/pythia-160m prints its lines" in said
 
 
+def test_another_model_s_tokenizer_has_a_name_of_its_own(tmp_path: Path) -> None:
+    config = folder(tmp_path / "distil", json.dumps(DISTIL))
+    study = parse(config)
+    assert study.models["mine"].tokenizer == "mine" and study.models[SMALL].tokenizer == "gpt2"
+    config["models"]["GPT2"] = config["models"]["mine"]
+    assert "models: 'GPT2' is of type distilbert, and its tokenizer would have" in message(config)
+
+
 def test_what_only_other_models_state_is_refused_of_a_gpt2(tmp_path: Path) -> None:
     for key, value in (("encoder", True), ("block_weights", 5)):
         said = f"{key}: {str(value).lower()} is not allowed of a GPT-2; allowed: with a model of"

@@ -6,6 +6,7 @@ from msgspec.structs import replace
 
 from ablations.study import config, jobs, paths
 from ablations.study.jobs import Jobs
+from ablations.study.models import HubTokenizer
 from commands import ROOT
 
 STUDY = config.parse(yaml.safe_load((ROOT / "config.yaml").read_text(encoding="utf-8")))
@@ -90,6 +91,38 @@ def test_a_model_of_another_type_is_needed_for_random_weights_too() -> None:
     assert found.checkpoint_of_run({"row": row.id, "run": "seed-123"}) == [manifest]
     assert found.checkpoint_of_trunk({"trunk": next(iter(found.trunks))}) == [manifest]
     assert found.starts_from == [row.model]
+
+
+def test_each_model_reads_the_tokens_of_its_own_tokenizer() -> None:
+    """GPT-2s those of the study's."""
+    shape = replace(STUDY.row("medium").model.dimensions, type="gpt_neox")
+    other = replace(STUDY.row("medium").model, dimensions=shape, tokenizer="neo")
+    rows = [
+        replace(row, model=other, settings=replace(row.settings, dimensions=shape))
+        if row.id == "medium"
+        else row
+        for row in map(STUDY.row, ("baseline", "medium"))
+    ]
+    models = {row.model.name: row.model for row in rows}
+    found = jobs.of_study(replace(STUDY, rows=tuple(rows), models=models, questions=()))
+    tokens = {
+        "baseline": "results/data/tokens/gpt2.safetensors",
+        "medium": "results/data/tokens/neo.safetensors",
+    }
+    for row, file in tokens.items():
+        wildcards = {"row": row, "run": "seed-123"}
+        assert found.tokens_of_run(wildcards) == file
+        trunk = found.run(wildcards).trunk
+        assert found.tokens_of_trunk({"trunk": trunk}) == file
+    assert found.tokens_of_rows() == list(tokens.values())
+    assert found.tokenizers == {
+        "gpt2": "gpt2",
+        "neo": HubTokenizer(repo=other.hub.repo, revision=other.hub.revision, vocab_size=50257),
+    }
+    assert found.tokenizer_of_model({"model": other.slug}) == []
+    manifest = "results/tokenizers/neo/manifest.json"
+    assert found.tokenizer_of_run({"row": "medium", "run": "seed-123"}) == [manifest]
+    assert of(DEMO).tokenizer_of_tokens({"tokenizer": "bytes"}) == []
 
 
 def test_the_files_of_a_kept_model_end_with_its_manifest() -> None:

@@ -1,0 +1,59 @@
+"""A kept model with a tokenizer of the user's own: its files, and the row's own predictions."""
+
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import runs
+import small_tokenizers
+from ablations import files
+from ablations.data import tokenizer, tokens
+from ablations.data.collection import Cut
+from ablations.predict import Classifier
+from ablations.study.dimensions import Dimensions
+from ablations.training import predictions
+
+SHAPE = Dimensions(n_layer=2, n_head=2, n_embd=8, n_positions=24, vocab_size=340)
+LONG = 3 * "the mat, aaaa the cat sat on the mat! "
+TEXTS = ["the cat", "", LONG, "a 你好 covid", "théme \n x", "\0"]
+
+
+@pytest.mark.parametrize("kind", small_tokenizers.KINDS)
+@pytest.mark.parametrize("token", ["last", "flexible"])
+def test_predict_and_the_card_encode_as_training_did(tmp_path: Path, kind: str, token: str) -> None:
+    own = tmp_path / "own"
+    small_tokenizers.write(own, kind)
+    files.write_json(own / "manifest.json", {})
+    used = tokenizer.of_folder(own, "own")
+    about = tokens.About(
+        tokenizer="own",
+        vocab_size=used.vocab_size,
+        padding_id=used.padding_id,
+        closing=used.closing,
+        classes=("a", "b"),
+        dataset_sha256="0" * 64,
+    )
+    cut: Cut = np.repeat(range(3), len(TEXTS)).astype(np.int8)
+    labels = np.arange(3 * len(TEXTS)) % 2
+    found = tokens.Tokens(about, used.encode(3 * TEXTS), labels, {"split": cut})
+    tokens.write(tmp_path / "tokens.safetensors", found)
+    runs.row(tmp_path, token=token, dimensions=SHAPE, batch_size=2, context_length=12)
+    runs.train(tmp_path, "--keep")
+    runs.keep(tmp_path, "--tokenizer", str(own / "manifest.json"))
+
+    read = predictions.read(tmp_path / "run/predictions.csv", 2)["test"].logits
+    kept = tmp_path / "model"
+    assert Classifier(kept, threads=1).logits(TEXTS).numpy() == pytest.approx(read, abs=1e-5)
+    shutil.rmtree(own)
+    lines = re.search(r"```python\n(.*?)```", (kept / "README.md").read_text(), re.DOTALL)
+    assert lines is not None
+    # an empty text without a token is an exception that the card tells of
+    chosen = [n for n, ids in enumerate(used.encode(TEXTS)) if len(ids)]
+    known = {"FOLDER": kept, "texts": [TEXTS[n] for n in chosen]}
+    exec(lines[1], known)
+    expected = torch.tensor(read[chosen]).softmax(-1).numpy()
+    assert known["probabilities"].numpy() == pytest.approx(expected, abs=1e-5)
