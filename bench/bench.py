@@ -43,9 +43,9 @@ from ablations.data.tokens import About, Ids, Tokens
 from ablations.machine import device
 from ablations.machine.device import Device
 from ablations.machine.memory import keep_freed_memory
-from ablations.model import gpt2
+from ablations.model import build
 from ablations.study import cut, settings
-from ablations.study.dimensions import Dimensions
+from ablations.study.dimensions import NAMES, Dimensions
 from ablations.study.settings import Settings, Training
 from ablations.training import hidden_states, run
 from ablations.training.forward import forward, freeze, token_ids
@@ -202,11 +202,17 @@ def timed(run: Callable[[], object], machine: Device) -> float:
 
 
 class Trunk:
-    """The pass over all sequences that makes a row's hidden states."""
+    """The pass over all sequences that makes a row's hidden states.
 
-    def __init__(self, row: Settings, tokens: Tokens, machine: Device) -> None:
+    `folder`, here and below: that of the config.json of a model that is no GPT-2.
+    """
+
+    def __init__(
+        self, row: Settings, tokens: Tokens, machine: Device, folder: Path | None = None
+    ) -> None:
         self.machine, self.found = machine, sequences(tokens, row.input)
-        layers = gpt2.layers(row.dimensions, SEED, stop=cut.trunk_end(row))
+        end, causal = cut.trunk_end(row), row.input.causal_mask
+        layers = build.layers(row.dimensions, folder, SEED, stop=end, causal=causal)
         self.layers = freeze(layers, machine)
         self.parts = list(batches(self.found.lengths))
         self.inputs = token_ids(self.found.distinct(), row.input.causal_mask)
@@ -239,11 +245,13 @@ def _padded(parts: Any, lengths: Numbers) -> int:
 class Tail:
     """What a training job does once the hidden states are computed."""
 
-    def __init__(self, row: Settings, tokens: Tokens, machine: Device) -> None:
+    def __init__(
+        self, row: Settings, tokens: Tokens, machine: Device, folder: Path | None = None
+    ) -> None:
         self.row, self.machine = row, machine
         self.frozen = cut.trunk(row, SEED) is not None
         self.steps = typical(row, tokens, MANY if self.frozen else FEW)
-        self.prepared = prepared(row, tokens, machine)
+        self.prepared = prepared(row, tokens, machine, folder)
 
     def train(self, steps: list[Batch]) -> list[float]:
         """These steps, from the weights as they are; the clock after each update."""
@@ -268,24 +276,32 @@ class Tail:
         return frozen + step * len(plan.steps) + evaluation * evaluations(plan)
 
 
-def prepared(row: Settings, tokens: Tokens, machine: Device) -> run.Prepared:
+def prepared(
+    row: Settings, tokens: Tokens, machine: Device, folder: Path | None = None
+) -> run.Prepared:
     """A run as a job prepares it, but with made-up hidden states, which it finds in its cache."""
-    with tempfile.TemporaryDirectory() as folder:  # a mapped file can be used once it is deleted
-        cache, layers = Cache(Path(folder), 10), frozen(row, machine)
+    with tempfile.TemporaryDirectory() as made:  # a mapped file can be used once it is deleted
+        cache, layers = Cache(Path(made), 10), frozen(row, machine, folder=folder)
         if layers:
             make_up(cache, layers, sequences(tokens, row.input))
         entries = set(cache.folder.iterdir())
-        found = run.prepare(row, SEED, tokens, tokens.lines(None), None, layers, cache, machine)
+        found = run.prepare(row, SEED, tokens, tokens.lines(None), folder, layers, cache, machine)
         now = {path for path in cache.folder.iterdir() if path.is_dir()}
         assert now <= entries, "not found there"
         return found
 
 
-def frozen(row: Settings, machine: Device, seed: int = SEED, sha256: str = "") -> Frozen | None:
+def frozen(
+    row: Settings,
+    machine: Device,
+    seed: int = SEED,
+    sha256: str = "",
+    folder: Path | None = None,
+) -> Frozen | None:
     """The layers of a row's trunk, if it has one."""
     if trunk := cut.trunk(row, seed):
         manifest = TrunkManifest(checkpoint_sha256=sha256, sequences="", code="")
-        return hidden_states.frozen(trunk, manifest, None, machine)
+        return hidden_states.frozen(trunk, manifest, folder, machine)
     return None
 
 
@@ -316,14 +332,24 @@ class Unsaved(State):
 
 
 class Loop:
-    """An ordinary loop that recomputes everything, of the plain model or of transformers'."""
+    """An ordinary loop that recomputes everything: of the plain, transformers' or a given model."""
 
-    def __init__(self, row: Settings, which: str, tokens: Tokens, machine: Device) -> None:
+    def __init__(
+        self,
+        row: Settings,
+        which: str,
+        tokens: Tokens,
+        machine: Device,
+        given: nn.Module | None = None,
+    ) -> None:
         self.row, self.machine = row, machine
-        options, shape = row.compared(), plain.Shape(**to_builtins(row.dimensions))
+        options = row.compared()
+        shape = plain.Shape(**{name: getattr(row.dimensions, name) for name in NAMES})
         recipe = plain.Recipe(**{each.name: options[each.name] for each in fields(plain.Recipe)})
-        if which == "plain":
-            self.model: Any = plain.Model(shape, recipe, classes=2, seed=SEED)
+        if given:
+            self.model: Any = given
+        elif which == "plain":
+            self.model = plain.Model(shape, recipe, classes=2, seed=SEED)
         else:
             self.model = Transformers(row, recipe)
         self.model.to(machine.torch)

@@ -151,6 +151,31 @@ The head is not drawn from the seed.
 LoRA's A are drawn from the seed again.
 - row.lora_alpha, generator)
 + row.lora_alpha, Generator().manual_seed(seed))
+== ablations/model/transformer.py | model/test_transformer.py
+Padding is read without a causal mask.
+- mask = None if visible is None else visible.long()
++ mask = None
+The final norm stays frozen.
+- each.requires_grad_(any(each is other for other in used))
++ each.requires_grad_(False)
+Attention without a mask stays causal.
+- module.is_causal = False
++ module.is_causal = True
+Old names of norms' weights are not known.
+- (".gamma", ".weight")
++ (".gamma", ".gamma")
+The embedding table is read for the last block too.
+- if not from_ids:
+-             _empty(model
++ if from_ids:
++             _empty(model
+== ablations/data/sequences.py | data/test_sequences.py
+Padding that is masked is read.
+- max(1, own) if input.mask_padding else length
++ length
+What closes a text is cut off.
+- if len(text) <= length or not closing:
++ if True:
 == ablations/model/lora.py | kept/test_kept.py
 LoRA's update is merged without its factor.
 - update = self.alpha * (self.a

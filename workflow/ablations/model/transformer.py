@@ -69,7 +69,7 @@ def is_encoder(config: Any) -> bool:
 def skeleton(config: Any) -> Any:
     """The base model in float32, without values: parameters on meta, buffers as they are."""
     with _parameters_on_meta():
-        return _constructed(config)
+        return constructed(config)
 
 
 def blocks(model: Any) -> nn.ModuleList:
@@ -119,7 +119,7 @@ def _transformers() -> Any:
     return library
 
 
-def _constructed(config: Any) -> Any:
+def constructed(config: Any) -> Any:
     """The base model, for evaluation."""
     transformers, options = _transformers(), {}
     model_class = transformers.AutoModel._model_mapping[type(config)]
@@ -200,7 +200,7 @@ def part(
     else:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            model = _constructed(settings)
+            model = constructed(settings)
     for module in model.modules() if unmasked else ():
         if hasattr(module, "is_causal"):
             module.is_causal = False  # of attention that gets no mask

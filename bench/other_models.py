@@ -1,0 +1,119 @@
+#!/usr/bin/env python3
+"""How much faster other models' last block trains than in a loop that recomputes everything.
+
+    .venv/bin/python bench/other_models.py               two shapes; about half an hour on two cores
+    .venv/bin/python bench/other_models.py --size nano   some seconds
+
+Pythia-160M's and SmolLM2-135M's shapes, with random weights and texts, and GPT-2's ids. Parts are
+timed as in bench.py and scaled up to the counts of whole runs; the jobs' starts are not counted.
+Each number is the median over the rounds, in which all parts take turns.
+"""
+
+import argparse
+import os
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from msgspec import structs
+from tabulate import tabulate
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "workflow"))
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+import bench
+import plain
+from ablations.files import write_json
+from ablations.machine import device
+from ablations.machine.device import Device
+from ablations.machine.memory import keep_freed_memory
+from ablations.model import transformer
+from ablations.study.dimensions import Dimensions
+from ablations.study.settings import Settings
+
+FOLDS = 5
+VOCABULARY = 50304  # GPT-2's ids; the tables of the two models are about as long
+SHARED = {"vocab_size": VOCABULARY, "max_position_embeddings": 2048, "dtype": "float32"}
+SHAPES: dict[str, dict[str, Any]] = {
+    "nano": {
+        **{"model_type": "gpt_neox", "hidden_size": 32, "num_hidden_layers": 4},
+        **{"num_attention_heads": 4, "intermediate_size": 128},
+    },
+    "pythia-160m": {
+        **{"model_type": "gpt_neox", "hidden_size": 768, "num_hidden_layers": 12},
+        **{"num_attention_heads": 12, "intermediate_size": 3072},
+    },
+    "smollm2-135m": {
+        **{"model_type": "llama", "hidden_size": 576, "num_hidden_layers": 30},
+        **{"num_attention_heads": 9, "num_key_value_heads": 3, "intermediate_size": 1536},
+    },
+}
+
+
+def row_of(shape: dict[str, Any], precision: str) -> Settings:
+    """The baseline's row for a model of this shape."""
+    row = bench._row("baseline", bench.BASELINE | {"precision": precision}, {"small": "small"})
+    dimensions = Dimensions(
+        n_layer=shape["num_hidden_layers"],
+        n_head=shape["num_attention_heads"],
+        n_embd=shape["hidden_size"],
+        n_positions=SHARED["max_position_embeddings"],
+        vocab_size=VOCABULARY,
+        type=shape["model_type"],
+    )
+    return structs.replace(row, dimensions=dimensions)
+
+
+def whole(row: Settings, folder: Path) -> plain.Whole:
+    """transformers' whole model, for the loop that recomputes everything."""
+    options = row.compared()
+    recipe = plain.Recipe(**{name: options[name] for name in plain.Recipe.__dataclass_fields__})
+    torch.manual_seed(bench.SEED)
+    body = transformer.constructed(transformer.config(folder))
+    after = [body.get_submodule({"gpt_neox": "final_layer_norm"}.get(row.dimensions.type, "norm"))]
+    blocks = list(transformer.blocks(body))
+    return plain.Whole(body, blocks, after, row.dimensions.n_embd, recipe, 2, bench.SEED)
+
+
+def lines(name: str, rounds: int, machine: Device) -> list[list[object]]:
+    """What is compared, our seconds, the loop's, and their ratio."""
+    row, tokens = row_of(SHAPES[name], machine.precision), bench.random_messages()
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made)
+        write_json(folder / "config.json", SHARED | SHAPES[name])
+        trunk = bench.Trunk(row, tokens, machine, folder)
+        tail = bench.Tail(row, tokens, machine, folder)
+        loop = bench.Loop(row, "plain", tokens, machine, whole(row, folder))
+    parts = {"trunk": trunk.whole, "tail": tail.seconds, "plain": loop.seconds}
+    taken = [{part: run() for part, run in parts.items()} for _ in range(1 + rounds)]
+    seconds = {part: statistics.median(each[part] for each in taken[1:]) for part in parts}
+    one, many = trunk.share * seconds["trunk"] + seconds["tail"], FOLDS * seconds["tail"]
+    found = [("one run", one, seconds["plain"])]
+    found += [(f"{FOLDS} folds", seconds["trunk"] + many, FOLDS * seconds["plain"])]
+    return [[name, what, ours, theirs, theirs / ours] for what, ours, theirs in found]
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--size", choices=SHAPES, help="one shape (both that are not nano)")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    arguments = parser.parse_args()
+    machine = device.current("float32", arguments.threads)
+    keep_freed_memory()
+    print(f"{machine.name}, {arguments.threads} threads, {machine.precision}, {torch.__version__}")
+    names = [arguments.size] if arguments.size else [name for name in SHAPES if name != "nano"]
+    found = [line for name in names for line in lines(name, arguments.rounds, machine)]
+    headings = ["model", "last block", "ours, s", "recomputing, s", "faster"]
+    numbers = ("", "", ".1f", ".1f", ".2f")
+    print(tabulate(found, headings, tablefmt="github", floatfmt=numbers))
+
+
+if __name__ == "__main__":
+    main()
