@@ -6,12 +6,12 @@
 
 Each text is cut and padded as the row's texts were in training, so its prediction does not depend
 on the other texts. For one text it prints the probability of each class; for several, CSV with the
-line of each text, its most probable class and the probability of each.
+line or file of each text, its most probable class and the probability of each.
 
 Files are read and refused as in training: CSV, TSV, JSON lines or an array, Parquet, compressed
 with gzip or not. The texts stand in the columns that the model learnt from, whether or not there
 are labels. A file of another name, and standard input, has a text on each line, unless --format
-tells its format.
+tells its format. In a folder, or in the folders in it, each file is a text.
 """
 
 import argparse
@@ -40,6 +40,7 @@ from ablations.machine.memory import out_of_memory
 from ablations.study import door
 from ablations.study.dataset import Reading, format_by_name
 from ablations.study.settings import Precision
+from ablations.study.text_folders import unlabelled
 from ablations.training.forward import forward, freeze, token_ids
 from ablations.training.inputs import batches
 
@@ -117,7 +118,8 @@ def main(arguments: argparse.Namespace) -> None:
         if len(arguments.given) == 1:
             _write_one(classifier, ids)
         else:
-            _write_all(classifier, places, texts, ids)
+            of_files = arguments.file is not None and arguments.file.is_dir()
+            _write_all(classifier, places, texts, ids, of_files)
         sys.stdout.flush()
     except BrokenPipeError:  # the reader, such as head, has stopped reading
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -131,11 +133,21 @@ def _write_one(classifier: Classifier, ids: Sequence[Ids]) -> None:
 
 
 def _write_all(
-    classifier: Classifier, places: Sequence[Place], texts: Sequence[str], ids: Sequence[Ids]
+    classifier: Classifier,
+    places: Sequence[Place],
+    texts: Sequence[str],
+    ids: Sequence[Ids],
+    of_files: bool,
 ) -> None:
     classes = classifier.kept.classes
     lines = csv.writer(sys.stdout, lineterminator="\n")
-    header = ["line", "text", "class", "probability", *(f"probability_{name}" for name in classes)]
+    header = [
+        "file" if of_files else "line",
+        "text",
+        "class",
+        "probability",
+        *(f"probability_{name}" for name in classes),
+    ]
     lines.writerow(header)
     for first in range(0, len(ids), AT_A_TIME):
         part = slice(first, first + AT_A_TIME)
@@ -143,7 +155,8 @@ def _write_all(
         for place, text, each in zip(places[part], texts[part], shares, strict=True):
             most = max(each)
             numbers = (f"{share:.6f}" for share in (most, *each))
-            lines.writerow([place.number, text, classes[each.index(most)], *numbers])
+            where = place.file if of_files else place.number
+            lines.writerow([where, text, classes[each.index(most)], *numbers])
 
 
 # --- what is classified
@@ -164,6 +177,8 @@ def _in_file(arguments: argparse.Namespace, kept: Kept) -> list[tuple[Place, str
     format: Any = arguments.format or format_by_name(name) or LINES
     try:
         reading = _reading(arguments, kept)
+        if path.is_dir():
+            return [texts.whole(file, reading) for file in unlabelled(path)]
         if path == STDIN:
             held = content.unpacked(sys.stdin.buffer.read(), name, format)
         else:

@@ -134,6 +134,17 @@ def test_every_format_is_read_as_in_training(folder, tmp_path, name):
     assert predicted(folder, "--file", tmp_path / "data", "--format", format) == found
 
 
+def test_each_file_of_a_folder_is_a_text_whatever_the_names_of_folders_in_it(folder, tmp_path):
+    for name, text in {"good/1.txt": "one\ntwo\n", "new/2.txt": "three"}.items():
+        (tmp_path / "texts" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "texts" / name).write_text(text)
+    found = predicted(folder, "--file", tmp_path / "texts")
+    assert [line["text"] for line in found] == ["one\ntwo", "three"]
+    assert [Path(line["file"]).name for line in found] == ["1.txt", "2.txt"]
+    (line,) = predicted(folder, "--file", tmp_path / "texts/new")
+    assert line["file"] == f"{tmp_path}/texts/new/2.txt"
+
+
 def test_what_the_keys_of_a_study_say_is_said_by_options(folder, tmp_path):
     path = tmp_path / "a.csv"
     path.write_text('1|café"|crème\n', encoding="cp1252")

@@ -107,6 +107,15 @@ def test_without_network_by_choice_what_is_missing_is_not_asked_for(server, fold
     assert not server.requests
 
 
+def test_a_cache_that_cannot_be_written_is_told_with_what_to_set(
+    server, folder, monkeypatch, tmp_path
+):
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "file/hub"))
+    said = f"the cache {tmp_path}/file/hub cannot be used (Not a directory); name a folder"
+    assert said in failed(folder)
+
+
 @pytest.mark.parametrize("name", ["../mirror", "some..one", "a/b/c"])
 def test_repository_that_tries_paths_is_no_part_of_a_mirror(
     server, folder, name, tmp_path, monkeypatch

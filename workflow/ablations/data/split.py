@@ -116,6 +116,8 @@ def notes(
         if lacking:
             names = ", ".join(repr(classes[label]) for label in lacking)
             nothing = f"has no text of {names}, so it says nothing about that"
+            none = "; folders that are no class are left out where classes names those that are"
+            nothing += none if reading.label is None else ""
             yield f"The {name} split{of_fold} {nothing}."
 
 

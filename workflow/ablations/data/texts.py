@@ -243,13 +243,18 @@ def _class_label(schema: Any, reading: Reading) -> tuple[str, ...]:
 def _folder(source: Source, reading: Reading) -> Cells:
     """The files of the folders in a folder, which are named as their classes are."""
     for path in text_files(Path(source.path), reading):
-        place = Place(path.as_posix())
-        packed = content.read(path, place.file, source.format)
-        held = content.text(packed, place.file, reading.encoding)
-        text = held.removesuffix("\n").removesuffix("\r")  # the last line's end
-        if not text:
-            raise UserError(f"{place} is empty; allowed: a text in every file")
+        place, text = whole(path, reading)
         yield place, path.parent.name, [text]
+
+
+def whole(path: Path, reading: Reading) -> tuple[Place, str]:
+    """A file that is one text; raises UserError if it is empty or no text."""
+    place = Place(path.as_posix())
+    held = content.text(content.read(path, place.file, "folder"), place.file, reading.encoding)
+    text = held.removesuffix("\n").removesuffix("\r")  # the last line's end
+    if not text:
+        raise UserError(f"{place} is empty; allowed: a text in every file")
+    return place, _text(place, [text], reading)
 
 
 # --- one cell

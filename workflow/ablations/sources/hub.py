@@ -25,7 +25,7 @@ from huggingface_hub import (
     try_to_load_from_cache,
 )
 
-from ablations import files
+from ablations import cli, files
 from ablations.errors import UserError
 from ablations.sources import download
 from ablations.sources.download import Found
@@ -184,6 +184,11 @@ def _reason(error: Exception, repo: Repository, name: str) -> str:
         case errors.HfHubHTTPError():
             found = f"HTTP {error.response.status_code} {error.response.reason_phrase}"
             return f"{found}{download.by_proxy(constants.ENDPOINT)}"
+        case OSError() if error.filename and error.errno not in cli.DISK_FULL:
+            return (
+                f"the cache {constants.HF_HUB_CACHE} cannot be used ({error.strerror}); name a"
+                " folder that can be written: export HF_HOME=/some/folder"
+            )
         case OSError() if error.errno is not None:  # the disk
             raise error
         case _:

@@ -29,6 +29,12 @@ def left_out(folder: Path, reading: Reading) -> list[str]:
     return [path.name for path in _folders(folder) if not reading.takes(path.name)]
 
 
+def unlabelled(folder: Path) -> list[Path]:
+    """The files of the folders in a folder, whatever their names, or its own if it holds none."""
+    within = [path for each in _folders(folder) for path in _files(each)]
+    return within or _files(folder)
+
+
 def sha256(folder: Path, reading: Reading) -> str:
     """One checksum of the names and the content of all texts."""
     texts = text_files(folder, reading)
