@@ -152,6 +152,10 @@ LoRA's A are drawn from the seed again.
 - row.lora_alpha, generator)
 + row.lora_alpha, Generator().manual_seed(seed))
 == ablations/model/transformer.py | model/test_transformer.py
+Old names of norms' weights are not known.
+- (".gamma", ".weight")
++ (".gamma", ".gamma")
+== ablations/model/parts.py | model/test_transformer.py
 Padding is read without a causal mask.
 - mask = None if visible is None else visible.long()
 + mask = None
@@ -161,9 +165,6 @@ The final norm stays frozen.
 Attention without a mask stays causal.
 - module.is_causal = False
 + module.is_causal = True
-Old names of norms' weights are not known.
-- (".gamma", ".weight")
-+ (".gamma", ".gamma")
 The embedding table is read for the last block too.
 - if not from_ids:
 -             _empty(model

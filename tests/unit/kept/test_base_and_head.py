@@ -15,7 +15,7 @@ import families
 import runs
 from ablations.errors import UserError
 from ablations.kept import base_and_head
-from ablations.model import checkpoint, fetch, shape, transformer
+from ablations.model import checkpoint, fetch, parts, shape
 from ablations.model.layers import Head, Layers, Reading, draw
 from ablations.model.lora import add_lora, merge_lora
 from ablations.study import cut
@@ -32,7 +32,7 @@ def row_of(folder: Path, **options: Any) -> Any:
 
 def trained(row: Any, folder: Path, seed: int | None, start: int, lora: bool = False) -> Layers:
     """The layers from `start` on, and a head: every weight that would train is another."""
-    part = transformer.part(row.dimensions, folder, seed, start, causal=row.input.causal_mask)
+    part = parts.part(row.dimensions, folder, seed, start, causal=row.input.causal_mask)
     head, generator = Head(row.dimensions.n_embd, 3), Generator().manual_seed(1)
     draw(head, generator)
     layers = Layers([part, head])

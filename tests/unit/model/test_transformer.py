@@ -17,7 +17,7 @@ from torch import Generator, Tensor, nn
 
 from ablations import files
 from ablations.errors import UserError
-from ablations.model import transformer
+from ablations.model import parts, transformer
 from ablations.model.layers import Head, Layers, Reading, draw
 from ablations.model.lora import LoraLinear, add_lora, merge_lora
 from ablations.study import cut
@@ -161,10 +161,10 @@ def loss(logits: Tensor) -> Tensor:
 def cut_at(folder: Path, name: str, start: int, causal: bool) -> tuple[Layers, Layers]:
     """The layers before and from `start` on."""
     dimensions = dimensions_of(name)
-    tail = transformer.part(dimensions, folder, None, start, causal=causal)
+    tail = parts.part(dimensions, folder, None, start, causal=causal)
     trunk = []
     if start != FIRST:
-        trunk = [transformer.part(dimensions, folder, None, FIRST, start, causal=causal)]
+        trunk = [parts.part(dimensions, folder, None, FIRST, start, causal=causal)]
     return Layers(trunk).requires_grad_(False), Layers([tail, head()])
 
 
@@ -258,9 +258,9 @@ def test_lora_updates_every_linear_layer_of_the_blocks(name, folder_of):
 @pytest.mark.parametrize("name", FAMILIES)
 def test_a_part_holds_its_own_blocks_and_no_table(name, folder_of):
     folder, dimensions = folder_of(name), dimensions_of(name)
-    whole = transformer.part(dimensions, folder, None, FIRST)
-    tail = transformer.part(dimensions, folder, None, cut.LAST_BLOCK)
-    trunk = transformer.part(dimensions, folder, None, FIRST, cut.LAST_BLOCK)
+    whole = parts.part(dimensions, folder, None, FIRST)
+    tail = parts.part(dimensions, folder, None, cut.LAST_BLOCK)
+    trunk = parts.part(dimensions, folder, None, FIRST, cut.LAST_BLOCK)
     (table,) = [each for each in whole.parameters() if each.shape == (IDS, WIDTH)]
     sizes = [sum(each.numel() for each in part.parameters()) for part in (whole, tail, trunk)]
     block = [sum(each.numel() for each in block.parameters()) for block in whole.blocks]
@@ -274,7 +274,7 @@ def test_weights_of_any_precision_and_in_several_files_are_read_as_float32(dtype
     name = "llama"
     save(tmp_path, name, config_of(name), dtype=dtype, max_shard_size="9KB")
     assert len(list(tmp_path.glob("*.safetensors"))) > 1
-    found = transformer.part(dimensions_of(name), tmp_path, None, FIRST)
+    found = parts.part(dimensions_of(name), tmp_path, None, FIRST)
     theirs = transformers.AutoModel.from_pretrained(tmp_path, dtype=torch.float32)
     expected = dict(theirs.named_parameters())
     rounded = expected["norm.weight"].detach().to(dtype).float()
@@ -303,8 +303,8 @@ def test_old_names_and_wrappers_of_tensors_are_known():
 def test_random_weights_are_transformers_own_after_the_seed(folder_of):
     dimensions, folder = dimensions_of("opt"), folder_of("opt")
     before = torch.get_rng_state()
-    whole = transformer.part(dimensions, folder, 7, FIRST)
-    tail = transformer.part(dimensions, folder, 7, cut.LAST_BLOCK)
+    whole = parts.part(dimensions, folder, 7, FIRST)
+    tail = parts.part(dimensions, folder, 7, cut.LAST_BLOCK)
     assert torch.equal(torch.get_rng_state(), before)
     torch.manual_seed(7)
     config = transformers.AutoConfig.from_pretrained(folder)
@@ -343,9 +343,9 @@ def test_a_family_that_is_always_causal_is_refused_without_a_mask(tmp_path, monk
     settings = transformers.AutoConfig.for_model("mamba", vocab_size=IDS, **options)
     dimensions = dimensions_of("mamba")
     save(tmp_path, "mamba", settings, head=False)
-    transformer.part(dimensions, tmp_path, None, cut.LAST_BLOCK)
+    parts.part(dimensions, tmp_path, None, cut.LAST_BLOCK)
     with pytest.raises(UserError, match="causal_mask: false does not work with mamba"):
-        transformer.part(dimensions, tmp_path, None, cut.LAST_BLOCK, causal=False)
+        parts.part(dimensions, tmp_path, None, cut.LAST_BLOCK, causal=False)
 
 
 def test_blocks_that_read_more_than_states_are_refused(tmp_path, monkeypatch):
@@ -354,7 +354,7 @@ def test_blocks_that_read_more_than_states_are_refused(tmp_path, monkeypatch):
     settings = transformers.AutoConfig.for_model("gemma4_text", **options)
     save(tmp_path, "gemma4_text", settings, head=False)
     with pytest.raises(UserError, match=r"gemma4_text cannot be cut before block 1: .* embeddings"):
-        transformer.part(dimensions_of("gemma4_text"), tmp_path, None, cut.LAST_BLOCK - 1)
+        parts.part(dimensions_of("gemma4_text"), tmp_path, None, cut.LAST_BLOCK - 1)
 
 
 def test_an_unknown_type_is_refused(tmp_path):

@@ -13,9 +13,9 @@ from torch import nn
 
 from ablations import files
 from ablations.errors import UserError
-from ablations.model import checkpoint, transformer
+from ablations.model import checkpoint, parts
 from ablations.model.layers import Head, Layers
-from ablations.model.transformer import Part
+from ablations.model.parts import Part
 from ablations.study import cut
 from ablations.study.folder import CONFIG, HEAD, WEIGHTS
 from ablations.study.settings import Settings
@@ -23,7 +23,7 @@ from ablations.study.settings import Settings
 
 def whole(row: Settings, folder: Path, seed: int | None) -> Part:
     """All of a row's layers but the head, in one part; `seed`: of random weights."""
-    return transformer.part(
+    return parts.part(
         row.dimensions,
         folder,
         seed,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from torch import Generator
 
-from ablations.model import gpt2, transformer
+from ablations.model import gpt2, parts
 from ablations.model.layers import Head, Layers, draw
 from ablations.model.lora import add_lora
 from ablations.study import cut
@@ -39,7 +39,7 @@ def layers(
         return Layers([])
     assert folder is not None
     how = {"causal": causal, "averaged": averaged}
-    return Layers([transformer.part(dimensions, folder, seed, start, stop, **how)])
+    return Layers([parts.part(dimensions, folder, seed, start, stop, **how)])
 
 
 def frozen(row: Settings, folder: Path | None, seed: int, start: int | None = None) -> Layers:

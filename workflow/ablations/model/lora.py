@@ -10,7 +10,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from ablations.model.layers import Head, Layers
-from ablations.model.transformer import Part
+from ablations.model.parts import Part
 
 
 class LoraLinear(nn.Linear):
