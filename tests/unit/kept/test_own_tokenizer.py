@@ -49,8 +49,9 @@ def test_predict_and_the_card_encode_as_training_did(tmp_path: Path, kind: str, 
     kept = tmp_path / "model"
     assert Classifier(kept, threads=1).logits(TEXTS).numpy() == pytest.approx(read, abs=1e-5)
     shutil.rmtree(own)
-    lines = re.search(r"```python\n(.*?)```", (kept / "README.md").read_text(), re.DOTALL)
-    assert lines is not None
+    card = (kept / "README.md").read_text()
+    lines = re.search(r"```python\n(.*?)```", card, re.DOTALL)
+    assert lines is not None and "the spelling of a special token" in card
     # an empty text without a token is an exception that the card tells of
     chosen = [n for n, ids in enumerate(used.encode(TEXTS)) if len(ids)]
     known = {"FOLDER": kept, "texts": [TEXTS[n] for n in chosen]}

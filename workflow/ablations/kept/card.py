@@ -114,7 +114,9 @@ def logits(text):
 
 probabilities = torch.stack([logits(text) for text in texts]).softmax(-1)
 ```
+"""
 
+SPELT = """
 A text that holds the spelling of a special token, such as `[SEP]` or `</s>`, may be an exception:
 for the row it is text, and `transformers` may take it for the token.
 """
@@ -221,6 +223,7 @@ def _recipe(kept: Kept, bias: bool, rounded: str) -> Iterator[str]:
             lines="".join(f"    {line}\n" for line in lines),
             read=read,
         )
+        yield SPELT
         return
     if bias or not kept.in_transformers:
         yield CANNOT
@@ -233,6 +236,8 @@ def _recipe(kept: Kept, bias: bool, rounded: str) -> Iterator[str]:
         yield BEFORE_PADDING
         row = kept.settings
         yield "" if row.context_length == "variable" or row.mask_padding else EMPTY
+    if not bias and kept.in_transformers and kept.tokenizer == "own":
+        yield SPELT
 
 
 def _lines(kept: Kept) -> tuple[list[str], str]:
