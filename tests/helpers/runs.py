@@ -132,7 +132,7 @@ def keep(folder: Path, *more: str, model: Model | None = None) -> None:
 
     row = settings.read(folder / "row.json")
     files.write_json(folder / "model.json", model or Model("nano", row.dimensions))
-    pretrained = row.weights == "pretrained"
+    pretrained = row.weights == "pretrained" or not row.dimensions.is_gpt2
     weights = ["--checkpoint", folder / "checkpoint" / checkpoint.MANIFEST] if pretrained else []
     arguments = [
         *("--row", folder / "row.json", "--seed", SEED, "--data", "texts of a test"),

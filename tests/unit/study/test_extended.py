@@ -6,6 +6,7 @@ import pytest
 import yaml
 from msgspec.structs import replace
 
+from ablations.answers.comparisons import differing
 from ablations.files import as_json
 from ablations.study import plan
 from ablations.study.config import Row
@@ -62,6 +63,17 @@ def test_five_folds_are_the_eight_rows_with_every_text_tested() -> None:
     same = {"title": MAIN.title, "cache_dir": MAIN.cache_dir, "dataset": MAIN.dataset}
     assert replace(found, **same) == MAIN
     assert replace(found.dataset, split=MAIN.dataset.split) == MAIN.dataset
+
+
+def test_families_differ_in_one_setting_wherever_they_are_compared() -> None:
+    found = plan.read_study(ROOT / "studies/families")
+    kinds = {row.model.dimensions.type for row in found.rows}
+    assert len(kinds) == 8 and sum(row.model.dimensions.encoder for row in found.rows) == 9
+    for asked in found.questions:
+        if asked.baseline not in found.references:
+            baseline, variant = (found.row(id) for id in (asked.baseline, asked.variant))
+            assert len(differing(baseline.settings, variant.settings)) == 1
+    assert {row.settings.trainable_layers for row in found.rows} == {"last_block", "all"}
 
 
 def test_the_published_numbers_are_the_published_ones() -> None:

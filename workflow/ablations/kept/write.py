@@ -56,9 +56,8 @@ def main(arguments: argparse.Namespace) -> None:
     )
     source = arguments.checkpoint and arguments.checkpoint.parent
     tail = _trained(row, source, arguments.seed, arguments.trained, len(kept.classes))
-    drawn = arguments.seed if row.weights == "random" else None
     write = _of_gpt2 if row.dimensions.is_gpt2 else _of_other
-    bias, write_model = write(kept, tail, source, drawn)
+    bias, write_model = write(kept, tail, source)
     text = card(
         kept,
         metrics,
@@ -96,7 +95,7 @@ def _trained(row: Settings, source: Path | None, seed: int, file: Path, classes:
 Write = Callable[[Path], None]
 
 
-def _of_gpt2(kept: Kept, tail: Layers, source: Path | None, seed: int | None) -> tuple[bool, Write]:
+def _of_gpt2(kept: Kept, tail: Layers, source: Path | None) -> tuple[bool, Write]:
     """Whether the head keeps its bias, and what writes the model."""
     row = kept.settings
     layers = Layers([*build.frozen(row, source, kept.seed), *tail])
@@ -111,13 +110,12 @@ def _of_gpt2(kept: Kept, tail: Layers, source: Path | None, seed: int | None) ->
     return model.BIAS in tensors, write
 
 
-def _of_other(
-    kept: Kept, tail: Layers, source: Path | None, seed: int | None
-) -> tuple[bool, Write]:
+def _of_other(kept: Kept, tail: Layers, source: Path | None) -> tuple[bool, Write]:
     """The same of a model of another type; `source`: its checkpoint's folder."""
     assert source is not None
-    untrained = base_and_head.whole(kept.settings, source, seed)
-    return True, lambda folder: base_and_head.write(folder, kept.settings, untrained, tail)
+    row = kept.settings
+    untrained = base_and_head.whole(row, source, kept.seed if row.weights == "random" else None)
+    return True, lambda folder: base_and_head.write(folder, row, untrained, tail)
 
 
 # --- what transformers reads

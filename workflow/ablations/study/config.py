@@ -70,7 +70,8 @@ class Study(Shared, frozen=True, kw_only=True):
 
     def notes_about(self, row: Row) -> list[str]:
         """A sentence for each thing in this row that is not what was published."""
-        pretrained = [row.model] if row.settings.weights == "pretrained" else []
+        is_gpt2 = row.model.dimensions.is_gpt2  # of another, nobody takes it for GPT-2
+        pretrained = [row.model] if is_gpt2 and row.settings.weights == "pretrained" else []
         folds = self.folds != (None,)
         return [*outline.stand_in_data(self.dataset), *outline.about_models(pretrained, folds)]
 

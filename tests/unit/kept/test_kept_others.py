@@ -1,0 +1,117 @@
+"""A kept model that is no GPT-2 gives the row's own predictions, and so do the card's lines."""
+
+import os
+
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+import csv
+import random
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import families
+import runs
+from ablations.data import tokenizer, tokens
+from ablations.model import fetch, shape
+from ablations.predict import Classifier
+from ablations.study.dataset import SPLITS
+from ablations.study.models import Model, ModelFolder
+
+pytest.importorskip("transformers")
+SIZES = {"train": 24, "validation": 9, "test": 21}
+WORDS = ["free", "prize", "call", "now", "home", "tonight", "see", "you", "then", "ok"]
+LENGTH = 12
+ROWS: dict[str, dict[str, Any]] = {
+    "last": {"kind": "llama"},
+    "masked, averaged": {"kind": "llama", "mask_padding": True, "average_embeddings": True},
+    "flexible, lora": {"kind": "gpt_neox", "token": "flexible", "layers": "lora", "lora_rank": 2},
+    "variable": {"kind": "qwen3", "context_length": "variable", "batch_size": 1, "layers": 2},
+    "no mask, flexible": {"kind": "llama", "causal_mask": False, "token": "flexible"},
+    "averaged": {"kind": "gpt_neox", "average_embeddings": True, "layers": "last_layer"},
+    "encoder": {"kind": "roberta", "layers": "last_two_blocks"},
+    "encoder, first": {"kind": "bert", "token": "first", "layers": "all"},
+    "encoder, averaged": {"kind": "distilbert", "average_embeddings": True, "weights": "random"},
+}
+
+
+def texts_of(seed: int) -> dict[str, list[str]]:
+    """Random texts, some longer than what is read; one is empty."""
+    draw = random.Random(seed)
+    made = {
+        split: [" ".join(draw.choices(WORDS, k=draw.randint(2, 9))) for _ in range(size)]
+        for split, size in SIZES.items()
+    }
+    made["test"][3] = " a  b\nÉ"
+    return made
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Each row's folder and test texts, trained and kept once."""
+    found: dict[str, tuple[Path, list[str]]] = {}
+
+    def get(name: str) -> tuple[Path, list[str]]:
+        if name not in found:
+            folder = tmp_path_factory.mktemp("row")
+            found[name] = folder, train(folder, dict(ROWS[name]))
+        return found[name]
+
+    return get
+
+
+def train(folder: Path, options: dict[str, Any]) -> list[str]:
+    """Trains FOLDER's row and keeps it in FOLDER/model; returns the test set's texts."""
+    texts, kind = texts_of(7), options.pop("kind")
+    size = families.save_tokenizer(folder / "mine", kind, WORDS)
+    families.save(folder / "mine", kind, vocab_size=size)
+    dimensions = shape.of_folder(folder / "mine", "mine")
+    fetch.take_folder(folder / "mine", dimensions, folder / "checkpoint/manifest.json")
+    used = tokenizer.of_folder(folder / "mine", "mine")
+    found = [text for split in SPLITS for text in texts[split]]
+    about = tokens.About(
+        tokenizer="mine",
+        vocab_size=used.vocab_size,
+        padding_id=used.padding_id,
+        closing=used.closing,
+        classes=("ham", "spam"),
+        dataset_sha256="0" * 64,
+    )
+    cuts = np.repeat(range(3), [SIZES[split] for split in SPLITS]).astype(np.int8)
+    labels = np.array(["free" in text for text in found], np.int64)
+    made = tokens.Tokens(about, used.encode(found), labels, {"split": cuts})
+    tokens.write(folder / "tokens.safetensors", made)
+    training = {"epochs": 2, "batch_size": 4, "learning_rate": 0.01, "eval_every": 100}
+    chosen = {"weights": "pretrained", "layers": "last_block", "context_length": LENGTH}
+    runs.row(folder, dimensions=dimensions, **training | chosen | options)
+    runs.train(folder, "--keep")
+    model = Model("mine", dimensions, folder=ModelFolder(path="mine"))
+    runs.keep(folder, "--tokenizer", str(folder / "mine/manifest.json"), model=model)
+    return texts["test"]
+
+
+def logits_of(folder: Path) -> torch.Tensor:
+    """The run's own logits of the test set, [texts, classes]."""
+    with (folder / "run/predictions.csv").open(newline="") as file:
+        lines = [line for line in csv.DictReader(file) if line["split"] == "test"]
+    return torch.tensor([[float(line["logit_0"]), float(line["logit_1"])] for line in lines])
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_predictions_are_the_row_s_by_predict_and_by_the_card_s_lines(kept, name):
+    folder, texts = kept(name)
+    expected = logits_of(folder)
+    assert np.ptp(expected.numpy(), axis=0).min() > 1e-3  # the row tells texts apart at all
+    found = Classifier(folder / "model", threads=1).logits(texts)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+
+    card = (folder / "model/README.md").read_text()
+    lines = re.search(r"```python\n(.*?)```", card, re.DOTALL)
+    assert lines and "GPT-2" not in card
+    known: dict[str, Any] = {"FOLDER": folder / "model", "texts": texts}
+    exec(lines[1], known)
+    torch.testing.assert_close(known["probabilities"], expected.softmax(-1), atol=1e-5, rtol=0)
