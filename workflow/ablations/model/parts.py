@@ -130,7 +130,9 @@ class Part(nn.Module):
             each.requires_grad_(True)
         trial = _Trial(self.model)
         elsewhere = [block for block in self.list[0] if isinstance(block, _Elsewhere)]
-        y, error = self._tried(trial, elsewhere)
+        y, error = self._tried(trial, elsewhere, None)
+        if unmasked and not error:  # a mask of padding is another way through a model's code
+            _, error = self._tried(trial, elsewhere, torch.tensor([[1] * (TOKENS - 1) + [0]]))
         if error or (trial.reads_table and not self.from_ids):
             why = (
                 transformer.first_line(error)
@@ -154,7 +156,7 @@ class Part(nn.Module):
                 each.requires_grad_(any(each is other for other in used))
 
     def _tried(
-        self, trial: "_Trial", elsewhere: list["_Elsewhere"]
+        self, trial: "_Trial", elsewhere: list["_Elsewhere"], mask: Tensor | None
     ) -> tuple[Tensor | None, Exception | None]:
         """What the model puts out when its blocks read random states, or why it does not."""
         failed: Exception | None = None
@@ -166,7 +168,8 @@ class Part(nn.Module):
                     hooks.enter_context(trial.on(own))
                 try:
                     ids = torch.zeros(1, TOKENS, dtype=torch.long)
-                    return self.model(input_ids=ids).last_hidden_state, None
+                    y = self.model(input_ids=ids, attention_mask=mask).last_hidden_state
+                    return y, None
                 except _Stopped:
                     return None, None
                 except Exception as error:  # whatever a family's code raises
@@ -237,7 +240,7 @@ class _Trial:
         gradient, *of_table = torch.autograd.grad(
             weighed, read, allow_unused=True, retain_graph=True
         )
-        self.read_both_ways &= bool(gradient[0, -1].any())
+        self.read_both_ways &= bool(gradient[0, 1].any())
         self.reads_table |= any(each is not None for each in of_table)
         first = first.detach().requires_grad_()
         return (first, *rest) if self.in_tuple else first
