@@ -260,9 +260,17 @@ def test_more_pairs_tell_an_effect_more_exactly():
 
 def test_identical_seeds_give_wilsons_interval():
     right = np.repeat(np.random.default_rng(0).random((1, 300)) < 0.9, 4, axis=0)
-    assert statistics.mean_accuracy_interval(right) == pytest.approx(
-        statistics.wilson(right.mean(), 300)
-    )
+    wilson = pytest.approx(statistics.wilson(right.mean(), 300))
+    assert statistics.mean_accuracy_interval(right) == wilson
+    assert statistics.texts_alone(right) == wilson
+
+
+def test_texts_alone_are_a_part_of_an_interval_with_the_noise_of_runs():
+    right = np.random.default_rng(0).random((3, 300)) < 0.9
+    alone, whole = statistics.texts_alone(right), statistics.mean_accuracy_interval(right)
+    assert whole[0] < alone[0] < right.mean() < alone[1] < whole[1]
+    # answers drawn anew in each run are those of three times as many texts
+    assert alone == pytest.approx(statistics.wilson(right.mean(), 900), abs=2e-3)
 
 
 @given(st.integers(2, 7), st.integers(0, 60))

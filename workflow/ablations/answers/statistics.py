@@ -49,7 +49,7 @@ class Paired:
         return self.runs >= RUNS_FOR_NOISE
 
 
-def wilson(accuracy: ArrayLike, texts: int) -> tuple[Floats, Floats]:
+def wilson(accuracy: ArrayLike, texts: ArrayLike) -> tuple[Floats, Floats]:
     """Wilson's 95% score interval of an accuracy measured on so many texts.
 
     Of a mean over seeds too: seeds share the texts, so they do not add to their number.
@@ -80,6 +80,12 @@ def mean_accuracy_interval(
         return _chance(accuracy - true, of_texts, spread) >= 1 - CONFIDENCE
 
     return _ends(accuracy, (0.0, 1.0), accepted)
+
+
+def texts_alone(right: Right, folds: Folds = None) -> tuple[Floats, Floats]:
+    """That interval without the noise of training: Wilson's, narrower where runs differ."""
+    found = noise.contrast(right[..., None, :, :], [[1]], folds)
+    return wilson(found.mean[..., 0], found.texts / found.averaging[..., 0])
 
 
 def pair(

@@ -232,6 +232,18 @@ def _runs(answers: Answers) -> Iterator[str]:
         " typical of the study's rows, the more so the more alike these are. On average the runs of"
         f" a row have a standard deviation of {100 * answers.run_sd:.2f} points beyond what"
         f" {answers.tested} explain. (The ± of an accuracy is the whole standard deviation.)"
+        f" {_of_texts_alone(answers)}"
+    )
+
+
+def _of_texts_alone(answers: Answers) -> str:
+    """How much of the first row's interval is the choice of texts."""
+    row = answers.rows[0]
+    test = row.accuracy["test"]
+    low, high = statistics.texts_alone(row.right, answers.texts.fold)
+    return (
+        f"The 95% interval of `{row.id}` spans {100 * (test.high - test.low):.1f} points; the"
+        f" choice of texts alone would give {100 * float(high - low):.1f}."
     )
 
 
