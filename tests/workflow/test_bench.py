@@ -87,3 +87,13 @@ def test_the_workflow_s_own_cost_is_measured() -> None:
     assert done.returncode == 0, done.stderr
     assert "| dry run, rows × seeds: 3 × 2 " in done.stdout
     assert "| answers from 6 runs " in done.stdout
+
+
+@pytest.mark.slow
+def test_other_models_are_timed_against_recomputing() -> None:
+    few = ["--size", "nano", "--rounds", "1", "--threads", "1"]
+    done = subprocess.run(
+        [sys.executable, ROOT / "bench/other_models.py", *few], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "| one run " in done.stdout and "| 5 folds " in done.stdout
