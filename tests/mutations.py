@@ -83,7 +83,7 @@ A state of another fold is gone on with.
 + fold=None,
 +         tokens_sha256
 A state of another checkpoint is gone on with.
-- checkpoint_sha256=checkpoint.read_manifest(folder).sha256 if folder else None
+- checkpoint_sha256=checkpoint.read_manifest(pretrained).sha256 if pretrained else None
 + checkpoint_sha256=None
 == ablations/training/resume.py | training/test_resume.py::test_after_sigterm_it_goes_on
 The optimizer's state is not restored.
