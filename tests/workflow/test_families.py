@@ -69,12 +69,12 @@ def test_the_study_of_families_runs_on_tiny_stand_ins_of_each(tmp_path: Path) ->
             models[name]["n_positions"] = families.POSITIONS
     keys = ("title", "rows", "references", "comparisons")
     path = tiny.config(tmp_path, models=models, **{key: said[key] for key in keys})
-    snakemake(tmp_path, "--configfile", path, "--cores", 2)
+    snakemake(tmp_path, "--configfile", path, "--cores", 2, timeout=1800)
     lines = [line["id"] for line in table(tmp_path / "results/table.csv")]
     assert lines == [*(row["id"] for row in said["rows"]), *said["references"]]
-    answers = (tmp_path / "results/interpretation.md").read_text()
-    assert all(asked["question"] in answers for asked in said["comparisons"])
-    assert "confounded" not in answers
+    answered = [line["id"] for line in table(tmp_path / "results/comparisons.csv")]
+    assert answered == [asked["id"] for asked in said["comparisons"]]
+    assert "confounded" not in (tmp_path / "results/interpretation.md").read_text()
 
 
 def described(printed: str) -> dict[str, Any]:
