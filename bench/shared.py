@@ -94,7 +94,10 @@ def main() -> None:
     parser.add_argument("--depths", type=int, help="the most blocks (half of them)")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--cpu-time", action="store_true", help="where others use the machine")
     arguments = parser.parse_args()
+    if arguments.cpu_time:
+        bench.count_cpu_time()
     machine = device.current("float32", arguments.threads)
     keep_freed_memory()
     print(f"{machine.name}, {arguments.threads} threads, {machine.precision}, {torch.__version__}")
