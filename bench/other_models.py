@@ -22,7 +22,6 @@ from msgspec import structs
 from tabulate import tabulate
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow"))
-os.environ["HF_HUB_OFFLINE"] = "1"
 
 import bench
 import plain

@@ -1,9 +1,5 @@
 """Tiny random models of many families, as transformers saves them."""
 
-import os
-
-os.environ["HF_HUB_OFFLINE"] = "1"
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any

@@ -1,6 +1,5 @@
 """A study of three families from folders: table, answers, page, kept models and predictions."""
 
-import os
 import re
 from pathlib import Path
 from typing import Any
@@ -8,8 +7,6 @@ from typing import Any
 import pytest
 import torch
 import yaml
-
-os.environ["HF_HUB_OFFLINE"] = "1"
 
 import families
 import tiny

@@ -1,9 +1,5 @@
 """A kept model that is no GPT-2: transformers and this project's engine load the same from it."""
 
-import os
-
-os.environ["HF_HUB_OFFLINE"] = "1"
-
 from pathlib import Path
 from typing import Any
 

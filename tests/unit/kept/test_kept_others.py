@@ -1,9 +1,5 @@
 """A kept model that is no GPT-2 gives the row's own predictions, and so do the card's lines."""
 
-import os
-
-os.environ["HF_HUB_OFFLINE"] = "1"
-
 import csv
 import random
 import re

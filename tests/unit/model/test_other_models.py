@@ -1,9 +1,5 @@
 """Checkpoints of models that are no GPT-2: described, and fetched as the printed lines say."""
 
-import os
-
-os.environ["HF_HUB_OFFLINE"] = "1"
-
 import json
 import re
 from collections.abc import Iterator
