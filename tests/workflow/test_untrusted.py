@@ -22,6 +22,7 @@ from ablations.data import collection
 from ablations.errors import UserError
 from ablations.model import fetch as checkpoint
 from ablations.study import config
+from ablations.study.dimensions import Dimensions
 from commands import ROOT, snakemake
 from texts import replace_texts
 
@@ -248,6 +249,6 @@ def test_a_pickle_is_never_loaded(tmp_path: Path, name: str, protocol: int) -> N
     if name == "config.json":
         (tmp_path / "model.safetensors").write_bytes(b"")
     with pytest.raises(UserError, match=name):
-        checkpoint.take_folder(tmp_path, {}, tmp_path / "out/manifest.json")
+        checkpoint.take_folder(tmp_path, Dimensions(**shape), tmp_path / "out/manifest.json")
     assert not pwned(tmp_path) and not Path("pwned").exists()
     assert not (tmp_path / "out").exists()
