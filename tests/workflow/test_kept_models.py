@@ -43,7 +43,7 @@ def test_a_model_is_kept_beside_its_results_and_never_beside_others(tmp_path):
     assert planned(tmp_path, *options) == Counter(jobs)
     # a file of the folder is lost: it is written again, without training
     study(tmp_path, "baseline")
-    (model / "merges.txt").unlink()
+    (model / "tokenizer_config.json").unlink()
     assert planned(tmp_path, *options) == Counter(["kept_model baseline"])
 
     # the row changes and is not kept: its old model goes
