@@ -246,7 +246,6 @@ def any_options(draw: st.DrawFn) -> Options:
         "accumulation_steps": draw(st.sampled_from([1, 1, 2, 5])),
         "causal_mask": draw(st.booleans()),
         "average_embeddings": draw(st.booleans()),
-        "mask_padding": draw(st.booleans()),
         "epochs": draw(st.sampled_from([1, 2])),
         "eval_every": draw(st.sampled_from([2, 5])),
         "lora_rank": draw(st.sampled_from([1, 4])),
