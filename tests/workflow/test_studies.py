@@ -77,7 +77,7 @@ def test_a_grid_runs_as_its_rows_do(tmp_path: Path) -> None:
 def test_all_nineteen_rows_run_on_stand_ins(tmp_path: Path) -> None:
     """The study as it ships, but for its texts, the size of its models and how long it trains."""
     study = extends.whole(ROOT / "studies/extended/config.yaml")
-    kept = {key: study[key] for key in ("title", "rows", "comparisons")}
+    kept = {key: study[key] for key in ("title", "rows", "comparisons", "references")}
     models = {name: tiny.MODEL | {"n_layer": 2 + i} for i, name in enumerate(study["models"])}
     training = {"epochs": 1, "eval_every": 20}
     path = tiny.config(tmp_path, **kept, models=models, training=training)
