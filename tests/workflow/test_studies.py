@@ -84,7 +84,8 @@ def test_all_nineteen_rows_run_on_stand_ins(tmp_path: Path) -> None:
     snakemake(tmp_path, "--cores", 2, "--resources", "gpu=2", "--configfile", path)
 
     lines = table(tmp_path / "results/table.csv")
-    assert [line["id"] for line in lines] == [row["id"] for row in study["rows"]]
+    ids = [row["id"] for row in study["rows"]]
+    assert [line["id"] for line in lines] == ids + study["references"]
     asked = [question["id"] for question in study["comparisons"]]
     answers = table(tmp_path / "results/comparisons.csv")
     assert [line["id"] for line in answers] == asked
@@ -97,5 +98,5 @@ def test_all_nineteen_rows_run_on_stand_ins(tmp_path: Path) -> None:
 
     assert logits("ignore-index") == logits("baseline")
     without_effect = {"baseline", "ignore-index"}
-    others = [row["id"] for row in study["rows"] if row["id"] not in without_effect]
+    others = [id for id in ids if id not in without_effect]
     assert len({logits(row) for row in others}) == len(others) == 17
