@@ -23,7 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -131,11 +131,6 @@ def _row(id: str, options: dict[str, Any], sized: dict[str, str]) -> Settings:
     return Settings(
         row=id, model=size, dimensions=SIZES[size], training=Training(**training), **options
     )
-
-
-def count_cpu_time() -> None:
-    """Every time from now on is the CPU's in this process: for a machine that others use too."""
-    time.perf_counter = time.process_time
 
 
 def random_messages() -> Tokens:
@@ -608,11 +603,45 @@ def trunks(chosen: list[Settings]) -> dict[str, str]:
     }
 
 
+def options(description: str | None) -> argparse.ArgumentParser:
+    """A command line with what the programs that time parts share."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    return parser
+
+
+def medians(parts: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, float]:
+    """Each part's seconds; the parts take turns, and a round before the first is not counted."""
+    taken = [{name: part() for name, part in parts.items()} for _ in range(1 + rounds)]
+    return {name: statistics.median(each[name] for each in taken[1:]) for name in parts}
+
+
+def float32(parser: argparse.ArgumentParser) -> tuple[argparse.Namespace, Device]:
+    """What the command line says, and the machine as jobs have it; what it is, is printed.
+
+    With --cpu-time every time from now on is the CPU's in this process.
+    """
+    parser.add_argument("--cpu-time", action="store_true", help="where others use the machine")
+    arguments = parser.parse_args()
+    if arguments.cpu_time:
+        time.perf_counter = time.process_time
+    machine = device.current("float32", arguments.threads)
+    keep_freed_memory()
+    print(described(machine, arguments.threads))
+    return arguments, machine
+
+
+def described(machine: Device, threads: int) -> str:
+    """What the seconds below were measured on."""
+    return f"{machine.name}, {threads} threads, {machine.precision}, {torch.__version__}"
+
+
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = options(__doc__)
     parser.add_argument(
         "--sizes",
         nargs="+",
@@ -623,12 +652,10 @@ def main() -> None:
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--rows", nargs="*", choices=PUBLISHED | EXTENDED, help="only these")
     which.add_argument("--all", action="store_true", help="all rows, but those of size xl")
-    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument(
         "--minutes", type=float, default=float("inf"), help="for all rows, about; at least a round"
     )
     parser.add_argument("--precision", default="float32")
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--transformers", action="store_true", help="time that loop too")
     parser.add_argument("--memory", action="store_true", help="peak memory instead of time")
     parser.add_argument("--profile", action="store_true", help="our operations instead of time")
@@ -651,27 +678,27 @@ def main() -> None:
         else:
             print(peak_memory(row, loop, machine))
         return
-    options = ["--sizes", *arguments.sizes, "--precision", arguments.precision]
-    options += ["--threads", str(arguments.threads)]
+    same = ["--sizes", *arguments.sizes, "--precision", arguments.precision]
+    same += ["--threads", str(arguments.threads)]
     if arguments.rows:
         chosen = [row for id, row in table.items() if id in arguments.rows]
     else:
         ids = PUBLISHED | EXTENDED if arguments.all else PUBLISHED
         chosen = [table[id] for id in ids if id in PUBLISHED or table[id].model != "xl"]
     if arguments.memory:
-        print(memory(chosen, options))
+        print(memory(chosen, same))
         return
     if arguments.profile:
         print(*(profile(row, machine) for row in chosen), sep="\n\n")
         return
-    print(f"{machine.name}, {arguments.threads} threads, {machine.precision}, {torch.__version__}")
+    print(described(machine, arguments.threads))
     found = {}
     for row in chosen:
         kinds = ["ours", "plain"]
         if arguments.transformers and row.trainable_layers != "lora":  # which it does not have
             kinds.append("transformers")
         seconds = 60 * arguments.minutes / len(chosen)
-        found[row.row] = measure(row, arguments.rounds, seconds, kinds, options)
+        found[row.row] = measure(row, arguments.rounds, seconds, kinds, same)
         print(
             row.row,
             {k: round(v, 2) for k, v in found[row.row].items()},

@@ -9,9 +9,6 @@ timed as in bench.py and scaled up to the counts of whole runs; the jobs' starts
 Each number is the median over the rounds, in which all parts take turns.
 """
 
-import argparse
-import os
-import statistics
 import sys
 import tempfile
 from pathlib import Path
@@ -26,9 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "workflow"))
 import bench
 import plain
 from ablations.files import write_json
-from ablations.machine import device
 from ablations.machine.device import Device
-from ablations.machine.memory import keep_freed_memory
 from ablations.model import transformer
 from ablations.study.dimensions import Dimensions
 from ablations.study.settings import Settings
@@ -87,8 +82,7 @@ def lines(name: str, rounds: int, machine: Device) -> list[list[object]]:
         tail = bench.Tail(row, tokens, machine, folder)
         loop = bench.Loop(row, "plain", tokens, machine, whole(row, folder))
     parts = {"trunk": trunk.whole, "tail": tail.seconds, "plain": loop.seconds}
-    taken = [{part: run() for part, run in parts.items()} for _ in range(1 + rounds)]
-    seconds = {part: statistics.median(each[part] for each in taken[1:]) for part in parts}
+    seconds = bench.medians(parts, rounds)
     one, many = trunk.share * seconds["trunk"] + seconds["tail"], FOLDS * seconds["tail"]
     found = [("one run", one, seconds["plain"])]
     found += [(f"{FOLDS} folds", seconds["trunk"] + many, FOLDS * seconds["plain"])]
@@ -97,19 +91,9 @@ def lines(name: str, rounds: int, machine: Device) -> list[list[object]]:
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = bench.options(__doc__)
     parser.add_argument("--size", choices=SHAPES, help="one shape (both that are not nano)")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--cpu-time", action="store_true", help="where others use the machine")
-    arguments = parser.parse_args()
-    if arguments.cpu_time:
-        bench.count_cpu_time()
-    machine = device.current("float32", arguments.threads)
-    keep_freed_memory()
-    print(f"{machine.name}, {arguments.threads} threads, {machine.precision}, {torch.__version__}")
+    arguments, machine = bench.float32(parser)
     names = [arguments.size] if arguments.size else [name for name in SHAPES if name != "nano"]
     found = [line for name in names for line in lines(name, arguments.rounds, machine)]
     headings = ["model", "last block", "ours, s", "recomputing, s", "faster"]

@@ -9,9 +9,7 @@ the counts of whole runs. Jobs' starts are counted too, as the time of importing
 Random weights and texts; each number is the median over the rounds, in which all parts take turns.
 """
 
-import argparse
 import os
-import statistics
 import subprocess
 import sys
 import time
@@ -19,15 +17,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from tabulate import tabulate
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow"))
 
 import bench
-from ablations.machine import device
 from ablations.machine.device import Device
-from ablations.machine.memory import keep_freed_memory
 from ablations.study import cut
 
 FOLDS = (5, 10)
@@ -87,24 +82,13 @@ def lines(seconds: Mapping[str, float], depths: range) -> list[list[object]]:
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
-    )
+    parser = bench.options(__doc__)
     parser.add_argument("--size", choices=bench.SIZES, default="small")
     parser.add_argument("--depths", type=int, help="the most blocks (half of them)")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--cpu-time", action="store_true", help="where others use the machine")
-    arguments = parser.parse_args()
-    if arguments.cpu_time:
-        bench.count_cpu_time()
-    machine = device.current("float32", arguments.threads)
-    keep_freed_memory()
-    print(f"{machine.name}, {arguments.threads} threads, {machine.precision}, {torch.__version__}")
+    arguments, machine = bench.float32(parser)
     most = arguments.depths or bench.SIZES[arguments.size].n_layer // 2
     timed, depths = parts(arguments.size, range(1, most + 1), machine), range(1, most + 1)
-    rounds = [{name: part() for name, part in timed.items()} for _ in range(1 + arguments.rounds)]
-    medians = {name: statistics.median(each[name] for each in rounds[1:]) for name in timed}
+    medians = bench.medians(timed, arguments.rounds)
     print({name: round(spent, 2) for name, spent in medians.items()}, file=sys.stderr)
     headings = ["what", "seconds", "against", "ratio"]
     print(
