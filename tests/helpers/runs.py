@@ -1,7 +1,9 @@
 """A run of a nano model on made-up tokens, as files for the program that trains."""
 
 import csv
+import functools
 import json
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import texts
 from ablations import files
 from ablations.code import Code
 from ablations.data import tokens
+from ablations.data.tokenizer import Tokenizer
 from ablations.model import checkpoint, gpt2
 from ablations.study import cut, settings
 from ablations.study.dimensions import Dimensions
@@ -81,11 +84,26 @@ def write_tokens(
     labels: Any,
     classes: tuple[str, ...] = ("a", "b"),
     padding: int = 256,
+    **told: Any,
 ) -> Path:
     """Writes FOLDER/tokens.safetensors with these ids and labels by split."""
     path = folder / "tokens.safetensors"
-    tokens.write(path, texts.as_tokens(ids, labels, classes, padding))
+    tokens.write(path, texts.as_tokens(ids, labels, classes, padding, **told))
     return path
+
+
+def encode(
+    folder: Path,
+    name: str,
+    used: Tokenizer,
+    found: Mapping[str, Sequence[str]],
+    labels: Any,
+    classes: tuple[str, ...] = ("a", "b"),
+) -> Path:
+    """Writes FOLDER/tokens.safetensors with these texts, by split, encoded by this tokenizer."""
+    ids = {split: used.encode(of_split) for split, of_split in found.items()}
+    told = {"tokenizer": name, "vocab_size": used.vocab_size, "closing": used.closing}
+    return write_tokens(folder, ids, labels, classes, used.padding_id, **told)
 
 
 def write_checkpoint(folder: Path, dimensions: Dimensions = DIMENSIONS, seed: int = 3) -> Path:
@@ -142,6 +160,21 @@ def keep(folder: Path, *more: str, model: Model | None = None) -> None:
         *("--output", folder / "model/manifest.json"),
     ]
     write.main(write.parser().parse_args([*map(str, arguments), *more]))
+
+
+def once(
+    factory: pytest.TempPathFactory,
+    rows: Mapping[str, dict[str, Any]],
+    make: Callable[[Path, dict[str, Any]], list[str]],
+) -> Callable[[str], tuple[Path, list[str]]]:
+    """Gives a row's folder and its test texts by the row's name, each made when first asked for."""
+
+    @functools.cache
+    def get(name: str) -> tuple[Path, list[str]]:
+        folder = factory.mktemp("row")
+        return folder, make(folder, dict(rows[name]))
+
+    return get
 
 
 def results(folder: Path) -> dict[str, object]:

@@ -60,15 +60,14 @@ def as_tokens(
     labels: Mapping[str, Any] | None = None,
     classes: tuple[str, ...] = ("a", "b"),
     padding: int = 256,
+    **told: Any,
 ) -> Tokens:
-    """Texts of these ids by split, cut once; all of the first class unless told otherwise."""
-    about = tokens.About(
-        tokenizer="bytes",
-        vocab_size=padding + 1,
-        padding_id=padding,
-        classes=classes,
-        dataset_sha256="0" * 64,
-    )
+    """Texts of these ids by split, cut once; all of the first class unless told otherwise.
+
+    What else About holds may be told too.
+    """
+    made_up = {"tokenizer": "bytes", "vocab_size": padding + 1, "dataset_sha256": "0" * 64}
+    about = tokens.About(**made_up | told, padding_id=padding, classes=classes)
     found = [np.array(text, np.int32) for split in SPLITS for text in ids[split]]
     cut = np.repeat(range(3), [len(ids[split]) for split in SPLITS]).astype(np.int8)
     of_texts = np.zeros(len(found), np.int64)

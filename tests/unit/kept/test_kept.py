@@ -3,7 +3,6 @@
 Models are nano and trained on random texts; what is compared is logits, message by message.
 """
 
-import csv
 import json
 import math
 import random
@@ -91,24 +90,13 @@ def train(folder: Path, options: dict[str, Any]) -> list[str]:
 
 def logits_of(folder: Path) -> np.ndarray:
     """The run's own logits of the test set, [texts, classes]."""
-    with (folder / "run/predictions.csv").open(newline="") as file:
-        lines = [line for line in csv.DictReader(file) if line["split"] == "test"]
-    keys = [key for key in lines[0] if key.startswith("logit_")]
-    return np.array([[float(line[key]) for key in keys] for line in lines])
+    return np.array(runs.logits(folder / "run/predictions.csv")["test"])
 
 
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Each row's folder and test texts, trained once."""
-    found: dict[str, tuple[Path, list[str]]] = {}
-
-    def get(name: str) -> tuple[Path, list[str]]:
-        if name not in found:
-            folder = tmp_path_factory.mktemp("row")
-            found[name] = folder, train(folder, ROWS[name])
-        return found[name]
-
-    return get
+    return runs.once(tmp_path_factory, ROWS, train)
 
 
 @pytest.mark.parametrize("name", ROWS)

@@ -1,6 +1,5 @@
 """A kept model that is no GPT-2 gives the row's own predictions, and so do the card's lines."""
 
-import csv
 import random
 import re
 from pathlib import Path
@@ -12,10 +11,9 @@ import torch
 
 import families
 import runs
-from ablations.data import tokenizer, tokens
+from ablations.data import tokenizer
 from ablations.model import fetch, shape
 from ablations.predict import Classifier
-from ablations.study.dataset import SPLITS
 from ablations.study.models import Model, ModelFolder
 
 pytest.importorskip("transformers")
@@ -49,15 +47,7 @@ def texts_of(seed: int) -> dict[str, list[str]]:
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Each row's folder and test texts, trained and kept once."""
-    found: dict[str, tuple[Path, list[str]]] = {}
-
-    def get(name: str) -> tuple[Path, list[str]]:
-        if name not in found:
-            folder = tmp_path_factory.mktemp("row")
-            found[name] = folder, train(folder, dict(ROWS[name]))
-        return found[name]
-
-    return get
+    return runs.once(tmp_path_factory, ROWS, train)
 
 
 def train(folder: Path, options: dict[str, Any]) -> list[str]:
@@ -68,19 +58,8 @@ def train(folder: Path, options: dict[str, Any]) -> list[str]:
     dimensions = shape.of_folder(folder / "mine", "mine")
     fetch.take_folder(folder / "mine", dimensions, folder / "checkpoint/manifest.json")
     used = tokenizer.of_folder(folder / "mine", "mine")
-    found = [text for split in SPLITS for text in texts[split]]
-    about = tokens.About(
-        tokenizer="mine",
-        vocab_size=used.vocab_size,
-        padding_id=used.padding_id,
-        closing=used.closing,
-        classes=("ham", "spam"),
-        dataset_sha256="0" * 64,
-    )
-    cuts = np.repeat(range(3), [SIZES[split] for split in SPLITS]).astype(np.int8)
-    labels = np.array(["free" in text for text in found], np.int64)
-    made = tokens.Tokens(about, used.encode(found), labels, {"split": cuts})
-    tokens.write(folder / "tokens.safetensors", made)
+    labels = {split: ["free" in text for text in found] for split, found in texts.items()}
+    runs.encode(folder, "mine", used, texts, labels, ("ham", "spam"))
     training = {"epochs": 2, "batch_size": 4, "learning_rate": 0.01, "eval_every": 100}
     chosen = {"weights": "pretrained", "layers": "last_block", "context_length": LENGTH}
     runs.row(folder, dimensions=dimensions, **training | chosen | options)
@@ -90,17 +69,10 @@ def train(folder: Path, options: dict[str, Any]) -> list[str]:
     return texts["test"]
 
 
-def logits_of(folder: Path) -> torch.Tensor:
-    """The run's own logits of the test set, [texts, classes]."""
-    with (folder / "run/predictions.csv").open(newline="") as file:
-        lines = [line for line in csv.DictReader(file) if line["split"] == "test"]
-    return torch.tensor([[float(line["logit_0"]), float(line["logit_1"])] for line in lines])
-
-
 @pytest.mark.parametrize("name", ROWS)
 def test_predictions_are_the_row_s_by_predict_and_by_the_card_s_lines(kept, name):
     folder, texts = kept(name)
-    expected = logits_of(folder)
+    expected = torch.tensor(runs.logits(folder / "run/predictions.csv")["test"])
     assert np.ptp(expected.numpy(), axis=0).min() > 1e-3  # the row tells texts apart at all
     found = Classifier(folder / "model", threads=1).logits(texts)
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)

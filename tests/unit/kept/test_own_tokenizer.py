@@ -11,9 +11,9 @@ import torch
 import runs
 import small_tokenizers
 from ablations import files
-from ablations.data import tokenizer, tokens
-from ablations.data.collection import Cut
+from ablations.data import tokenizer
 from ablations.predict import Classifier
+from ablations.study.dataset import SPLITS
 from ablations.study.dimensions import Dimensions
 from ablations.training import predictions
 
@@ -29,18 +29,8 @@ def test_predict_and_the_card_encode_as_training_did(tmp_path: Path, kind: str, 
     small_tokenizers.write(own, kind)
     files.write_json(own / "manifest.json", {})
     used = tokenizer.of_folder(own, "own")
-    about = tokens.About(
-        tokenizer="own",
-        vocab_size=used.vocab_size,
-        padding_id=used.padding_id,
-        closing=used.closing,
-        classes=("a", "b"),
-        dataset_sha256="0" * 64,
-    )
-    cut: Cut = np.repeat(range(3), len(TEXTS)).astype(np.int8)
-    labels = np.arange(3 * len(TEXTS)) % 2
-    found = tokens.Tokens(about, used.encode(3 * TEXTS), labels, {"split": cut})
-    tokens.write(tmp_path / "tokens.safetensors", found)
+    labels = dict.fromkeys(SPLITS, np.arange(len(TEXTS)) % 2)
+    runs.encode(tmp_path, "own", used, dict.fromkeys(SPLITS, TEXTS), labels)
     runs.row(tmp_path, token=token, dimensions=SHAPE, batch_size=2, context_length=12)
     runs.train(tmp_path, "--keep")
     runs.keep(tmp_path, "--tokenizer", str(own / "manifest.json"))
