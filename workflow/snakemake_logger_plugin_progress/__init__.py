@@ -43,7 +43,7 @@ REPEATED = (
     "At least one job did not complete successfully",
 )
 
-# What every job that computes needs: Python's start, PyTorch's import, and reading the inputs.
+# What every job that computes needs at least: Python's start, PyTorch's import, reading the inputs.
 START_SECONDS = 2.5
 
 Key = tuple[str, tuple[str, ...]]  # a rule and its job's wildcards
@@ -73,7 +73,7 @@ class Remaining:
     """Estimates the time that is left from the time that finished jobs took for their work."""
 
     def __init__(self) -> None:
-        self.work: dict[Key, float] = {}  # of every job that computes, in any one unit
+        self.work: dict[Key, float] = {}  # of every job that computes, in seconds of two CPU cores
         self.left: Counter[str] = Counter()  # jobs of each rule
         self.finished: dict[Key, float] = {}  # seconds
         self.at_once = 1
@@ -81,10 +81,18 @@ class Remaining:
     def seconds(self) -> float | None:
         """The estimate; None before a job that computes has finished."""
         computed = {key: seconds for key, seconds in self.finished.items() if key in self.work}
-        done = sum(self.work[key] for key in computed)
-        if not done:
+        if not computed:
             return None
-        rate = sum(max(0.0, seconds - START_SECONDS) for seconds in computed.values()) / done
+        # the job with the least work tells a start, which takes longer on a busy machine
+        least = min(computed, key=self.work.__getitem__)
+        expected = START_SECONDS + self.work[least]
+        start = START_SECONDS * max(1.0, computed[least] / expected)
+        # Work that is less than the starts tells no rate. What it lacks counts as done in the
+        # seconds that it is said to take, or the noise of a start would be multiplied.
+        done = sum(self.work[key] for key in computed)
+        lacking = max(0.0, start * len(computed) - done)
+        beside_starts = sum(max(0.0, seconds - start) for seconds in computed.values())
+        rate = (beside_starts + lacking) / (done + lacking)
         others = [seconds for key, seconds in self.finished.items() if key not in self.work]
         each = sum(others) / max(1, len(others))
         found = 0.0
@@ -95,14 +103,14 @@ class Remaining:
                 if key[0] == rule and key not in self.finished
             ]
             if work:  # it is not known which of a rule's jobs will run, so each counts as the mean
-                # what its jobs took beside their work: on a busy machine a start takes longer
+                # what its jobs took beside their work
                 beside = [
                     seconds - self.work[key] * rate
                     for key, seconds in computed.items()
                     if key[0] == rule
                 ]
-                start = max(0.0, sum(beside) / len(beside)) if beside else START_SECONDS
-                found += count * (start + sum(work) / len(work) * rate)
+                own = max(0.0, sum(beside) / len(beside)) if beside else start
+                found += count * (own + sum(work) / len(work) * rate)
             else:
                 found += count * each
         return found / self.at_once

@@ -4,6 +4,7 @@ import logging
 import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +154,18 @@ def test_a_start_takes_what_it_took_for_the_same_rule() -> None:
     found.finished = {("pretrain", ()): 102.5, ("train", ("a",)): 25.0, ("train", ("b",)): 15.0}
     found.left.update(train=1)
     assert found.seconds() == pytest.approx(20.0, abs=0.01)
+
+
+def test_tiny_jobs_on_a_busy_machine_do_not_tell_how_long_others_compute() -> None:
+    """Their seconds are starts, ten times as long as on a free machine, and noise."""
+    found = Remaining()
+    found.work = {("train", (row,)): 1e-3 for row in "abcd"} | {("reference", ("words",)): 3.0}
+    for row, seconds in zip("abc", (25.0, 31.0, 22.0), strict=True):
+        found.finished["train", (row,)] = seconds
+        found.left = Counter(reference=1)
+        assert found.seconds() == pytest.approx(25 + 3, abs=1)
+    found.left.update(train=1)
+    assert found.seconds() == pytest.approx(25 + 3 + 26, abs=1)
 
 
 def test_jobs_at_once_share_what_is_left() -> None:
