@@ -148,7 +148,7 @@ def test_near_copies_are_never_on_two_sides(kinds, stratify, seed):
     try:
         ring = folds(texts, 3, 0.2, stratify, True)
     except UserError as error:  # too few kinds
-        assert "texts" in str(error)
+        assert "near-copies" in str(error) or "smallest class" in str(error)
         return
     assert sum(map(len, parts_of(ring, 3))) == len(ring)
     kind = [text[0] for text in ring["Text"]]
@@ -181,8 +181,28 @@ def test_folds_that_the_texts_do_not_allow(labels, number, stratify, together, m
         folds(table(labels), number, 0.1, stratify, together)
 
 
+def copies(*sizes: int) -> pd.DataFrame:
+    """Groups of copies of these sizes."""
+    texts = table([0] * sum(sizes))
+    texts["Text"] = [
+        letter * 3 for letter, size in zip("abc", sizes, strict=False) for _ in range(size)
+    ]
+    return texts
+
+
 def test_more_folds_than_groups_of_near_copies():
-    texts = table([0] * 20)
-    texts["Text"] = "the same words again and again"
-    with pytest.raises(UserError, match="folds: 2 is more than the 1 texts that are no near-"):
-        folds(texts, 2, 0.1, False, True)
+    with pytest.raises(UserError, match="folds: 2 is more than the 1 group of near-copies, which"):
+        folds(copies(20), 2, 0.1, False, True)
+
+
+@pytest.mark.parametrize(
+    ("validation", "lacks", "room"), [(0.1, "fold 3 has no validation", 5), (0.6, "train", 32)]
+)
+def test_near_copies_that_leave_a_split_empty_are_named(validation, lacks, room):
+    """Enough texts, but no group of them is as small as what validation takes, or all go there."""
+    message = (
+        "text: keep_together: true leaves near-copies whole, and 3 groups of 4 to 30 texts do not"
+        rf" fit folds 3 and validation {validation} \({room} of 54 texts\)"
+    )
+    with pytest.raises(UserError, match=f"{lacks} {message}"):
+        folds(copies(30, 20, 4), 3, validation, False, True)

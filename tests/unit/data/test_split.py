@@ -273,6 +273,20 @@ def test_how_a_rare_class_gets_into_training(tmp_path):
     run_stage(tmp_path / "x", enough, dataset=dataset | {"stratify": True})  # as it says
 
 
+def test_a_class_of_near_copies_cannot_be_in_every_training_split(tmp_path):
+    first = [f"{one}{other},a\n" for one in "abcd" for other in "efghijklm"]
+    path = written(tmp_path / "a.csv", "".join(["review,stars\n", *first, *["the same,b\n"] * 6]))
+    dataset = REVIEWS | {"split": {"folds": 3, "validation": 0.1, "seed": 1}}
+    for stratify in (False, True):
+        rules = {"stratify": stratify, "keep_together": True}
+        message = (
+            "has no text of the class 'b'; a.csv: line 38 has it; allowed: every class in"
+            " training (keep_together: true leaves near-copies whole, and its 6 texts are in 1"
+            " group of them)"
+        )
+        refused(tmp_path, message, path, dataset=dataset | rules)
+
+
 def test_too_few_texts_to_cut_or_none(tmp_path):
     path = written(tmp_path / "a.csv", rows("a", "b", "a"))
     refused(tmp_path, "the validation split is empty: 3 texts are too few", path)

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
+from ablations import cli
 from ablations.data.collection import Numbers, ring
 from ablations.data.near_copies import groups
 from ablations.errors import UserError
@@ -76,11 +77,13 @@ def folds(
             f"split: folds: {number} is more than the {fewest} texts of the smallest class;"
             " allowed with stratify: true: at most as many folds"
         )
-    if (several := len(np.unique(together))) < number:
+    sizes = np.unique(together, return_counts=True)[1]
+    if len(sizes) < number:
+        several = cli.count(len(sizes), "group" if keep_together else "text")
+        copies = " of near-copies, which keep_together: true leaves whole" if keep_together else ""
         raise UserError(
-            f"split: folds: {number} is more than the {several} texts"
-            f"{' that are no near-copies of each other' if keep_together else ''}; allowed: at most"
-            " as many folds"
+            f"split: folds: {number} is more than the {several}{copies}; allowed: at most as many"
+            " folds"
         )
     part = _whole_groups(together, classes, number) if keep_together else _even(classes, number)
     order = np.argsort(part, kind="stable")
@@ -93,10 +96,15 @@ def folds(
         found[_next(others, classes, together, validation)] = "validation"
         for name in ("train", "validation"):
             if name not in found:
-                raise UserError(
-                    f"split: fold {fold + 1} has no {name} text: {len(cut)} texts are too few for"
-                    f" folds {number} and validation {validation:g}"
-                )
+                share = f"folds {number} and validation {validation:g}"
+                why = f"{len(cut)} texts are too few for {share}"
+                if sizes.max() > 1 and (room := _room(classes, validation).total()):
+                    why = (
+                        f"keep_together: true leaves near-copies whole, and {len(sizes)} groups of"
+                        f" {sizes.min()} to {sizes.max()} texts do not fit {share} ({room} of"
+                        f" {len(cut)} texts)"
+                    )
+                raise UserError(f"split: fold {fold + 1} has no {name} text: {why}")
         cut[column(fold + 1)] = found
     return cut
 
@@ -134,7 +142,7 @@ def _whole_groups(together: Numbers, classes: Numbers, number: int) -> Numbers:
 
 def _next(others: Numbers, classes: Numbers, together: Numbers, share: float) -> list[int]:
     """The next texts for validation: of each class this share of all its texts, in whole groups."""
-    room = Counter({each: int(share * size) for each, size in Counter(classes.tolist()).items()})
+    room = _room(classes, share)
     found: list[int] = []
     for members in _members(together[others]):
         group = others[members]
@@ -143,6 +151,11 @@ def _next(others: Numbers, classes: Numbers, together: Numbers, share: float) ->
             room -= needed
             found += group.tolist()
     return found
+
+
+def _room(classes: Numbers, share: float) -> Counter[int]:
+    """How many texts of each class go to validation, at most."""
+    return Counter({each: int(share * size) for each, size in Counter(classes.tolist()).items()})
 
 
 def _members(together: Numbers) -> Sequence[Numbers]:

@@ -16,7 +16,8 @@ from ablations import cli
 from ablations.data import collection, remarks, texts
 from ablations.data.classes import classes_of
 from ablations.data.cuts import balanced, folds, shuffled, split
-from ablations.errors import UserError
+from ablations.data.near_copies import groups
+from ablations.errors import Message, UserError
 from ablations.files import from_json, write_json
 from ablations.sources import manifest
 from ablations.sources.manifest import File
@@ -121,14 +122,27 @@ def notes(
             yield f"The {name} split{of_fold} {nothing}."
 
 
-def _hint(texts: pd.DataFrame, label: int, reading: Reading) -> str:
-    """How a class gets into the training split; empty where that is not cut from its texts."""
+def _hint(texts: pd.DataFrame, label: int, reading: Reading) -> Message:
+    """How a class gets into the training split, or what keeps it out.
+
+    Empty where that is not cut from its texts.
+    """
     shares = reading.split
     if shares is None:
         return ""
     own, puts = texts["Label"] == label, " (stratify: true puts each class there)"
     if shares.folds:
-        return puts if own.sum() >= shares.folds and not reading.stratify else ""
+        size = several = int(own.sum())
+        if reading.keep_together:
+            several = len(np.unique(groups(texts["Text"].tolist())[own]))
+        if several >= shares.folds and not reading.stratify:
+            return puts
+        if several == size:
+            return ""
+        return (
+            f" (keep_together: true leaves near-copies whole, and its {size} texts are in"
+            f" {cli.count(several, 'group')} of them)"
+        )
     share = shares.train or 1
     size = int((own if shares.train else own & (texts["split"] != "test")).sum())
     if size == 0:
