@@ -118,7 +118,7 @@ def wrong_values(kind: Kind) -> Iterator[tuple[Any, str]]:
         allowed = kind.told("allowed") or ", ".join(words)
         yield f"{words[0]}s", f" (did you mean {words[0]}?); allowed: {allowed}"
     if kind.type is float:
-        yield "5e-5", " is not allowed; allowed: a finite number; write it as a number, such as"
+        yield "5e-5", "allowed: a finite number; write it as a number, such as 5.0e-5"
     for bound, step, said in (("ge", -1, "at least"), ("gt", 0, "more than"), ("le", 1, "at most")):
         if (limit := kind.told(bound)) is not None:
             yield limit + step, " is out of range; allowed: "
@@ -156,6 +156,16 @@ def test_a_wrong_value_is_named_with_what_is_allowed(entry: type, field: Any) ->
         where = path[:-2] if field.name == "id" else path[:-1]  # an entry is named by its id
         assert line.startswith("".join(f"{part}: " for part in where))
         assert f"{field.name}: {value!r:.70}" in line and said in line
+
+
+def test_a_whole_number_in_quotes_is_told_with_a_whole_number() -> None:
+    for path in (("dataset", "split", "folds"), ("rows", "first-token", "train_size")):
+        said = message(changed(path, "16"))
+        assert (
+            "'16' is not allowed; allowed: a whole number; write it as a number, such as 5" in said
+        )
+        assert "5.0e-5" not in said
+    assert "write it" not in message(changed(("rows", "first-token", "causal_mask"), "1"))
 
 
 # What is wrong with more than a value; where, and with what; what the message must name.

@@ -7,6 +7,7 @@ from typing import Any, get_args
 from ablations.study.kinds import Kind
 
 IN_WORDS = {bool: "true or false", int: "a whole number", float: "a finite number", str: "a text"}
+EXAMPLES = {int: "5", float: "5.0e-5"}  # YAML reads 5e-5 as a text
 
 
 def unknown(found: object, allowed: Iterable[Any], in_words: str | None = None) -> str:
@@ -33,7 +34,9 @@ def described(found: Any, kinds: list[Kind]) -> str:
             return f"{found!r} is not allowed; allowed: {allowed}"
     if choices and (isinstance(found, str) or len(choices) == len(kinds)):
         return unknown(found, get_args(choices[0]), allowed)
-    hint = "; write it as a number, such as 5.0e-5" if _looks_numeric(found) else ""
+    example = next((EXAMPLES[kind.type] for kind in kinds if kind.type in EXAMPLES), None)
+    numeric = example and _looks_numeric(found)
+    hint = f"; write it as a number, such as {example}" if numeric else ""
     return f"{_short(found)} is not allowed; allowed: {allowed or _in_words(kinds)}{hint}"
 
 
