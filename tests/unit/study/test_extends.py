@@ -11,6 +11,8 @@ import tiny
 from ablations.errors import UserError
 from ablations.study import extends, plan, schema
 
+SHARES = {"train": 0.7, "validation": 0.1, "seed": 1}
+
 
 @pytest.fixture
 def base(tmp_path: Path) -> Path:
@@ -98,6 +100,34 @@ def test_a_mistake_is_said_with_the_file_that_it_stands_in(
     file, told = line.split(": ", 1)
     assert Path(file).absolute().resolve() == base / where
     assert told.startswith(mistake)
+
+
+def test_what_does_not_go_with_the_study_is_said_with_what_takes_it_away(base: Path) -> None:
+    """The extended file is right, and so it is said which line of the study helps."""
+    tiny.config(base, dataset={"files": "a.csv", "text": "a", "label": "b", "split": SHARES})
+    generated = {"generated": {"messages": 100, "seed": 0}}
+    _, *lines = refusal(study(base / "mine", dataset=generated)).splitlines()
+    for key, line in zip(("files", "text", "label"), lines, strict=True):
+        assert f"{base.name}/config.yaml: dataset: unknown key '{key}'; allowed: generated" in line
+        assert f" (`dataset: {{{key}: null}}` in " in line
+        assert line.endswith("mine/config.yaml takes it away)")
+    nothing = dict.fromkeys(["files", "text", "label"])
+    assert plan.read_study(study(base / "mine", dataset=generated | nothing))
+
+    split = {"folds": 3, "validation": 0.1, "seed": 1}
+    tiny.config(base, dataset={**generated, "keep_together": True, "split": split})
+    cut = {"split": {"train": 0.7, "folds": None}}
+    _, line = refusal(study(base / "mine", dataset=cut)).splitlines()
+    assert f"{base.name}/config.yaml: dataset: keep_together: nothing is cut into folds" in line
+    assert " (`dataset: {keep_together: null}` in " in line
+    assert plan.read_study(study(base / "mine", dataset=cut | {"keep_together": None}))
+
+
+def test_nothing_takes_away_what_is_needed_or_wrong_where_it_stands(base: Path) -> None:
+    rows = refusal(study(base / "mine", models={"nano": None, "other": tiny.MODEL}))
+    tiny.config(base, training={"epoch": 1})
+    for said in (rows, refusal(study(base / "mine", seeds=[1]))):
+        assert f"{base.name}/config.yaml: " in said and "takes it away" not in said
 
 
 def test_a_slip_in_an_extended_file_is_told_with_file_and_line(base: Path) -> None:

@@ -54,9 +54,8 @@ def _entry(found: Mapping[Any, Any], kind: type[Struct], where: str, wrong: list
     fields = {field.name: field for field in structs.fields(kind)}
     surplus = [key for key in found if key not in fields]
     missing = [name for name, field in fields.items() if field.required and name not in found]
-    if surplus:
-        keys = (f"{where or WHOLE}unknown key {unknown(key, sorted(fields))}" for key in surplus)
-        wrong.append("; ".join(keys))
+    allowed = sorted(fields)
+    wrong += [f"{where or WHOLE}unknown key {unknown(key, allowed)}" for key in surplus]
     if missing:
         wrong.append(f"{where or WHOLE}missing key {' and '.join(missing)}")
     values = {

@@ -4,11 +4,14 @@ What several files say becomes one configuration here, and a mistake in it is to
 which it stands.
 """
 
+import math
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import yaml
 
 from ablations.errors import Message, UserError
 from ablations.files import is_file
@@ -117,8 +120,30 @@ def _located(mistakes: Sequence[str], said: Sequence[Said]) -> Message:
     for mistake in mistakes:
         keys = re.sub("unknown key '(.*?)'.*", r"\1", mistake.removeprefix(WHOLE)).split(": ")
         depth, number = max((_depth(each.found, keys), number) for number, each in enumerate(said))
-        lines.append(f"{said[number if depth else own].where}: {mistake}")
+        place = said[number if depth else own].where
+        # right in its own file, but not with what the study says
+        if depth and number < own and mistake not in _mistakes(said[: number + 1]):
+            away = _nothing(keys[:depth])
+            if set(_mistakes([*said, Said("", away)])) < set(mistakes):
+                written = yaml.safe_dump(away, default_flow_style=True, width=math.inf)
+                mistake += f" (`{written.strip()[1:-1]}` in {said[own].where} takes it away)"
+        lines.append(f"{place}: {mistake}")
     return "\n".join(lines)
+
+
+def _mistakes(said: Sequence[Said]) -> list[str]:
+    """What is wrong with a configuration, without its files."""
+    try:
+        config.parse(merged(each.found for each in said))
+    except UserError as error:
+        return str(error).splitlines()
+    return []
+
+
+def _nothing(keys: Sequence[str]) -> dict[str, Any]:
+    """What takes away the last of these keys, one within the other."""
+    first, *others = keys
+    return {first: _nothing(others) if others else None}
 
 
 def _depth(found: Any, keys: Sequence[str]) -> int:
