@@ -113,6 +113,18 @@ def test_it_says_what_it_assumes_of_the_texts(tmp_path: Path) -> None:
         assert "if there are" not in plan(ROOT / known)[1]
 
 
+def test_it_says_the_sizes_of_the_splits_of_a_fold(tmp_path: Path) -> None:
+    sizes = "  each fold trains on about 1,046 texts, validates on 149, tests 299\n"
+    assert sizes in plan(ROOT / "studies/five-folds")[1]
+    split = {"folds": 4, "validation": 0.1}
+    of_all = "trains on about 3,622 texts, validates on 557, tests 1,393\n"
+    assert of_all in plan(changed(tmp_path, dataset={"balance": False, "split": split}))[1]
+    unread = {"quotes": False, "split": split}  # other lines than the published study's
+    shares = "trains on about 65% of the texts, validates on 10%, tests 25%\n"
+    assert shares in plan(changed(tmp_path, dataset=unread))[1]
+    assert "each fold" not in plan(ROOT)[1]
+
+
 def test_it_says_what_a_grid_makes(tmp_path: Path) -> None:
     grid = {"learning_rate": [1e-3, 1e-2, 1e-1], "epochs": [1, 2]}
     question = {"id": "q", "question": "?", "baseline": "baseline", "variant": "sweep"}

@@ -14,7 +14,7 @@ from msgspec import structs
 
 from ablations.study import cut
 from ablations.study.config import Study
-from ablations.study.dataset import PUBLISHED_MESSAGES, PUBLISHED_READING, Generated, Shares
+from ablations.study.dataset import PUBLISHED_MESSAGES, PUBLISHED_READING, Generated, Shares, Texts
 from ablations.study.dimensions import Dimensions
 from ablations.study.models import Model
 from ablations.study.settings import Input, Settings
@@ -169,6 +169,15 @@ def expected(study: Study) -> tuple[Size, bool]:
     found = ALL if dataset.published and not dataset.balance else BALANCED
     of_gpt2 = all(row.model.tokenizer == "gpt2" for row in study.rows)
     return replace(found, training=share), not (known and of_gpt2)
+
+
+def count_to_cut(dataset: Texts | Generated) -> int | None:
+    """How many texts are cut into splits; None where it is not known before they are read."""
+    uncut = {"split": None, "stratify": False, "keep_together": False}
+    as_read = structs.replace(dataset.reading, balance=True, **uncut)
+    if not dataset.published or as_read != PUBLISHED_READING:
+        return None
+    return (BALANCED if dataset.reading.balance else ALL).count
 
 
 def hidden_states(trunk: cut.Trunk, texts: Size) -> int:

@@ -12,8 +12,9 @@ import platformdirs
 
 from ablations import cli
 from ablations.errors import UserError
-from ablations.study import extends, jobs, paths
+from ablations.study import extends, jobs, needs, paths
 from ablations.study.config import Study
+from ablations.study.dataset import Shares
 from ablations.study.grid import ask
 from ablations.study.jobs import Jobs
 
@@ -47,6 +48,8 @@ def outlined(study: Study, directory: Path) -> Iterator[str]:
         f"  to train: {' × '.join(itertools.starmap(cli.count, times))}"
         f" = {cli.count(len(work.runs), 'run')}; to answer: {cli.count(questions, 'question')}"
     )
+    if (split := study.dataset.split) and split.folds:
+        yield f"  each fold {_sizes(split, needs.count_to_cut(study.dataset))}"
     if study.references:
         yield f"  references that count, beside them: {', '.join(study.references)}"
     for grid in study.grids:
@@ -63,6 +66,17 @@ def outlined(study: Study, directory: Path) -> Iterator[str]:
     yield f"  texts: {study.dataset.description}"
     yield from _estimated(work)
     yield f"  results go to {directory / paths.RESULTS}/"
+
+
+def _sizes(split: Shares, count: int | None) -> str:
+    """What a fold trains on, validates on and tests; shares where the texts are not counted yet."""
+    validated, tested = split.validation, 1 / (split.folds or 1)
+    if count is None:
+        told = f"{split.training:.0%} of the texts", f"{validated:.0%}", f"{tested:.0%}"
+    else:
+        validation, test = int(validated * count), round(tested * count)
+        told = f"{count - validation - test:,} texts", f"{validation:,}", f"{test:,}"
+    return "trains on about {}, validates on {}, tests {}".format(*told)
 
 
 def _estimated(work: Jobs) -> Iterator[str]:
