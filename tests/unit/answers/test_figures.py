@@ -429,6 +429,19 @@ def test_curves_end_with_the_loss_over_all_texts(studies):
         assert ends["s"] == [last, row.log_loss["validation"].mean]
 
 
+def test_a_run_that_was_evaluated_once_is_a_cross(tmp_path):
+    once = (Evaluation(epoch=1, step=0, train_loss=0.7, validation_loss=0.9),)
+    eight_rows(tmp_path, per_row={"last-layer": {"history": once}})
+    figure = draw(load(tmp_path), "learning_curves")
+    crosses = {
+        panel.get_title(loc="left"): [line.get_xydata()[0].tolist() for line in panel.lines[:2]]
+        for panel in figure.axes
+        if {line.get_marker() for line in panel.lines[:2]} == {"x"}
+    }
+    assert crosses == {"last-layer": [[0, 0.7], [0, 0.9]]}
+    assert {line.get_marker() for line in figure.legends[0].get_lines()[:2]} == {"x"}
+
+
 @pytest.mark.parametrize(
     ("seeds", "folds", "said"),
     [

@@ -121,14 +121,20 @@ def learning_curves(answers: Answers) -> Figure:
         panel.xaxis.set_tick_params(labelbottom=True)
         panel.set_xlabel("training step")
     figure.supylabel("mean cross-entropy (log scale)", fontsize=9)
+    few = partial(Line2D, [], [], marker=max(_marker(run) for row in rows for run in row.runs))
     entries = [
-        Line2D([], [], color=MEASURED, label="training, a few batches"),
-        Line2D([], [], color=VALIDATION, linestyle="--", label="validation, a few batches"),
+        few(color=MEASURED, label="training, a few batches"),
+        few(color=VALIDATION, linestyle="--", label="validation, a few batches"),
         key("o", MEASURED, "all training texts, after the last step"),
         key("s", VALIDATION, "all validation texts, after the last step"),
     ]
     legend(figure, entries)
     return figure
+
+
+def _marker(run: Run[Metrics]) -> str:
+    """A cross where the run was evaluated once, which makes no line."""
+    return "x" if len(run.metrics.history) == 1 else ""
 
 
 def _curves(panel: Axes, row: Row, run: Run[Metrics], most: int) -> None:
@@ -138,8 +144,9 @@ def _curves(panel: Axes, row: Row, run: Run[Metrics], most: int) -> None:
     train = [history[index].train_loss for index in shown]
     validation = [history[index].validation_loss for index in shown]
     width = 1.4 if len(row.runs) == 1 else 0.8
-    panel.plot(steps, train, color=MEASURED, linewidth=width)
-    panel.plot(steps, validation, "--", color=VALIDATION, linewidth=width)
+    curve = partial(panel.plot, steps, linewidth=width, marker=_marker(run))
+    curve(train, color=MEASURED)
+    curve(validation, linestyle="--", color=VALIDATION)
     training = row.settings.training
     last = training.epochs * (row.accuracy["train"].texts[run.fold] // training.batch_size) - 1
     size = 5.5 if len(row.runs) == 1 else 4
