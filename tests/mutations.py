@@ -449,7 +449,7 @@ The names that a compiled model's tensors have are not known.
 + key
 == ablations/data/texts.py | data/test_dataset_keys.py data/test_texts.py
 A key that a JSON object has twice has its last value.
-- part.count(json.dumps(key)) > len(values)
+- names.count(key) > 1
 + False
 The numbers of a hub's Parquet file are the classes, and not what its schema calls them.
 - dict(enumerate(_class_label(schema, reading) if labelled else ()))

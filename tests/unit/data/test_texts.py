@@ -197,6 +197,9 @@ BAD_FILES: dict[str, tuple[str, str | bytes | None, str]] = {
     "no file": ("a.csv", None, "a.csv cannot be read: No such file"),
     "no JSON": ("a.jsonl", '{"review": "a", "stars": 1}\n{"review": \n',
                 "a.jsonl: line 2 is not JSON"),
+    "an object over several lines": ("a.jsonl", '{\n "review": "a"\n}\n', "a.jsonl: line 1 is not"
+                                     " JSON: Input data was truncated; allowed: an object on each"
+                                     " line, or an array of objects"),
     "JSON of another kind": ("a.jsonl", "7\n", "a.jsonl: line 1 is 7; allowed: a JSON object with"
                              " the keys review and stars"),
     "an array of others": ("a.jsonl", '[{"review": "a", "stars": 1}, [2]]',
@@ -213,6 +216,8 @@ BAD_FILES: dict[str, tuple[str, str | bytes | None, str]] = {
                     "a.jsonl: line 1: the key 'review' appears more than once"),
     "a key twice in an array": ("a.jsonl", '[{"review": "a", "stars": 1, "review": "b"}]',
                                 "a.jsonl: the key 'review' appears more than once"),
+    "a key twice, once escaped": ("a.jsonl", '{"review": "a", "stars": 1, "st\\u0061rs": 2}\n',
+                                  "line 1: the key 'stars' appears more than once in an object"),
     "half a character in JSON": ("a.jsonl", '{"review": "\\ud800", "stars": 1}\n', "is not JSON"),
     "a zip archive": ("a.csv", b"PK\x03\x04...", "a.csv is a zip archive or a spreadsheet; unpack"),
     "a tar archive": ("a.csv", gzip.compress(b"\0" * 257 + b"ustar"), "a.csv is a tar archive;"),
@@ -255,6 +260,18 @@ BROKEN = pyarrow.array([b"\xff"]).cast(pyarrow.binary()).view(pyarrow.string())
 )
 def test_a_parquet_file_s_columns_and_kinds(tmp_path, columns, message):
     refused(parquet(tmp_path / "a.parquet", **columns), message)
+
+
+@pytest.mark.parametrize("name", ["título", "a/b", 'a"b', "a\\b"])
+@pytest.mark.parametrize("as_ascii", [True, False])
+def test_a_key_of_any_letters_may_be_there_once(tmp_path, name, as_ascii):
+    one, key = json.dumps({name: "a"}, ensure_ascii=as_ascii), name.replace("/", "\\/")
+    path = written(tmp_path / "a.jsonl", one[:-1] + ', "stars": 1}')
+    assert pairs(path, text=name) == [("1", "a")]
+    second = json.dumps(key, ensure_ascii=as_ascii).replace("\\\\/", "\\/")
+    written(path, f'{one[:-1]}, "stars": 1, {second}: "b"}}')
+    with pytest.raises(UserError, match="appears more than once in an object"):
+        pairs(path, text=name)
 
 
 def test_half_a_parquet_file(tmp_path):

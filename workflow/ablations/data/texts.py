@@ -176,17 +176,22 @@ def _json_values(
             continue
         try:
             found = msgspec.json.decode(part)
-        except (ValueError, RecursionError) as error:
-            raise UserError(f"{place} is not JSON: {error}") from None
-        values = found if is_array else [found]
-        if any(part.count(json.dumps(key)) > len(values) for key in keys):
             _check_keys_once(place, part, keys)
+        except (ValueError, RecursionError) as error:
+            raise UserError(
+                f"{place} is not JSON: {error}; allowed: an object on each line, or an array of"
+                " objects"
+            ) from None
+        values = found if is_array else [found]
         for index, value in enumerate(values, start=1):
             yield (Place(source.name, "object", index) if is_array else place), value
 
 
 def _check_keys_once(place: Place, part: str, keys: Sequence[str]) -> None:
-    """Refuses an object that has one of these keys twice; a reader would take the last."""
+    """Refuses an object that has one of these keys twice; a reader would take the last.
+
+    The keys as they are meant: their letters may be escaped.
+    """
 
     def once(pairs: list[tuple[str, Any]]) -> None:
         names = [name for name, _ in pairs]
