@@ -68,6 +68,20 @@ def test_a_column_may_be_named_by_a_number(tmp_path):
 def test_a_line_of_names_where_columns_are_named_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"line 1 holds the names of the columns; leave out"):
         read(tmp_path / "a.csv", "Label,Text\nham,x\n", columns=["label", "text"])
+    with pytest.raises(UserError, match=r"line 1 holds the names of the columns; leave out"):
+        read(tmp_path / "a.csv", "label,text,x\nham,x,1\n", columns=["label", "text", "id"])
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_a_second_line_of_names_is_refused_and_a_text_like_a_name_is_read(tmp_path, mark):
+    one = f"{mark}text,label,id\na,ham,1\n"
+    for content in (one + one, one + one.replace("text", '"Text"')):
+        with pytest.raises(UserError, match=r"line 3 holds the names of the columns; allowed: te"):
+            read(tmp_path / "a.csv", content)
+    with pytest.raises(UserError, match=r"line 2 holds the names of the columns; allowed: texts"):
+        read(tmp_path / "a.csv", "x,ham\ntext,label\n", columns=["text", "label"])
+    expected = [("ham", "text"), ("label", "a")]
+    assert read(tmp_path / "a.csv", "text,label\ntext,ham\na,label\n") == expected
 
 
 @pytest.mark.parametrize("separator", [";", "|", "\t", "^", " "])

@@ -179,6 +179,8 @@ BAD: dict[str, tuple[str, str, str]] = {
     "no such column": ("a.csv", "Text,topic\na,b\n", "a.csv: the column 'text' (text) is missing;"
                        " the columns are: 'Text', 'topic'. The first line names them; where it does"
                        " not, set --columns [a name for each]"),
+    "names again": ("a.csv", "id,text\n1,a\nid,text\n", "a.csv: line 3 holds the names of the"),
+    "names again, with labels": ("a.csv", "id,text,label\n1,a,b\nx,text,label\n", "line 3 holds"),
     "a column twice": ("a.csv", "text,text\nA,B\n", "the column 'text' (text) appears more"),
     "an empty text": ("a.csv", "text,topic\nb,c\n,b\n", "a.csv: line 3: the column 'text' (text)"),
     "a short line": ("a.csv", "text,topic\nb,c\n\nWhere\n", "a.csv: line 4 has 1 column; allowed:"),

@@ -39,11 +39,15 @@ def rows(name: str, lines: Sequence[str], separator: str, reading: Reading) -> I
         raise UserError(f"{name} is empty; allowed: a line with the names of the columns")
     yield header
     doubts = Doubts(name, lines, separator, header.cells, reading)
+    telling = _telling(header.cells, reading)
+    names = [_name(header.cells[number]) for number in telling]
     for row in found:
-        if row.first == 1 and _lower(row.cells) == _lower(header.cells):
+        if len(row.cells) > max(telling) and names == [_name(row.cells[each]) for each in telling]:
+            first = reading.columns and row.first == 1
+            allowed = "leave out the key columns, which is for files without such a line"
             raise UserError(
-                f"{name}: line 1 holds the names of the columns; leave out the key columns, which"
-                " is for files without such a line"
+                f"{name}: line {row.first} holds the names of the columns;"
+                f" {allowed if first else 'allowed: texts and labels there'}"
             )
         if len(row.cells) != len(header.cells):
             raise UserError(_wrong_count(f"{name}: line {row.first}", row, header.cells, lines))
@@ -53,8 +57,19 @@ def rows(name: str, lines: Sequence[str], separator: str, reading: Reading) -> I
     doubts.settle()
 
 
-def _lower(names: Sequence[str]) -> list[str]:
-    return [name.strip().lower() for name in names]
+def _telling(columns: Sequence[str], reading: Reading) -> Sequence[int]:
+    """The columns that tell a line of names, such as where one file follows another.
+
+    Those with text and label. Where there is no label, all: a text may be the name of its column.
+    """
+    wanted = {*reading.text_columns, reading.label_column}
+    found = [number for number, name in enumerate(columns) if name in wanted]
+    return found if reading.label_column in columns else range(len(columns))
+
+
+def _name(cell: str) -> str:
+    """A cell as the name of a column is compared; a file that follows another begins with a BOM."""
+    return cell.strip('\ufeff "').lower()
 
 
 def _parsed(name: str, lines: Sequence[str], separator: str, quotes: object) -> Iterator[Row]:
