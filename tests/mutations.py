@@ -189,13 +189,19 @@ The head's bias is dropped.
 A text is padded to the model's positions and not as its row's were.
 - settings.input, kept.context_tokens, kept.padding_id
 + settings.input, settings.dimensions.n_positions, kept.padding_id
-== ablations/predict.py | kept/test_predict.py
+== ablations/kept/given.py | kept/test_predict.py
 A table is classified line by line, its names too.
-- found and not is_sure and
+- found and of_model and
 + False and
 The columns of the model's own texts are not known.
-- list(kept.reading.text_columns)
+- list(own.text_columns)
 + ["text"]
+Quotes are read otherwise than in training.
+- stated["quotes"] = own.quotes
++ pass
+Texts beside a folder with texts are left out.
+- list(_in_folder(path, reading, kept))
++ list(_in_folder(path, reading, kept))[1:]
 == ablations/kept/write.py | kept/test_kept.py
 transformers reads the last token before the padding of every row.
 - None if kept.reads_last else kept.padding_id

@@ -11,45 +11,35 @@ line or file of each text, its most probable class and the probability of each.
 Files are read and refused as in training: CSV, TSV, JSON lines or an array, Parquet, compressed
 with gzip or not. The texts stand in the columns that the model learnt from, whether or not there
 are labels. A file of another name, and standard input, has a text on each line, unless --format
-tells its format. In a folder, or in the folders in it, each file is a text.
+tells its format. In a folder, and in the folders in it, each file is a text.
 """
 
 import argparse
 import csv
 import os
-import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
-import msgspec
 import torch
 from torch import Tensor
 
 from ablations import cli
-from ablations.data import content, texts, tokenizer
+from ablations.data import tokenizer
 from ablations.data.sequences import of_texts
-from ablations.data.texts import Place, Source
+from ablations.data.texts import Place
 from ablations.data.tokens import Ids
 from ablations.errors import UserError
-from ablations.kept import model
-from ablations.kept.model import Kept
+from ablations.files import is_dir
+from ablations.kept import given, model
 from ablations.machine import device
 from ablations.machine.memory import out_of_memory
-from ablations.study import door
-from ablations.study.dataset import Reading, format_by_name
 from ablations.study.settings import Precision
-from ablations.study.text_folders import unlabelled
 from ablations.training.forward import forward, freeze, token_ids
 from ablations.training.inputs import batches
 
 AT_A_TIME = 1024  # texts that the model reads before their classes are written
-LINES = "lines"  # the format with a text on each line
-STDIN = Path("-")
-# Lines that are looked at, and how many of them make a table if all have as many cells.
-LOOKED_AT, LEAST_ROWS = 20, 3
-OF_FILES = ("file", "columns_of_text", "format", "columns", "separator", "encoding", "quotes")
 
 
 class Classifier:
@@ -102,15 +92,8 @@ class Classifier:
 
 def main(arguments: argparse.Namespace) -> None:
     """Writes the class of each text to standard output."""
-    given = [option for option in OF_FILES if getattr(arguments, option) is not None]
-    if arguments.given and given:
-        option = "text" if given[0] == "columns_of_text" else given[0]
-        raise UserError(
-            f"text {arguments.given[0]!r:.60} and --{option} are given; allowed: texts as"
-            " arguments, or a file and what tells how it is read"
-        )
     kept = model.about(arguments.model)
-    found = list(_arguments(arguments.given) or _in_file(arguments, kept))
+    found = given.found(arguments, kept)
     places, texts = [place for place, _ in found], [text for _, text in found]
     classifier = Classifier(arguments.model, arguments.threads, arguments.precision)
     ids = classifier.ids(texts, places)
@@ -118,7 +101,7 @@ def main(arguments: argparse.Namespace) -> None:
         if len(arguments.given) == 1:
             _write_one(classifier, ids)
         else:
-            of_files = arguments.file is not None and arguments.file.is_dir()
+            of_files = arguments.file is not None and is_dir(arguments.file)
             _write_all(classifier, places, texts, ids, of_files)
         sys.stdout.flush()
     except BrokenPipeError:  # the reader, such as head, has stopped reading
@@ -159,104 +142,6 @@ def _write_all(
             lines.writerow([where, text, classes[each.index(most)], *numbers])
 
 
-# --- what is classified
-
-
-def _arguments(given: Sequence[str]) -> list[tuple[Place, str]]:
-    """The texts of the command line."""
-    for number, text in enumerate(given, start=1):
-        if not text:
-            raise UserError(f"text {number} is empty; allowed: a text")
-    return [(Place(f"text {n}", number=n), text) for n, text in enumerate(given, start=1)]
-
-
-def _in_file(arguments: argparse.Namespace, kept: Kept) -> list[tuple[Place, str]]:
-    """The texts of a file or of standard input; raises UserError where there are none."""
-    path = arguments.file or STDIN
-    name = "standard input" if path == STDIN else str(path)
-    format: Any = arguments.format or format_by_name(name) or LINES
-    try:
-        reading = _reading(arguments, kept)
-        if path.is_dir():
-            return [texts.whole(file, reading) for file in unlabelled(path)]
-        if path == STDIN:
-            held = content.unpacked(sys.stdin.buffer.read(), name, format)
-        else:
-            held = content.read(path, name, format)
-        if format == LINES:
-            found = _lines(held, name, reading, is_sure=arguments.format == LINES)
-        else:
-            found = list(texts.read_texts(Source(name, name, format, held), reading))
-    except UserError as error:
-        raise UserError(_with_options(str(error))) from None
-    if not found:
-        raise UserError(f"{name} holds no texts; allowed: at least one")
-    return found
-
-
-def _reading(arguments: argparse.Namespace, kept: Kept) -> Reading:
-    """How a file is read: the columns are the model's own, unless they are given."""
-    quotes = {"true": True, "false": False}.get(arguments.quotes, arguments.quotes)
-    stated: dict[str, Any] = {
-        "text": arguments.columns_of_text or list(kept.reading.text_columns),
-        "label": kept.reading.label_column,
-        "columns": arguments.columns and arguments.columns.split(","),
-        "separator": arguments.separator,
-        "encoding": arguments.encoding,
-        "quotes": quotes,
-        # what a label may be tells a row from a line of a text
-        "classes": list(map(list, kept.reading.named.items())) or list(kept.classes),
-    }
-    return door.read({key: value for key, value in stated.items() if value is not None}, Reading)
-
-
-def _lines(held: bytes, name: str, reading: Reading, is_sure: bool) -> list[tuple[Place, str]]:
-    """A text on each line; empty lines are none. Refuses what is a table, unless that is denied."""
-    lines = content.lines(held, name, reading.encoding)
-    found = [(Place(name, "line", n), line.rstrip("\r\n")) for n, line in enumerate(lines, start=1)]
-    found = [(place, line) for place, line in found if line.strip()]
-    seems = found and not is_sure and _format_of([line for _, line in found[:LOOKED_AT]], reading)
-    if seems:
-        raise UserError(
-            f"{found[0][0]} looks like {seems.upper()}; allowed: --format {seems}, or --format"
-            f" {LINES} where each line is a text"
-        )
-    return found
-
-
-def _format_of(lines: Sequence[str], reading: Reading) -> str | None:
-    """The format that a file's first lines seem to be of; None if they are texts."""
-    first = lines[0]
-    if re.match(r"\s*(\[\s*)?(\{|$)", first):
-        try:
-            msgspec.json.decode(first)
-        except ValueError:
-            return "jsonl" if first.lstrip().startswith("[") else None
-        return "jsonl"
-    names = {name.lower() for name in reading.text_columns}
-    labels = {*reading.named} or set(map(str, reading.classes or ()))
-    for format, separator in (("tsv", "\t"), ("csv", ","), ("csv", ";")):
-        cells = [cell.strip(' "') for cell in first.split(separator)]
-        if names <= {cell.lower() for cell in cells}:  # its line of names
-            return format if len(cells) > 1 else "csv"
-        if len(cells) > 1 and (cells[-1] in labels or cells[0] in labels):
-            return format
-        widths = {len(row) for row in csv.reader(lines, delimiter=separator)}
-        if len(lines) >= LEAST_ROWS and len(widths) == 1 and widths != {1}:
-            return format
-    return None
-
-
-def _with_options(message: str) -> str:
-    """A message about keys of `dataset` as one about the options here."""
-    keys = "format|columns|separator|encoding|quotes"
-    return re.sub(rf"\b(?:({keys}): |the key ({keys})\b)", _option, message)
-
-
-def _option(found: re.Match[str]) -> str:
-    return f"--{found[1]} " if found[1] else f"--{found[2]}"
-
-
 def _threads(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not allowed; allowed: a number from 1 on")
@@ -277,8 +162,9 @@ def parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="the column of the texts; given several times, these are joined",
     )
-    formats = ["csv", "tsv", "jsonl", "parquet", LINES]
-    parser.add_argument("--format", choices=formats, help="if the file's name does not end so")
+    parser.add_argument(
+        "--format", choices=given.FORMATS, help="if the file's name does not end so"
+    )
     parser.add_argument("--columns", help="names, with commas: of a file without a line of names")
     parser.add_argument("--separator", help="of cells, where it is not the format's")
     parser.add_argument("--encoding", help="where it is not UTF-8")

@@ -236,7 +236,8 @@ def test_folders_that_hold_no_texts(reviews):
         " texts; allowed: a folder for each class, a file for each text"
     )
     assert wrong(text="text", label="label") == [
-        "dataset: text and label name columns; a folder of texts has none, so leave them out"
+        f"dataset: {key} names a column; a folder of texts has none, so leave it out"
+        for key in ("text", "label")
     ]
     (reviews / "train/pos/more").mkdir()
     assert wrong() == [
@@ -258,7 +259,7 @@ def test_folders_that_hold_no_texts(reviews):
 WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "no columns": ({"text": None, "label": None}, "dataset: missing key text and label"),
     "no label": ({"label": None}, "dataset: missing key label"),
-    "a column twice": ({"text": ["a", "a"]}, "dataset: text and label both name the column 'a'"),
+    "a column twice": ({"text": ["a", "a"]}, "dataset: text names the column 'a' twice; name diff"),
     "text and label": ({"text": ["a", "label"]}, "text and label both name the column 'label'"),
     "a column that is not there": (
         {"columns": ["text", "x"]},
@@ -286,7 +287,7 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a separator of JSON": (
         {"format": "jsonl", "separator": ";"},
-        "dataset: separator is for csv and tsv files",
+        "dataset: separator is for csv and tsv files, not for jsonl",
     ),
     "a class twice": ({"classes": ["a", "a "]}, "dataset: classes: 'a' appears 2 times"),
     "a blank class": ({"classes": ["a", " "]}, "dataset: classes: '' cannot be a name; allowed: 1"),

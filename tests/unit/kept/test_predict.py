@@ -32,6 +32,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def learnt(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One that learnt from a table in which a quote is an ordinary character."""
+    reading = '{"text": "text", "label": "label", "quotes": false}'
+    return kept(tmp_path_factory.mktemp("learnt"), keep=("--dataset", reading))
+
+
+@pytest.fixture(scope="module")
 def unpadded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return kept(tmp_path_factory.mktemp("unpadded"), context_length="variable", batch_size=1)
 
@@ -135,14 +142,65 @@ def test_every_format_is_read_as_in_training(folder, tmp_path, name):
 
 
 def test_each_file_of_a_folder_is_a_text_whatever_the_names_of_folders_in_it(folder, tmp_path):
-    for name, text in {"good/1.txt": "one\ntwo\n", "new/2.txt": "three"}.items():
+    for name, text in {"good/1.txt": "one\ntwo\n", "new/2.txt": "three", "0": "zero"}.items():
         (tmp_path / "texts" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "texts" / name).write_text(text)
     found = predicted(folder, "--file", tmp_path / "texts")
-    assert [line["text"] for line in found] == ["one\ntwo", "three"]
-    assert [Path(line["file"]).name for line in found] == ["1.txt", "2.txt"]
+    assert [line["text"] for line in found] == ["zero", "one\ntwo", "three"]
+    assert [Path(line["file"]).name for line in found] == ["0", "1.txt", "2.txt"]
     (line,) = predicted(folder, "--file", tmp_path / "texts/new")
     assert line["file"] == f"{tmp_path}/texts/new/2.txt"
+    (tmp_path / "texts/new/2.txt").rename(tmp_path / "texts/new/a.csv")
+    assert len(predicted(folder, "--file", tmp_path / "texts")) == 3  # it learnt from a folder
+
+
+def test_what_a_folder_of_texts_may_not_hold(learnt, tmp_path):
+    (tmp_path / "empty/within").mkdir(parents=True)
+    assert f"{tmp_path}/empty holds no texts" in refused(learnt, "--file", tmp_path / "empty")
+    (tmp_path / "empty/within/a.csv.gz").touch()
+    assert "within/a.csv.gz: the name tells the format csv; allowed in a folder: a file for" in (
+        refused(learnt, "--file", tmp_path / "empty")
+    )
+    (tmp_path / "empty/within/a.csv.gz").unlink()
+    (tmp_path / "empty/a").write_text("PAR1")
+    assert "a is a Parquet file; allowed in a folder: files of text" in (
+        refused(learnt, "--file", tmp_path / "empty")
+    )
+    assert "--format is for a file; " in (
+        refused(learnt, "--file", tmp_path / "empty", "--format", "csv")
+    )
+
+
+OPTIONS = {
+    "a separator of lines": ("a.txt", ["--separator", "|"], "--separator is for csv and tsv files,"
+                             " not for lines; is it a table? Set --format csv"),
+    "names of lines": ("a", ["--columns", "text,id"], "--columns is for csv and tsv files, not"),
+    "a column of lines": ("a", ["--text", "a"], "--text names a column; a file with a text on each"
+                          " line has none, so leave it out; is it a table? Set --format csv"),
+    "denied": ("a", ["--format", "lines", "--separator", "|"], "csv and tsv files, not for lines"),
+    "a column of a folder": (".", ["--text", "a"], "--text names a column; a folder of texts has"),
+    "a separator of JSON": ("a.jsonl", ["--separator", ";"], "csv and tsv files, not for jsonl"),
+    "an encoding of Parquet": ("a.parquet", ["--encoding", "cp1252"], "--encoding is for files of"),
+    "a column twice": ("a.csv", ["--text", "a", "--text", "a"], "--text names the column 'a' twi"),
+    "no such column": ("a.csv", ["--columns", "a,b"], "--text 'text' appears 0 times in columns;"),
+    "no encoding": ("a.csv", ["--encoding", "klingon"], "--encoding 'klingon' is none that Python"),
+    "no encoding of text": ("a", ["--encoding", "rot13"], "--encoding 'rot13' is none that Python"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "options", "message"), OPTIONS.values(), ids=OPTIONS)
+def test_options_that_do_not_fit_a_file(folder, tmp_path, name, options, message):
+    (tmp_path / "a").write_text("text\na\n")
+    assert message in refused(folder, "--file", tmp_path / name, *options)
+
+
+def test_quotes_are_those_that_the_model_learnt_with(learnt, tmp_path):
+    (tmp_path / "a.tsv").write_text('text\n"a" b\n')
+    (line,) = predicted(learnt, "--file", tmp_path / "a.tsv")
+    assert line["text"] == '"a" b'
+    assert "' b' follows the quote" in refused(
+        learnt, "--file", tmp_path / "a.tsv", "--quotes", "true"
+    )
 
 
 def test_what_the_keys_of_a_study_say_is_said_by_options(folder, tmp_path):
@@ -199,6 +257,16 @@ BAD: dict[str, tuple[str, str, str]] = {
     "other names": ("a", "body;topic\na;b\nc, d;e\n", "a: line 1 looks like CSV; allowed:"),
     "tabs": ("a", "a\tb\nc\td\ne\tf\n", "a: line 1 looks like TSV; allowed: --format tsv, or"),
     "other case": ("a", "id,Text\n1,b\n", "a: line 1 looks like CSV; allowed: --format csv, or"),
+    "pipes": ("a", "a|b\nc|d\ne|f\n", "line 1 looks like CSV; allowed: --format csv --separator"
+              ' "|", or --format lines'),
+    "texts of several lines": ("a", "note,id\n" + '"a,\nb\nc",1\n' * 9, "looks like CSV; allowed:"),
+    "few of them": ("a", 'note,id\n"a\nb",1\n', "looks like CSV; allowed: --format csv, or"),
+    "a quote that is not closed": ("a", 'note,id\n"a,1\nb,2\n', "looks like CSV; allowed:"),
+    "all in quotes": ("a", '"Hello, you"\n"Bye"\n', "line 1 looks like CSV; allowed: --format csv"
+                      " --columns text, or --format lines"),
+    "an object over lines": ("a", '{\n "text": "a"\n}\n', "line 1 looks like JSONL; allowed:"),
+    "texts in JSON": ("a", '["hello", "bye"]\n', "line 1 looks like JSONL; allowed: --format"),
+    "an array over lines": ("a", '[\n"hello"\n]\n', "line 1 looks like JSONL; allowed: --format"),
     "JSON as lines": ("a.txt", '{"text": "a"}\n', "line 1 looks like JSONL; allowed: --format"),
     "an array as lines": ("a.txt", '[{"text": "a"},\n', "line 1 looks like JSONL; allowed:"),
     "Parquet as lines": ("a.txt", "PAR1", "a.txt is a Parquet file; set --format parquet"),
@@ -226,6 +294,9 @@ def test_lines_that_look_like_a_table_may_be_texts(folder, tmp_path):
     assert [line["text"] for line in found] == ["text,topic", "{}"]
     (tmp_path / "a.txt").write_text("I like ham, eggs\n{}\nham, spam; eggs\ntext\n")
     assert len(predicted(folder, "--file", tmp_path / "a.txt")) == 4
+    said = f'{{so}} she said\n"Hello," he said\n[1] is a note\n"{"x" * 200_000}\n"ham"\n'
+    (tmp_path / "a.txt").write_text(said)
+    assert len(predicted(folder, "--file", tmp_path / "a.txt")) == 5
 
 
 def test_more_texts_than_are_held_at_a_time(folder):

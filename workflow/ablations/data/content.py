@@ -50,7 +50,8 @@ def unpacked(content: bytes, name: str, format: str) -> bytes:
     if content[257:262] == b"ustar":
         raise UserError(f"{name} is a tar archive; unpack it")
     if format != "parquet" and content.startswith(b"PAR1"):
-        raise UserError(f"{name} is a Parquet file; set format: parquet")
+        allowed = "allowed in a folder: files of text" * (format == "folder")
+        raise UserError(f"{name} is a Parquet file; {allowed or 'set format: parquet'}")
     return content
 
 

@@ -1,6 +1,7 @@
 """What must hold between the keys of `dataset`: a line for each mistake."""
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from ablations.errors import UserError
@@ -11,6 +12,7 @@ from ablations.study.dataset import (
     SUFFIXES,
     Download,
     Generated,
+    Reading,
     Splits,
     Texts,
     class_names,
@@ -25,6 +27,9 @@ SPREADSHEET = "a spreadsheet's; allowed: its table, saved as CSV"
 OTHERS = dict.fromkeys((".zip", ".tar", ".tar.gz", ".tgz", ".7z", ".rar"), ARCHIVE)
 OTHERS |= dict.fromkeys((".bz2", ".xz", ".zst", ".lz4"), ARCHIVE.replace("an archive", "packed"))
 OTHERS |= dict.fromkeys((".xlsx", ".xls", ".ods"), SPREADSHEET)
+
+# The formats of files that have no columns.
+COLUMNLESS = {"folder": "a folder of texts", "lines": "a file with a text on each line"}
 
 
 def mistakes(found: Texts | Generated) -> Iterator[str]:
@@ -85,29 +90,47 @@ def _column_mistakes(texts: Texts) -> Iterator[str]:
     missing = [key for key in ("text", "label") if getattr(texts, key) is None]
     if missing and formats != {"folder"}:
         yield f"dataset: missing key {' and '.join(missing)}"
-    elif "folder" in formats and len(missing) < 2:
-        yield "dataset: text and label name columns; a folder of texts has none, so leave them out"
-    columns = [*texts.text_columns, texts.label_column]
+    for mistake in reading_mistakes(texts, formats, labelled=True):
+        yield f"dataset: {mistake}"
+    yield from _class_mistakes(texts)
+
+
+def reading_mistakes(
+    reading: Reading, formats: Collection[str | None], labelled: bool
+) -> Iterator[str]:
+    """What in files of these formats cannot be read as stated, a line for each mistake.
+
+    `labelled`: whether labels are read too.
+    """
+    for format, key in itertools.product(COLUMNLESS.keys() & {*formats}, ("text", "label")):
+        if getattr(reading, key) is not None:
+            yield f"{key} names a column; {COLUMNLESS[format]} has none, so leave it out"
+    wanted = [("text", name) for name in reading.text_columns]
+    wanted += [("label", reading.label_column)] * labelled
+    columns = [name for _, name in wanted]
     for name in sorted({name for name in columns if columns.count(name) > 1}):
-        yield f"dataset: text and label both name the column {name!r}; name different ones"
+        if labelled and name == reading.label_column:
+            yield f"text and label both name the column {name!r}; name different ones"
+        else:
+            yield f"text names the column {name!r} twice; name different ones"
+    others = sorted(each for each in formats if each not in ("csv", "tsv", None))
     for key in ("columns", "separator", "quotes"):
-        if getattr(texts, key) is not None and formats - {"csv", "tsv"}:
-            yield f"dataset: {key} is for csv and tsv files; in others every text names its columns"
-    if texts.encoding and "parquet" in formats:
-        yield "dataset: encoding is for files of text; a Parquet file has its own"
-    all_columns = texts.column_names or ()
-    for key, name in (*(("text", each) for each in texts.text_columns), ("label", columns[-1])):
+        if getattr(reading, key) is not None and others:
+            yield f"{key} is for csv and tsv files, not for {' and '.join(others)}"
+    if reading.encoding and "parquet" in formats:
+        yield "encoding is for files of text; a Parquet file has its own"
+    all_columns = reading.column_names or ()
+    for key, name in wanted:
         if all_columns and all_columns.count(name) != 1:
             yield (
-                f"dataset: {key}: {name!r} appears {all_columns.count(name)} times in columns;"
-                f" allowed: once ({', '.join(all_columns)})"
+                f"{key}: {name!r} appears {all_columns.count(name)} times in columns; allowed: once"
+                f" ({', '.join(all_columns)})"
             )
-    if texts.encoding and not _is_encoding(texts.encoding):
+    if reading.encoding and not _is_encoding(reading.encoding):
         yield (
-            f"dataset: encoding: {texts.encoding!r} is none that Python knows; allowed: its name,"
-            " such as latin-1, cp1252 or utf-16"
+            f"encoding: {reading.encoding!r} is none that Python knows; allowed: its name, such as"
+            " latin-1, cp1252 or utf-16"
         )
-    yield from _class_mistakes(texts)
 
 
 def _class_mistakes(texts: Texts) -> Iterator[str]:

@@ -30,9 +30,9 @@ def left_out(folder: Path, reading: Reading) -> list[str]:
 
 
 def unlabelled(folder: Path) -> list[Path]:
-    """The files of the folders in a folder, whatever their names, or its own if it holds none."""
-    within = [path for each in _folders(folder) for path in _files(each)]
-    return within or _files(folder)
+    """The files of a folder, and those of the folders in it, whatever their names."""
+    own = [folder / entry.name for entry in _visible(folder) if not entry.is_dir()]
+    return own + [path for each in _folders(folder) for path in _files(each)]
 
 
 def sha256(folder: Path, reading: Reading) -> str:
