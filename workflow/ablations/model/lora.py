@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import torch
 from torch import Generator, Tensor, nn
 
+from ablations.errors import UserError
 from ablations.model.layers import Head, Layers
 from ablations.model.parts import Part
 
@@ -47,8 +48,17 @@ class LoraLinear(nn.Linear):
 
 
 def add_lora(layers: Layers, rank: int, alpha: float, generator: Generator) -> None:
-    """Gives every linear layer an update, drawn in order; of the rest only the head trains."""
+    """Gives every linear layer an update, drawn in order; of the rest only the head trains.
+
+    Raises UserError where blocks have no linear layer.
+    """
     layers.requires_grad_(False)
+    for layer in layers:
+        if isinstance(layer, Part) and not any(_linear(Layers([layer]))):
+            raise UserError(
+                f"trainable_layers: lora does not work with {layer.kind}: its blocks have no"
+                " nn.Linear to update; allowed: a number of blocks, or all"
+            )
     for parent, name, module in _linear(layers):
         setattr(parent, name, LoraLinear(module, rank, alpha, generator))
     for layer in layers:
