@@ -10,15 +10,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 import transformers
+from msgspec import structs
 from torch import Generator, Tensor, nn
 
 from ablations import files
 from ablations.errors import UserError
-from ablations.model import parts, transformer
+from ablations.model import parts, shape, transformer
 from ablations.model.layers import Head, Layers, Reading, draw
 from ablations.model.lora import LoraLinear, add_lora, merge_lora
 from ablations.study import cut
@@ -328,10 +330,88 @@ def test_random_weights_are_transformers_own_after_the_seed(folder_of):
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_an_encoder_is_known_by_transformers_own_lists(name, folder_of):
-    found = transformer.config(folder_of(name))
-    assert transformer.is_encoder(found) == FAMILIES[name].encoder
-    assert len(transformer.blocks(transformer.skeleton(found))) == BLOCKS
+def test_an_encoder_is_known_by_how_it_reads(name, folder_of):
+    found = shape.of_folder(folder_of(name), name)
+    assert (found.encoder, found.n_layer) == (FAMILIES[name].encoder, BLOCKS)
+
+
+def other(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, **options: Any) -> Path:
+    """A folder of a family that is not among the tested."""
+    monkeypatch.setitem(FAMILIES, name, Family({}))
+    return save(folder, name, transformers.AutoConfig.for_model(name, **options), head=False)
+
+
+@pytest.mark.skipif(not KNOWS_BOTH_WAYS, reason="transformers is old")
+def test_a_decoder_that_reads_both_ways_is_an_encoder(tmp_path, monkeypatch):
+    """So batches change nothing; declared as causal it is refused, at any cut."""
+    folder = other(tmp_path, monkeypatch, "llama", **GROUPED, is_causal=False)
+    dimensions = dimensions_of("llama")
+    for start in (FIRST, cut.LAST_BLOCK):
+        with pytest.raises(UserError, match="llama: its tokens read later ones; expected encoder:"):
+            parts.part(dimensions, folder, None, start)
+    assert shape.of_folder(folder, "x").encoder
+    dimensions = structs.replace(dimensions, encoder=True)
+    trunk = parts.part(dimensions, folder, None, FIRST, cut.LAST_BLOCK)
+    tail = parts.part(dimensions, folder, None, cut.LAST_BLOCK)
+    ids, reading = Way(masked=True, causal=False).batch()
+    whole = transformers.AutoModel.from_pretrained(folder)
+    alone = [whole(torch.tensor([text])).last_hidden_state[0, -1] for text in TEXTS]
+    close(tail(trunk(ids, reading), reading), torch.stack(alone))
+
+
+def test_a_model_that_reads_masked_padding_is_refused(tmp_path, monkeypatch):
+    """By its blocks, as a convolution does, or by its embeddings, as one of the next token does."""
+    reason = "its tokens read padding that is masked, so a text's prediction would depend on"
+    small = SMALL | {"embedding_size": WIDTH, "initializer_range": 0.2}
+    for name in ("convbert", "mobilebert"):
+        more = {"intra_bottleneck_size": WIDTH} if name == "mobilebert" else {}
+        folder = other(tmp_path / name, monkeypatch, name, **small | more)
+        with pytest.raises(UserError, match=f"^{name}: {reason}"):
+            shape.of_folder(folder, name)
+        dimensions = structs.replace(dimensions_of(name), encoder=True)
+        with pytest.raises(UserError, match=f"^{name}: {reason}"):
+            parts.part(dimensions, folder, None, FIRST, cut.LAST_BLOCK)
+
+
+def test_a_model_that_a_short_text_changes_is_refused(tmp_path, monkeypatch):
+    long = SMALL | {"max_position_embeddings": 1024, "block_size": 16}
+    folder = other(tmp_path, monkeypatch, "big_bird", **long)
+    reason = "big_bird: a short text changes attention_type from block_sparse to original_full"
+    with pytest.raises(UserError, match=reason):
+        shape.of_folder(folder, "x")
+    dimensions = structs.replace(dimensions_of("big_bird"), encoder=True)
+    with pytest.raises(UserError, match=reason):
+        parts.part(dimensions, folder, None, FIRST)
+    folder = other(
+        tmp_path / "full", monkeypatch, "big_bird", **long, attention_type="original_full"
+    )
+    assert shape.of_folder(folder, "x").encoder
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "found"),
+    [
+        ("opt", {"word_embed_proj_dim": 12, "do_layer_norm_before": False}, "a width of 12"),
+        ("dpr", {}, "no last_hidden_state"),
+    ],
+)
+def test_a_model_without_an_output_for_the_head_is_refused(
+    tmp_path, monkeypatch, name, options, found
+):
+    folder = other(tmp_path, monkeypatch, name, **SMALL | {"ffn_dim": 24} | options)
+    reason = f"^{name}: its output has {found}, expected a last_hidden_state of width 16"
+    with pytest.raises(UserError, match=reason):
+        shape.of_folder(folder, "x")
+    with pytest.raises(UserError, match=reason):
+        parts.part(dimensions_of(name), folder, None, FIRST)
+
+
+def test_lora_is_refused_where_blocks_have_no_linear_layer(tmp_path, monkeypatch):
+    options = {"n_embd": WIDTH, "n_layer": BLOCKS, "n_head": 2, "vocab_size": IDS}
+    folder = other(tmp_path, monkeypatch, "openai-gpt", **options, n_positions=32)
+    layers = Layers([parts.part(dimensions_of("openai-gpt"), folder, None, FIRST), head()])
+    with pytest.raises(UserError, match=r"lora does not work with openai-gpt: .* no nn\.Linear"):
+        add_lora(layers, 2, 1.0, Generator())
 
 
 @pytest.mark.parametrize("name, has", [("albert", "none"), ("t5", "several")])

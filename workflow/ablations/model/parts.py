@@ -18,7 +18,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from ablations.errors import UserError
-from ablations.model import checkpoint, transformer
+from ablations.model import checkpoint, transformer, trial
 from ablations.model.layers import Reading, at
 from ablations.study import cut
 from ablations.study.dimensions import Dimensions
@@ -63,7 +63,23 @@ def part(
     if seed is None:
         _load(found, folder)
     found.try_out(unmasked)
+    trial.check(found, causal=causal and not dimensions.encoder)
     return found
+
+
+def made_up(model: Any) -> "Part":
+    """All of a skeleton, with random values that take little more memory than one of its blocks."""
+    drawn, of_shape = Generator().manual_seed(0), dict[torch.Size, nn.Parameter]()
+    for module in model.modules():
+        for name, each in module.named_parameters(recurse=False):
+            if each.shape not in of_shape:
+                # overlapping rows: a table of a large vocabulary then costs nothing
+                few = torch.randn(sum(each.shape) + 1, generator=drawn) / max(1, *each.shape) ** 0.5
+                value = few.as_strided(each.shape, [1] * each.ndim)
+                value = value if isinstance(module, nn.Embedding) else value.contiguous()
+                of_shape[each.shape] = nn.Parameter(value, requires_grad=False)
+            module.register_parameter(name, of_shape[each.shape])
+    return Part(model, 0, None, from_ids=True, averaged=False)
 
 
 class Part(nn.Module):
@@ -110,10 +126,41 @@ class Part(nn.Module):
                 ids = reading.ids
                 hooks.enter_context(_put_in(self.blocks[0], x))
             try:
-                y = self.model(input_ids=ids, attention_mask=mask).last_hidden_state
+                y = self._output(ids, mask)
             except _Stopped as stopped:
-                return stopped.states
+                y = stopped.states
+                if y.shape[:2] == ids.shape:
+                    return y
+                raise UserError(
+                    f"{self.kind} cannot be cut before block {self.end}: its blocks read states of"
+                    f" shape {list(y.shape)} for ids of shape {list(ids.shape)}; allowed:"
+                    " trainable_layers: all"
+                ) from None
         return reading.mean(y) if self.averaged else at(y, reading.positions)
+
+    @property
+    def width(self) -> int:
+        """The numbers of a state."""
+        found: int = self.model.config.get_text_config().hidden_size
+        return found
+
+    @property
+    def kind(self) -> str:
+        """The model's type."""
+        found: str = self.model.config.model_type
+        return found
+
+    def _output(self, ids: Tensor, mask: Tensor | None) -> Tensor:
+        """(B, T) → (B, T, C), what comes after the last block."""
+        output, width = self.model(input_ids=ids, attention_mask=mask), self.width
+        y: Tensor | None = getattr(output, "last_hidden_state", None)
+        if y is None or y.shape[-1] != width:
+            found = "no last_hidden_state" if y is None else f"a width of {y.shape[-1]}"
+            raise UserError(
+                f"{self.kind}: its output has {found}, expected a last_hidden_state of width"
+                f" {width}; it cannot be a row"
+            )
+        return y
 
     def try_out(self, unmasked: bool) -> None:
         """Tries the part on random states, to see what no class says; freezes what comes before.
@@ -125,15 +172,15 @@ class Part(nn.Module):
         """
         if self.from_ids and not unmasked:
             return
-        kind, outside = self.model.config.model_type, self._outside()
+        kind, outside = self.kind, self._outside()
         for each in outside:
             each.requires_grad_(True)
-        trial = _Trial(self.model)
+        tried = _Trial(self.model)
         elsewhere = [block for block in self.list[0] if isinstance(block, _Elsewhere)]
-        y, error = self._tried(trial, elsewhere, None)
+        y, error = self._tried(tried, elsewhere, None)
         if unmasked and not error:  # a mask of padding is another way through a model's code
-            _, error = self._tried(trial, elsewhere, torch.tensor([[1] * (TOKENS - 1) + [0]]))
-        if error or (trial.reads_table and not self.from_ids):
+            _, error = self._tried(tried, elsewhere, torch.tensor([[1] * (TOKENS - 1) + [0]]))
+        if error or (tried.reads_table and not self.from_ids):
             why = (
                 transformer.first_line(error)
                 if error
@@ -144,8 +191,8 @@ class Part(nn.Module):
                 " all"
             )
         for block in elsewhere:
-            block.in_tuple = trial.in_tuple
-        if unmasked and not trial.read_both_ways:
+            block.in_tuple = tried.in_tuple
+        if unmasked and not tried.read_both_ways:
             raise UserError(
                 f"causal_mask: false does not work with {kind}: with is_causal: false in its"
                 " config.json tokens still do not read later ones; allowed: true"
@@ -156,7 +203,7 @@ class Part(nn.Module):
                 each.requires_grad_(any(each is other for other in used))
 
     def _tried(
-        self, trial: "_Trial", elsewhere: list["_Elsewhere"], mask: Tensor | None
+        self, tried: "_Trial", elsewhere: list["_Elsewhere"], mask: Tensor | None
     ) -> tuple[Tensor | None, Exception | None]:
         """What the model puts out when its blocks read random states, or why it does not."""
         failed: Exception | None = None
@@ -165,13 +212,14 @@ class Part(nn.Module):
                 block.in_tuple = in_tuple
             with ExitStack() as hooks:
                 for own in self.blocks:
-                    hooks.enter_context(trial.on(own))
+                    hooks.enter_context(tried.on(own))
                 try:
                     ids = torch.zeros(1, TOKENS, dtype=torch.long)
-                    y = self.model(input_ids=ids, attention_mask=mask).last_hidden_state
-                    return y, None
+                    return self._output(ids, mask), None
                 except _Stopped:
                     return None, None
+                except UserError:
+                    raise
                 except Exception as error:  # whatever a family's code raises
                     failed = failed or error
         return None, failed

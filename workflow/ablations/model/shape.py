@@ -11,28 +11,39 @@ from typing import Any
 from torch import nn
 
 from ablations.errors import UserError
-from ablations.model import transformer
+from ablations.model import parts, transformer, trial
 from ablations.study.dimensions import Dimensions
+
+NEEDED = ("num_attention_heads", "hidden_size", "vocab_size")
 
 
 def of_folder(folder: Path, name: str, n_positions: int = 1024) -> Dimensions:
-    """By a folder's config.json alone; messages call the folder by `name`.
+    """By config.json, and by a trial with made-up weights; messages call the folder by `name`.
 
     `n_positions`: of a model that has no limit. Raises UserError where transformers does not know
-    the model, or it cannot be cut.
+    the model, it has no list of blocks, or its texts do not stay apart.
     """
     model = _model(folder, name)
-    config, text = model.config, model.config.get_text_config()
-    blocks = transformer.blocks(model)
+    text, blocks = model.config.get_text_config(), transformer.blocks(model)
+    if lacking := [key for key in NEEDED if getattr(text, key, None) is None]:
+        raise UserError(
+            f"{model.config.model_type}: its config has no {', no '.join(lacking)}; it cannot be a"
+            " row"
+        )
+    block_weights = max(sum(each.numel() for each in block.parameters()) for block in blocks)
+    whole = parts.made_up(model)
+    encoder = trial.reads_later(whole, masked=False)
+    if encoder:
+        trial.check(whole, causal=False)
     return Dimensions(
-        type=config.model_type,
-        encoder=transformer.is_encoder(config),
+        type=whole.kind,
+        encoder=encoder,
         n_layer=len(blocks),
         n_head=text.num_attention_heads,
         n_embd=text.hidden_size,
         n_positions=_positions(model, text) or n_positions,
         vocab_size=text.vocab_size,
-        block_weights=max(sum(each.numel() for each in block.parameters()) for block in blocks),
+        block_weights=block_weights,
     )
 
 

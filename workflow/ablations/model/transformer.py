@@ -43,14 +43,6 @@ def config(folder: Path) -> Any:
     return found
 
 
-def is_encoder(config: Any) -> bool:
-    """Whether its tokens read in both directions: it fills gaps, and is no decoder."""
-    from transformers.models.auto import modeling_auto
-
-    fills_gaps = config.model_type in modeling_auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES
-    return fills_gaps and not getattr(config, "is_decoder", False)
-
-
 def skeleton(config: Any) -> Any:
     """The base model in float32, without values: parameters on meta, buffers as they are."""
     with _parameters_on_meta():
@@ -59,7 +51,7 @@ def skeleton(config: Any) -> Any:
 
 def blocks(model: Any) -> nn.ModuleList:
     """The model's list of blocks; raises UserError where it has no such list, or several."""
-    count = model.config.get_text_config().num_hidden_layers
+    count = getattr(model.config.get_text_config(), "num_hidden_layers", "num_hidden_layers")
     lists = {
         name: module
         for name, module in model.named_modules()
