@@ -421,8 +421,8 @@ A text counts as often as it stands there.
 + self.of_text[texts]
 == ablations/data/content.py | data/test_texts.py
 A file that a spreadsheet marked as UTF-8 is read with its mark.
-- removeprefix("\\ufeff")
-+ removeprefix("")
+- found.removeprefix("\\ufeff")
++ found
 == ablations/data/separated.py | data/test_quotes.py
 A quote that is never closed passes.
 - "unexpected end" not in str(error)

@@ -106,6 +106,24 @@ def test_a_file_that_is_not_in_its_encoding(tmp_path):
         read(tmp_path / "a.csv", content, encoding="cp1252")
 
 
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "koi8-r", "mac-roman"])
+def test_utf8_that_is_stated_to_be_another_encoding(tmp_path, encoding):
+    content = "text,label\ncafé €,ham\n"
+    with pytest.raises(UserError, match=rf"a\.csv is UTF-8, and {encoding} would .*: utf-8"):
+        read(tmp_path / "a.csv", content, encoding=encoding)
+    assert read(tmp_path / "a.csv", "text,label\na,ham\n", encoding=encoding) == [("ham", "a")]
+    for other in ("utf-8", "utf-8-sig"):
+        assert read(tmp_path / "a.csv", content, encoding=other) == [("ham", "café €")]
+
+
+def test_a_wide_encoding_without_a_mark_that_is_stated(tmp_path):
+    for encoding in ("utf-16-le", "utf-16-be", "utf-32-le"):
+        content = "text,label\ncafé,ham\n".encode(encoding)
+        assert read(tmp_path / "a.csv", content, encoding=encoding) == [("ham", "café")]
+    with pytest.raises(UserError, match="encoding: utf-32-le"):
+        read(tmp_path / "a.csv", content, encoding="utf-16-le")
+
+
 # --- classes
 
 

@@ -190,9 +190,18 @@ BAD_FILES: dict[str, tuple[str, str | bytes | None, str]] = {
                 "a.csv: line 2 is not UTF-8 (byte 0xe9); allowed: a file saved as UTF-8, or the key"
                 " that names its encoding, such as encoding: cp1252"),
     "UTF-16": ("a.csv", HEAD.encode("utf-16"), "a.csv: line 1 is not UTF-8 (byte 0xff); allowed: a"
-               " file saved as UTF-8, or the key that names its encoding, such as encoding: utf"),
+               " file saved as UTF-8, or the key that names its encoding, such as encoding: utf-1"),
+    "UTF-32": ("a.csv", HEAD.encode("utf-32"), "the key that names its encoding, such as encoding:"
+               " utf-32"),
+    "UTF-32 without a mark": ("a.csv", HEAD.encode("utf-32-be"), "UTF-8, or encoding: utf-32-be"),
+    "UTF-16 without a mark": ("a.csv", HEAD.encode("utf-16-le"), "a.csv seems to be UTF-16-LE: it"
+                              " has a zero in the place of every other letter; allowed: a file"
+                              " saved as UTF-8, or encoding: utf-16-le"),
+    "UTF-16 of another language": ("a.csv", (HEAD[:5] + "\nиз Москвы, 7").encode("utf-16-be"),
+                                   "or encoding: utf-16-be"),
     "cut in a character": ("a.csv", HEAD.encode() + "é".encode()[:1],
-                           "a.csv: line 2 ends within a character"),
+                           "a.csv: line 2 ends within a character; allowed: a whole file, saved as"
+                           " UTF-8, or the key that names its encoding, such as encoding: cp1252"),
     "nothing": ("a.csv", "", "a.csv is empty"),
     "no file": ("a.csv", None, "a.csv cannot be read: No such file"),
     "no JSON": ("a.jsonl", '{"review": "a", "stars": 1}\n{"review": \n',
@@ -226,6 +235,8 @@ BAD_FILES: dict[str, tuple[str, str | bytes | None, str]] = {
     "no gzip file": ("a.csv", b"\x1f\x8b0123456789", "a.csv cannot be read: Unknown"),
     "Git LFS": ("a.parquet", "version https://git-lfs.github.com/spec/v1\noid sha256:0\n",
                 "a.parquet stands for a file that Git LFS holds; git lfs pull gets it"),
+    "Git LFS behind a mark": ("a.csv", "\ufeffversion https://git-lfs.github.com/spec/v1\n",
+                              "a.csv stands for a file that Git LFS holds"),
     "no Parquet": ("a.parquet", HEAD, "a.parquet cannot be read as Parquet"),
 }  # fmt: skip
 

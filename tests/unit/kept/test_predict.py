@@ -329,6 +329,7 @@ def test_bad_input_is_one_message(folder, unpadded, tmp_path):
         folder, "--file", tmp_path / "a.csv", "--separator", ";;"
     )
     assert "text 2 is empty; allowed: a text" in refused(folder, "a", "")
+    assert "text 1 is not UTF-8 (byte 0xe9); allowed: a text" in refused(folder, "caf\udce9")
     assert "text 2 has 17 tokens; row baseline reads texts without padding, allowed: 1 to 16" in (
         refused(unpadded, "a", "b" * 17)
     )

@@ -63,6 +63,12 @@ def _arguments(given: Sequence[str]) -> Iterator[tuple[Place, str]]:
     for number, text in enumerate(given, start=1):
         if not text:
             raise UserError(f"text {number} is empty; allowed: a text")
+        if byte := re.search("[\udc80-\udcff]", text):  # how Python holds what it cannot decode
+            raise UserError(
+                f"text {number} is not {sys.getfilesystemencoding().upper()} (byte"
+                f" 0x{ord(byte[0]) - 0xDC00:02x}); allowed: a text in this encoding, or a file and"
+                " --encoding"
+            )
         yield Place(f"text {number}", number=number), text
 
 
