@@ -458,7 +458,7 @@ A key that a JSON object has twice has its last value.
 - names.count(key) > 1
 + False
 The numbers of a hub's Parquet file are the classes, and not what its schema calls them.
-- dict(enumerate(_class_label(schema, reading) if labelled else ()))
+- dict(enumerate(_class_label(source.name, schema, reading) if labelled else ()))
 + {}
 A column that is joined to another is left out.
 - "\\n".join(parts)
@@ -468,10 +468,10 @@ Classes that are whole numbers are in the order of their characters.
 - sorted(names, key=int) if
 + names if
 A value that is missing is a class.
-- if label in MISSING:
-+ if False:
+- label.casefold() in MISSING and
++ False and
 Labels that look alike are two classes.
-- spelt.setdefault(_plain(label), label)
+- spelt.setdefault(plain(label), label)
 + spelt.setdefault(label, label)
 == ablations/data/remarks.py | data/test_split.py
 What balancing leaves is told in no case.

@@ -59,13 +59,18 @@ def test_labels_that_are_no_plain_numbers_are_names(labels, expected):
                         " written; allowed: a label on every line, or 'nan' among the names in"),
         (["EU", "NA"], "line 3: the column 'stars' (label) is 'NA', as a missing value is written"),
         (["a", "None"], "(label) is 'None', as a missing value"),
+        *(
+            (["a", other], "as a missing value is written")
+            for other in ("Null", "NAN", "Na", "<na>", "NONE", "\\N", "(null)", "#REF!", "#DIV/0!")
+        ),
         ([1, 1, 1], "the column 'stars' (label) is '1' in every text; allowed: two classes"),
         (["spam", "ham", "Spam"], "a.csv: line 4: the column 'stars' (label) is 'Spam', but 'spam'"
                                   " in a.csv: line 2, which differs in blanks, case or Unicode"),
         *(
             ([*two, "c"], "which differs in blanks, case or Unicode form alone")
             for two in (["\u00e9", "e\u0301"], ["ham", "ha\u200cm"], ["\uff41", "a"], ["ß", "ss"],
-                        ["New York", "New  York"], ["New York", "New\u00a0York"])
+                        ["New York", "New  York"], ["New York", "New\u00a0York"],
+                        ["❤", "❤\ufe0f"], ["spam", "spam\u3164"], ["a b", "a\u2800b"])
         ),
         (range(1002), "line 1002: the column 'stars' (label) holds more than 1000 different values,"
                       " such as '1000'"),
@@ -97,4 +102,5 @@ def test_labels_that_are_no_class_of_those_that_are_named():
 
 def test_what_looks_missing_is_a_class_where_classes_name_it():
     assert inferred("NA", "EU", classes=("NA", "EU")) == ("NA", "EU")
+    assert inferred("na", "Null", classes=("na", "Null")) == ("na", "Null")
     assert inferred("spam", "ham", classes=(" spam", "ham ")) == ("spam", "ham")

@@ -40,20 +40,20 @@ def mistakes(**keys: Any) -> list[str]:
 
 def test_several_columns_make_a_text_without_those_that_are_empty(tmp_path):
     keys = {"text": ["title", "body"]}
-    content = "label,title,body\n1,Cold,It rains.\n2,,Sun\n2,Warm,\n"
+    content = "label,title,body\n1,Cold,It rains.\n2, \t,Sun\n2,Warm,\n"
     expected = [("1", "Cold\nIt rains."), ("2", "Sun"), ("2", "Warm")]
     assert read(tmp_path / "a.csv", content, **keys) == expected
     objects = [
         {"label": 1, "title": "Cold", "body": "It rains."},
         {"label": 2, "title": None, "body": "Sun"},
-        {"label": 2, "title": "Warm", "body": ""},
+        {"label": 2, "title": "Warm", "body": "\u00a0"},
     ]
     assert read(tmp_path / "a.jsonl", "\n".join(map(json.dumps, objects)), **keys) == expected
     pyarrow.parquet.write_table(pyarrow.Table.from_pylist(objects), tmp_path / "a.parquet")
     held = (tmp_path / "a.parquet").read_bytes()
     assert read(tmp_path / "a.parquet", held, **keys) == expected
     with pytest.raises(UserError, match=r"line 2: the column 'title' and 'body' \(text\) is empty"):
-        read(tmp_path / "a.csv", "label,title,body\n1,,\n", **keys)
+        read(tmp_path / "a.csv", "label,title,body\n1,, \n", **keys)
     with pytest.raises(UserError, match=r"the column 'body' \(text\) is missing"):
         read(tmp_path / "a.csv", "label,title\n1,a\n", **keys)
 
@@ -140,6 +140,8 @@ def test_classes_map_what_stands_in_the_file_to_names_in_their_own_order(tmp_pat
         read(tmp_path / "a.csv", "text,label\na,4\n", **keys)
     with pytest.raises(UserError, match=r"\(label\) is 'World'; allowed: '3'"):
         read(tmp_path / "a.csv", "text,label\na,World\n", **keys)
+    hidden = {"classes": {"a\u200f": "x", "b": "y"}}
+    assert read(tmp_path / "a.csv", "text,label\na,a\u200f\n", **hidden) == [("x", "a")]
 
 
 def of_hub(path: Path, names: Any, *labels: int) -> Path:
@@ -177,6 +179,22 @@ def test_names_in_a_schema_that_do_not_fit(tmp_path):
     other = of_hub(tmp_path / "b.parquet", ["Sports", "World"], 0)
     with pytest.raises(UserError, match=r"b\.parquet: its schema names the classes 'Sports', 'W"):
         gathered(path, other)
+    for wrong, message in (
+        (["pos"], "is 'pos' in every text; allowed: two classes or more"),
+        (
+            ["Pos", "pos "],
+            "a.parquet: its schema: the column 'label' (label) is 'pos', but 'Pos' in",
+        ),
+        (["NA", "pos"], "a.parquet: its schema: the column 'label' (label) is 'NA', as a missing"),
+        (["pos", " pos"], "a.parquet: its schema names the class 'pos' twice; allowed: each once"),
+        (["pos", "\u3164"], "allowed: each once, with 1 to 100 characters that can be printed"),
+    ):
+        with pytest.raises(UserError) as raised:
+            gathered(of_hub(path, wrong, 0, len(wrong) - 1))
+        assert message in str(raised.value)
+    blanks = of_hub(path, [" neg", "pos "], 1, 0)
+    assert gathered(blanks) == (("neg", "pos"), [1, 0])
+    assert gathered(blanks, classes=("pos", "neg")) == (("pos", "neg"), [0, 1])
     for names in (None, {"0": "World"}, [1, 2], "World"):
         assert gathered(of_hub(tmp_path / "c.parquet", names, 1, 0))[0] == ("0", "1")
 
@@ -314,6 +332,11 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
         {"classes": {1: "a", 2: "a"}},
         "dataset: classes: all texts are 'a'; allowed: two",
     ),
+    "a label twice": (
+        {"classes": {1: "a", "1 ": "b"}},
+        "dataset: classes: the label '1' appears 2 times, without the blanks around it; each may",
+    ),
+    "a class that nobody sees": ({"classes": ["a", "\u3164"]}, "cannot be a name; allowed: 1 to"),
     "half a mapping": ({"classes": [[1, "a"], "b"]}, "dataset: classes: names and pairs; allowed:"),
 }
 

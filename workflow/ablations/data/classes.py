@@ -1,58 +1,67 @@
 """The classes of labelled texts: as the configuration names them, or inferred from the labels."""
 
 import re
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
 from ablations.data.texts import LABELS, label_told, listed
 from ablations.errors import UserError
-from ablations.study.dataset import JOINERS, WHOLE_NUMBER, Reading, class_names, class_of
+from ablations.study.dataset import WHOLE_NUMBER, Reading, class_names, class_of
+from ablations.study.labels import plain
 
 MAX_CLASSES = 1000
+NO_SCHEMA: Mapping[str, str] = {}
 NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
-# What pandas and spreadsheets write, and pandas reads, where a value is missing.
+# What pandas, spreadsheets and databases write where a value is missing or none, in small letters.
 MISSING = {
-    *("NA", "N/A", "n/a", "#N/A", "#N/A N/A", "#NA", "<NA>", "NaN", "nan", "-NaN", "-nan"),
-    *("NULL", "null", "None", "NaT", "1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN"),
+    *("na", "n/a", "#n/a", "#n/a n/a", "#na", "<na>", "nan", "-nan", "nat", "null", "none"),
+    *("(null)", "<null>", "\\n", "1.#ind", "-1.#ind", "1.#qnan", "-1.#qnan", "#null!"),
+    *("#ref!", "#value!", "#name?", "#div/0!", "#num!"),
 }
 
 
 def classes_of(
-    texts: pd.DataFrame, reading: Reading, in_schema: Sequence[str] = ()
+    texts: pd.DataFrame, reading: Reading, in_schema: Mapping[str, str] = NO_SCHEMA
 ) -> tuple[str, ...]:
     """The classes in the order of their indices; `texts` as `texts.read` gives them.
 
-    `in_schema`: their names where the files have them. Raises UserError, naming the first text, for
-    a label that is no class.
+    `in_schema`: their names where the files have them, and which file. Raises UserError, naming the
+    first text, for a label that is no class.
     """
+    column = label_told(reading)
+    if in_schema and not class_names(reading):
+        _refuse_what_makes_none(in_schema, column)
     first = texts.drop_duplicates("label")  # the first text with each label
     labels = dict(zip(first["label"], first["where"], strict=True))
-    column = label_told(reading)
     if names := class_names(reading) or tuple(in_schema):
         for label, where in labels.items():
             if class_of(label, names) is None:
                 raise UserError(f"{where}: {column} is {label!r}{_no_class(label, names, reading)}")
         return names
     _refuse_numbers_that_are_none(labels, column)
-    _refuse_missing(labels, column)
-    _refuse_two_spellings(labels, column)
+    _refuse_what_makes_none(labels, column)
     if len(labels) > MAX_CLASSES:
         label, where = list(labels.items())[MAX_CLASSES]
         raise UserError(
             f"{where}: {column} holds more than {MAX_CLASSES} different values, such as {label!r};"
             " is it the label?"
         )
+    return in_order(labels)
+
+
+def _refuse_what_makes_none(labels: Mapping[str, str], column: str) -> None:
+    """Raises UserError for labels that `classes` would have to name."""
+    _refuse_missing(labels, column)
+    _refuse_two_spellings(labels, column)
     if len(labels) == 1:
         raise UserError(f"{column} is {min(labels)!r} in every text; allowed: two classes or more")
-    return in_order(labels)
 
 
 def _no_class(label: str, names: Sequence[str], reading: Reading) -> str:
     """What is allowed in place of a label, and what may be meant."""
     allowed = f"; allowed: {listed(names)}, the names in classes"
-    near = [name for name in names if _plain(name) == _plain(label)]
+    near = [name for name in names if plain(name) == plain(label)]
     if near:
         return f"{allowed}; {near[0]!r} differs in blanks, case or Unicode form alone"
     if WHOLE_NUMBER.fullmatch(label) and not any(map(WHOLE_NUMBER.fullmatch, names)):
@@ -65,18 +74,22 @@ def _no_class(label: str, names: Sequence[str], reading: Reading) -> str:
 
 def _refuse_numbers_that_are_none(labels: Mapping[str, str], column: str) -> None:
     """Raises UserError where all labels are numbers, and one is missing or has decimals."""
-    if not all(NUMBER.fullmatch(label) or label in MISSING for label in labels):
+    if not all(NUMBER.fullmatch(label) or _is_missing(label) for label in labels):
         return
     for label, where in labels.items():
-        if label not in MISSING and re.search(r"[.eE]", label):
+        if not _is_missing(label) and re.search(r"[.eE]", label):
             raise UserError(
                 f"{where}: {column} is {label}, a number with decimals; allowed: {LABELS}"
             )
 
 
+def _is_missing(label: str) -> bool:
+    return label.casefold() in MISSING and label != "none"  # a class of some collections
+
+
 def _refuse_missing(labels: Mapping[str, str], column: str) -> None:
     for label, where in labels.items():
-        if label in MISSING:
+        if _is_missing(label):
             raise UserError(
                 f"{where}: {column} is {label!r}, as a missing value is written; allowed: a label"
                 f" on every line, or {label!r} among the names in classes"
@@ -86,19 +99,13 @@ def _refuse_missing(labels: Mapping[str, str], column: str) -> None:
 def _refuse_two_spellings(labels: Mapping[str, str], column: str) -> None:
     spelt: dict[str, str] = {}
     for label, where in labels.items():
-        other = spelt.setdefault(_plain(label), label)
+        other = spelt.setdefault(plain(label), label)
         if other != label:
             raise UserError(
                 f"{where}: {column} is {label!r}, but {other!r} in {labels[other]}, which differs"
                 " in blanks, case or Unicode form alone; allowed: one spelling, or both of them in"
                 " classes, as two names or mapped to one"
             )
-
-
-def _plain(label: str) -> str:
-    """A label without what a reader may not see: case, width, joiners, double blanks."""
-    without = unicodedata.normalize("NFKC", label).translate(JOINERS)
-    return " ".join(without.casefold().split())
 
 
 def in_order(labels: Iterable[str]) -> tuple[str, ...]:

@@ -16,7 +16,8 @@ import pandas as pd
 from ablations.data import content, separated
 from ablations.errors import UserError
 from ablations.sources.manifest import File
-from ablations.study.dataset import LONGEST_NAME, Format, Reading, class_names, is_class_name
+from ablations.study.dataset import Format, Reading, class_names
+from ablations.study.labels import LONGEST_NAME, is_class_name
 from ablations.study.text_folders import text_files
 
 MAX_CHARACTERS = 10_000_000  # of a text; no model here reads more than the first few thousand
@@ -68,14 +69,16 @@ def read_texts(source: Source, reading: Reading) -> Iterator[tuple[Place, str]]:
         yield place, _text(place, cells, reading)
 
 
-def names_in_schema(files: Sequence[File], reading: Reading) -> tuple[str, ...]:
-    """The classes as the schema of Parquet files of the hub names them; none where it does not.
+def names_in_schema(files: Sequence[File], reading: Reading) -> dict[str, str]:
+    """The classes as the schema of Parquet files of the hub names them, and the first that does.
 
-    Raises UserError where two files have other names.
+    None where it does not. Raises UserError where two files have other names.
     """
     found: dict[tuple[str, ...], str] = {}
     for file in files:
-        if file.format == "parquet" and (names := _class_label(_schema(_source(file)), reading)):
+        if file.format == "parquet" and (
+            names := _class_label(file.name, _schema(_source(file)), reading)
+        ):
             found.setdefault(names, file.name)
     if len(found) > 1:
         (names, one), (others, other), *_ = found.items()
@@ -83,7 +86,7 @@ def names_in_schema(files: Sequence[File], reading: Reading) -> tuple[str, ...]:
             f"{other}: its schema names the classes {listed(others)}, and that of {one}"
             f" {listed(names)}; allowed: the same names, or the key classes"
         )
-    return next(iter(found), ())
+    return {name: f"{file}: its schema" for names, file in found.items() for name in names}
 
 
 def _source(file: File) -> Source:
@@ -214,7 +217,7 @@ def _parquet(source: Source, reading: Reading, labelled: bool) -> Cells:
         columns = [table[name].to_pylist() for name in names]
     except (pyarrow.ArrowException, UnicodeDecodeError) as error:
         raise UserError(f"{source.name} cannot be read as Parquet: {error}") from None
-    classes = dict(enumerate(_class_label(schema, reading) if labelled else ()))
+    classes = dict(enumerate(_class_label(source.name, schema, reading) if labelled else ()))
     for number, cells in enumerate(zip(*columns, strict=True), start=1):
         label = classes.get(cells[-1], cells[-1]) if type(cells[-1]) is int else cells[-1]
         yield Place(source.name, "row", number), label, list(cells[: len(reading.text_columns)])
@@ -230,7 +233,7 @@ def _schema(source: Source) -> Any:
         raise UserError(f"{source.name} cannot be read as Parquet: {error}") from None
 
 
-def _class_label(schema: Any, reading: Reading) -> tuple[str, ...]:
+def _class_label(file: str, schema: Any, reading: Reading) -> tuple[str, ...]:
     """The names that a file of the library `datasets` gives the numbers in its labels' column.
 
     None where `classes` has others: then they are what it says.
@@ -242,7 +245,17 @@ def _class_label(schema: Any, reading: Reading) -> tuple[str, ...]:
         return ()
     is_list = isinstance(names, list) and all(isinstance(name, str) for name in names)
     own = {*reading.named} or {*class_names(reading)}
-    return tuple(names) if is_list and (not own or own >= {*names}) else ()
+    if not is_list or (own and not own >= {*map(str.strip, names)}):
+        return ()
+    names = [name.strip() for name in names]
+    for name in names:
+        if names.count(name) > 1 or not is_class_name(name):
+            raise UserError(
+                f"{file}: its schema names the class {short(name)}"
+                f"{' twice' * (names.count(name) > 1)}; allowed: each once, with 1 to"
+                f" {LONGEST_NAME} characters that can be printed, or the key classes with others"
+            )
+    return tuple(names)
 
 
 def _folder(source: Source, reading: Reading) -> Cells:
@@ -274,22 +287,29 @@ def _label(place: Place, found: Any, reading: Reading) -> str:
     if not isinstance(found, str | int):
         raise UserError(f"{column} is {short(found)}; allowed: {LABELS}")
     label = str(found).strip()
+    if label in reading.named:
+        return reading.named[label]
     if not is_class_name(label):
         raise UserError(
             f"{column} is {short(label)}; allowed: at most {LONGEST_NAME} characters that"
             " can be printed"
         )
-    if reading.named and label not in reading.named:
+    if reading.named:
         raise UserError(
             f"{column} is {label!r}; allowed: {listed(list(reading.named))}, which classes maps to"
             " names"
         )
-    return reading.named.get(label, label)
+    return label
 
 
 def _text(place: Place, cells: Sequence[Any], reading: Reading) -> str:
-    """The text that some columns hold, joined by line breaks; empty cells are left out."""
+    """The text that some columns hold, joined by line breaks; empty cells are left out.
+
+    Beside others a cell of blanks is empty; alone it is a text.
+    """
     parts = [cell for cell in cells if cell is not None and cell != ""]
+    if len(cells) > 1:
+        parts = [part for part in parts if not isinstance(part, str) or part.strip()]
     column = f"{place}: the column {' and '.join(map(repr, reading.text_columns))} (text)"
     if not parts:
         raise UserError(f"{column} is empty; allowed: a text on every line")

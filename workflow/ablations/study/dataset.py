@@ -47,10 +47,6 @@ SUFFIXES: dict[str, Format] = {
 
 WHOLE_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)")
 
-LONGEST_NAME = 100  # of a class, in characters
-# They cannot be printed, and belong to words of some languages and to emoji.
-JOINERS = dict.fromkeys(map(ord, "\u200c\u200d\u2060"))
-
 PUBLISHED_SHA256 = "1587ea43e58e82b14ff1f5425c88e17f8496bfcdb67a583dbff9eefaf9963ce3"
 PUBLISHED_MESSAGES = 1494  # once balanced
 ARCHIVE = "sms+spam+collection.zip"  # its name in a mirror, whatever its URL
@@ -321,11 +317,6 @@ def class_names(reading: Reading) -> tuple[str, ...]:
     if reading.named:  # several labels may be of one class
         return tuple(dict.fromkeys(reading.named.values()))
     return tuple(str(name).strip() for name in reading.classes or ())
-
-
-def is_class_name(name: str) -> bool:
-    """Whether a text, without blanks around it, may be the name of a class."""
-    return 0 < len(name) <= LONGEST_NAME and name.translate(JOINERS).isprintable()
 
 
 def class_of(label: str, classes: Sequence[str]) -> int | None:

@@ -8,7 +8,6 @@ from ablations.errors import UserError
 from ablations.files import is_dir, is_file, unreadable
 from ablations.study.dataset import (
     ALL,
-    LONGEST_NAME,
     SUFFIXES,
     Download,
     Generated,
@@ -17,8 +16,8 @@ from ablations.study.dataset import (
     Texts,
     class_names,
     file_name,
-    is_class_name,
 )
+from ablations.study.labels import LONGEST_NAME, is_class_name
 from ablations.study.text_folders import text_files
 
 # What files are whose names end so, if their format is not stated.
@@ -140,6 +139,12 @@ def _class_mistakes(texts: Texts) -> Iterator[str]:
         return
     for name in sorted({name for name in names if names.count(name) > 1}):
         yield f"dataset: classes: {name!r} appears {names.count(name)} times; each may appear once"
+    labels = [str(pair[0]).strip() for pair in texts.classes or () if isinstance(pair, tuple)]
+    for label in sorted({label for label in labels if labels.count(label) > 1}):
+        yield (
+            f"dataset: classes: the label {label!r} appears {labels.count(label)} times, without"
+            " the blanks around it; each may appear once"
+        )
     for name in names:
         if not is_class_name(name):
             yield (
