@@ -283,6 +283,23 @@ def test_folders_that_hold_no_texts(reviews):
         "dataset: files: train: tr"
     )
     (reviews / "train/pos/more").rmdir()
+    (reviews / "train/pos/none").symlink_to("nowhere")
+    assert wrong()[0].startswith("dataset: files: train/pos/none is no file, or a link to none; al")
+    (reviews / "train/pos/none").unlink()
+    (reviews / "train/pos/Thumbs.db").write_bytes(b"\xd0\xcf\x11\xe0")  # as hidden as .DS_Store
+    assert wrong() == []
+    for name in ("caf\udce9", "caf\udce9.txt"):
+        path = reviews / "train" / (name if "." not in name else f"pos/{name}")
+        path.touch() if "." in name else path.mkdir()
+        assert f"the name {name!r} is not UTF-8; allowed: a name in UTF-8" in wrong()[0]
+        path.unlink() if "." in name else path.rmdir()
+    for name in ("Pos", "pos ", "po\u200ds"):
+        (reviews / "test" / name).mkdir()
+        assert wrong() == [
+            f"dataset: files: the folder test/{name} is left out, but 'pos' of classes differs from"
+            " its name in blanks, case or Unicode form alone; allowed: one spelling"
+        ]
+        (reviews / "test" / name).rmdir()
     (reviews / "train/pos/0_9.txt").write_text("\n")
     given = msgspec.convert(IMDB, Texts)
     collection.collection(given, reviews / "results/collection.json")
