@@ -51,7 +51,7 @@ def run(*command: str | Path) -> float:
     return time.perf_counter() - start
 
 
-def planning(folder: Path, rows: int, seeds: int) -> float:
+def planning(folder: Path, rows: int, seeds: int, rounds: int) -> float:
     """A dry run of everything."""
     folder.mkdir()
     path = folder / "config.yaml"
@@ -59,16 +59,16 @@ def planning(folder: Path, rows: int, seeds: int) -> float:
     command = [sys.executable, "-m", "snakemake", "--dry-run", "--cores", "1"]
     command += ["--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder)]
     command += ["--resources", "gpu=1", "--configfile", str(path)]
-    return statistics.median(run(*command) for _ in range(3))
+    return statistics.median(run(*command) for _ in range(rounds))
 
 
-def start(folder: Path) -> float:
+def start(folder: Path, rounds: int) -> float:
     """What the job of a nano run takes besides training: until the first step, and its results."""
     folder.mkdir()
     runs.tokens_file(folder)
     runs.row(folder)
     found = []
-    for _ in range(3):
+    for _ in range(rounds):
         whole = run(sys.executable, "-m", "ablations.training.run", *runs.arguments(folder))
         metrics = json.loads((folder / "run/metrics.json").read_text())
         found.append(whole - metrics["training_time_seconds"])
@@ -92,15 +92,16 @@ def main() -> None:
     )
     parser.add_argument("--rows", type=int, default=100)
     parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
-    rows, seeds = arguments.rows, arguments.seeds
+    rows, seeds, rounds = arguments.rows, arguments.seeds, arguments.rounds
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         seconds = {
-            f"dry run, rows × seeds: {r} × {s}": planning(folder / f"{r}-{s}", r, s)
+            f"dry run, rows × seeds: {r} × {s}": planning(folder / f"{r}-{s}", r, s, rounds)
             for r, s in sorted({(8, 1), (rows, 1), (rows, seeds)})
         }
-        seconds["a job beside its training"] = start(folder / "start")
+        seconds["a job beside its training"] = start(folder / "start", rounds)
         answers = aggregation(folder / "aggregation", rows, seeds)
         seconds[f"answers from {rows * seeds} runs"] = answers
     print(tabulate(seconds.items(), ["what", "seconds"], tablefmt="github", floatfmt=".1f"))
