@@ -242,6 +242,8 @@ LORA = {"trainable_layers": "lora", "lora_rank": 16, "lora_alpha": 16}
         ({"trainable_token": "first"}, "Changed: trainable_token (last → first)."),
         ({"weights": "pretrained"}, "The two rows have the same settings."),
         ({"epochs": 10}, "Changed: epochs (5 → 10)."),
+        ({"trainable_layers": 1}, "The two rows have the same settings."),  # the last block
+        ({"trainable_layers": 2}, "Changed: trainable_layers (last_block → last_two_blocks)."),
         ({"causal_mask": False}, "Changed: causal_mask (true → false)."),
         ({"ignore_index": 50256}, "Changed: ignore_index (none → 50256)."),
         (LORA, "Changed: trainable_layers (last_block → lora)."),  # LoRA's own are no more of them

@@ -252,7 +252,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], list[str]]] = {
         [
             "rows: sweep: grid: trainable_layers last_block, lora_rank 4 and trainable_layers"
             " last_block, lora_rank 8 are the same row",
-            "lora_rank has no effect there",
+            "lora_rank makes no difference there",
         ],
     ),
     "tokens that an average does not read": (
@@ -260,7 +260,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], list[str]]] = {
         [
             "rows: sweep: grid: trainable_token last, average_embeddings True and trainable_token"
             " first, average_embeddings True are the same row",
-            "trainable_token has no effect there",
+            "trainable_token makes no difference there",
         ],
     ),
     "two words for one token": (
@@ -273,7 +273,7 @@ MISTAKES: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "labels that no class has": (
         {"grid": {"ignore_index": [-100, 50256]}},
-        ["ignore_index -100 and ignore_index 50256 are the same row", "has no effect there"],
+        ["ignore_index -100 and ignore_index 50256 are the same row", "makes no difference there"],
     ),
 }
 

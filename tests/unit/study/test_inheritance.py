@@ -6,8 +6,9 @@ An option may be left out everywhere; then it has its default.
 from typing import Any
 
 import pytest
+from msgspec import structs
 
-from ablations.study import config
+from ablations.study import config, words
 from ablations.study.settings import defaults
 from synthetic_runs import configuration
 
@@ -62,6 +63,32 @@ def test_an_option_that_is_not_read_decides_nothing() -> None:
     assert lora.deciding().keys() - unread.deciding().keys() == {
         *("lora_rank", "lora_alpha", "lora_blocks", "trainable_token")
     }
+
+
+@pytest.mark.parametrize(
+    ("row", "same"),
+    [
+        ({"trainable_layers": 1}, {"trainable_layers": "last_block"}),
+        ({"trainable_layers": 2}, {"trainable_layers": "last_two_blocks"}),
+        ({"trainable_layers": "lora", "lora_blocks": 12}, {"trainable_layers": "lora"}),
+    ],
+)
+def test_two_names_of_one_value_are_no_difference(
+    row: dict[str, Any], same: dict[str, Any]
+) -> None:
+    one, other = found(row, {}, {}), found(same, {}, {})
+    assert one.compared() == other.compared() and words.changes(one, other, 120) == []
+    of = [words.cell("trainable_layers", each, 120) for each in (one, other)]
+    assert of[0] == of[1]
+
+
+def test_an_encoder_is_told_to_read_both_ways_and_no_padding() -> None:
+    row = found({}, {}, {})
+    encoder = structs.replace(row, dimensions=structs.replace(row.dimensions, encoder=True))
+    assert encoder.compared() == row.compared()  # which comes with the model
+    assert [words.cell(name, encoder, 120) for name in ("causal_mask", "mask_padding")] == [
+        *("no causal mask", "padding masked")
+    ]
 
 
 def test_a_row_that_averages_keeps_its_token() -> None:

@@ -154,7 +154,7 @@ def card(
         data=data,
         settings="\n".join(
             f"| {name} | {value} |"
-            for name, value in row.compared().items()
+            for name, value in row.told().items()
             if value is not None
             and (row.trainable_layers == "lora" or not name.startswith("lora_"))
         ),

@@ -252,8 +252,8 @@ def _equal_rows(each: Grid, results: Mapping[str, tuple[Any, ...]]) -> Iterator[
             idle = [key for key in values if values[key] != other[key]]
             yield (
                 f"rows: {each.id}: grid: {grid.in_words(other)} and {grid.in_words(values)} are the"
-                f" same row: {' and '.join(idle)} has no effect there; allowed: combinations that"
-                " differ"
+                f" same row: {' and '.join(idle)} makes no difference there; allowed:"
+                " combinations that differ"
             )
             return
 

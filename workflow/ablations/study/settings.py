@@ -171,7 +171,6 @@ class Choices(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omi
                 "last_two_blocks": "P",
                 "all": "s",
                 "lora": "v",
-                **{1: "o", 2: "P"},
             },
             marker="p",
         ),
@@ -281,12 +280,34 @@ class Settings(Choices, frozen=True, kw_only=True, forbid_unknown_fields=True, o
     @property
     def where_lora_is(self) -> str:
         """Which blocks have LoRA's updates, where not all do: for the table."""
-        return f", last {self.lora_blocks} blocks" if self.lora_blocks else ""
+        match self.compared()["lora_blocks"]:
+            case None:
+                return ""
+            case 1:
+                return ", last block"
+            case blocks:
+                return f", last {blocks} blocks"
 
     def compared(self) -> dict[str, Any]:
-        """Every setting in which rows can differ, defaults too: choices, then training."""
+        """Every setting in which rows can differ, defaults too: choices, then training.
+
+        Of two names of one value it is the same one.
+        """
         found = structs.asdict(self) | structs.asdict(self.training)
+        layers = found["trainable_layers"]
+        found["trainable_layers"] = {1: "last_block", 2: "last_two_blocks"}.get(layers, layers)
+        if self.lora_blocks == self.dimensions.n_layer:
+            found["lora_blocks"] = None
         return {name: found[name] for name, option in OPTIONS.items() if option.compared}
+
+    def told(self) -> dict[str, Any]:
+        """`compared`, but an encoder reads both ways and no padding, whatever is set.
+
+        Between two rows that is no difference of its own: it comes with the model.
+        """
+        read = self.input
+        effective = {"causal_mask": read.causal_mask, "mask_padding": read.mask_padding}
+        return self.compared() | effective
 
     def deciding(self) -> dict[str, Any]:
         """Those of `compared` that are read: LoRA's with LoRA, the token without an average."""
@@ -307,10 +328,6 @@ class Settings(Choices, frozen=True, kw_only=True, forbid_unknown_fields=True, o
             found["trainable_token"] = "last"  # without padding the same position
         if read.context_length == "variable" or (token == "first" and read.causal_mask):
             found["mask_padding"] = False  # no padding is read anyway
-        layers = found["trainable_layers"]
-        found["trainable_layers"] = {1: "last_block", 2: "last_two_blocks"}.get(layers, layers)
-        if found.get("lora_blocks") == self.dimensions.n_layer:
-            found["lora_blocks"] = None
         return found
 
     def _is_idle(self, name: str) -> bool:

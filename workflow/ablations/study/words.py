@@ -30,7 +30,7 @@ def cell(name: str, row: Settings, tokens: int) -> str:
 
     `tokens`: the length of the row's padded inputs.
     """
-    value, words = row.compared()[name], OPTIONS[name].words
+    value, words = row.told()[name], OPTIONS[name].words
     if value is None and value not in words.cells:
         return MISSING
     template = words.cells.get(value, words.cell)

@@ -70,14 +70,14 @@ def _point(axes: Axes, row: Row, time: float, value: float) -> None:
 
 
 def _marker(row: Row) -> str:
-    return LAYERS.markers.get(row.settings.trainable_layers, LAYERS.marker)
+    return LAYERS.markers.get(row.settings.compared()["trainable_layers"], LAYERS.marker)
 
 
 def _entries(answers: Answers) -> Iterator[Line2D]:
     rows = answers.rows
     used = set(map(_marker, rows))
     for layers, marker in LAYERS.markers.items():
-        if marker in used and isinstance(layers, str):
+        if marker in used:
             yield key(marker, MEASURED, f"trains {layers}")
     if LAYERS.marker in used:
         numbers = {row.settings.trainable_layers for row in rows if _marker(row) == LAYERS.marker}

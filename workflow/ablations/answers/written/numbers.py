@@ -71,10 +71,10 @@ def _stated(row: Row, rows: Sequence[Row]) -> dict[str, Any]:
     used = {
         key
         for each in rows
-        for key, value in each.settings.compared().items()
+        for key, value in each.settings.told().items()
         if key not in defaults or value != defaults[key]
     }
-    return {key: value for key, value in row.settings.compared().items() if key in used}
+    return {key: value for key, value in row.settings.told().items() if key in used}
 
 
 def _mean_and_sd(name: str, found: Measured | None) -> dict[str, float | None]:
