@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import msgspec
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -211,6 +212,18 @@ def test_a_batch_larger_than_the_training_set_is_refused(study: Path) -> None:
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert "batch_size: 43 is out of range; allowed: at most 42, the number of" in done.stderr
     assert not (study / "cache").exists() and not (study / "run").exists()
+
+
+def test_so_few_training_texts_that_a_class_is_missing_are_refused(study: Path) -> None:
+    labels = {"train": np.arange(42) // 6 % 2, "validation": [0, 1], "test": [0, 1]}
+    ids = {split: [[1, 2]] * len(found) for split, found in labels.items()}
+    runs.write_tokens(study, ids, labels)
+    runs.row(study, layers="last_block", train_size=6)
+    done = trained(study)
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "train_size: 6 is out of range: the first 6 training texts lack a class" in done.stderr
+    assert "allowed: at least 7, which hold every class" in done.stderr
+    assert not (study / "run").exists()
 
 
 def test_numbers_that_the_last_step_spoils_are_no_result(study: Path) -> None:

@@ -1,5 +1,7 @@
 """Limits of a row that depend on the texts, checked before anything is computed; without torch."""
 
+import numpy as np
+
 from ablations.data.collection import TRAIN
 from ablations.data.tokens import Tokens
 from ablations.errors import UserError
@@ -11,8 +13,9 @@ GIGABYTE = 10**9
 def refuse_training(row: Settings, read: Tokens) -> None:
     """Raises UserError where the training texts of a fold cannot be trained on with these settings.
 
-    A batch must not be larger than the training set, and that not larger than what there is. The
-    label that the loss leaves out must not be a class. Each token needs an embedding.
+    A batch must not be larger than the training set, and that not larger than what there is; it
+    must hold each class. The label that the loss leaves out must not be a class. Each token needs
+    an embedding.
     """
     read.refuse_fewer(row.dimensions.vocab_size)
     classes, ignored = read.about.classes, row.training.ignore_index
@@ -28,12 +31,24 @@ def refuse_training(row: Settings, read: Tokens) -> None:
             f"train_size: {row.train_size} is out of range; allowed: at most {texts}, the number of"
             f" training texts{of_folds}"
         )
+    with_each_class = _with_each_class(read)
+    if row.train_size and row.train_size < with_each_class:
+        raise UserError(
+            f"train_size: {row.train_size} is out of range: the first {row.train_size} training"
+            f" texts lack a class; allowed: at least {with_each_class}, which hold every class"
+        )
     if texts < row.training.batch_size:
         raise UserError(
             f"batch_size: {row.training.batch_size} is out of range; allowed: at most {texts}, the"
             f" number of training texts{of_folds}, since an epoch leaves out a batch that is not"
             " full"
         )
+
+
+def _with_each_class(read: Tokens) -> int:
+    """How many of the first training texts hold one of each class, in every fold."""
+    of_folds = (read.labels[cut == TRAIN] for cut in read.cuts.values())
+    return max(int(np.unique(labels, return_index=True)[1].max()) + 1 for labels in of_folds)
 
 
 def hidden_states_bytes(tokens: int, width: int) -> int:
