@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -41,6 +42,15 @@ def test_an_effect_is_the_mean_over_rows_that_differ_in_nothing_else(tmp_path):
         assert each.low < each.difference < each.high and each.p <= each.adjusted_p
     assert found["epochs", 10].verdict == "better"
     assert found["learning_rate", 1e-4].verdict == "no detectable difference"
+
+
+def test_of_some_rows_p_values_are_adjusted_for_all_effects_of_the_grid(tmp_path):
+    study(tmp_path, lambda training: 8 * (training.epochs == 10))
+    for run in (tmp_path / "runs").glob("sweep-*-lr-1e-3"):
+        shutil.rmtree(run)
+    read = load(tmp_path, so_far=True)
+    assert len(read.effects) == 2
+    assert "P-values are adjusted for 3 effects by" in interpretation.markdown(read)
 
 
 def _rate(training):

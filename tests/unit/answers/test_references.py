@@ -181,6 +181,9 @@ def test_with_several_seeds_its_one_answer_is_compared_with_each(tmp_path):
     assert [len(each.runs) for each in read.references] == [1, 1, 1]
     assert read.comparisons[1].seeds == 3
     assert read.comparisons[1].overall.difference == pytest.approx(0.04)
+    # equivalence is as possible as with a row: the reference on either side answers once
+    few = synthetic_runs.load(study(tmp_path / "few", seeds=(1, 2, 3), texts=100))
+    assert [each.equivalence.possible for each in few.comparisons] == [True] * 3
     worst = table.by_class(read).headings.index("Worst run's test acc")
     assert table.by_class(read).lines[-1][worst] == "–"
 

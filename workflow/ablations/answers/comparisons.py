@@ -232,6 +232,7 @@ def _compare(
     settings, clean_pairs = _changed(selected, baseline, variant)
     accuracy = baseline.accuracy["test"].mean
     low, high = statistics.interval(pair, statistics.EQUIVALENCE_CONFIDENCE)
+    runs = max(len(baseline.right), len(variant.right))  # a reference has no seeds
     return Comparison(
         question=question,
         baseline=baseline,
@@ -248,7 +249,7 @@ def _compare(
         equivalence=Equivalence(
             margin=margin,
             shown=bool(statistics.equivalent(pair, margin)),
-            possible=statistics.can_show_equivalence(pair.texts, margin, len(baseline.right)),
+            possible=statistics.can_show_equivalence(pair.texts, margin, runs),
             low=float(low),
             high=float(high),
         ),

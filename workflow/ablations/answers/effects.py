@@ -25,7 +25,8 @@ class AveragedEffect:
     low: float
     high: float
     p: float
-    adjusted_p: float  # for the number of effects of the grid
+    adjusted_p: float
+    among: int  # effects of the grid, finished or not, for which it is adjusted
 
     @property
     def verdict(self) -> str:
@@ -70,6 +71,7 @@ def _of_grid(
             float(effect.high),
             float(effect.p),
             p,
+            number,
         )
         for change, effect, p in zip(changes, effects, adjusted, strict=True)
     ]

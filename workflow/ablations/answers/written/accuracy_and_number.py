@@ -33,10 +33,11 @@ def accuracy_and_number(answers: Answers, grid: Grid) -> Figure:
     _number_axis(axes, grid)
     rows = {row.id: row for row in answers.rows if row.id in grid.rows}
     entries = [_line(axes, *line) for line in _lines(grid, rows)]
-    for label, accuracy, style in _levels(answers, list(rows.values())):
+    of = ", all training texts" if grid.across == "train_size" else ""
+    for label, accuracy, style in _levels(answers, list(rows.values()), of):
         axes.axhline(100 * accuracy, color=QUIET, linestyle=style, linewidth=1, zorder=1.5)
         entries.append(Line2D([], [], color=QUIET, linestyle=style, linewidth=1, label=label))
-    entries += reference_line(axes, answers)
+    entries += reference_line(axes, answers, of)
     entries.append(Line2D([], [], marker="|", color=MEASURED, linestyle="none", markersize=11))
     entries[-1].set_label("95% interval")
     _label_numbers(axes, grid)
@@ -92,11 +93,12 @@ def _line(axes: Axes, place: int, label: str, points: Sequence[Point]) -> Line2D
     return drawn[0]
 
 
-def _levels(answers: Answers, rows: Sequence[Row]) -> Iterator[tuple[str, float, Any]]:
-    """Accuracies that are the same at each number, as lines across: label, accuracy, style."""
+def _levels(answers: Answers, rows: Sequence[Row], of: str) -> Iterator[tuple[str, float, Any]]:
+    """Accuracies that are drawn as lines across: label, accuracy, style."""
     baseline = next((row for row in answers.rows if row.id == "baseline"), None)
     if baseline and all(row.changes for row in rows):  # else it is one of the points
-        yield "baseline", baseline.accuracy["test"].mean, (0, (6, 3))
+        of = "" if baseline.settings.train_size else of
+        yield f"baseline{of}", baseline.accuracy["test"].mean, (0, (6, 3))
 
 
 def _number_axis(axes: Axes, grid: Grid) -> None:

@@ -84,11 +84,15 @@ def mark_published(axes: Axes, x: float, y: float) -> None:
     axes.plot(x, y, "D", color=PUBLISHED, markersize=4.5)
 
 
-def reference_line(axes: Axes, answers: Answers) -> Iterator[Line2D]:
-    """A line across at the best reference's test accuracy, and its entry in the legend."""
+def reference_line(axes: Axes, answers: Answers, of: str = "") -> Iterator[Line2D]:
+    """A line across at the best reference's test accuracy, and its entry in the legend.
+
+    `of`: what the legend says of it further.
+    """
     if best := answers.best_reference:
+        label = best.declared.called + of
         axes.axhline(100 * best.accuracy["test"].mean, color=QUIET, linewidth=1, linestyle="-.")
-        yield Line2D([], [], color=QUIET, linewidth=1, linestyle="-.", label=best.declared.called)
+        yield Line2D([], [], color=QUIET, linewidth=1, linestyle="-.", label=label)
 
 
 def key(marker: str, color: str, label: str, line: bool = False, hollow: bool = False) -> Line2D:

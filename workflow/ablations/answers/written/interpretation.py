@@ -179,16 +179,17 @@ def _with_folds(answers: Answers) -> Iterator[str]:
         (found.smallest_shown, found.with_folds)
         for found in answers.comparisons
         if found.is_open and found.smallest_shown and found.with_folds
+        if found.with_folds < found.smallest_shown
     ]
     if shown and answers.outline.may_have_folds:
         now, then = map(_points, zip(*shown, strict=True))
         questions = cli.count(len(shown), "question") if len(shown) > 1 else "question"
         yield (
-            f"**What {FOLDS} folds would have given** (`folds: {FOLDS}` under `split`): a test of"
-            f" all {answers.texts.collection:,} texts instead of {len(answers.texts.labels):,}, and"
-            f" as the smallest difference shown {then} points instead of {now}, for the {questions}"
-            " left open here. This is at best: one split does"
-            " not tell how much other training texts change."
+            f"**What {FOLDS} folds would have given** (`folds: {FOLDS}` under `split`, one seed):"
+            f" a test of all {answers.texts.collection:,} texts instead of"
+            f" {len(answers.texts.labels):,}, and as the smallest difference shown {then} points"
+            f" instead of {now}, for the {questions} left open here. This is at best: one split"
+            " does not tell how much other training texts change."
         )
 
 
@@ -225,14 +226,33 @@ def _runs(answers: Answers) -> Iterator[str]:
     assert answers.run_sd is not None
     noise = "the noise of training"
     if answers.folds > 1:
-        noise += ", which the choice of training texts is a part of"
+        noise += (
+            ", which the choice of training texts is a part of. What a seed does to all folds alike"
+            " is not counted"
+        )
     yield (
         f"**{name}.** Intervals and tests count the choice of texts and {noise}."
         " A comparison's own runs say poorly how much they differ, so this is drawn towards what is"
-        " typical of the study's rows, the more so the more alike these are. On average the runs of"
-        f" a row have a standard deviation of {100 * answers.run_sd:.2f} points beyond what"
-        f" {answers.tested} explain. (The ± of an accuracy is the whole standard deviation.)"
+        " typical of the study's rows, the more so the more alike these are."
+        f" {_beyond_texts(answers)} (The ± of an accuracy is the whole standard deviation.)"
         f" {_of_texts_alone(answers)}"
+    )
+
+
+def _beyond_texts(answers: Answers) -> str:
+    """How much runs differ by more than their texts do; an estimate below 0 says little."""
+    assert answers.run_sd is not None
+    runs = "the runs of a row"
+    if 1 < answers.folds < answers.times:
+        runs = "a row's folds, each the mean of its seeds,"
+    if answers.run_sd == 0:
+        return (
+            f"On average {runs} differ by no more than what {answers.tested} explain; so few runs"
+            " cannot tell that from a little more."
+        )
+    return (
+        f"On average {runs} have a standard deviation of {100 * answers.run_sd:.2f} points beyond"
+        f" what {answers.tested} explain."
     )
 
 
@@ -256,12 +276,12 @@ def grids(answers: Answers) -> Iterator[str]:
         yield (
             f"Each line is the mean difference in test accuracy{models} over all pairs of the"
             " grid's rows that differ in this setting alone, with its 95% interval. P-values are"
-            f" adjusted for {cli.count(len(of_grid), 'effect')} by Holm's method. A mean can"
+            f" adjusted for {cli.count(of_grid[0].among, 'effect')} by Holm's method. A mean can"
             " hide that a setting helps some rows and harms others: the rows themselves are in the"
             " table."
         )
         headings = ["Setting", "Change", "Pairs", "Mean difference, points (95% interval)"]
-        headings += ["Adjusted p" if len(of_grid) > 1 else "p", "Verdict"]
+        headings += ["Adjusted p" if of_grid[0].among > 1 else "p", "Verdict"]
         lines = [
             [
                 effect.setting,

@@ -230,9 +230,12 @@ def _legends(answers: Answers) -> dict[str, str]:
 
 def _legend_of_grid(grid: Grid) -> str:
     lines = f", a line for each value of {grid.apart}" if grid.apart else ""
+    across = "A line across is what does not depend on the number."
+    if grid.across == "train_size":
+        across = "A line across is of all training texts: what more of them can reach."
     return (
         f"The rows of the grid {grid.id}{lines}. The points of two lines are drawn beside each"
-        " other. A line across is what does not depend on the number."
+        f" other. {across}"
     )
 
 
