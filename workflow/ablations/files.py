@@ -5,7 +5,7 @@ import json
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,6 +14,8 @@ import msgspec
 from ablations.errors import UserError
 
 Value = TypeVar("Value")
+
+POINTER = b"version https://git-lfs"  # how a file begins that stands for one that Git LFS holds
 
 
 @contextmanager
@@ -68,6 +70,20 @@ def unreadable(path: Path) -> str | None:
     except OSError as error:
         return error.strerror or str(error)
     return None
+
+
+def refuse_pointer(path: Path) -> None:
+    """Raises UserError for a file that stands for one that Git LFS holds."""
+    with suppress(OSError), path.open("rb") as file:
+        _refuse_pointer(file.read(len(POINTER)), str(path))
+
+
+def _refuse_pointer(content: bytes | str, name: str) -> None:
+    begin = content[: len(POINTER)]
+    if begin in (POINTER, POINTER.decode()):
+        raise UserError(
+            f"{name} is a Git LFS pointer and not the file itself; run git lfs pull there"
+        ) from None
 
 
 def sha256(path: Path) -> str:
@@ -134,6 +150,7 @@ def from_json(content: bytes | str, kind: type[Value], name: str) -> Value:
     try:
         return msgspec.json.decode(content, type=kind)
     except ValueError as error:  # msgspec's errors are ValueErrors
+        _refuse_pointer(content, name)
         raise UserError(f"{name} is not what it should be: {error}") from None
 
 
@@ -144,10 +161,7 @@ def read_keys(path: Path, name: str = "", expected: str = "keys and values") -> 
         text = path.read_text(encoding="utf-8")
         found = json.loads(text)
     except (OSError, ValueError, RecursionError) as error:
-        if text.startswith("version https://git-lfs"):
-            raise UserError(
-                f"{name} is a Git LFS pointer and not the file itself; run git lfs pull there"
-            ) from None
+        _refuse_pointer(text, name)
         raise UserError(f"{name} is not readable JSON: {error}") from None
     if not isinstance(found, dict):
         raise UserError(f"{name} holds {found!r:.80}; expected {expected}")

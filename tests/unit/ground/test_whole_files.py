@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from ablations import files
+from ablations.errors import UserError
 
 
 def listed(folder: Path) -> list[str]:
@@ -24,6 +25,15 @@ def test_a_file_appears_when_it_is_whole(tmp_path: Path, before: str | None) -> 
         temporary.write_text("whole")
     assert path.read_text() == "whole"
     assert listed(path.parent) == ["file.txt"]
+
+
+def test_a_pointer_of_git_lfs_is_named_as_such(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n")
+    for read in (files.read_keys, lambda path: files.read_json(path, dict)):
+        with pytest.raises(UserError, match=r"a\.json is a Git LFS pointer and not the file"):
+            read(path)
+    files.refuse_pointer(tmp_path / "none")
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])

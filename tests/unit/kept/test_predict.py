@@ -356,6 +356,13 @@ def test_weights_of_another_size_name_the_command_that_writes_them_again(folder,
     assert f"snakemake --cores 1 --force {tmp_path}/model/manifest.json" in message
 
 
+@pytest.mark.parametrize("name", ["model.safetensors", "ablations.json", "manifest.json"])
+def test_a_pointer_of_git_lfs_is_named_as_such(folder, tmp_path, name):
+    shutil.copytree(folder, tmp_path / "model")
+    (tmp_path / "model" / name).write_text("version https://git-lfs.github.com/spec/v1\n")
+    assert f"model/{name} is a Git LFS pointer and not" in refused(tmp_path / "model", "a")
+
+
 @pytest.mark.parametrize("option", [("--precision", "float16"), ("--threads", "0")])
 def test_an_option_that_is_not_allowed_is_refused(folder, option):
     done = programs.run("ablations.predict", folder, "a", *option)

@@ -66,3 +66,9 @@ def test_a_repository_s_files_replace_those_of_another_tokenizer(tmp_path, monke
     }
     (tmp_path / "mine").mkdir()
     assert "mine holds no tokenizer" in fetched("--folder", tmp_path / "mine").stderr
+    for name in ("vocab.json", "merges.txt"):
+        (tmp_path / "mine" / name).write_text("version https://git-lfs.github.com/spec/v1\noid 0\n")
+    message = "mine/vocab.json is a Git LFS pointer and not the file itself; run git lfs pull there"
+    assert message in fetched("--folder", tmp_path / "mine").stderr
+    (tmp_path / "mine/vocab.json").write_text("{}")
+    assert "mine/merges.txt is a Git LFS pointer" in fetched("--folder", tmp_path / "mine").stderr

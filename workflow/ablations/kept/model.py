@@ -98,7 +98,7 @@ def tensors(layers: Layers, dimensions: Dimensions) -> dict[str, Tensor]:
 
 
 def about(folder: Path) -> Kept:
-    """What a kept model's folder says; raises UserError where it is not one."""
+    """What a kept model's folder says; raises UserError where it is not one, or not all of it."""
     for name in (ABOUT, MANIFEST):
         if not (folder / name).is_file():
             found = f"has no {name}" if folder.is_dir() else "is no folder"
@@ -106,6 +106,8 @@ def about(folder: Path) -> Kept:
                 f"{folder} {found}; expected the folder of a kept model, which a row with"
                 " save_model: true writes to results/models/<row id>/[fold-<k>/]seed-<seed>"
             )
+    for path in folder.glob("*.safetensors"):
+        files.refuse_pointer(path)
     return files.read_json(folder / ABOUT, Kept)
 
 

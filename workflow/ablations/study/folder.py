@@ -87,12 +87,15 @@ def missing(folder: Path) -> Message | None:
 def tokenizer_files(folder: Path) -> list[Path]:
     """The files of a folder that make its tokenizer; none where it has no tokenizer.
 
-    config.json is one of them: it says which class reads the others.
+    config.json is one of them: it says which class reads the others. Raises UserError for one that
+    stands for a file that Git LFS holds.
     """
     names = (*TOKENIZER_FILES, CONFIG)
     found = [folder / name for name in names if files.is_file(folder / name)]
     kinds = ({TOKENIZER}, {IDS, MERGES}, {WORDS}, *({name} for name in SENTENCEPIECE))
     present = {path.name for path in found}
+    for path in found:
+        files.refuse_pointer(path)
     return found if any(kind <= present for kind in kinds) else []
 
 
