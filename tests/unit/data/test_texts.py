@@ -168,6 +168,12 @@ BAD_FILES: dict[str, tuple[str, str | bytes | None, str]] = {
                        " the columns are: 'text', 'stars'"),
     "semicolons": ("a.csv", "review;stars\na;1\n", "the columns are: 'review;stars'. Are they"
                    " separated by ';'? Set separator: \";\""),
+    "Excel's separator": ("a.csv", "sep=;\r\nreview;stars\r\na;1\r\n", "a.csv: line 1 tells Excel"
+                          " which character separates cells; leave it out, and set separator: "),
+    "a column in another case": ("a.csv", "Review ,stars\na,1\n", "are: 'Review ', 'stars'."
+                                 " 'Review ' differs in blanks, case or Unicode form alone"),
+    "a key in another case": ("a.jsonl", '{"review": "a", "Stars": 1}\n', "its keys are: 'review', "
+                              "'Stars'. 'Stars' differs in blanks, case or Unicode form alone"),
     "tabs": ("a.csv", "review\tstars\na\t1\n", 'separated by \'\\t\'? Set separator: "\\t"'),
     "no line of names": ("a.csv", "good,1\n", "the columns are: 'good', '1'. The first line names"
                          " them; where it does not, set columns: [a name for each]"),

@@ -234,8 +234,8 @@ BAD: dict[str, tuple[str, str, str]] = {
                      " or --quotes false where"),
     "rows swallowed": ("a.csv", 'text,label\n"The invoice,ham\nMy,spam\nyour",ham\n',
                        "a.csv: line 2: a quote joins it with the lines to 4"),
-    "no such column": ("a.csv", "Text,topic\na,b\n", "a.csv: the column 'text' (text) is missing;"
-                       " the columns are: 'Text', 'topic'. The first line names them; where it does"
+    "no such column": ("a.csv", "note,topic\na,b\n", "a.csv: the column 'text' (text) is missing;"
+                       " the columns are: 'note', 'topic'. The first line names them; where it does"
                        " not, set --columns [a name for each]"),
     "names again": ("a.csv", "id,text\n1,a\nid,text\n", "a.csv: line 3 holds the names of the"),
     "names again, with labels": ("a.csv", "id,text,label\n1,a,b\nx,text,label\n", "line 3 holds"),

@@ -32,6 +32,11 @@ def rows(name: str, lines: Sequence[str], separator: str, reading: Reading) -> I
 
     `lines` have their ends. Raises UserError at the first line that is none of the table's.
     """
+    if lines and (excel := re.fullmatch(r'"?sep=(.)"?\s*', lines[0])):
+        raise UserError(
+            f"{name}: line 1 tells Excel which character separates cells; leave it out, and set"
+            f' separator: "{excel[1]}" where it is not the format\'s'
+        )
     found = _parsed(name, lines, separator, reading.quotes)
     named = [Row(0, 0, list(map(str, reading.columns)))] if reading.columns else found
     header = next(iter(named), None)

@@ -14,10 +14,10 @@ import msgspec
 import pandas as pd
 
 from ablations.data import content, separated
-from ablations.errors import UserError
+from ablations.errors import Message, UserError
 from ablations.sources.manifest import File
 from ablations.study.dataset import Format, Reading, class_names
-from ablations.study.labels import LONGEST_NAME, is_class_name
+from ablations.study.labels import LONGEST_NAME, is_class_name, plain
 from ablations.study.text_folders import text_files
 
 MAX_CHARACTERS = 10_000_000  # of a text; no model here reads more than the first few thousand
@@ -137,7 +137,9 @@ def _check_columns(
             continue
         found = "appears more than once" if column in columns else "is missing"
         hint = ""
-        if len(columns) == 1 and separator:
+        if alike := _alike(column, columns):
+            hint = alike
+        elif len(columns) == 1 and separator:
             other = next((each for each in ",;\t|" if each in columns[0]), None)
             hint = f'. Are they separated by {other!r}? Set separator: "{other}"' if other else ""
             hint = hint.replace("\t", "\\t")
@@ -147,6 +149,12 @@ def _check_columns(
             f"{source.name}: the column {column!r} ({key}) {found}; the columns are:"
             f" {listed(columns)}{hint}"
         )
+
+
+def _alike(name: str, names: Sequence[str]) -> Message:
+    """Which of the names was meant, if one only looks different from `name`."""
+    near = next((each for each in names if each != name and plain(each) == plain(name)), None)
+    return f". {near!r} differs in blanks, case or Unicode form alone" if near else ""
 
 
 def _json(source: Source, reading: Reading, labelled: bool) -> Cells:
@@ -161,6 +169,7 @@ def _json(source: Source, reading: Reading, labelled: bool) -> Cells:
             if key not in found:
                 raise UserError(
                     f"{place}: the key {key!r} is missing; its keys are: {listed(list(found))}"
+                    f"{_alike(key, list(found))}"
                 )
         cells = [found[key] for key in wanted]
         yield place, cells[-1], cells[: len(reading.text_columns)]

@@ -81,10 +81,9 @@ def _in_file(given: argparse.Namespace, kept: Kept) -> list[tuple[Place, str]]:
         raise UserError(f"--format is for a file; {name} is a folder, in which each file is a text")
     format = "folder" if is_folder else given.format or format_by_name(name) or LINES
     reading = _reading(given, kept, format)
-    mistakes = list(reading_mistakes(reading, {format}, labelled=False))
-    if mistakes and format == LINES != given.format:
-        mistakes[-1] += "; is it a table? Set --format csv"
-    door.refuse(mistakes)
+    mistakes = reading_mistakes(reading, {format}, labelled=False)
+    hint = "; is it a table? Set --format csv" if format == LINES != given.format else ""
+    door.refuse(each if each.startswith("encoding") else each + hint for each in mistakes)
     if is_folder:
         there = list(_in_folder(path, reading, kept))
     else:
