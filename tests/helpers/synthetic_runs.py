@@ -136,7 +136,7 @@ def write_run(folder, row, seed, answers, classes=CLASSES, fold=None, **metrics)
     lines = collection.lines(texts.cuts[column(fold)])
     if fold:
         answers = answers[lines["test"]]
-    test = float(np.mean(answers))
+    test, validation = float(np.mean(answers)), len(lines["validation"])
     tokens = {"longest_training_example": 120, "model_context_length": 1024, "variable": 120}
     decay = [1.2 / (1 + step / 100) for step in range(0, 650, 50)]
     frozen = row.trainable_layers != "all"
@@ -145,7 +145,11 @@ def write_run(folder, row, seed, answers, classes=CLASSES, fold=None, **metrics)
         "fold": fold,
         "classes": tuple(classes),
         "context_tokens": tokens.get(row.context_length, row.context_length),
-        "accuracy": Accuracy(train=min(1.0, test + 0.01), validation=test, test=test),
+        "accuracy": Accuracy(
+            train=min(1.0, test + 0.01),
+            validation=round(test * validation) / validation,
+            test=test,
+        ),
         "history": tuple(
             Evaluation(epoch=1, step=50 * i, train_loss=loss, validation_loss=1.1 * loss + 0.02)
             for i, loss in enumerate(decay)

@@ -221,6 +221,10 @@ def test_a_reference_that_is_missing_is_named_and_left_out_of_a_table_so_far(tmp
         ({"fold": 2}, "is of the reference words, fold 2; expected words, fold None"),
         ({"dataset_sha256": "1" * 64}, "is of another dataset"),
         ({"accuracy": {"train": 1, "validation": 1, "test": 0.5}}, "accuracy: test is 0.5, but"),
+        (
+            {"accuracy": {"train": 1, "validation": 0.5, "test": 0.9}},
+            "was changed by hand, delete the folder {folder}/references/words and",
+        ),
     ],
 )
 def test_files_of_something_else_are_refused(tmp_path, change, said):
@@ -229,4 +233,5 @@ def test_files_of_something_else_are_refused(tmp_path, change, said):
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     with pytest.raises(UserError) as caught:
         synthetic_runs.load(folder)
-    assert said in str(caught.value) and "references/words/metrics.json" in str(caught.value)
+    assert said.format(folder=folder) in str(caught.value)
+    assert "references/words/metrics.json" in str(caught.value)

@@ -1,5 +1,6 @@
 import csv
 import json
+import shutil
 import zipfile
 
 import msgspec
@@ -350,6 +351,9 @@ def test_a_mistake_is_one_message_and_leaves_no_file(tmp_path):
     assert "Traceback" not in done.stderr
 
 
+PREDICTIONS = "runs/variant/seed-100/predictions.csv"
+
+
 def edit_metrics(folder, **changes):
     path = folder / "runs/variant/seed-100/metrics.json"
     metrics = json.loads(path.read_text()) | changes
@@ -358,7 +362,7 @@ def edit_metrics(folder, **changes):
 
 
 def edit_predictions(folder, old, new):
-    path = folder / "runs/variant/seed-100/predictions.csv"
+    path = folder / PREDICTIONS
     assert old in path.read_text()
     path.write_text(path.read_text().replace(old, new))
 
@@ -383,6 +387,14 @@ def edit_predictions(folder, old, new):
             "metrics.json is not.*required field `validation`",
         ),
         (
+            lambda f: edit_metrics(f, accuracy={"train": 46.8, "validation": 1, "test": 0.9}),
+            "metrics.json is not.*`float` <= 1.0 - at `.*train`",
+        ),
+        (
+            lambda f: edit_metrics(f, accuracy={"train": 1, "validation": 0.5, "test": 0.9}),
+            "accuracy: validation is 0.5, but predictions.csv beside it gives",
+        ),
+        (
             lambda f: edit_metrics(f, accuracy={"train": 1, "validation": 1, "test": 0.5}),
             "accuracy: test is 0.5, but predictions.csv beside it gives 0.900000",
         ),
@@ -403,6 +415,14 @@ def edit_predictions(folder, old, new):
             "is no finite number",
         ),
         (
+            lambda f: edit_predictions(f, "test,1197,1,1", "test,1197,1,0"),
+            "predicted label is not that of the largest logit",
+        ),
+        (
+            lambda f: (f / PREDICTIONS).write_text((f / PREDICTIONS).read_text()[:-3]),
+            "predictions.csv is cut: its last line has no end",
+        ),
+        (
             lambda f: edit_predictions(f, "\ntrain,7,", "\ntrain,8,"),
             "indexes of the train texts are not those",
         ),
@@ -417,6 +437,10 @@ def edit_predictions(folder, old, new):
             "seed-100/metrics.json does not exist; run the workflow",
         ),
         (lambda f: (f / "rows/variant.json").unlink(), "rows/variant.json cannot be read"),
+        (
+            lambda f: shutil.copy(f / "rows/baseline.json", f / "rows/variant.json"),
+            "rows/variant.json is of row baseline; expected variant",
+        ),
         (lambda f: (f / "data/classes.json").unlink(), "classes.json cannot be read"),
     ],
 )

@@ -160,7 +160,9 @@ def load(results: Path, so_far: bool = False) -> Finished:
                 runs.append(_run(results, line.id, row, seed, texts, cut))
             except UserError as error:
                 if not so_far or not isinstance(error, NotFinished):
-                    raise _with_a_way_out(error, results, line.id, seed, cut) from None
+                    run = paths.run(seed, cut.number)
+                    path = paths.at(results, paths.METRICS, row=line.id, run=run)
+                    raise _with_a_way_out(error, path.parent) from None
                 reason = error.reason or _why_unfinished(results, row, seed, cut.number)
                 unfinished.append(Unfinished(numbers[line.id], line.id, cut.fold, seed, reason))
         if row and len(runs) == texts.folds * len(outline.seeds):
@@ -206,7 +208,12 @@ def _predicted(runs: Sequence[Run[Any]], texts: Texts) -> Labels:
 def _settings(results: Path, id: str, so_far: bool) -> Settings | None:
     """A row's settings; None where its file is not there yet and need not be."""
     path = paths.at(results, paths.ROW, row=id)
-    return None if so_far and not path.exists() else settings.read(path)
+    if so_far and not path.exists():
+        return None
+    found = settings.read(path)
+    if found.row != id:
+        raise UserError(f"{path} is of row {found.row}; expected {id}; run the workflow again")
+    return found
 
 
 def _run(
@@ -236,6 +243,9 @@ def _references(
         except NotFinished:
             if not so_far:
                 raise
+        except UserError as error:
+            folder = paths.at(results, paths.REFERENCES, reference=name)
+            raise _with_a_way_out(error, folder, "reference") from None
         else:
             predicted = _predicted(runs, texts)
             yield TrainedReference(name, runs, predicted, predicted == texts.labels)
@@ -276,21 +286,22 @@ def _read(
         )
         raise NotFinished(message, "of another dataset")
     read = _predictions(answers, own, cut.labels, len(texts.classes))
-    measured = float((read["test"].predicted == read["test"].labels).mean())
-    if abs(measured - found.accuracy.test) > 1e-4:
-        raise UserError(
-            f"{path}: accuracy: test is {found.accuracy.test}, but predictions.csv beside it"
-            f" gives {measured:.6f}; both must come from the same run"
-        )
+    # that of training is over the texts of complete batches
+    for split, said in (("test", found.accuracy.test), ("validation", found.accuracy.validation)):
+        measured = float((read[split].predicted == read[split].labels).mean())
+        if abs(measured - said) > 1e-4:
+            raise UserError(
+                f"{path}: accuracy: {split} is {said}, but predictions.csv beside it"
+                f" gives {measured:.6f}; both must come from the same run"
+            )
     log_loss = {split: _loss(of) for split, of in read.items()}
     return Run(cut.fold, found, read["test"].predicted, log_loss)
 
 
-def _with_a_way_out(error: UserError, results: Path, id: str, seed: int, cut: Cut) -> UserError:
-    """What is wrong with a run's files, and how it is trained again."""
-    folder = paths.at(results, paths.METRICS, row=id, run=paths.run(seed, cut.number)).parent
+def _with_a_way_out(error: UserError, folder: Path, what: str = "run") -> UserError:
+    """What is wrong with a run's files, or a reference's, and how it is trained again."""
     return UserError(
-        f"{error}. If this run was changed by hand, delete the folder {folder} and run the same"
+        f"{error}. If this {what} was changed by hand, delete the folder {folder} and run the same"
         " command again: it alone is trained again"
     )
 

@@ -1,13 +1,16 @@
 """The result of a run: the content of metrics.json."""
 
 from pathlib import Path
+from typing import Annotated
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from ablations.errors import UserError
 from ablations.files import read_json
 from ablations.study import paths
 from ablations.study.settings import Settings, names
+
+Share = Annotated[float, Meta(ge=0, le=1)]
 
 
 class Evaluation(Struct, frozen=True, kw_only=True):
@@ -22,16 +25,16 @@ class Evaluation(Struct, frozen=True, kw_only=True):
 class EpochAccuracy(Struct, frozen=True, kw_only=True):
     """Fractions of a few batches classified right at an epoch's end."""
 
-    train: float
-    validation: float
+    train: Share
+    validation: Share
 
 
 class Accuracy(Struct, frozen=True, kw_only=True):
     """Fractions of messages classified right after the last step."""
 
-    train: float
-    validation: float
-    test: float
+    train: Share
+    validation: Share
+    test: Share
 
 
 class Metrics(Settings, frozen=True, kw_only=True, omit_defaults=True):

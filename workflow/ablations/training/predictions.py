@@ -1,5 +1,6 @@
 """predictions.csv: what a run answers to every text, with a logit for each class."""
 
+import io
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,8 +54,8 @@ def write(path: Path, answers: Mapping[str, Predictions]) -> None:
 def read(path: Path, classes: int) -> dict[str, Predictions]:
     """Each split's answers, in the order of their lines.
 
-    Raises UserError, naming the file, where it cannot be read, its columns or numbers are not
-    these, or an answer is no class.
+    Raises UserError, naming the file, where it cannot be read or is cut, its columns or numbers are
+    not these, or an answer is no class or not that of its logits.
     """
     import pandas as pd  # here: training writes the file and does not need it
 
@@ -63,15 +64,22 @@ def read(path: Path, classes: int) -> dict[str, Predictions]:
         {"split": "str"} | dict.fromkeys(COLUMNS[1:], "int64") | dict.fromkeys(logits, "float64")
     )
     try:
-        frame = pd.read_csv(path, usecols=list(types), dtype=types)
+        content = path.read_bytes()
+        frame = pd.read_csv(io.BytesIO(content), usecols=list(types), dtype=types)
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror or error}") from None
     except (ValueError, TypeError) as error:
         raise UserError(f"{path} is not what it should be: {error}") from None
+    if not content.endswith(b"\n"):
+        raise UserError(f"{path} is cut: its last line has no end")
     if not frame["predicted"].between(0, classes - 1).all():
         raise UserError(f"{path}: a predicted label is no class; allowed: 0 to {classes - 1}")
-    if not np.isfinite(frame[logits].to_numpy()).all():
+    found = frame[logits].to_numpy()
+    if not np.isfinite(found).all():
         raise UserError(f"{path}: a logit is no finite number")
+    # several may be the largest, once they are rounded
+    if (found[np.arange(len(found)), frame["predicted"]] < found.max(axis=1)).any():
+        raise UserError(f"{path}: a predicted label is not that of the largest logit")
     return {
         str(split): Predictions(
             lines=part["index"].to_numpy(),
