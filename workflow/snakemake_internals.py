@@ -76,6 +76,19 @@ def inputs(workflow: Any) -> set[Path]:
     return {file for file in files if file.exists()}
 
 
+def located(workflow: Any, path: str) -> str:
+    """Where a file of this workflow is: below the prefix that one that imports it gives."""
+    return str(workflow.modifier.modify_path(path))
+
+
+def make_again(workflow: Any, file: str) -> None:
+    """Has a job run though its output is there, as `--forcerun` does.
+
+    Call it from an input function of that job: then Snakemake has not yet decided what will run.
+    """
+    workflow.dag.forcefiles.add(file)
+
+
 def end_on_hang_up() -> None:
     """Lets a terminal that is closed end Snakemake as Ctrl-C does, which leaves no lock.
 

@@ -56,6 +56,27 @@ def test_a_dry_run_names_the_keys_that_changed_and_writes_nothing(tmp_path: Path
     assert files_of(tmp_path) == before
 
 
+def test_what_jobs_read_of_the_configuration_is_made_again_where_it_was_edited_by_hand(
+    tmp_path: Path,
+) -> None:
+    targets = ["results/study.json", "results/rows/baseline.json", "results/rows/large.json"]
+    run = [*targets, "--cores", 1, "--configfile", write(tmp_path, DEMO)]
+    snakemake(tmp_path, *run)
+    study, baseline, _ = (tmp_path / target for target in targets)
+    written = {file: file.read_text() for file in files_of(tmp_path / "results") if file.is_file()}
+    assert planned(tmp_path, *run) == {}
+    baseline.write_text(baseline.read_text().replace("0.001", "0.5"))
+    study.write_text(study.read_text()[:50])
+    edited = {study: study.read_text(), baseline: baseline.read_text()}
+    assert not edited.items() & written.items()
+    said = snakemake(tmp_path, *run, "--dry-run").stdout
+    assert said.count("reason: Forced execution") == 2
+    assert {study: study.read_text(), baseline: baseline.read_text()} == edited
+    snakemake(tmp_path, *run)
+    assert {file: file.read_text() for file in written} == written
+    assert planned(tmp_path, *run) == {}
+
+
 def test_a_first_dry_run_writes_nothing(tmp_path: Path) -> None:
     (tmp_path / "own").mkdir()
     (tmp_path / "own/model.safetensors").touch()

@@ -200,6 +200,11 @@ def test_a_deleted_result_is_made_again(moved: Path) -> None:
     assert plan(moved) == every("train", "medium") + Counter(answers=1)
 
 
+def test_a_row_file_that_was_edited_by_hand_trains_its_row_again(moved: Path) -> None:
+    replace(moved / "demo/results/rows/medium.json", '"epochs":2', '"epochs":3')
+    assert plan(moved) == every("train", "medium") + Counter(answers=1)
+
+
 def test_a_touched_checkpoint_of_the_users_own_reruns_nothing_and_a_changed_one_its_rows(
     moved: Path,
 ) -> None:

@@ -8,13 +8,26 @@ STATED |= {
     for program, sha256 in CODE.items()
 }
 TEXTS = said(STATED, lambda wildcards: wildcards.stated)
+AT = [internals.located(workflow, each) for each in (paths.STATED, paths.STATED_LOG)]
+
+
+def nothing(wildcards):
+    """No input; but has the file made again where it was edited by hand, since jobs would obey it."""
+    name = wildcards.get("stated", paths.stated(paths.OUTLINE))
+    file, log = (each.format(stated=name) for each in AT)
+    value = STATED.get(name, STUDY.outline)
+    if internals.is_main(workflow) and command.is_edited(Path(file), value, Path(log)):
+        internals.make_again(workflow, file)
+    return []
 
 
 rule stated:
+    input:
+        nothing,
     output:
         paths.STATED,
     log:
-        "logs/stated/{stated}.log",
+        paths.STATED_LOG,
     wildcard_constraints:
         stated="|".join(map(re.escape, STATED)),
     priority: 1  # for the check
@@ -28,8 +41,9 @@ rule stated:
     shell:
         # The report draws run times on a log scale, and a single time of zero would leave it
         # empty. So there is a pause, longer than one tick of the file system's clock.
-        "rm -f {output:q} {params.older:q}; sleep 0.02;"
-        " printf '%s\\n' {params.line:q} > {output:q} 2> {log:q}"
+        "rm -f {output:q} {params.older:q}; sleep 0.02; line={params.line:q};"
+        " printf '%s\\n' \"$line\" > {output:q} 2> {log:q};"
+        " printf '%s\\n' \"$line\" > {log:q}"
 
 
 # A rule of its own because it says more than the others: each job of a rule pays for the rule's
@@ -38,7 +52,7 @@ use rule stated as outline with:
     output:
         paths.OUTLINE,
     log:
-        "logs/outline.log",
+        paths.STATED_LOG.format(stated=paths.stated(paths.OUTLINE)),
     localrule: True
     params:
         **said({"": STUDY.outline}, least=len(TEXTS)),

@@ -2,8 +2,12 @@
 
 import ast
 import json
+import os
+import time
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from commands import ROOT, snakemake
 
@@ -35,9 +39,19 @@ with open("{found}", "w") as file:
             "read": list(map(str, internals.config_files(workflow))),
             "of jobs": list(map(str, workflow.overwrite_configfiles)),
             "called here": internals.runs_where_it_was_called(workflow),
+            "located": internals.located(workflow, "made"),
         }},
         file,
     )
+
+
+made = internals.located(workflow, "made")
+
+
+def there(wildcards):
+    if config.get("again"):
+        internals.make_again(workflow, made)
+    return "there"
 
 
 internals.end_on_hang_up()
@@ -58,7 +72,7 @@ rule all:
 
 rule made:
     input:
-        "there",
+        there,
     output:
         "made",
     localrule: True
@@ -76,19 +90,27 @@ ON_CLUSTER = ["--executor", "slurm", "--jobs", 2]
 def write(folder: Path, found: Path) -> None:
     text = SNAKEFILE.format(folder=FILE.parent, found=found)
     (folder / "Snakefile").write_text(text)
-    (found.parent / "there").touch()
+    for place in (found.parent, found.parent / "below"):
+        place.mkdir(exist_ok=True)
+        (place / "there").touch()
 
 
 def found(folder: Path, *options: object, imported: bool = False) -> dict[str, Any]:
     """What the file says of a workflow that a command starts, perhaps imported by another."""
+    started(folder, "--dry-run", *options, imported=imported)
+    return json.loads((folder / "found.json").read_text())
+
+
+def started(folder: Path, *options: object, imported: bool = False) -> str:
+    """What Snakemake says."""
     where = folder / "imported" if imported else folder
     where.mkdir(exist_ok=True)
     write(where, found=folder / "found.json")
     if imported:
-        module = 'module other:\n    snakefile: "imported/Snakefile"\n    config: config\n\n\n'
+        module = 'module other:\n    snakefile: "imported/Snakefile"\n    config: config\n'
+        module += '    prefix: "below"\n\n\n'
         (folder / "Snakefile").write_text(module + "use rule * from other as other_*\n")
-    snakemake(folder, "--dry-run", *options, root=folder)
-    return json.loads((folder / "found.json").read_text())
+    return snakemake(folder, *options, root=folder).stdout
 
 
 def test_every_function_is_called_here() -> None:
@@ -111,6 +133,7 @@ def test_a_workflow_on_this_machine(tmp_path: Path) -> None:
         "read": FILES,
         "of jobs": FILES,
         "called here": False,  # the tests name a --directory
+        "located": "made",
     }
 
 
@@ -142,4 +165,15 @@ def test_an_imported_workflow_leaves_that_to_the_one_that_imports_it(tmp_path: P
     one = found(tmp_path, *ON_CLUSTER, *GIVEN, imported=True)
     assert one["main"] and one["imported"] and not one["asked"]
     assert one["of jobs"] == FILES
+    assert one["located"] == "below/made"
     assert not (tmp_path / ".snakemake/ablations").exists()
+
+
+@pytest.mark.parametrize(("imported", "made"), [(False, "made"), (True, "below/made")])
+def test_a_file_is_made_again_though_it_is_there(tmp_path: Path, imported: bool, made: str) -> None:
+    started(tmp_path, "--dry-run", imported=imported)
+    (tmp_path / made).touch()
+    os.utime(tmp_path / made, (time.time() + 60,) * 2)  # than its input, which is written again
+    assert "Nothing to be done" in started(tmp_path, "--dry-run", imported=imported)
+    again = ["--config", "again=true"]
+    assert "Forced execution" in started(tmp_path, "--dry-run", *again, imported=imported)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ablations.errors import UserError
+from ablations.files import as_json
 from ablations.study import extends, paths, reading
 from ablations.study.extends import GIVEN, Said
 from ablations.study.jobs import Jobs
@@ -82,6 +83,26 @@ def _misnamed(
         yield f"{target} is a folder; allowed: a file in it, such as {example}"
     elif Path(target).is_absolute():
         yield f"{target} is an absolute path; allowed: {path}, relative to the study's folder"
+
+
+def is_edited(file: Path, value: Any, log: Path) -> bool:
+    """Whether a file states neither this value nor what was written there, which its log keeps.
+
+    It was changed by hand, or is cut, and jobs would obey it. What states an earlier value is left
+    to Snakemake, which names the keys that changed.
+    """
+    found = _content(file)
+    return found not in (None, f"{as_json(value)}\n".encode()) and found != _content(log)
+
+
+def _content(file: Path) -> bytes | None:
+    """None where there is no such file; nothing where it cannot be read."""
+    try:
+        return file.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError:
+        return b""
 
 
 def refuse_without_slurm() -> None:

@@ -16,6 +16,7 @@ OF_RUN = "{row}/{run}"  # the part that tells a run's files from another run's; 
 OUTLINE = f"{RESULTS}/study.json"
 ROW = f"{RESULTS}/rows/{{row}}.json"
 STATED = f"{RESULTS}/{{stated}}.json"  # states one value, of which the name says what it is
+STATED_LOG = f"{LOGS}/stated/{{stated}}.log"  # keeps what was written there
 CHECKED = f"{RESULTS}/rows.checked.json"
 CODE = f"{RESULTS}/code/{{program}}-{{sha256}}.json"
 
