@@ -2,11 +2,11 @@
 
 import os
 import sys
-from pathlib import Path
 
-# Python looks for modules on PYTHONPATH before it looks among its own. In a program of this library
-# they come last: a user's statistics.py or random.py is not the one that is meant here.
+# Python looks for modules in the working directory and on PYTHONPATH before it looks among its own.
+# In a program of this library they come last: a user's statistics.py or random.py is not the one
+# that is meant here. (Nor is a pathlib.py: what is imported above, Python has imported before.)
 if sys.argv[0] == "-m":
-    own = str(Path(__file__).parents[1])
-    users = {each for each in os.environ.get("PYTHONPATH", "").split(os.pathsep) if each != own}
+    users = {os.path.abspath(p) for p in ["", *os.environ.get("PYTHONPATH", "").split(os.pathsep)]}
+    users.discard(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     sys.path.sort(key=lambda folder: folder in users)

@@ -79,12 +79,24 @@ def test_a_terminal_that_lacks_a_character_shows_another() -> None:
     assert os.read(leader, 100).decode("latin-1").split() == ["é", "×", "?"]
 
 
-def test_modules_of_the_users_come_after_all_others(tmp_path: Path) -> None:
-    """Python would look on PYTHONPATH before it looks among its own."""
-    for module in ("random", "statistics", "numpy"):
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"PYTHONPATH": "{library}:{here}", "PYTHONSAFEPATH": "1"},
+        {"PYTHONPATH": "{library}:."},
+        {"PYTHONPATH": "{library}"},
+    ],
+)
+def test_modules_of_the_users_come_after_all_others(
+    tmp_path: Path, settings: dict[str, str]
+) -> None:
+    """Python would look on PYTHONPATH and in the working directory before."""
+    for module in ("random", "statistics", "numpy", "pandas", "pathlib", "fnmatch"):
         (tmp_path / f"{module}.py").write_text("raise SystemExit('the users own')")
     library = environment()["PYTHONPATH"]
-    settings = environment(PYTHONPATH=f"{library}:{tmp_path}", PYTHONSAFEPATH="1")
+    settings = environment(
+        **{key: each.format(library=library, here=tmp_path) for key, each in settings.items()}
+    )
     command = [sys.executable, "-m", "ablations.training.status", "--directory", tmp_path / "none"]
     done = subprocess.run(command, env=settings, cwd=tmp_path, capture_output=True, text=True)
     assert f"{tmp_path}/none/config.yaml is missing" in done.stderr
