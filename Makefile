@@ -12,8 +12,15 @@ export PYTHONUTF8 := 1
 
 # A study: a folder with a config.yaml, and its results/. The main study is this folder.
 STUDY ?= .
-# For the shell, whatever characters it has.
-FOLDER := '$(subst ','\'',$(value STUDY))'
+# For the shell, whatever characters it has. (The ends, marked by line breaks: -a is no option but the
+# folder ./-a, and a/ is a.)
+define END
+
+
+endef
+NAMED := $(subst $(END)-,$(END)./-,$(END)$(value STUDY)$(END))
+NAMED := $(subst $(END),,$(subst /$(END),$(END),$(subst $(END)/$(END),$(END)//$(END),$(NAMED))))
+FOLDER := '$(subst ','\'',$(NAMED))'
 
 # The library is this folder's, whatever else PYTHONPATH names or (-P) lies here.
 LIBRARY := PYTHONPATH="$$PWD/workflow"

@@ -182,6 +182,11 @@ def test_a_target_that_is_of_no_run_says_which_was_meant(tmp_path: Path) -> None
     assert "names no row: 'basline' (did you mean baseline?); allowed: baseline, first" in said
 
 
+def test_a_file_where_results_would_go_is_told(tmp_path: Path) -> None:
+    (tmp_path / "results").touch()
+    assert "results is a file; allowed: a folder, or nothing" in refused(tmp_path)
+
+
 def test_a_slip_in_yaml_is_told_with_its_line(tmp_path: Path) -> None:
     """Where Snakemake itself would say that the file is not valid."""
     (tmp_path / "config.yaml").write_text("seeds: [1]\nmargin 2\n")
@@ -241,7 +246,9 @@ def test_what_is_in_another_encoding_is_refused_with_what_to_set(tmp_path: Path)
     done = subprocess.run(
         [*command, "--directory", tmp_path, "-n"], env=environment(**settings), capture_output=True
     )
-    assert done.returncode == 1 and b"run: PYTHONUTF8=1 snakemake" in done.stderr
+    said = done.stdout + done.stderr
+    assert done.returncode == 1 and b"run: PYTHONUTF8=1 snakemake" in said
+    assert b"Traceback" not in said and b"Logging error" not in said
 
 
 # --- beside runs

@@ -127,14 +127,23 @@ def test_a_study_runs_as_many_jobs_at_once_as_gpus_are_named(
     assert f"--resources gpu={at_once} " in make(checkout, "--dry-run", *arguments).stdout
 
 
-def test_a_study_may_have_any_name(checkout: Path) -> None:
+@pytest.mark.parametrize(
+    ("study", "folder"),
+    [
+        ("my $$HOME 'own' \"study\" (1)", "my $$HOME 'own' \"study\" (1)"),
+        ("-dash", "./-dash"),
+        ("a-/-b/", "a-/-b"),
+        ("/", "/"),
+    ],
+)
+def test_a_study_may_have_any_name(checkout: Path, study: str, folder: str) -> None:
     """As the shell reads what make gives it."""
     (checkout / ".venv/bin").mkdir(parents=True)
     (checkout / ".venv/.set-up").write_text(f"{checkout}\n")
     python = checkout / ".venv/bin/python"
     python.write_text("#!/bin/sh\nprintf '%s\\n' \"$@\"\n")
     python.chmod(0o755)
-    done = make(checkout, "clean-cache", "STUDY=my $$HOME 'own' \"study\" (1)")
+    done = make(checkout, "clean-cache", f"STUDY={study}")
     expected = ["-P", "-m", "ablations.study.clean_cache", "--directory"]
-    expected += ["my $$HOME 'own' \"study\" (1)"]
+    expected += [folder]
     assert done.stdout.splitlines() == expected, done.stderr

@@ -48,11 +48,16 @@ except UserError as error:
 JOBS = jobs.of_study(STUDY)
 if internals.is_asked_itself(workflow):
     if sys.getfilesystemencoding() != "utf-8":
+        # in ASCII, which is perhaps all that the terminal has
         raise WorkflowError(
             f"the locale's encoding is {sys.getfilesystemencoding()}, in which titles and texts"
-            " cannot be handed over; run: PYTHONUTF8=1 snakemake …"
+            " cannot be handed over; run: PYTHONUTF8=1 snakemake ..."
         )
     internals.end_on_hang_up()
+    try:
+        command.refuse_files_in_the_way(Path())
+    except UserError as error:
+        raise WorkflowError(str(error)) from None
     for mistake in command.misnamed(sys.argv[1:], JOBS):
         raise WorkflowError(mistake)
     if internals.runs_where_it_was_called(workflow):
@@ -137,6 +142,21 @@ def older_code(wildcards, output):
     if isinstance(stated, code_of.Code):
         others = Path(output[0]).parent.glob(f"{stated.program}-*.json")
         return sorted(map(str, others))
+    return []
+
+
+STATED_FILES = [
+    internals.located(workflow, each) for each in (paths.STATED, paths.STATED_LOG)
+]
+
+
+def no_input(wildcards):
+    """Nothing; but has the file made again where it was edited by hand, since jobs would obey it."""
+    name = wildcards.get("stated", paths.stated(paths.OUTLINE))
+    file, log = (each.format(stated=name) for each in STATED_FILES)
+    value = STATED.get(name, STUDY.outline)
+    if internals.is_main(workflow) and command.is_edited(Path(file), value, Path(log)):
+        internals.make_again(workflow, file)
     return []
 
 

@@ -8,22 +8,11 @@ STATED |= {
     for program, sha256 in CODE.items()
 }
 TEXTS = said(STATED, lambda wildcards: wildcards.stated)
-AT = [internals.located(workflow, each) for each in (paths.STATED, paths.STATED_LOG)]
-
-
-def nothing(wildcards):
-    """No input; but has the file made again where it was edited by hand, since jobs would obey it."""
-    name = wildcards.get("stated", paths.stated(paths.OUTLINE))
-    file, log = (each.format(stated=name) for each in AT)
-    value = STATED.get(name, STUDY.outline)
-    if internals.is_main(workflow) and command.is_edited(Path(file), value, Path(log)):
-        internals.make_again(workflow, file)
-    return []
 
 
 rule stated:
     input:
-        nothing,
+        no_input,
     output:
         paths.STATED,
     log:

@@ -136,6 +136,14 @@ def test_it_says_what_a_grid_makes(tmp_path: Path) -> None:
     assert "a few minutes on two CPU cores" in said
 
 
+@pytest.mark.parametrize("name", ["results", "logs", "benchmarks", ".snakemake"])
+def test_a_file_where_a_folder_would_be_is_told(tmp_path: Path, name: str) -> None:
+    tiny.config(tmp_path)
+    (tmp_path / name).touch()
+    code, _, message = plan(tmp_path)
+    assert code == 1 and f"{tmp_path}/{name} is a file; allowed: a folder, or nothing" in message
+
+
 def test_a_models_folder_is_relative_to_the_studys(tmp_path: Path) -> None:
     tiny.config(tmp_path / "mine", models={"nano": {"path": "own"}})
     code, _, message = plan(tmp_path / "mine")

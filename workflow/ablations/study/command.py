@@ -105,6 +105,14 @@ def _content(file: Path) -> bytes | None:
         return b""
 
 
+def refuse_files_in_the_way(directory: Path) -> None:
+    """Raises UserError where a file, or a link to nothing, has the name of a folder of a study."""
+    for name in (paths.RESULTS, paths.LOGS, paths.BENCHMARKS, paths.SNAKEMAKES):
+        path = directory / name
+        if os.path.lexists(path) and not path.is_dir():
+            raise UserError(f"{path} is a file; allowed: a folder, or nothing. Move it elsewhere")
+
+
 def refuse_without_slurm() -> None:
     """Raises UserError where a program is missing without which no job can be submitted."""
     for program in ("sbatch", "sinfo", "squeue", "scancel"):

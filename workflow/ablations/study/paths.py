@@ -10,6 +10,7 @@ from pathlib import Path
 
 RESULTS = "results"
 LOGS = "logs"
+BENCHMARKS = "benchmarks"
 OF_RUN = "{row}/{run}"  # the part that tells a run's files from another run's; see `run`
 
 # what is asked
@@ -42,7 +43,7 @@ PREDICTIONS = f"{RESULTS}/runs/{OF_RUN}/predictions.csv"
 HISTORY = f"{RESULTS}/runs/{OF_RUN}/history.csv"
 TRAINED = f"{RESULTS}/runs/{OF_RUN}/trained.safetensors"
 STATE = f"{RESULTS}/state/{OF_RUN}.safetensors"
-RUN_BENCHMARK = f"benchmarks/train/{OF_RUN}.tsv"
+RUN_BENCHMARK = f"{BENCHMARKS}/train/{OF_RUN}.tsv"
 RUN_LOG = f"{LOGS}/train/{OF_RUN}.log"
 KEPT_LOG = f"{LOGS}/models/{OF_RUN}.log"
 KEPT = f"{RESULTS}/models/{OF_RUN}/{{file}}"

@@ -12,7 +12,7 @@ import platformdirs
 
 from ablations import cli
 from ablations.errors import UserError
-from ablations.study import extends, jobs, needs, paths
+from ablations.study import command, extends, jobs, needs, paths
 from ablations.study.config import Study
 from ablations.study.dataset import Shares
 from ablations.study.grid import ask
@@ -117,6 +117,7 @@ def main(arguments: argparse.Namespace) -> None:
     directory = arguments.directory
     study = read_study(directory)
     refuse_home()
+    command.refuse_files_in_the_way(directory)
     if any((directory / paths.LOCKS).glob("*")):
         option = "" if directory == Path() else f" --directory {shlex.quote(str(directory))}"
         raise UserError(
