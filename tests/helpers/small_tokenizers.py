@@ -67,9 +67,29 @@ def unigram() -> Tokenizer:
     return made
 
 
+def unsplit() -> Tokenizer:
+    """As Llama 2's: texts are not split into words, so merges may spell </s>."""
+    made = Tokenizer(models.BPE(unk_token="<unk>"))
+    made.normalizer = normalizers.Replace(" ", "▁")
+    special = ["<unk>", "<s>", "</s>"]
+    trainer = trainers.BpeTrainer(vocab_size=120, special_tokens=special, show_progress=False)
+    made.train_from_iterator([*CORPUS, *100 * ["</s>"]], trainer)
+    made.post_processor = processors.TemplateProcessing(
+        single="<s> $A", special_tokens=[("<s>", 1)]
+    )
+    return made
+
+
 # Its maker, its settings, what it puts before and after a text, its padding.
 KINDS: dict[str, tuple[Callable[[], Tokenizer], dict[str, Any], list[int], list[int], int]] = {
     "byte level": (byte_level, {"bos_token": "<s>", "eos_token": "</s>"}, [0], [], 1),
+    "unsplit": (
+        unsplit,
+        {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"},
+        [1],
+        [],
+        2,
+    ),
     "WordPiece": (
         word_piece,
         {"pad_token": "[PAD]", "unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"},

@@ -77,6 +77,7 @@ def test_what_the_spelling_becomes(kind, made):
     tokens = own.convert_ids_to_tokens(ours.encode(["a </s> [SEP]"])[0].tolist())
     expected = {
         "byte level": "<s> a Ġ < / s > Ġ [ S E P ]",
+        "unsplit": "<s> a ▁ </s > ▁ <unk> <unk> <unk> <unk> <unk>",
         "WordPiece": "[CLS] a [UNK] [UNK] [SEP]",
         "Unigram": "▁ a ▁ <unk> s <unk> ▁ <unk> </s>",
     }

@@ -118,13 +118,16 @@ def _deaf(content: dict[str, Any]) -> Any:
     """A tokenizer.json as a tokenizer to which the spelling of a special token is text.
 
     What is no byte-pair encoding finds such a token in its vocabulary too, as it finds words. So
-    there the token gets a spelling that no text has.
+    there the token gets a spelling that no text has. Byte pairs may be merged to its spelling, if
+    texts are not split before: without the last merge they are not.
     """
     from tokenizers import Tokenizer as Library
 
     model, added = content["model"], content["added_tokens"]
+    special = [token["content"] for token in added if token["special"]]
+    if model["type"] == "BPE":
+        model["merges"] = [pair for pair in model["merges"] if _merged(pair) not in special]
     if model["type"] != "BPE" or model.get("ignore_merges"):
-        special = [token["content"] for token in added if token["special"]]
         new = {token: f"{uuid4().hex}{number}" for number, token in enumerate(special)}
         for token in added:
             token["content"] = new.get(token["content"], token["content"])
@@ -137,6 +140,11 @@ def _deaf(content: dict[str, Any]) -> Any:
     made = Library.from_str(json.dumps(content | {"truncation": None, "padding": None}))
     made.encode_special_tokens = True
     return made
+
+
+def _merged(pair: str | list[str]) -> str:
+    """What a merge puts out; older files have both sides in one text."""
+    return "".join(pair.split(" ") if isinstance(pair, str) else pair)
 
 
 def _of_library(found: Any, backend: Any) -> Tokenizer:
