@@ -59,6 +59,7 @@ def reads_later(part: Any, masked: bool) -> bool:
     return found
 
 
+@torch.enable_grad()  # parts are also made where nothing trains
 def _reads_later(part: Any, masked: bool) -> bool:
     drawn = Generator().manual_seed(0)
     states = torch.randn(1, TOKENS, part.width, generator=drawn).requires_grad_()
