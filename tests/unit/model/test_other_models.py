@@ -22,7 +22,7 @@ from ablations.study.models import Model
 from hub_server import REVISION, HubServer
 from synthetic_runs import configuration
 
-pytest.importorskip("transformers")
+transformers = pytest.importorskip("transformers")
 REPO = "someone/tiny"
 DECODER, ENCODER = "llama", "roberta"
 
@@ -132,7 +132,11 @@ def refused(folder: Path, output: Path, **changes: Any) -> str:
     ("changes", "reason"),
     [
         ({"type": "mistral"}, 'model_type is "llama", expected "mistral"'),
-        ({"encoder": True}, "encoder is false, expected true"),
+        (
+            {"encoder": True},
+            "its tokens do not read later ones, and the model's entry says encoder: true; expected"
+            " encoder: false",
+        ),
         ({"n_layer": 4, "vocab_size": 65}, "n_layer is 3, expected 4; vocab_size is 64, expected"),
         ({"block_weights": 7}, "block_weights is "),
         (
@@ -199,6 +203,78 @@ def test_weights_that_are_not_the_model_s_are_refused(saved, tmp_path, change, r
     assert message.startswith(f"{folder}/model.safetensors: {reason}")
 
 
+def test_a_tensor_that_is_there_twice_is_refused(saved, tmp_path):
+    twice = {"norm.weight": torch.ones(16)}
+    folder = changed(saved(DECODER), tmp_path / "mine", lambda found: found.update(twice))
+    message = refused(folder, tmp_path / "taken")
+    assert re.match(
+        "llama: its weights hold (model.)?norm.weight and (model.)?norm.weight", message
+    )
+    (folder / "model.safetensors").rename(folder / "a.safetensors")
+    save_file(twice, folder / "b.safetensors")
+    index = {"weight_map": {"x": "a.safetensors", "norm.weight": "b.safetensors"}}
+    files.write_json(folder / "model.safetensors.index.json", index)
+    message = refused(folder, tmp_path / "taken")
+    assert "a.safetensors and b.safetensors both hold tensor norm.weight" in message
+
+
+@pytest.mark.parametrize(
+    ("held", "reason"),
+    [
+        ({"model_type": None}, "model_type is missing, and n_embd"),
+        ({"model_type": 5}, "model_type is 5, expected a text"),
+        ({"text_config": {"hidden_size": 8}}, "it holds a text model in text_config, which is not"),
+        ({"hidden_act": "swigloo"}, "transformers cannot make this llama: KeyError: 'swigloo'"),
+        (
+            {"num_attention_heads": 3, "num_key_value_heads": 3, "head_dim": None},
+            r"transformers [\d.]+ cannot read it: .*: ValueError: The hidden size .16. is not a",
+        ),
+    ],
+)
+def test_a_config_that_is_no_model_s_is_refused(saved, tmp_path, capsys, held, reason):
+    folder = changed(saved(DECODER), tmp_path / "mine", lambda found: None)
+    stated = json.loads((folder / "config.json").read_text())
+    files.write_json(folder / "config.json", stated | held)
+    with pytest.raises(UserError, match=f"{folder}/config.json: {reason}"):
+        lines(capsys, folder)
+
+
+def test_tensors_that_transformers_renames_are_refused(tmp_path):
+    pytest.importorskip("transformers.conversion_mapping")
+    config = transformers.AutoConfig.for_model(
+        "mixtral", **families.GROUPED, vocab_size=64, num_local_experts=2
+    )
+    transformers.AutoModelForCausalLM.from_config(config).save_pretrained(tmp_path / "mine")
+    reason = "mine: transformers gives a mixtral's tensors other names as it reads them"
+    assert reason in refused(tmp_path / "mine", tmp_path / "taken")
+
+
+@pytest.mark.parametrize(
+    ("kind", "lacks"),
+    [
+        ("mamba", "num_attention_heads"),
+        ("canine", "vocab_size"),
+        ("perceiver", "this one has none"),
+    ],
+)
+def test_a_type_without_a_shape_is_refused(tmp_path, kind, lacks):
+    transformers.AutoConfig.for_model(kind).save_pretrained(tmp_path)
+    with pytest.raises(UserError, match=f"^{kind}: .*{lacks}.*; it cannot be a row"):
+        shape.of_folder(tmp_path, "mine")
+
+
+def test_positions_may_have_another_name(tmp_path):
+    options = {"d_model": 16, "n_layers": 3, "n_heads": 2, "vocab_size": 64, "max_seq_len": 32}
+    transformers.AutoConfig.for_model("mpt", **options).save_pretrained(tmp_path)
+    assert shape.of_folder(tmp_path, "mine").n_positions == 32
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path, server, capsys):
+    for name in (tmp_path / "none", "no/such"):
+        with pytest.raises(UserError, match=f"^{name} is no folder here, and as a repository: "):
+            lines(capsys, name)
+
+
 def test_a_model_that_cannot_be_a_row_says_why(tmp_path, server, capsys):
     """Unknown to transformers, with code of its own, without a list of blocks, in a pickle."""
 
@@ -212,7 +288,7 @@ def test_a_model_that_cannot_be_a_row_says_why(tmp_path, server, capsys):
         return str(raised.value)
 
     message = said({"model_type": "no_such_model"})
-    assert re.match(rf"{REPO}/config.json: transformers [\d.]+ does not know this model", message)
+    assert re.match(rf"{REPO}/config.json: transformers [\d.]+ cannot read it", message)
     message = said({"model_type": "llama", "auto_map": {"AutoModel": "modeling_x.X"}})
     assert "auto_map names code that comes with the model, which is never run" in message
     small = families.SMALL | {"vocab_size": 64}

@@ -16,6 +16,7 @@ import pytest
 import torch
 import transformers
 from msgspec import structs
+from safetensors import safe_open
 from torch import Generator, Tensor, nn
 
 from ablations import files
@@ -388,6 +389,14 @@ def test_a_model_that_a_short_text_changes_is_refused(tmp_path, monkeypatch):
     assert shape.of_folder(folder, "x").encoder
 
 
+def test_a_buffer_of_integers_is_the_class_s_own(tmp_path, monkeypatch):
+    folder = other(tmp_path, monkeypatch, "mra", **SMALL)
+    with safe_open(folder / "model.safetensors", "pt") as stored:
+        assert stored.get_slice("embeddings.position_ids").get_dtype() == "I64"
+    found = parts.part(structs.replace(dimensions_of("mra"), encoder=True), folder, None, FIRST)
+    assert found.model.embeddings.position_ids.dtype == torch.int64
+
+
 @pytest.mark.parametrize(
     ("name", "options", "found"),
     [
@@ -448,5 +457,5 @@ def test_blocks_that_read_more_than_states_are_refused(tmp_path, monkeypatch):
 
 def test_an_unknown_type_is_refused(tmp_path):
     files.write_json(tmp_path / "config.json", {"model_type": "gpt99"})
-    with pytest.raises(UserError, match=r"config.json: transformers \S+ does not know .*gpt99"):
+    with pytest.raises(UserError, match=r"config.json: transformers \S+ cannot read it: .*gpt99"):
         transformer.config(tmp_path)

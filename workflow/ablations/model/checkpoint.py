@@ -83,14 +83,24 @@ def tensor_shapes(dimensions: Dimensions) -> dict[str, tuple[int, ...]]:
 
 @contextmanager
 def opened(paths: Iterable[Path], name: Callable[[str], str] | None = None) -> Iterator[Files]:
-    """These files, open; raises SafetensorError where one is damaged.
+    """These files, open; raises SafetensorError where one is damaged, UserError where two differ.
 
-    `name` gives a key's name in the model; None: a GPT-2's.
+    `name` gives a key's name in the model; None: a GPT-2's. Two files may not hold one key, since
+    nothing would say which counts.
     """
     name = name or _plain
     with ExitStack() as stack:
-        files = [stack.enter_context(safe_open(path, framework="pt")) for path in paths]
-        stored = [Stored(file, key) for file in files for key in file.keys()]  # noqa: SIM118
+        stored, held = list[Stored](), dict[str, Path]()
+        for path in paths:
+            file = stack.enter_context(safe_open(path, framework="pt"))
+            for key in file.keys():  # noqa: SIM118
+                if key in held:
+                    raise UserError(
+                        f"{held[key].name} and {path.name} both hold tensor {key}; expected each"
+                        " tensor in one file"
+                    )
+                held[key] = path
+                stored.append(Stored(file, key))
         stored.sort(
             key=lambda each: -len(each.key)
         )  # a name without prefixes comes last, and stays

@@ -33,7 +33,10 @@ from ablations.study.folder import CONFIG, INDEX, WEIGHTS
 
 def entry_of_hub(repo: Repository) -> dict[str, Any]:
     """A repository's entry; raises UserError if it is missing, or no model can be read from it."""
-    commit = hub.look_up(repo, CONFIG).commit
+    try:
+        commit = hub.look_up(repo, CONFIG).commit
+    except UserError as error:
+        raise UserError(f"{repo.name} is no folder here, and as a repository: {error}") from None
     repo = repo._replace(revision=commit)
     with tempfile.TemporaryDirectory() as scratch:
         hub.fetch(repo, CONFIG, Path(scratch))

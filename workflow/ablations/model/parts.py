@@ -182,7 +182,8 @@ class Part(nn.Module):
             _, error = self._tried(tried, elsewhere, torch.tensor([[1] * (TOKENS - 1) + [0]]))
         if error or (tried.reads_table and not self.from_ids):
             why = (
-                transformer.first_line(error)
+                "its blocks do not take or give hidden states as others' do"
+                f" ({transformer.first_line(error)})"
                 if error
                 else "its blocks read embeddings, not states alone"
             )
@@ -328,7 +329,12 @@ def _load(part: Part, folder: Path) -> None:
     shapes = {name: tuple(each.shape) for name, each in model.named_parameters() if each.is_meta}
     with checkpoint.complete(folder, str) as stored:
         names = transformer.stored_names(model, stored)
-        optional = {name: each for name, each in model.named_buffers() if name in names}
+        # a buffer of integers counts positions, as the model's class does by itself
+        optional = {
+            name: each
+            for name, each in model.named_buffers()
+            if name in names and each.is_floating_point()
+        }
         shapes |= {name: tuple(each.shape) for name, each in optional.items()}
         values = {}
         for name, shape in shapes.items():

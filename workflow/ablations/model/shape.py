@@ -12,6 +12,7 @@ from torch import nn
 
 from ablations.errors import UserError
 from ablations.model import parts, transformer, trial
+from ablations.study.config_json import SYNONYMS, is_whole
 from ablations.study.dimensions import Dimensions
 
 NEEDED = ("num_attention_heads", "hidden_size", "vocab_size")
@@ -53,13 +54,19 @@ def tensors(
     """The tensors that a model needs, by a checkpoint's keys, and what keys of blocks look like.
 
     One that the checkpoint lacks has its name in the model. The pattern's group is the block's
-    number.
+    number. Raises UserError, with the folder's `name`, where transformers would rename them.
     """
     model = _model(folder, name)
-    stored = transformer.stored_names(model, keys)
+    held = set(keys)
+    stored = transformer.stored_names(model, held)
     shapes = {stored.get(own, own): shape for own, shape in transformer.needed(model).items()}
-    blocks = transformer.blocks(model)
-    of_list = next(name for name, module in model.named_modules() if module is blocks)
+    blocks, kind = transformer.blocks(model), model.config.model_type
+    of_list = next(own for own, module in model.named_modules() if module is blocks)
+    if shapes.keys() - held and held - shapes.keys() and transformer.renamed(kind):
+        raise UserError(
+            f"{name}: transformers gives a {kind}'s tensors other names as it reads them, which is"
+            " not done here; expected the names that the model's class has"
+        )
     return shapes, re.compile(rf"(?:.*\.)?{re.escape(of_list)}\.(\d+)\.")
 
 
@@ -72,10 +79,11 @@ def _model(folder: Path, name: str) -> Any:
 
 def _positions(model: Any, text: Any) -> int | None:
     """How many tokens it can read; a table that counts from after its padding has fewer."""
-    stated: int | None = getattr(text, "max_position_embeddings", None)
+    every = [getattr(text, key, None) for key in SYNONYMS["n_positions"]]
+    stated: int | None = next((each for each in every if is_whole(each)), None)
     for module in model.modules():
         is_table = isinstance(module, nn.Embedding) and module.num_embeddings == stated
-        if is_table and module.padding_idx is not None and module is not _words(model):
+        if stated and is_table and module.padding_idx is not None and module is not _words(model):
             return stated - module.padding_idx - 1
     return stated
 

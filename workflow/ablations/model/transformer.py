@@ -34,7 +34,7 @@ def config(folder: Path) -> Any:
         )
     except Exception as error:
         raise UserError(
-            f"{folder / CONFIG}: transformers {transformers.__version__} does not know this model:"
+            f"{folder / CONFIG}: transformers {transformers.__version__} cannot read it:"
             f" {first_line(error)}"
         ) from None
     # how it runs here, whatever the file says
@@ -76,18 +76,33 @@ def needed(model: Any) -> dict[str, tuple[int, ...]]:
 def stored_names(model: Any, keys: Iterable[str]) -> dict[str, str]:
     """The model's own names of tensors → a checkpoint's keys; keys of heads are left out.
 
-    Whole models have a prefix (`bert.`, `model.`); old files call a norm's weight gamma.
+    Whole models have a prefix (`bert.`, `model.`); old files call a norm's weight gamma. Raises
+    UserError where two keys are one tensor.
     """
     own, prefix = model.state_dict().keys(), f"{model.base_model_prefix}."
     found: dict[str, str] = {}
-    for key in sorted(keys, key=len, reverse=True):  # a key without a prefix comes last, and stays
+    for key in keys:
         plain = checkpoint.WRAPPERS.sub("", key)
         for old, new in ((".gamma", ".weight"), (".beta", ".bias")):
             plain = plain.removesuffix(old) + new if plain.endswith(old) else plain
-        for name in (plain.removeprefix(prefix), plain):
+        for name in {plain.removeprefix(prefix), plain}:
             if name in own:
+                if name in found:
+                    raise UserError(
+                        f"{model.config.model_type}: its weights hold {found[name]} and {key},"
+                        " which are one tensor of the model; expected one of them"
+                    )
                 found[name] = key
     return found
+
+
+def renamed(kind: str) -> bool:
+    """Whether transformers gives this type's tensors other names than its checkpoints have."""
+    try:
+        mapping: Any = importlib.import_module("transformers.conversion_mapping")
+    except ImportError:  # transformers is older than that
+        return False
+    return mapping.get_checkpoint_conversion_mapping(kind) is not None
 
 
 def _transformers() -> Any:
@@ -106,7 +121,8 @@ def constructed(config: Any) -> Any:
         found = transformers.AutoModel.from_config(config, dtype=torch.float32, **options)
     except Exception as error:
         raise UserError(
-            f"{config.model_type}: transformers cannot make this model: {first_line(error)}"
+            f"{Path(config.name_or_path) / CONFIG}: transformers cannot make this"
+            f" {config.model_type}: {first_line(error)}"
         ) from None
     return found.eval()
 
@@ -131,8 +147,9 @@ def _parameters_on_meta() -> Iterator[None]:
 
 
 def first_line(error: Exception) -> str:
-    """What an error of transformers says first."""
-    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]:.300}"
+    """What an error of transformers says first: a line that ends with a colon has a second."""
+    first, second = [*map(str.strip, str(error).splitlines()), "", ""][:2]
+    return f"{type(error).__name__}: {f'{first} {second}' if first.endswith(':') else first:.300}"
 
 
 def engine(dimensions: Dimensions, folder: Path | None) -> str | None:

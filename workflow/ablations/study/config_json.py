@@ -29,7 +29,7 @@ ARCHITECTURE: dict[str, tuple[object, ...]] = {
 # What other models' call the same; the first that is there counts.
 SYNONYMS = {
     "n_layer": ("n_layer", "num_hidden_layers", "n_layers", "num_layers"),
-    "n_head": ("n_head", "num_attention_heads", "n_heads", "num_heads"),
+    "n_head": ("n_head", "num_attention_heads", "n_heads", "num_heads", "attention_heads"),
     "n_embd": ("n_embd", "hidden_size", "dim", "d_model"),
     "n_positions": ("n_positions", "max_position_embeddings", "n_ctx", "seq_length", "max_seq_len"),
     "vocab_size": ("vocab_size",),
@@ -47,7 +47,7 @@ def from_config_json(
     another model is an encoder is not stated, nor its block's size.
     """
     found = _keys(path, name)
-    kind = expected.type if expected else _type(found)
+    kind = expected.type if expected else _type(found, name)
     if kind != "gpt2":
         check_other(path, name, kind)
         shape = {key: _first(found, SYNONYMS[key]) for key in NAMES}
@@ -63,14 +63,16 @@ def from_config_json(
 
 def is_gpt2(path: Path, name: str) -> bool:
     """Whether a config.json is a GPT-2's, or says nothing of its type."""
-    return _type(_keys(path, name)) == "gpt2"
+    return _type(_keys(path, name), name) == "gpt2"
 
 
 def check_other(path: Path, name: str, kind: str | None = None) -> None:
     """Raises UserError where a config.json is not one of this type, or names code of its own."""
     found = _keys(path, name)
     stated = found.get("model_type")
-    errors = list(_own_code(found, kind or _type(found)))
+    errors = list(_own_code(found, kind or _type(found, name)))
+    if isinstance(found.get("text_config"), dict):
+        errors.append("it holds a text model in text_config, which is not read; expected its own")
     if kind not in (None, stated):
         errors = [f"model_type is {json.dumps(stated)}, expected {json.dumps(kind)}"]
     if errors:
@@ -87,6 +89,11 @@ def differences(found: Dimensions, stated: Dimensions) -> Iterator[Message]:
                     f"n_positions is {value}, fewer than the {wanted} that are stated; allowed: at"
                     f" most {value} in the model's entry"
                 )
+        elif key == "encoder" and wanted != value:
+            yield (
+                f"its tokens {'read' if value else 'do not read'} later ones, and the model's entry"
+                f" says encoder: {json.dumps(wanted)}; expected encoder: {json.dumps(value)}"
+            )
         elif wanted != value and not (key == "block_weights" and wanted is None):
             yield f"{key} is {json.dumps(value)}, expected {json.dumps(wanted)}"
 
@@ -95,16 +102,21 @@ def _keys(path: Path, name: str) -> dict[str, Any]:
     return read_keys(path, name, f"keys {', '.join(NAMES)}")
 
 
-def _type(found: Mapping[str, Any]) -> str:
+def _type(found: Mapping[str, Any], name: str) -> str:
     stated = found.get("model_type")
-    return stated if isinstance(stated, str) else "gpt2"
+    if stated is None and not found.keys().isdisjoint(SYNONYMS["n_embd"][1:]):
+        raise UserError(f"{name}: model_type is missing, and n_embd; expected the model's type")
+    if not isinstance(stated, str | None):
+        raise UserError(f"{name}: model_type is {json.dumps(stated):.80}, expected a text")
+    return stated or "gpt2"
 
 
 def _first(found: Mapping[str, Any], names: Iterable[str]) -> Any:
     return next((found[name] for name in names if found.get(name) is not None), None)
 
 
-def _is_whole(value: object) -> bool:
+def is_whole(value: object) -> bool:
+    """Whether a value can be one of a shape."""
     return type(value) is int and value >= 1
 
 
@@ -112,14 +124,14 @@ def _shape_errors(shape: Mapping[str, Any]) -> Iterator[Message]:
     for key, value in shape.items():
         if value is None:
             yield f"{key} is missing; expected one of the keys {', '.join(SYNONYMS[key])}"
-        elif not _is_whole(value):
+        elif not is_whole(value):
             yield f"{key}: {value!r:.80} is not allowed; allowed: {WHOLE}"
 
 
 def _dimension_errors(found: dict[str, Any], expected: Dimensions | None) -> Iterator[Message]:
     for key in NAMES:
         value = found.get(key)
-        if not _is_whole(value):
+        if not is_whole(value):
             yield f"{key}: {value!r:.80} is not allowed; allowed: {WHOLE}"
         elif expected and value != getattr(expected, key):
             yield f"{key} is {value}, expected {getattr(expected, key)}"
