@@ -11,18 +11,7 @@ import bench
 from commands import ROOT
 
 # One row of each way through the benchmark.
-KINDS = [
-    "baseline",
-    "first-token",
-    "last-layer",
-    "all-layers",
-    "last-two-blocks",
-    "lora",
-    "no-padding-accumulated",
-    "flexible-token",
-    "no-causal-mask",
-    "average-embeddings",
-]
+KINDS = ["baseline", "first-token", "all-layers", "lora", "no-padding-accumulated"]
 
 
 def test_the_rows_are_the_study_s() -> None:
