@@ -10,10 +10,12 @@ import hashlib
 import json
 import signal
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import psutil
 from snakemake.settings.types import DeploymentMethod
 
 from ablations.files import write_text
@@ -92,11 +94,16 @@ def make_again(workflow: Any, file: str) -> None:
 def end_on_hang_up() -> None:
     """Lets a terminal that is closed end Snakemake as Ctrl-C does, which leaves no lock.
 
-    It may send the signal twice. Under nohup, where it is ignored, it still is.
+    It may send the signal twice. Under nohup, where it is ignored, it still is. The terminal sends
+    it to jobs too. They get it from here as well, since Snakemake alone may have got it: it would
+    wait for them, and then take what they made for incomplete.
     """
 
     def interrupt(number: int, _: FrameType | None) -> None:
         signal.signal(number, signal.SIG_IGN)
+        for job in psutil.Process().children(recursive=True):
+            with suppress(psutil.NoSuchProcess):
+                job.send_signal(number)
         raise KeyboardInterrupt
 
     if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:

@@ -79,7 +79,8 @@ rule made:
     params:
         snakemake=os.getpid(),
     shell:
-        "kill -HUP {{params.snakemake}}; sleep 1"
+        "trap 'touch heard; exit 1' HUP; kill -HUP {{params.snakemake}};"
+        " for _ in 1 2 3 4 5 6 7 8 9; do sleep 0.2; done; touch made"
 """
 
 FILES = [str(ROOT / "config.yaml"), str(ROOT / "demo/config.yaml")]
@@ -158,6 +159,7 @@ def test_what_a_workflow_reads_and_that_a_closed_terminal_leaves_no_lock(tmp_pat
     assert done.returncode == 1
     assert "Terminating processes on user request" in done.stdout
     assert json.loads((tmp_path / "found.json").read_text()) == [["there"], ""]
+    assert (tmp_path / "heard").exists()
     assert not list((tmp_path / ".snakemake/locks").glob("*"))
 
 
