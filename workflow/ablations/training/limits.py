@@ -31,11 +31,10 @@ def refuse_training(row: Settings, read: Tokens) -> None:
             f"train_size: {row.train_size} is out of range; allowed: at most {texts}, the number of"
             f" training texts{of_folds}"
         )
-    with_each_class = _with_each_class(read)
-    if row.train_size and row.train_size < with_each_class:
+    if row.train_size and row.train_size < (least := _with_each_class(read)):
         raise UserError(
             f"train_size: {row.train_size} is out of range: the first {row.train_size} training"
-            f" texts lack a class; allowed: at least {with_each_class}, which hold every class"
+            f" texts lack a class; allowed: at least {least}, which hold every class"
         )
     if texts < row.training.batch_size:
         raise UserError(
