@@ -49,7 +49,7 @@ def test_conda_jobs_have_the_same_versions() -> None:
     found = pins(environment["dependencies"][-1]["pip"])
     assert found.items() <= constraints().items()
     # not for jobs
-    outside = {"snakemake", "snakemake-executor-plugin-slurm", "platformdirs", "pygments"}
+    outside = {"snakemake", "snakemake-executor-plugin-slurm", "platformdirs", "psutil", "pygments"}
     assert found.keys() == names(PROJECT["dependencies"]) - outside
 
 

@@ -51,6 +51,7 @@ def skeleton(config: Any) -> Any:
 
 def blocks(model: Any) -> nn.ModuleList:
     """The model's list of blocks; raises UserError where it has no such list, or several."""
+    # without a number no list is as long, and the message says which number that is
     count = getattr(model.config.get_text_config(), "num_hidden_layers", "num_hidden_layers")
     lists = {
         name: module
