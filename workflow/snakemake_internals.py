@@ -2,7 +2,7 @@
 
 All of it is here, and the test of this file calls every function. So another version of Snakemake
 fails in that test and not in a user's run. (One use is elsewhere, because it is needed to find this
-file: `workflow.current_basedir`, in the Snakefile and rules/common.smk. The documented
+file: `workflow.current_basedir`, in workflow/Snakefile and rules/study.smk. The documented
 `workflow.source_path` gives a copy in Snakemake's own cache.)
 """
 

@@ -1,7 +1,6 @@
 # What jobs read of the configuration and of the code, each value a line in a file. So an edit of
 # the config does not reach jobs that are queued; and after an edit of code, what its program
 # computed is stale also where Snakemake's own records were deleted.
-
 STATED = {paths.stated(file): value for file, value in JOBS.stated().items()}
 STATED |= {
     paths.stated(code_file(program)): code_of.Code(program, sha256)

@@ -2,7 +2,7 @@
 
 Snakemake finds it by the name of this package, where workflow/ is on PYTHONPATH (the make targets
 put it there). Snakemake's own lines are in .snakemake/log/, as always. This plugin knows nothing
-about models: rules/common.smk logs a record that holds the work of each job (`ablations_work`).
+about models: rules/study.smk logs a record that holds the work of each job (`ablations_work`).
 """
 
 import os

@@ -6,6 +6,7 @@ import tiny
 from commands import ROOT, snakemake
 
 SNAKEFILE = """
+include: "{root}/workflow/rules/study.smk"
 include: "{root}/workflow/rules/common.smk"
 
 
