@@ -101,7 +101,7 @@ rule split:
 
 rule tokens:
     input:
-        tokenizer=JOBS.tokenizer_of_tokens,
+        tokenizer=JOBS.tokenizer,
         collection=paths.COLLECTION,
         texts=paths.TEXTS,
         classes=paths.CLASSES,

@@ -4,7 +4,7 @@
 
 rule checkpoint:
     input:
-        tokenizer=JOBS.tokenizer_of_model,
+        tokenizer=JOBS.tokenizer_of_gpt2,
         model=paths.MODEL,
         code=code("model.fetch"),
     output:
@@ -30,7 +30,7 @@ rule checkpoint:
 rule pretrain:
     input:
         model=paths.MODEL,
-        tokens=JOBS.tokens_of_model,
+        tokens=JOBS.tokens,
         code=code("model.pretrain"),
     output:
         paths.CHECKPOINT,
@@ -56,11 +56,11 @@ rule pretrain:
 
 rule kept_model:
     input:
-        tokenizer=JOBS.tokenizer_of_run,
+        tokenizer=JOBS.tokenizer,
         row=paths.ROW,
-        tokens=JOBS.tokens_of_run,
-        model=JOBS.model_of_run,
-        checkpoint=JOBS.checkpoint_of_run,
+        tokens=JOBS.tokens,
+        model=JOBS.model_file,
+        checkpoint=JOBS.checkpoint,
         trained=paths.TRAINED,
         metrics=paths.METRICS,
         predictions=paths.PREDICTIONS,

@@ -28,8 +28,8 @@ rule check:
 rule trunk:
     input:
         settings=paths.TRUNK_SETTINGS,
-        tokens=JOBS.tokens_of_trunk,
-        checkpoint=JOBS.checkpoint_of_trunk,
+        tokens=JOBS.tokens,
+        checkpoint=JOBS.checkpoint,
         code=code("training.trunk"),
     output:
         paths.TRUNK,
@@ -58,8 +58,8 @@ rule trunk:
 rule train:
     input:
         row=paths.ROW,
-        tokens=JOBS.tokens_of_run,
-        checkpoint=JOBS.checkpoint_of_run,
+        tokens=JOBS.tokens,
+        checkpoint=JOBS.checkpoint,
         trunk=JOBS.trunk_of_run,
         code=code("training.run"),
     output:

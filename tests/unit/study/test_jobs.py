@@ -70,10 +70,10 @@ def test_a_job_reads_the_trunk_and_the_checkpoint_that_its_row_needs() -> None:
     }
     for row, (checkpoint, of_trunk) in expected.items():
         wildcards = {"row": row, "run": "seed-123"}
-        assert found.checkpoint_of_run(wildcards) == checkpoint
+        assert found.checkpoint(wildcards) == checkpoint
         assert found.trunk_of_run(wildcards) == of_trunk
-        assert found.model_of_run(wildcards) == "results/checkpoints/gpt2-small-124M.json"
-    assert found.checkpoint_of_trunk({"trunk": trunk}) == [manifest]
+        assert found.model_file(wildcards) == "results/checkpoints/gpt2-small-124M.json"
+    assert found.checkpoint({"trunk": trunk}) == [manifest]
 
 
 def test_a_model_of_another_type_is_needed_for_random_weights_too() -> None:
@@ -88,8 +88,8 @@ def test_a_model_of_another_type_is_needed_for_random_weights_too() -> None:
     models = {row.model.name: row.model}
     found = jobs.of_study(replace(STUDY, rows=(row,), models=models, questions=()))
     manifest = "results/checkpoints/gpt2-small-124M/manifest.json"
-    assert found.checkpoint_of_run({"row": row.id, "run": "seed-123"}) == [manifest]
-    assert found.checkpoint_of_trunk({"trunk": next(iter(found.trunks))}) == [manifest]
+    assert found.checkpoint({"row": row.id, "run": "seed-123"}) == [manifest]
+    assert found.checkpoint({"trunk": next(iter(found.trunks))}) == [manifest]
     assert found.starts_from == [row.model]
 
 
@@ -111,18 +111,18 @@ def test_each_model_reads_the_tokens_of_its_own_tokenizer() -> None:
     }
     for row, file in tokens.items():
         wildcards = {"row": row, "run": "seed-123"}
-        assert found.tokens_of_run(wildcards) == file
+        assert found.tokens(wildcards) == file
         trunk = found.run(wildcards).trunk
-        assert found.tokens_of_trunk({"trunk": trunk}) == file
+        assert found.tokens({"trunk": trunk}) == file
     assert found.tokens_of_rows() == list(tokens.values())
     assert found.tokenizers == {
         "gpt2": "gpt2",
         "neo": HubTokenizer(repo=other.hub.repo, revision=other.hub.revision, vocab_size=50257),
     }
-    assert found.tokenizer_of_model({"model": other.slug}) == []
+    assert found.tokenizer_of_gpt2({"model": other.slug}) == []
     manifest = "results/tokenizers/neo/manifest.json"
-    assert found.tokenizer_of_run({"row": "medium", "run": "seed-123"}) == [manifest]
-    assert of(DEMO).tokenizer_of_tokens({"tokenizer": "bytes"}) == []
+    assert found.tokenizer({"row": "medium", "run": "seed-123"}) == [manifest]
+    assert of(DEMO).tokenizer({"tokenizer": "bytes"}) == []
 
 
 def test_the_files_of_a_kept_model_end_with_its_manifest() -> None:

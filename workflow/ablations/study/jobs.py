@@ -134,48 +134,40 @@ class Jobs:
         assert model.folder is not None  # only GPT-2s are pretrained
         return Folder(path=model.folder.path)
 
-    def tokens_of_run(self, wildcards: Mapping[str, str]) -> str:
-        """The texts as the row's model reads them."""
-        return _tokens(self.run(wildcards).row.model)
+    def model(self, wildcards: Mapping[str, str]) -> Model:
+        """The model that wildcards name, or their run's, or their trunk's."""
+        if name := wildcards.get("model"):
+            return self.models[name]
+        if name := wildcards.get("trunk"):
+            return self.study.models[self.trunks[name].model]
+        return self.run(wildcards).row.model
 
-    def tokens_of_trunk(self, wildcards: Mapping[str, str]) -> str:
-        """The same of a trunk."""
-        return _tokens(self.study.models[self.trunks[wildcards["trunk"]].model])
+    def model_file(self, wildcards: Mapping[str, str]) -> str:
+        """The file that states this model."""
+        return paths.MODEL.format(model=self.model(wildcards).slug)
 
-    def tokens_of_model(self, wildcards: Mapping[str, str]) -> str:
-        """The same of a model that is pretrained."""
-        return _tokens(self.models[wildcards["model"]])
+    def tokens(self, wildcards: Mapping[str, str]) -> str:
+        """The texts as this model reads them."""
+        return _tokens(self.model(wildcards))
 
     def tokens_of_rows(self) -> list[str]:
         """The same of each row, in the order of their ids."""
         return [_tokens(self.rows[id].model) for id in sorted(self.rows)]
 
-    def tokenizer_of_run(self, wildcards: Mapping[str, str]) -> list[str]:
-        """The manifest of the tokenizer of a run's model; none where it has no files."""
-        return _tokenizer(self.run(wildcards).row.model.tokenizer)
+    def tokenizer(self, wildcards: Mapping[str, str]) -> list[str]:
+        """The manifest of a tokenizer, named or this model's; none where it has no files."""
+        name = wildcards.get("tokenizer") or self.model(wildcards).tokenizer
+        return [] if name == "bytes" else [paths.TOKENIZER.format(tokenizer=name)]
 
-    def tokenizer_of_model(self, wildcards: Mapping[str, str]) -> list[str]:
+    def tokenizer_of_gpt2(self, wildcards: Mapping[str, str]) -> list[str]:
         """The same of a GPT-2, which may have come with another; none for other models."""
-        model = self.models[wildcards["model"]]
-        return _tokenizer(model.tokenizer) if model.dimensions.is_gpt2 else []
+        return self.tokenizer(wildcards) if self.model(wildcards).dimensions.is_gpt2 else []
 
-    def tokenizer_of_tokens(self, wildcards: Mapping[str, str]) -> list[str]:
-        """The same of a file of tokens."""
-        return _tokenizer(wildcards["tokenizer"])
-
-    def model_of_run(self, wildcards: Mapping[str, str]) -> str:
-        """The file that states the row's model."""
-        return paths.MODEL.format(model=self.run(wildcards).row.model.slug)
-
-    def checkpoint_of_run(self, wildcards: Mapping[str, str]) -> list[str]:
-        """The manifest of the checkpoint that a run starts from; of a GPT-2, none if random."""
-        row = self.run(wildcards).row
-        return _checkpoint(row.model, row.settings.weights)
-
-    def checkpoint_of_trunk(self, wildcards: Mapping[str, str]) -> list[str]:
-        """The same of a trunk."""
-        trunk = self.trunks[wildcards["trunk"]]
-        return _checkpoint(self.study.models[trunk.model], trunk.weights)
+    def checkpoint(self, wildcards: Mapping[str, str]) -> list[str]:
+        """The manifest of what a run or a trunk starts from; of a GPT-2, none if random."""
+        trunk = self.trunks.get(wildcards.get("trunk", ""))
+        weights = (trunk or self.run(wildcards).row.settings).weights
+        return _checkpoint(self.model(wildcards), weights)
 
     def trunk_of_run(self, wildcards: Mapping[str, str]) -> list[str]:
         """The trunk's manifest; none where a row freezes nothing."""
@@ -256,10 +248,6 @@ def _checkpoint(model: Model, weights: str) -> list[str]:
 
 def _tokens(model: Model) -> str:
     return paths.TOKENS.format(tokenizer=model.tokenizer)
-
-
-def _tokenizer(name: str) -> list[str]:
-    return [] if name == "bytes" else [paths.TOKENIZER.format(tokenizer=name)]
 
 
 def of_study(study: Study) -> Jobs:
