@@ -529,6 +529,22 @@ What is filled into a message counts for nothing.
 An edited file means what it meant before.
 - if known is None or known.state != state:
 + if known is None:
+== ablations/model/trial.py
+| model/test_transformer.py::test_a_decoder_that_reads_both_ways_is_an_encoder
+| model/test_transformer.py::test_a_model_that_reads_masked_padding_is_refused
+| model/test_transformer.py::test_a_model_that_a_short_text_changes_is_refused
+A model that reads later tokens may be a causal row.
+- if not reads_later(part, masked=not causal):
++ if causal or not reads_later(part, masked=True):
+A model that reads masked padding may be a row.
+- if not reads_later(part, masked=not causal):
++ if not (causal and reads_later(part, masked=False)):
+What is read through embeddings alone is not seen.
+- read = embedded[-1] if part.from_ids else states
++ read = states
+What a short text changes for all others is not seen.
+- if before[key] != value:
++ if key not in before:
 == rules/common.smk | ground/test_snakemake_rules.py
 A job tried again is given no more memory.
 - attempt * needs(wildcards).memory_mb
