@@ -76,6 +76,7 @@ def begin(
 ) -> list[str]:
     """Makes this process that of the program."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # though the tests may run under nohup
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(folder)
