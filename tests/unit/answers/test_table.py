@@ -69,7 +69,8 @@ def write_runs(folder, answers):
     ],
 )
 def test_times(seconds, expected):
-    assert formats.times_columns([Measured.of(*seconds)]) == [[expected]]
+    found = Measured.of(*seconds)
+    assert formats.times([found])(found) == expected
 
 
 def test_small_formats():

@@ -133,10 +133,13 @@ def test_what_any_row_changes(tmp_path, baseline, row, expected):
 
 
 def test_a_column_of_times_has_one_unit():
-    of = Measured.of
-    assert formats.times_columns([of(23.4), of(3.0)]) == [["23.4 s", "3.0 s"]]
-    assert formats.times_columns([of(23.4), of(6000.0)]) == [["0.39 min", "100.00 min"]]
-    assert formats.times_columns([of(0.034), of(3.0)]) == [["0.03 s", "3.00 s"]]
+    def column(*seconds):
+        found = [Measured.of(each) for each in seconds]
+        return list(map(formats.times(found), found))
+
+    assert column(23.4, 3.0) == ["23.4 s", "3.0 s"]
+    assert column(23.4, 6000.0) == ["0.39 min", "100.00 min"]
+    assert column(0.034, 3.0) == ["0.03 s", "3.00 s"]
 
 
 def test_published_times_are_in_the_unit_of_the_measured_ones(tmp_path):

@@ -3,7 +3,7 @@
 import csv
 import io
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,25 +58,16 @@ def estimate(difference: float, low: float, high: float) -> str:
 
 def time(seconds: float) -> str:
     """`0.39 min`; below 0.1 min in seconds."""
-    return times_columns([Measured.of(seconds)])[0][0]
+    found = Measured.of(seconds)
+    return times([found])(found)
 
 
-def times_columns(
-    *columns: Sequence[Measured | None], below: Sequence[Measured] = ()
-) -> list[list[str]]:
-    """The seconds of each column's rows, all in one unit: minutes if the shortest allows it.
-
-    A row without a time is empty. The first column goes on with those `below`, in the same unit.
-    """
-    shortest = min(row.mean for column in columns for row in column if row)
+def times(of: Iterable[Measured | None]) -> Callable[[Measured], str]:
+    """Writes seconds in one unit for all of these: minutes if the shortest allows it."""
+    shortest = min(found.mean for found in of if found)
     scale, unit = (60.0, "min") if shortest >= 6 else (1.0, "s")
     digits = 2 if unit == "min" or shortest < 0.1 else 1
-
-    def written(row: Measured | None) -> str:
-        return f"{with_spread(row, digits, scale)} {unit}" if row else ""
-
-    first, *others = columns
-    return [list(map(written, column)) for column in ((*first, *below), *others)]
+    return lambda found: f"{with_spread(found, digits, scale)} {unit}"
 
 
 def with_spread(found: Measured, digits: int, scale: float = 1.0) -> str:

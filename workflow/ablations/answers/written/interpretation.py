@@ -1,7 +1,6 @@
 """interpretation.md: what the study shows, and how to read it."""
 
-from collections.abc import Iterator, Sequence
-from itertools import repeat
+from collections.abc import Callable, Iterator, Sequence
 
 from tabulate import tabulate
 
@@ -9,7 +8,7 @@ from ablations import cli
 from ablations.answers import formats, statistics
 from ablations.answers.comparisons import FOLDS
 from ablations.answers.compute import Answers
-from ablations.answers.scores import Row
+from ablations.answers.scores import Measured, Row
 from ablations.answers.written import sentences
 from ablations.answers.written.notes import notices, of_its_fold
 from ablations.study.words import MISSING
@@ -305,13 +304,16 @@ def measured_and_published(answers: Answers) -> Iterator[str]:
     names = map(str.capitalize, formats.SPLITS.values())
     headings += [f"{name} acc, published (difference)" for name in names]
     headings += ["Training time, published"]
-    measured, published = formats.times_columns(
-        [row.seconds for row in answers.rows], [row.published_seconds for row in answers.rows]
-    )
-    times = map(_times_beside, answers.rows, measured, published)
+    rows = answers.rows
+    time = formats.times(found for row in rows for found in (row.seconds, row.published_seconds))
     lines = [
-        [str(row.number), row.id, *map(_beside, repeat(row), formats.SPLITS), time]
-        for row, time in zip(answers.rows, times, strict=True)
+        [
+            str(row.number),
+            row.id,
+            *(_beside(row, split) for split in formats.SPLITS),
+            _times_beside(row, time),
+        ]
+        for row in rows
     ]
     yield tabulate(lines, headings, tablefmt="github", disable_numparse=True)
 
@@ -325,9 +327,10 @@ def _beside(row: Row, split: str) -> str:
     return f"{measured}, {formats.percent(published)} ({formats.points(difference)})"
 
 
-def _times_beside(row: Row, measured: str, published: str) -> str:
-    devices = formats.text(formats.names(row.devices))
-    if row.published is None or not published:
-        return f"{measured} ({devices})"
+def _times_beside(row: Row, time: Callable[[Measured], str]) -> str:
+    measured = f"{time(row.seconds)} ({formats.text(formats.names(row.devices))})"
+    published = row.published_seconds
+    if row.published is None or published is None:
+        return measured
     device = f" ({formats.text(row.published.device)})" if row.published.device else ""
-    return f"{measured} ({devices}), {published}{device}"
+    return f"{measured}, {time(published)}{device}"

@@ -4,7 +4,7 @@ First a table that fits a screen, then every column, then the classes. Around th
 must know before believing it (notes.py).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from ablations.answers import formats
@@ -67,22 +67,16 @@ def compact(answers: Answers) -> Table:
 
 def whole_compact(answers: Answers) -> Table:
     """The same at any width, with nothing shortened."""
-    rows, references = answers.rows, answers.references
-    seconds, below = ([Measured.of(each.seconds.mean) for each in of] for of in (rows, references))
-    (times,) = formats.times_columns(seconds, below=below)
-    lines = [
-        (row.number, (row.id, _change(row), *_accuracies(row), time))
-        for row, time in zip(rows, times, strict=False)
-    ]
+    time = formats.times(row.seconds for row in answers.rows)
+    lines = [(row.number, (row.id, _change(row), *_numbers(row, time))) for row in answers.rows]
     missing = {run.number: run.row for run in answers.unfinished}
     lines += [(number, (row, *[MISSING] * 5)) for number, row in missing.items()]
     headings = ("#", "Row", "Change", "Test (95% interval)", "Val.", "Train", "Time")
-    counting = (
-        ("", each.id, each.declared.cell, *_accuracies(each), time)
-        for each, time in zip(references, times[len(rows) :], strict=True)
-    )
     numbered = ((str(number), *line) for number, line in sorted(lines))
-    return Table(headings, (*numbered, *counting), below=len(references))
+    counting = (
+        ("", each.id, each.declared.cell, *_numbers(each, time)) for each in answers.references
+    )
+    return Table(headings, (*numbered, *counting), below=len(answers.references))
 
 
 def caption(answers: Answers) -> str:
@@ -104,11 +98,12 @@ def _change(row: Row) -> str:
     return (", ".join(row.changes) or "nothing") + chosen
 
 
-def _accuracies(row: Row | Reference) -> Iterator[str]:
+def _numbers(row: Row | Reference, time: Callable[[Measured], str]) -> Iterator[str]:
     test = row.accuracy["test"]
     yield f"{formats.percent(test.mean)} ({100 * test.low:.1f}–{100 * test.high:.1f})"
     yield formats.percent(row.accuracy["validation"].mean)
     yield formats.percent(row.accuracy["train"].mean)
+    yield time(Measured.of(row.seconds.mean))
 
 
 def full(answers: Answers) -> Table:
@@ -131,13 +126,9 @@ def full(answers: Answers) -> Table:
         shown |= _on_some("unseen", unseen)
     if texts.near_train.sum() > texts.in_train.sum():
         shown |= _on_some("without near-copies", distinct)
-    times, times_published = formats.times_columns(
-        [row.seconds for row in rows],
-        [row.published_seconds for row in rows],
-        below=[each.seconds for each in answers.references],
-    )
-    beside = list(map(_time, rows, times, times_published))
-    shown["Training time" + published] = beside + times[len(rows) :]
+    time = formats.times(found for row in rows for found in (row.seconds, row.published_seconds))
+    counting = [time(each.seconds) for each in answers.references]
+    shown["Training time" + published] = [_time(row, time) for row in rows] + counting
     none = [MISSING] * len(answers.references)
     for name in varying(rows):
         shown[words.heading(name)] = [setting(name, row) for row in rows] + none
@@ -182,11 +173,12 @@ def _beside_published(row: Row | Reference, split: str) -> str:
     return f"{measured} ({formats.percent(getattr(row.published, split))})"
 
 
-def _time(row: Row, measured: str, published: str) -> str:
-    if row.published is None or not published:
+def _time(row: Row, time: Callable[[Measured], str]) -> str:
+    measured, published = time(row.seconds), row.published_seconds
+    if row.published is None or published is None:
         return measured
     device = f", {row.published.device}" if row.published.device else ""
-    return f"{measured} ({published}{device})"
+    return f"{measured} ({time(published)}{device})"
 
 
 def by_class(answers: Answers) -> Table:
