@@ -24,7 +24,6 @@ from ablations.answers.comparisons import Comparison
 from ablations.answers.compute import Answers
 from ablations.answers.formats import Table
 from ablations.answers.missed import Missed
-from ablations.answers.scores import Row
 from ablations.answers.written import interpretation, sentences, table
 from ablations.answers.written.accuracy_and_number import drawn_grids
 from ablations.answers.written.notes import no_better, notes, notices, of_its_fold, split_sizes
@@ -269,33 +268,16 @@ def _error(answers: Answers, missed: Missed) -> dict[str, str]:
     return {"text": shown.strip() or "(an empty text)", "said": said}
 
 
-def _confusions(answers: Answers) -> list[dict[str, Any]]:
-    """A matrix for each row, where there are more than two classes and not too many to read."""
+def _confusions(answers: Answers) -> dict[str, list[tuple[str, list[float]]]]:
+    """A matrix for each row, where there are more than two classes and not too many to read.
+
+    Of tested texts by label and prediction, mean over seeds, rounded to tenths.
+    """
     classes = answers.texts.classes
     if not 2 < len(classes) <= CLASSES:
-        return []
-    return [
-        {
-            "row": row.id,
-            "classes": classes,
-            "lines": [
-                {
-                    "label": name,
-                    "cells": [
-                        {"count": f"{count:g}", "share": f"{count / max(sum(counts), 1):.2f}"}
-                        for count in counts
-                    ],
-                }
-                for name, counts in zip(classes, _confusion(row), strict=True)
-            ],
-        }
-        for row in answers.rows
-    ]
-
-
-def _confusion(row: Row) -> list[list[float]]:
-    """Tested texts by label and prediction, mean over seeds, rounded to tenths."""
-    return [list(map(float, line)) for line in row.confusion.counts.mean(0).round(1)]
+        return {}
+    counts = {row.id: row.confusion.counts.mean(0).round(1).tolist() for row in answers.rows}
+    return {id: list(zip(classes, lines, strict=True)) for id, lines in counts.items()}
 
 
 # --- how it was made
