@@ -180,6 +180,7 @@ def _intervals(
     prior = noise.prior(right, drawn.fold)
     first = right[..., drawn.fold == 0]
     assert prior is not None
+    of_study = Typical(prior.pairs.variance[..., None], prior.pairs.freedom[..., None])
 
     def of_pairs(some: Right, folds: Any, typical: Typical | None) -> Any:
         return statistics.interval(
@@ -190,7 +191,7 @@ def _intervals(
     yield ("differences", "texts alone"), of_pairs(right, None, None)
     spread = noise.contrast(right, differences, drawn.fold)
     yield ("differences", "folds alone"), _students(spread)
-    yield ("differences", "moderated"), of_pairs(right, drawn.fold, prior.pairs)
+    yield ("differences", "moderated"), of_pairs(right, drawn.fold, of_study)
     yield ("accuracies", "one fold"), statistics.wilson(first.mean((-2, -1)), first.shape[-1])
     yield ("accuracies", "texts alone"), statistics.wilson(right.mean((-2, -1)), drawn.texts)
     yield (

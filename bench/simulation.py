@@ -28,7 +28,7 @@ import real_texts
 import simulation_tables
 from ablations import cli
 from ablations.answers import noise, power, statistics
-from ablations.answers.noise import Contrast, Floats, Prior, Right
+from ablations.answers.noise import Contrast, Floats, Prior, Right, Typical
 from ablations.answers.statistics import ALPHA
 from ablations.errors import UserError
 from ablations.files import write_text
@@ -117,8 +117,10 @@ def family(cell: Cell, studies: int, generator: np.random.Generator) -> Found:
 
 
 def _p(differences: Contrast, prior: Prior | None) -> Floats:
-    paired = statistics.paired(differences, prior.pairs if prior else None)
-    return statistics.p_value(paired)
+    typical = None
+    if prior:
+        typical = Typical(prior.pairs.variance[..., None], prior.pairs.freedom[..., None])
+    return statistics.p_value(statistics.paired(differences, typical))
 
 
 def floor_p(differences: Contrast, prior: Prior, rows: int) -> Floats:

@@ -233,8 +233,8 @@ Equivalence is shown by half of the interval.
 - margin) & outside[0] & outside[1]
 + margin) & outside[0]
 The average effect counts no text won and none lost.
-- text_square[..., 0] * texts + 2)
-+ text_square[..., 0] * texts)
+- text_square * texts + 2)
++ text_square * texts)
 A reference is taken for a row with noise of its own.
 - prior.pairs if alike or found.folds else prior.rows
 + prior.pairs
@@ -246,8 +246,8 @@ There is a degree of freedom too many.
 - freedom = means.shape[-1] - 1
 + freedom = means.shape[-1]
 A comparison counts its own rows' noise only.
-- else typical.freedom)[..., None]
-+ else 0 * typical.freedom)[..., None]
+- else typical.freedom)
++ else 0 * typical.freedom)
 The noise of folds is not counted.
 - np.maximum(variances, 0) / found.runs
 + np.maximum(variances, 0) / found.runs * (not found.folds)

@@ -23,7 +23,9 @@ NODES = 48  # over which a p-value is averaged, see `Spread`
 
 @dataclass(frozen=True)
 class Contrast:
-    """Weighted sums of rows' accuracies, and their analysis of variance. Fields are [..., sums].
+    """Weighted sums of rows' accuracies, and their analysis of variance.
+
+    Fields are [..., sums], of one sum [...].
 
     With the weights −1 and 1 a sum is the difference between two rows.
     """
@@ -44,7 +46,7 @@ class Contrast:
 
 
 def contrast(right: Right, weights: ArrayLike, folds: Folds = None) -> Contrast:
-    """The sums of rows with these weights, [sums, rows].
+    """The sums of rows with these weights, [sums, rows], or the one sum with weights [rows].
 
     With one split texts and seeds are crossed, and seeds are the runs. With folds, texts are nested
     in them, they are the runs, and a text's value is its mean over seeds.
@@ -235,8 +237,8 @@ def spread(found: Contrast, typical: Typical | None, scale: float = 1.0) -> Spre
     """
     if not found.freedom:
         return none(found.mean)
-    weight = np.asarray(0.0 if typical is None else typical.freedom)[..., None]
-    expected = np.asarray(0.0 if typical is None else scale * typical.variance)[..., None]
+    weight = np.asarray(0.0 if typical is None else typical.freedom)
+    expected = np.asarray(0.0 if typical is None else scale * typical.variance)
     freedom = np.broadcast_to(weight + found.freedom, found.mean.shape)
     moderated = (
         weight * (expected + found.explained) + found.freedom * found.mean_square

@@ -68,24 +68,22 @@ def mean_accuracy_interval(
     With several runs it counts texts and training: the variance of Wilson's, and the noise of
     runs as in `interval`. Of one run it is Wilson's own, and counts texts only.
     """
-    found = noise.contrast(right[..., None, :, :], [[1]], folds)
-    accuracy = found.mean[..., 0]
+    found = noise.contrast(right[..., None, :, :], [1], folds)
     if not found.freedom:
-        return wilson(accuracy, found.texts)
-    spread = _only(noise.spread(found, prior.rows if prior else None))
-    averaging = found.averaging[..., 0]
+        return wilson(found.mean, found.texts)
+    spread = noise.spread(found, prior.rows if prior else None)
 
     def accepted(true: Floats) -> NDArray[np.bool_]:
-        of_texts = averaging * true * (1 - true) / found.texts
-        return _chance(accuracy - true, of_texts, spread) >= 1 - CONFIDENCE
+        of_texts = found.averaging * true * (1 - true) / found.texts
+        return _chance(found.mean - true, of_texts, spread) >= 1 - CONFIDENCE
 
-    return _ends(accuracy, (0.0, 1.0), accepted)
+    return _ends(found.mean, (0.0, 1.0), accepted)
 
 
 def texts_alone(right: Right, folds: Folds = None) -> tuple[Floats, Floats]:
     """That interval without the noise of training: Wilson's, narrower where runs differ."""
-    found = noise.contrast(right[..., None, :, :], [[1]], folds)
-    return wilson(found.mean[..., 0], found.texts / found.averaging[..., 0])
+    found = noise.contrast(right[..., None, :, :], [1], folds)
+    return wilson(found.mean, found.texts / found.averaging)
 
 
 def pair(
@@ -97,22 +95,15 @@ def pair(
     """
     alike = baseline.shape[-2] == variant.shape[-2]
     both = np.stack(np.broadcast_arrays(baseline, variant), -3)
-    found = noise.contrast(both, [[-1, 1]], folds)
+    found = noise.contrast(both, [-1, 1], folds)
     typical = None
     if prior:
         typical = prior.pairs if alike or found.folds else prior.rows
-    many = paired(found, typical)
-    return replace(
-        many,
-        lost=many.lost[..., 0],
-        gained=many.gained[..., 0],
-        averaging=many.averaging[..., 0],
-        spread=_only(many.spread),
-    )
+    return paired(found, typical)
 
 
 def paired(differences: Contrast, typical: Typical | None) -> Paired:
-    """Of many differences between two rows at once: fields have the shape [..., differences]."""
+    """Of one difference between two rows, or of many at once: fields have the shape of those."""
     return Paired(
         texts=differences.texts,
         runs=differences.freedom + 1,
@@ -121,11 +112,6 @@ def paired(differences: Contrast, typical: Typical | None) -> Paired:
         averaging=differences.averaging,
         spread=noise.spread(differences, typical),
     )
-
-
-def _only(spread: Spread) -> Spread:
-    """Of the one contrast that there is."""
-    return Spread(spread.variances[..., 0, :], spread.chances[..., 0, :])
 
 
 def one_seed(lost: NDArray[np.int_], gained: NDArray[np.int_], texts: int) -> Paired:
@@ -234,12 +220,12 @@ def average_effect(
     """
     pairs = without.shape[-3]
     weights = np.repeat([-1 / pairs, 1 / pairs], pairs)
-    found = noise.contrast(np.concatenate([without, changed], -3), [weights], folds)
-    texts, difference = found.texts, found.mean[..., 0]
+    found = noise.contrast(np.concatenate([without, changed], -3), weights, folds)
+    texts, difference = found.texts, found.mean
     middle = difference * texts / (texts + 2)
-    of_texts = (found.text_square[..., 0] * texts + 2) / (texts + 2) - middle**2
+    of_texts = (found.text_square * texts + 2) / (texts + 2) - middle**2
     of_texts = of_texts / (texts + 2)
-    spread = _only(noise.spread(found, prior.pairs if prior else None, 1 / pairs))
+    spread = noise.spread(found, prior.pairs if prior else None, 1 / pairs)
 
     def accepted(true: Floats) -> NDArray[np.bool_]:
         return _chance(middle - true, of_texts, spread) >= 1 - CONFIDENCE
