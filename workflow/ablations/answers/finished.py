@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,21 +51,13 @@ class Trained(Generic[Found]):
     runs: tuple[Run[Found], ...]
     predicted: Labels  # of each tested text, [seeds, tested]
     right: NDArray[np.bool_]  # whether that is its label, [seeds, tested]
+    train_size: int  # how many training texts it learns from at most: the first of its fold's
+    batch: int  # training texts that are evaluated together: an incomplete batch is left out
 
     @property
     def worst(self) -> Run[Found]:
         """The run with the lowest test accuracy."""
         return min(self.runs, key=lambda run: run.metrics.accuracy.test)
-
-    @property
-    def train_size(self) -> int:
-        """How many training texts it learns from at most: the first of its fold's."""
-        return NOWHERE
-
-    @property
-    def batch(self) -> int:
-        """Training texts that are evaluated together: an incomplete batch is left out."""
-        return 1
 
     def evaluated(self, texts: Texts, split: str) -> tuple[int, ...]:
         """How many texts a split's accuracy is over, in each fold."""
@@ -80,14 +72,12 @@ class Trained(Generic[Found]):
 class TrainedReference(Trained[ReferenceMetrics]):
     """A reference, which has no seed: one run for each fold, and one answer to each text."""
 
+    published: ClassVar[None] = None  # nothing was
+
     @property
     def declared(self) -> Reference:
         """What it is."""
         return REFERENCES[self.runs[0].metrics.reference]
-
-    @property
-    def published(self) -> None:
-        """Nothing was."""
 
 
 @dataclass(frozen=True)
@@ -102,16 +92,6 @@ class TrainedRow(Trained[Metrics]):
     def context_tokens(self) -> int:
         """The length of its padded inputs."""
         return self.runs[0].metrics.context_tokens
-
-    @property
-    def train_size(self) -> int:
-        """How many training texts it learns from at most: the first of its fold's."""
-        return self.settings.train_size or NOWHERE
-
-    @property
-    def batch(self) -> int:
-        """Training texts that are evaluated together: an incomplete batch is left out."""
-        return self.settings.training.batch_size
 
 
 @dataclass(frozen=True)
@@ -175,6 +155,8 @@ def load(results: Path, so_far: bool = False) -> Finished:
                 runs=tuple(runs),
                 predicted=predicted,
                 right=predicted == texts.labels,
+                train_size=row.train_size or NOWHERE,
+                batch=row.training.batch_size,
             )
     return Finished(
         outline=outline,
@@ -248,7 +230,8 @@ def _references(
             raise _with_a_way_out(error, folder, "reference") from None
         else:
             predicted = _predicted(runs, texts)
-            yield TrainedReference(name, runs, predicted, predicted == texts.labels)
+            right = predicted == texts.labels
+            yield TrainedReference(name, runs, predicted, right, train_size=NOWHERE, batch=1)
 
 
 def _reference(results: Path, name: str, texts: Texts, cut: Cut) -> Run[ReferenceMetrics]:
