@@ -147,7 +147,7 @@ def test_a_question_about_one_names_what_it_counts_and_no_settings(read):
     assert third.verdict == "better" and third.overall.difference == pytest.approx(0.13)
     for found in read.comparisons:
         assert found.settings == found.clean_pairs == () and not found.confounded
-        assert found.time.ratio is None and found.outcome is None
+        assert found.time_ratio is None and found.outcome is None
     text = interpretation.markdown(read)
     assert text.count("is a reference: it counts ") == 3
     assert (

@@ -42,20 +42,6 @@ class CleanPair:
 
 
 @dataclass(frozen=True)
-class TimeRatio:
-    """Training times in seconds, or why they do not compare."""
-
-    baseline: float
-    variant: float
-    obstacle: str | None
-
-    @property
-    def ratio(self) -> float | None:
-        """Variant over baseline."""
-        return None if self.obstacle else self.variant / self.baseline
-
-
-@dataclass(frozen=True)
 class Estimate:
     """A difference in test accuracy on some of the texts, with its 95% interval."""
 
@@ -104,7 +90,7 @@ class Comparison:
     smallest_shown: float | None  # the smallest true difference that this study would show
     with_folds: float | None  # the same if FOLDS folds tested all texts, where one split does not
     of_models: bool  # the verdict is of trained models: the noise of training is not measured
-    time: TimeRatio
+    times_differ: str | None  # why the two training times do not compare
 
     @property
     def decided(self) -> bool:
@@ -166,6 +152,11 @@ class Comparison:
     def confounded(self) -> bool:
         """Whether the rows differ in more than one setting."""
         return len(self.settings) > 1
+
+    @property
+    def time_ratio(self) -> float | None:
+        """The variant's training time over the baseline's, where the two compare."""
+        return None if self.times_differ else self.variant.seconds.mean / self.baseline.seconds.mean
 
     @property
     def published_difference(self) -> float | None:
@@ -256,7 +247,7 @@ def _compare(
         smallest_shown=_smallest_shown(pair, selected.asked, accuracy),
         with_folds=_smallest_shown(folds, selected.asked, accuracy) if folds else None,
         of_models=not pair.measures_noise,
-        time=_times(baseline, variant),
+        times_differ=_times_differ(baseline, variant),
     )
 
 
@@ -322,19 +313,17 @@ def _row_with(stated: Mapping[str, Settings], settings: Settings) -> str | None:
     return next(found, None)
 
 
-def _times(baseline: Row | Reference, variant: Row | Reference) -> TimeRatio:
-    seconds = baseline.seconds.mean, variant.seconds.mean
+def _times_differ(baseline: Row | Reference, variant: Row | Reference) -> str | None:
     if isinstance(baseline, Reference) or isinstance(variant, Reference):
-        return TimeRatio(*seconds, "a reference only counts")
+        return "a reference only counts"
     runs = [run.metrics for run in baseline.runs + variant.runs]
     devices = list(dict.fromkeys(run.device for run in runs))
-    obstacle = None
     if len(devices) > 1:
-        obstacle = f"the runs used different devices ({formats.names(devices)})"
-    elif any(run.shared_device for run in runs):
-        obstacle = "other jobs ran on the device at the same time"
-    elif len({run.threads for run in runs}) > 1:
-        obstacle = "the runs used different numbers of threads"
-    elif not all(run.training_time_seconds for run in runs):
-        obstacle = "a training time is zero"
-    return TimeRatio(*seconds, obstacle)
+        return f"the runs used different devices ({formats.names(devices)})"
+    if any(run.shared_device for run in runs):
+        return "other jobs ran on the device at the same time"
+    if len({run.threads for run in runs}) > 1:
+        return "the runs used different numbers of threads"
+    if not all(run.training_time_seconds for run in runs):
+        return "a training time is zero"
+    return None

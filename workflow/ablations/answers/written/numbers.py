@@ -157,9 +157,9 @@ COMPARISON: dict[str, Callable[[Comparison], Any]] = {
     "claim": lambda one: one.question.claim,
     "published_difference": lambda one: one.published_difference,
     "outcome": lambda one: one.outcome,
-    "baseline_time_seconds": lambda one: one.time.baseline,
-    "variant_time_seconds": lambda one: one.time.variant,
-    "time_ratio": lambda one: one.time.ratio,
+    "baseline_time_seconds": lambda one: one.baseline.seconds.mean,
+    "variant_time_seconds": lambda one: one.variant.seconds.mean,
+    "time_ratio": lambda one: one.time_ratio,
 }
 
 

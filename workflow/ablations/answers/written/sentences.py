@@ -193,14 +193,13 @@ def _estimated(estimate: Estimate, interval: str = "95% interval ") -> str:
 
 
 def _time(comparison: Comparison) -> str:
-    time = comparison.time
-    if time.ratio is None:
-        return f"Training times are not compared: {formats.text(str(time.obstacle))}."
-    ratio = f"{time.ratio:.2f}" if time.ratio < 10 else f"{time.ratio:.0f}"
+    ratio, one, other = comparison.time_ratio, comparison.baseline, comparison.variant
+    if ratio is None:
+        return f"Training times are not compared: {formats.text(str(comparison.times_differ))}."
     return (
-        f"Training time: {formats.time(time.baseline)} (`{comparison.baseline.id}`),"
-        f" {formats.time(time.variant)} (`{comparison.variant.id}`), ratio {ratio}"
-        f"{_published_ratio(comparison)}."
+        f"Training time: {formats.time(one.seconds.mean)} (`{one.id}`),"
+        f" {formats.time(other.seconds.mean)} (`{other.id}`), ratio"
+        f" {ratio:.{2 if ratio < 10 else 0}f}{_published_ratio(comparison)}."
     )
 
 
