@@ -270,8 +270,8 @@ Rows that answer alike count as often as they are there.
 | answers/test_comparisons.py::test_near_copies_of_training_texts_are_left_out_too
 | answers/test_comparisons.py::test_outcomes
 P-values are not adjusted.
-- statistics.holm(p_values, selected.asked).tolist()
-+ p_values
+- adjusted_p=p) for
++ adjusted_p=each.p) for
 Confounded comparisons are not named so.
 - len(self.settings) > 1
 + len(self.settings) > 9

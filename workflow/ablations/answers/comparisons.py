@@ -1,15 +1,12 @@
 """The numbers and the verdict of each comparison."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cache
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-import numpy as np
 from msgspec import structs
-from numpy.typing import NDArray
 
-from ablations.answers import formats, noise, power, statistics
+from ablations.answers import formats, power, statistics
 from ablations.answers.noise import Prior
 from ablations.answers.scores import Reference, Row
 from ablations.answers.selection import Selected
@@ -79,6 +76,7 @@ class Comparison:
     variant: Row | Reference
     settings: tuple[Setting, ...]
     clean_pairs: tuple[CleanPair, ...]  # where more than one setting differs
+    seeds: int  # how often each row answers every text
     overall: Estimate
     distinct: Estimate | None  # without near-copies of either's training texts, if there are any
     lost: float  # texts that only the baseline gets right, mean over seeds
@@ -138,11 +136,6 @@ class Comparison:
         return len({run.fold for run in self.baseline.runs})
 
     @property
-    def seeds(self) -> int:
-        """How often each row answers every text."""
-        return max(len(self.baseline.right), len(self.variant.right))
-
-    @property
     def reference(self) -> Reference | None:
         """The one of the two that is no row."""
         sides = (self.baseline, self.variant)
@@ -167,80 +160,64 @@ class Comparison:
 
 def compare_all(
     selected: Selected,
-    rows: Sequence[Row],
-    references: Sequence[Reference],
+    sides: Sequence[Row | Reference],
     texts: Texts,
     margin: float,
+    prior: Callable[[int], Prior | None],
 ) -> tuple[Comparison, ...]:
-    """Every comparison whose rows are finished, p-values adjusted for the number of all."""
-    sides: Sequence[Row | Reference] = *rows, *references
+    """Every comparison whose rows are finished, p-values adjusted for the number of all.
+
+    `prior`: of the texts without a near-copy among the first so many training texts.
+    """
     by_id = {side.id: side for side in sides}
-    compared = [(by_id[asked.baseline], by_id[asked.variant]) for asked in selected.questions]
-
-    @cache
-    def prior(learned: int) -> tuple[NDArray[np.bool_], Prior | None]:
-        """Texts without a near-copy among the first so many training texts; their noise."""
-        some = texts.near >= learned
-        right = np.stack([row.right[:, some] for row in rows])
-        return some, noise.prior(right, texts.fold[some])
-
-    def pair(
-        baseline: Row | Reference, variant: Row | Reference, learned: int
-    ) -> statistics.Paired:
-        some, of_study = prior(learned)
-        one, other = baseline.right[:, some], variant.right[:, some]
-        return statistics.pair(one, other, of_study, texts.fold[some])
-
-    pairs = [pair(*two, learned=0) for two in compared]
-    p_values = [float(statistics.p_value(each)) for each in pairs]
-    adjusted = statistics.holm(p_values, selected.asked).tolist()
-    found = []
-    for question, two, overall, p, adjusted_p in zip(
-        selected.questions, compared, pairs, p_values, adjusted, strict=True
-    ):
-        learned = max(row.train_size for row in two)
-        left = int((texts.near >= learned).sum())
-        distinct = pair(*two, learned) if 0 < left < len(texts.near) else None
-        folds = power.with_folds(overall, texts.collection, FOLDS) if texts.folds == 1 else None
-        found.append(
-            _compare(selected, margin, question, *two, overall, distinct, folds, p, adjusted_p)
-        )
-    return tuple(found)
+    found = [
+        _compare(question, by_id, selected, texts, margin, prior) for question in selected.questions
+    ]
+    adjusted = statistics.holm([each.p for each in found], selected.asked).tolist()
+    return tuple(replace(each, adjusted_p=p) for each, p in zip(found, adjusted, strict=True))
 
 
 def _compare(
-    selected: Selected,
-    margin: float,
     question: Question,
-    baseline: Row | Reference,
-    variant: Row | Reference,
-    pair: statistics.Paired,
-    distinct: statistics.Paired | None,
-    folds: statistics.Paired | None,
-    p: float,
-    adjusted_p: float,
+    by_id: Mapping[str, Row | Reference],
+    selected: Selected,
+    texts: Texts,
+    margin: float,
+    prior: Callable[[int], Prior | None],
 ) -> Comparison:
+    """One comparison, its p-value not adjusted yet."""
+    baseline, variant = by_id[question.baseline], by_id[question.variant]
+
+    def without(learned: int) -> statistics.Paired:
+        some = texts.near >= learned
+        one, other = baseline.right[:, some], variant.right[:, some]
+        return statistics.pair(one, other, prior(learned), texts.fold[some])
+
+    pair, learned = without(0), max(baseline.train_size, variant.train_size)
+    left = int((texts.near >= learned).sum())
+    folds = power.with_folds(pair, texts.collection, FOLDS) if texts.folds == 1 else None
     settings, clean_pairs = _changed(selected, baseline, variant)
-    accuracy = baseline.accuracy["test"].mean
+    p, accuracy = float(statistics.p_value(pair)), baseline.accuracy["test"].mean
     low, high = statistics.interval(pair, statistics.EQUIVALENCE_CONFIDENCE)
-    runs = max(len(baseline.right), len(variant.right))  # a reference has no seeds
+    seeds = max(len(baseline.right), len(variant.right))  # a reference has none
     return Comparison(
         question=question,
         baseline=baseline,
         variant=variant,
         settings=settings,
         clean_pairs=clean_pairs,
+        seeds=seeds,
         overall=_estimate(pair),
-        distinct=_estimate(distinct) if distinct else None,
+        distinct=_estimate(without(learned)) if 0 < left < len(texts.near) else None,
         lost=float(pair.lost) * pair.texts,
         gained=float(pair.gained) * pair.texts,
         p=p,
-        adjusted_p=adjusted_p,
+        adjusted_p=p,
         among=selected.asked,
         equivalence=Equivalence(
             margin=margin,
             shown=bool(statistics.equivalent(pair, margin)),
-            possible=statistics.can_show_equivalence(pair.texts, margin, runs),
+            possible=statistics.can_show_equivalence(pair.texts, margin, seeds),
             low=float(low),
             high=float(high),
         ),
@@ -269,7 +246,8 @@ def _changed(
     if isinstance(baseline, Reference) or isinstance(variant, Reference):
         return (), ()
     settings = differing(baseline.settings, variant.settings)
-    return settings, _clean_pairs(selected, baseline, variant) if len(settings) > 1 else ()
+    pairs = _clean_pairs(selected, baseline, variant, settings) if len(settings) > 1 else ()
+    return settings, tuple(pairs)
 
 
 def differing(baseline: Settings, variant: Settings) -> tuple[Setting, ...]:
@@ -282,10 +260,12 @@ def differing(baseline: Settings, variant: Settings) -> tuple[Setting, ...]:
     )
 
 
-def _clean_pairs(selected: Selected, baseline: Row, variant: Row) -> tuple[CleanPair, ...]:
-    """For each differing setting two rows that differ in it alone, one of them among the two."""
-    pairs, finished = [], {row.id for row in selected.rows}
-    for setting in differing(baseline.settings, variant.settings):
+def _clean_pairs(
+    selected: Selected, baseline: Row, variant: Row, settings: Sequence[Setting]
+) -> Iterator[CleanPair]:
+    """For each of the settings two rows that differ in it alone, one of them among the two."""
+    finished = {row.id for row in selected.rows}
+    for setting in settings:
         like_variant = _with(variant.settings, setting.name, baseline.settings)
         like_baseline = _with(baseline.settings, setting.name, variant.settings)
         one, other = (_row_with(selected.stated, like) for like in (like_variant, like_baseline))
@@ -293,8 +273,7 @@ def _clean_pairs(selected: Selected, baseline: Row, variant: Row) -> tuple[Clean
         with_variant = one or (other is None and not any(together(like_variant)))
         first, second = (one, variant.id) if with_variant else (baseline.id, other)
         unfinished = next((end for end in (first, second) if end and end not in finished), None)
-        pairs.append(CleanPair(setting, first, second, unfinished))
-    return tuple(pairs)
+        yield CleanPair(setting, first, second, unfinished)
 
 
 def _with(row: Settings, name: str, other: Settings) -> Settings:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from ablations.answers.comparisons import Comparison
 from ablations.answers.effects import AveragedEffect
 from ablations.answers.finished import Finished, Unfinished
 from ablations.answers.missed import Missed
+from ablations.answers.noise import Prior
 from ablations.answers.scores import Machine, Reference, Row
 from ablations.answers.tested import Texts
 from ablations.study.outline import Outline
@@ -115,10 +117,18 @@ def compute(finished: Finished) -> Answers:
     """Raises UserError where no row is finished."""
     outline, texts = finished.outline, finished.texts
     selected = selection.select(finished)
-    prior = noise.prior(np.stack([row.right for row in selected.rows]), texts.fold)
+
+    @cache
+    def prior(learned: int) -> Prior | None:
+        """Of the texts without a near-copy among the first so many training texts."""
+        some = texts.near >= learned
+        right = np.stack([row.right[:, some] for row in selected.rows])
+        return noise.prior(right, texts.fold[some])
+
+    of_all = prior(0)
     machine = scores.usual_machine(selected.rows)
-    rows = scores.score(selected, texts, prior, machine)
-    references = scores.score_references(finished.references, texts, prior)
+    rows = scores.score(selected, texts, of_all, machine)
+    references = scores.score_references(finished.references, texts, of_all)
     margin = outline.margin / 100
     return Answers(
         outline=outline,
@@ -127,9 +137,9 @@ def compute(finished: Finished) -> Answers:
         references=references,
         unfinished=finished.unfinished,
         asked=selected.asked,
-        comparisons=comparisons.compare_all(selected, rows, references, texts, margin),
-        effects=effects.averaged_effects(outline.grids, rows, prior, texts.fold),
+        comparisons=comparisons.compare_all(selected, (*rows, *references), texts, margin, prior),
+        effects=effects.averaged_effects(outline.grids, rows, of_all, texts.fold),
         missed=missed.missed(rows, texts),
         machine=machine,
-        run_sd=None if prior is None else math.sqrt(prior.average),
+        run_sd=None if of_all is None else math.sqrt(of_all.average),
     )
