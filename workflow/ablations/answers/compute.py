@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 
 from ablations import cli
-from ablations.answers import comparisons, effects, missed, noise, scores, selection, statistics
+from ablations.answers import comparisons, effects, missed, noise, scores, selection
 from ablations.answers.comparisons import Comparison
 from ablations.answers.effects import AveragedEffect
 from ablations.answers.finished import Finished, Unfinished
@@ -34,7 +34,7 @@ class Answers:
     missed: tuple[Missed, ...]  # texts, the most often missed first
     machine: Machine  # on which times compare
     # Standard deviation between a row's runs, beyond what their texts explain; None where there are
-    # too few seeds to measure it.
+    # too few folds or seeds to measure it.
     run_sd: float | None
 
     @property
@@ -48,14 +48,9 @@ class Answers:
         return self.texts.folds
 
     @property
-    def runs(self) -> int:
-        """How many runs of a row tell how much training differs: folds, or else seeds."""
-        return self.folds if self.folds > 1 else len(self.seeds)
-
-    @property
     def measures_noise(self) -> bool:
-        """Whether these are enough for intervals and tests to count it."""
-        return self.runs >= statistics.RUNS_FOR_NOISE
+        """Whether intervals and tests count the noise of training."""
+        return self.run_sd is not None
 
     @property
     def trained(self) -> str:
@@ -87,15 +82,6 @@ class Answers:
     def best_reference(self) -> Reference | None:
         """The one that gets most test texts right, the first of several."""
         return max(self.references, key=lambda each: each.accuracy["test"].mean, default=None)
-
-    @property
-    def no_better(self) -> tuple[Row, ...]:
-        """The rows that do not get more of the test texts right than the best reference."""
-        best = self.best_reference
-        if best is None:
-            return ()
-        most = best.accuracy["test"].mean + 1e-9
-        return tuple(row for row in self.rows if row.accuracy["test"].mean <= most)
 
     @property
     def standins(self) -> tuple[str, ...]:

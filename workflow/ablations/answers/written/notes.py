@@ -244,12 +244,15 @@ def _references(answers: Answers) -> Iterator[str]:
 
 def no_better(answers: Answers) -> Iterator[str]:
     """Which rows classify no better than counting does, if any: of the texts tested here."""
-    best, ids = answers.best_reference, [row.id for row in answers.no_better]
-    if best and ids:
-        right = formats.percent(best.accuracy["test"].mean)
+    best = answers.best_reference
+    if not best:
+        return
+    right = best.accuracy["test"].mean
+    ids = [row.id for row in answers.rows if row.accuracy["test"].mean <= right + 1e-9]
+    if ids:
         yield (
-            f"Not better than {best.declared.called} ({right} of {answers.tested} right):"
-            f" {_which(ids, answers.rows)}."
+            f"Not better than {best.declared.called} ({formats.percent(right)} of"
+            f" {answers.tested} right): {_which(ids, answers.rows)}."
         )
 
 
