@@ -1,7 +1,6 @@
 """The figure of a grid over a number: test accuracy against it, a line for each other value."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -11,7 +10,7 @@ from matplotlib.transforms import ScaledTranslation
 
 from ablations.answers.compute import Answers
 from ablations.answers.scores import Row
-from ablations.answers.written.drawing import MEASURED, QUIET, legend, reference_line, titled
+from ablations.answers.written.drawing import MEASURED, legend, level, reference_line, titled
 from ablations.study import words
 from ablations.study.grid import Grid
 
@@ -34,9 +33,10 @@ def accuracy_and_number(answers: Answers, grid: Grid) -> Figure:
     rows = {row.id: row for row in answers.rows if row.id in grid.rows}
     entries = [_line(axes, *line) for line in _lines(grid, rows)]
     of = ", all training texts" if grid.across == "train_size" else ""
-    for label, accuracy, style in _levels(answers, list(rows.values()), of):
-        axes.axhline(100 * accuracy, color=QUIET, linestyle=style, linewidth=1, zorder=1.5)
-        entries.append(Line2D([], [], color=QUIET, linestyle=style, linewidth=1, label=label))
+    baseline = next((row for row in answers.rows if row.id == "baseline"), None)
+    if baseline and all(row.changes for row in rows.values()):  # else it is one of the points
+        label = "baseline" + ("" if baseline.settings.train_size else of)
+        entries.append(level(axes, baseline, label, (0, (6, 3)), zorder=1.5))
     entries += reference_line(axes, answers, of)
     entries.append(Line2D([], [], marker="|", color=MEASURED, linestyle="none", markersize=11))
     entries[-1].set_label("95% interval")
@@ -93,14 +93,6 @@ def _line(axes: Axes, place: int, label: str, points: Sequence[Point]) -> Line2D
     return drawn[0]
 
 
-def _levels(answers: Answers, rows: Sequence[Row], of: str) -> Iterator[tuple[str, float, Any]]:
-    """Accuracies that are drawn as lines across: label, accuracy, style."""
-    baseline = next((row for row in answers.rows if row.id == "baseline"), None)
-    if baseline and all(row.changes for row in rows):  # else it is one of the points
-        of = "" if baseline.settings.train_size else of
-        yield f"baseline{of}", baseline.accuracy["test"].mean, (0, (6, 3))
-
-
 def _number_axis(axes: Axes, grid: Grid) -> None:
     """The grid's number across, on a logarithmic axis where it spans decades."""
     assert grid.across is not None
@@ -120,6 +112,7 @@ def _label_numbers(axes: Axes, grid: Grid) -> None:
         at = position.transform((number, 0))[0]
         if not shown or at - shown[-1][0] >= TICKS:
             shown.append((at, number))
+    # not by set_xticks, which makes room on the axis for rows that are not finished
     axes.xaxis.set_major_locator(FixedLocator([number for _, number in shown]))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda number, _: f"{number:g}"))

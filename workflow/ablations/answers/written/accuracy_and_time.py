@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from ablations import cli
 from ablations.answers.compute import Answers
@@ -118,9 +117,8 @@ def _label_durations(axes: Axes, times: Sequence[float]) -> None:
     for tick in (tick for tick in DURATIONS if below <= tick <= above):
         if not ticks or tick / ticks[-1] > (above / below) ** (1 / TICKS):
             ticks.append(tick)
-    axes.xaxis.set_major_locator(FixedLocator(ticks))
-    axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda seconds, _: _duration(seconds)))
+    axes.set_xticks(ticks, list(map(_duration, ticks)))
+    axes.minorticks_off()
 
 
 def _duration(seconds: float) -> str:

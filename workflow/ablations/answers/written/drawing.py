@@ -84,15 +84,16 @@ def mark_published(axes: Axes, x: float, y: float) -> None:
     axes.plot(x, y, "D", color=PUBLISHED, markersize=4.5)
 
 
-def reference_line(axes: Axes, answers: Answers, of: str = "") -> Iterator[Line2D]:
-    """A line across at the best reference's test accuracy, and its entry in the legend.
+def level(axes: Axes, row: Row | Reference, label: str, style: Any, zorder: float = 2) -> Line2D:
+    """A line across at a row's test accuracy, which is an entry of the legend too."""
+    at = 100 * row.accuracy["test"].mean
+    return axes.axhline(at, color=QUIET, linewidth=1, linestyle=style, zorder=zorder, label=label)
 
-    `of`: what the legend says of it further.
-    """
+
+def reference_line(axes: Axes, answers: Answers, of: str = "") -> Iterator[Line2D]:
+    """One of the best reference, if there is any; `of`: what the legend says of it further."""
     if best := answers.best_reference:
-        label = best.declared.called + of
-        axes.axhline(100 * best.accuracy["test"].mean, color=QUIET, linewidth=1, linestyle="-.")
-        yield Line2D([], [], color=QUIET, linewidth=1, linestyle="-.", label=label)
+        yield level(axes, best, best.declared.called + of, "-.")
 
 
 def key(marker: str, color: str, label: str, line: bool = False, hollow: bool = False) -> Line2D:

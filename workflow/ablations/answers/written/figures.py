@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
-from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
+from matplotlib.ticker import MaxNLocator
 
 from ablations.answers import formats
 from ablations.answers.comparisons import Comparison
@@ -104,17 +104,15 @@ def learning_curves(answers: Answers) -> Figure:
     )
     panels = figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False).ravel()
     panels[0].set_yscale("log")  # and with it the others, which share the axis
-    panels[0].yaxis.set_minor_locator(NullLocator())
-    panels[0].yaxis.set_major_formatter(FuncFormatter(lambda loss, _: f"{loss:g}"))
     most = max(2, CURVE_POINTS // (2 * len(rows) * answers.times))
     for panel, row in zip(panels, rows, strict=False):
         for run in row.runs:
             _curves(panel, row, run, most)
         panel.set_title(label(row, NARROW), loc="left", fontsize=8)
     low, high = panels[0].get_ylim()
-    panels[0].yaxis.set_major_locator(
-        FixedLocator([loss for loss in LOSSES if low <= loss <= high])
-    )
+    ticks = [loss for loss in LOSSES if low <= loss <= high]
+    panels[0].set_yticks(ticks, [f"{loss:g}" for loss in ticks])
+    panels[0].minorticks_off()
     for panel in panels[len(rows) :]:
         panel.remove()
     for panel in panels[max(0, len(rows) - columns) : len(rows)]:
