@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ablations.data import near_copies as module
-from ablations.data.near_copies import first_near, groups
+from ablations.data.near_copies import NOWHERE, first_near, groups
 from texts import file, read_splits, run_split, sms_collection
 
 WORDS = ["a", "b", "c", "d", "e", "f", "g", "é", "日本", "12", "_", "", "!"]
@@ -35,7 +35,10 @@ def test_as_found_by_comparing_every_pair(texts, others, data):
     for other in others:
         kept = data.draw(st.integers(0, 12))
         texts.append(" ".join(sorted(words(other))[kept:]))
-    expected = [[*(is_near(text, other) for other in others), True].index(True) for text in texts]
+    expected = [
+        next((at for at, other in enumerate(others) if is_near(text, other)), NOWHERE)
+        for text in texts
+    ]
     assert first_near(texts, others).tolist() == expected
 
 
@@ -46,7 +49,7 @@ def test_long_texts_at_the_very_limit(size):
     shared = -(-4 * size // 5)
     near, far = " ".join(text[:shared]), " ".join(text[: shared - 1])
     common = [" ".join(text)] + [" ".join(vocabulary[i : i + 9]) for i in range(0, 390, 3)]
-    assert first_near([near, far], common).tolist() == [0, len(common)]
+    assert first_near([near, far], common).tolist() == [0, NOWHERE]
 
 
 def test_a_block_at_a_time_gives_the_same(monkeypatch):
@@ -55,22 +58,22 @@ def test_a_block_at_a_time_gives_the_same(monkeypatch):
     at_once = first_near(texts[:100], texts[100:])
     monkeypatch.setattr(module, "PAIRS", 7)
     assert (first_near(texts[:100], texts[100:]) == at_once).all()
-    assert 0 < (at_once < 200).sum() < 100
+    assert 0 < (at_once < NOWHERE).sum() < 100
 
 
 def test_case_digits_and_marks_are_no_difference_and_copies_always_count():
     others = ["Call 0800 now!", "12345", ""]
     texts = ["CALL now: 0900", "12345", "54321", "", "call"]
-    assert first_near(texts, others).tolist() == [0, 1, 3, 2, 3]
+    assert first_near(texts, others).tolist() == [0, 1, NOWHERE, 2, NOWHERE]
     assert first_near([], others).tolist() == []
-    assert first_near(["call"], []).tolist() == [0]
+    assert first_near(["call"], []).tolist() == [NOWHERE]
 
 
 def test_of_the_published_split(tmp_path):
     run_split(tmp_path / "data", file(sms_collection(tmp_path), format="tsv"))
     found = read_splits(tmp_path / "data/texts.csv")
     (_, train), (labels, test) = found["train"], found["test"]
-    near = first_near(test, train) < len(train)
+    near = first_near(test, train) < NOWHERE
     assert near.sum() == 78 and near[np.array(labels) == 1].sum() == 71
     assert sum(text in set(train) for text in test) == 36
 

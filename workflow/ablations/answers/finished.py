@@ -15,7 +15,8 @@ from scipy.special import log_softmax
 
 from ablations import cli
 from ablations.answers import tested
-from ablations.answers.tested import NOWHERE, Cut, Labels, Texts
+from ablations.answers.tested import Cut, Labels, Texts
+from ablations.data.near_copies import NOWHERE
 from ablations.errors import UserError
 from ablations.files import read_json
 from ablations.references.metrics import Metrics as ReferenceMetrics

@@ -3,7 +3,6 @@
 Knows nothing of runs.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ablations.data import collection
-from ablations.data.near_copies import first_near
+from ablations.data.near_copies import NOWHERE, first_copy, first_near
 from ablations.errors import UserError
 from ablations.files import read_json
 from ablations.sources import manifest
@@ -19,8 +18,6 @@ from ablations.study import paths
 from ablations.study.dataset import column
 
 Labels = NDArray[np.int_]
-
-NOWHERE = np.iinfo(np.int64).max  # the position of a text that is not in a list
 
 
 @dataclass(frozen=True)
@@ -106,11 +103,11 @@ def read(results: Path, folds: int | None) -> tuple[list[Cut], Texts]:
     in_validation, again = np.zeros(len(found.texts), bool), 0
     for cut in cuts:
         own = {split: [found.texts[line] for line in at] for split, at in cut.lines.items()}
-        test, first = cut.lines["test"], first_near(own["test"], own["train"])
-        fold[test], copied[test] = cut.fold, _first_copy(own["test"], own["train"])
-        near[test] = np.where(first < len(own["train"]), first, NOWHERE)
-        in_validation[test] = _first_copy(own["test"], own["validation"]) < NOWHERE
-        again += int((_first_copy(own["validation"], own["train"]) < NOWHERE).sum())
+        test = cut.lines["test"]
+        fold[test], copied[test] = cut.fold, first_copy(own["test"], own["train"])
+        near[test] = first_near(own["test"], own["train"])
+        in_validation[test] = first_copy(own["test"], own["validation"]) < NOWHERE
+        again += int((first_copy(own["validation"], own["train"]) < NOWHERE).sum())
     tested_texts = Texts(
         dataset_sha256=manifest.sha256(paths.at(results, paths.COLLECTION)),
         classes=classes,
@@ -126,9 +123,3 @@ def read(results: Path, folds: int | None) -> tuple[list[Cut], Texts]:
         remarks=read_json(paths.at(results, paths.NOTES), tuple[str, ...]),
     )
     return cuts, tested_texts
-
-
-def _first_copy(texts: Sequence[str], others: Sequence[str]) -> Labels:
-    """Where the first of the others is that is equal to each text; NOWHERE if none is, [texts]."""
-    position = {other: index for index, other in reversed(list(enumerate(others)))}
-    return np.array([position.get(text, NOWHERE) for text in texts], np.int64)

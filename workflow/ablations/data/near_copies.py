@@ -25,15 +25,18 @@ Indices = NDArray[np.int64]
 SHARED, OF = 4, 5
 LETTERS = re.compile(r"[^\W\d_]+")
 PAIRS = 100_000  # compared at a time
+NOWHERE = np.iinfo(np.int64).max  # the index of a text that is not among others
+
+
+def first_copy(texts: Sequence[str], others: Sequence[str]) -> Indices:
+    """The index of the first of the others that is equal to each text, or NOWHERE, [texts]."""
+    index = {other: at for at, other in reversed(list(enumerate(others)))}
+    return np.array([index.get(text, NOWHERE) for text in texts], np.int64)
 
 
 def first_near(texts: Sequence[str], others: Sequence[str]) -> Indices:
-    """The index of the first of the others that each text is near, or a copy of, [texts].
-
-    Where it is near none of them, it is their number.
-    """
-    verbatim = {other: index for index, other in reversed(list(enumerate(others)))}
-    first = np.array([verbatim.get(text, len(others)) for text in texts], np.int64)
+    """The same of the first that each text is near, or a copy of."""
+    first = first_copy(texts, others)
     for i, j in _near_pairs(texts, others):
         np.minimum.at(first, i, j)
     return first

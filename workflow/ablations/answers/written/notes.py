@@ -10,7 +10,8 @@ from ablations import cli
 from ablations.answers import formats
 from ablations.answers.compute import Answers
 from ablations.answers.scores import Row
-from ablations.answers.tested import NOWHERE, Texts
+from ablations.answers.tested import Texts
+from ablations.data.near_copies import NOWHERE
 from ablations.study import words
 from ablations.study.dataset import SPLITS
 from ablations.study.settings import defaults
