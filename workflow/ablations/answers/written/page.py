@@ -24,6 +24,7 @@ from ablations.answers.comparisons import Comparison
 from ablations.answers.compute import Answers
 from ablations.answers.formats import Table
 from ablations.answers.missed import Missed
+from ablations.answers.statistics import RUNS_FOR_NOISE
 from ablations.answers.written import interpretation, sentences, table
 from ablations.answers.written.accuracy_and_number import drawn_grids
 from ablations.answers.written.notes import no_better, notes, notices, of_its_fold, split_sizes
@@ -316,9 +317,9 @@ def _each(facts: Iterator[str]) -> list[str]:
 
 INTERVALS = (
     "95%. Of an accuracy: Wilson's score interval. Of a difference: Tango's score interval for"
-    " paired proportions. From three runs of a row on both also count the noise of training."
-    " docs/statistics.md has the sources, and a simulation of how often they contain the true"
-    " value."
+    f" paired proportions. From {RUNS_FOR_NOISE} runs of a row on both also count the noise of"
+    " training. docs/statistics.md has the sources, and a simulation of how often they contain the"
+    " true value."
 )
 MORE = (
     "table.csv, classes.csv, comparisons.csv and errors.csv have the numbers behind this page, and"
