@@ -55,11 +55,6 @@ class Trained(Generic[Found]):
     train_size: int  # how many training texts it learns from at most: the first of its fold's
     batch: int  # training texts that are evaluated together: an incomplete batch is left out
 
-    @property
-    def worst(self) -> Run[Found]:
-        """The run with the lowest test accuracy."""
-        return min(self.runs, key=lambda run: run.metrics.accuracy.test)
-
     def evaluated(self, texts: Texts, split: str) -> tuple[int, ...]:
         """How many texts a split's accuracy is over, in each fold."""
         sizes = [fold[split] for fold in texts.sizes]

@@ -96,7 +96,7 @@ def classes(answers: Answers) -> str:
         shares = {name: getattr(row.by_run, name) for name in ("recall", "precision", "f1")}
         for index, run in enumerate(runs):
             for label, name in enumerate(names):
-                line = told | {"fold": _fold(answers, run.fold)}
+                line = told | {"fold": run.metrics.fold}
                 line |= {"seed": getattr(run.metrics, "seed", None), "class": name}
                 line |= {"texts": int(counts[index, label].sum())}
                 for key, values in shares.items():
@@ -106,11 +106,6 @@ def classes(answers: Answers) -> str:
                 line |= {f"predicted_{other}": count for other, count in taken}
                 lines.append(line)
     return formats.comma_separated(lines, list(lines[0]))
-
-
-def _fold(answers: Answers, index: int) -> int | None:
-    """A fold's number; none with one split."""
-    return index + 1 if answers.folds > 1 else None
 
 
 # --- comparisons.csv
@@ -187,7 +182,7 @@ def errors(answers: Answers) -> str:
     digits = "g" if len(answers.seeds) == 1 else ".2f"
     columns: dict[str, Sequence[Any]] = {
         "index": texts.lines[listed].tolist(),
-        "fold": [_fold(answers, fold) for fold in texts.fold[listed].tolist()],
+        "fold": [fold + 1 if answers.folds > 1 else None for fold in texts.fold[listed].tolist()],
         "text": [texts.tested[index] for index in listed],
         "label": [texts.classes[label] for label in texts.labels[listed]],
         "in_training": [_yes(found) for found in texts.in_train[listed].tolist()],

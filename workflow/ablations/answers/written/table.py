@@ -6,9 +6,11 @@ must know before believing it (notes.py).
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 from ablations.answers import formats
 from ablations.answers.compute import Answers
+from ablations.answers.finished import Run
 from ablations.answers.formats import Table
 from ablations.answers.scores import Measured, Part, Reference, Row
 from ablations.answers.written.notes import (
@@ -200,9 +202,10 @@ def by_class(answers: Answers) -> Table:
 
 def _worst(answers: Answers, row: Row | Reference) -> str:
     """The accuracy first: the page sorts by it."""
-    run = row.worst
+    runs: Sequence[Run[Any]] = row.runs
+    run = min(runs, key=lambda run: run.metrics.accuracy.test)
     if isinstance(row, Row):
-        which = answers.named([(run.fold, row.worst.metrics.seed)])
+        which = answers.named([(run.fold, run.metrics.seed)])
     elif answers.folds > 1:
         which = f"fold {run.fold + 1}"
     else:
