@@ -1,18 +1,22 @@
 """A kept model that is no GPT-2 gives the row's own predictions, and so do the card's lines."""
 
+import json
 import random
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 import families
 import runs
 from ablations.data import tokenizer
-from ablations.model import fetch, shape
+from ablations.errors import UserError
+from ablations.model import checkpoint, fetch, shape
 from ablations.predict import Classifier
 from ablations.study.models import Model, ModelFolder
 
@@ -30,6 +34,7 @@ ROWS: dict[str, dict[str, Any]] = {
     "encoder": {"kind": "roberta", "layers": "last_two_blocks"},
     "encoder, first": {"kind": "bert", "token": "first", "layers": "all"},
     "encoder, averaged": {"kind": "distilbert", "average_embeddings": True, "weights": "random"},
+    "encoder, all": {"kind": "modernbert", "layers": "all", "weights": "random"},
 }
 
 
@@ -83,3 +88,24 @@ def test_predictions_are_the_row_s_by_predict_and_by_the_card_s_lines(kept, name
     known: dict[str, Any] = {"FOLDER": folder / "model", "texts": texts}
     exec(lines[1], known)
     torch.testing.assert_close(known["probabilities"], expected.softmax(-1), atol=1e-5, rtol=0)
+
+
+def test_a_folder_holds_the_base_model_in_its_own_class_and_the_head(kept):
+    folder, _ = kept("encoder, first")
+    names = {"config.json", "head.safetensors", "manifest.json", "model.safetensors"}
+    assert names < {path.name for path in (folder / "model").iterdir()}
+    stated = json.loads((folder / "model/config.json").read_text())
+    assert stated["architectures"] == ["BertModel"]
+    taken = checkpoint.read_manifest(folder / "checkpoint").dimensions
+    assert checkpoint.read_manifest(folder / "model").dimensions == taken
+
+
+def test_a_head_that_is_another_s_or_gone_is_a_message(kept, tmp_path):
+    shutil.copytree(kept("last")[0] / "model", tmp_path / "model")
+    head = tmp_path / "model/head.safetensors"
+    save_file({"weight": torch.zeros(3, families.WIDTH), "bias": torch.zeros(3)}, head)
+    with pytest.raises(UserError, match=r"head.safetensors is not the head of a model: Error"):
+        Classifier(tmp_path / "model", threads=1)
+    head.unlink()
+    with pytest.raises(UserError, match=r"head.safetensors is not the head of a model: No such"):
+        Classifier(tmp_path / "model", threads=1)

@@ -3,7 +3,7 @@
 That model has no LoRA, and its head has no bias. So the weights are rewritten in a way that keeps
 the logits: every low-rank update is added to its matrix, and the head's bias is moved into the
 shift of the norm before it. W (n + s) = W n + b where W s = b, which has a solution if the head has
-no more classes than its rank.
+no more classes than its rank. A model that is no GPT-2 stays in its own class, its head beside it.
 """
 
 from pathlib import Path
@@ -12,18 +12,18 @@ import numpy as np
 import torch
 from msgspec import Struct
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
 from torch import Tensor
 
 from ablations import files
 from ablations.errors import UserError
-from ablations.kept import base_and_head
-from ablations.model import gpt2
+from ablations.model import build, gpt2
 from ablations.model.checkpoint import MANIFEST
 from ablations.model.gpt2 import FinalNorm
 from ablations.model.layers import Head, Layers
 from ablations.study.dataset import Reading
 from ablations.study.dimensions import Dimensions
-from ablations.study.folder import WEIGHTS
+from ablations.study.folder import HEAD, WEIGHTS
 from ablations.study.settings import Settings
 
 ABOUT = "ablations.json"
@@ -113,20 +113,28 @@ def about(folder: Path) -> Kept:
 
 def read(folder: Path, kept: Kept) -> Layers:
     """A kept model's layers; raises UserError where a tensor is missing or wrong."""
-    row, dimensions = kept.settings, kept.settings.dimensions
-    if not dimensions.is_gpt2:
-        return base_and_head.read(folder, row, len(kept.classes))
-    layers = gpt2.layers(dimensions, folder, every_position=row.average_embeddings)
-    head = Head(dimensions.n_embd, len(kept.classes))
-    try:
-        with safe_open(folder / WEIGHTS, framework="pt") as file:
-            state = {"weight": file.get_tensor(SCORE), "bias": torch.zeros(len(kept.classes))}
-            if BIAS in file.keys():  # noqa: SIM118 (not a mapping)
-                state["bias"] = file.get_tensor(BIAS)
-            head.linear.load_state_dict(state, assign=True)
-    except (SafetensorError, RuntimeError) as error:  # missing; of another shape
-        raise UserError(
-            f"{folder / WEIGHTS} is not the model that {folder / ABOUT} describes: {error}"
-        ) from None
-    layers.append(head)
+    row = kept.settings
+    how = {"causal": row.causal_mask, "averaged": row.average_embeddings}
+    layers = build.layers(row.dimensions, folder, None, **how)
+    layers.append(_head(folder, kept))
     return layers
+
+
+def _head(folder: Path, kept: Kept) -> Head:
+    dimensions, classes = kept.settings.dimensions, len(kept.classes)
+    path, what = folder / HEAD, "the head of a model"
+    if dimensions.is_gpt2:
+        path, what = folder / WEIGHTS, f"the model that {folder / ABOUT} describes"
+    head = Head(dimensions.n_embd, classes)
+    try:
+        if dimensions.is_gpt2:
+            with safe_open(path, framework="pt") as file:
+                state = {"weight": file.get_tensor(SCORE), "bias": torch.zeros(classes)}
+                if BIAS in file.keys():  # noqa: SIM118 (not a mapping)
+                    state["bias"] = file.get_tensor(BIAS)
+        else:
+            state = load_file(path)
+        head.linear.load_state_dict(state, assign=True)
+    except (OSError, SafetensorError, RuntimeError) as error:  # gone; damaged; of another shape
+        raise UserError(f"{path} is not {what}: {error}") from None
+    return head

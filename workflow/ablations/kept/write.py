@@ -9,17 +9,16 @@ for ablations.predict) and, last, manifest.json.
 
 import argparse
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from ablations import cli, files
 from ablations.data import byte_pairs, tokenizer, tokens
 from ablations.errors import UserError
-from ablations.kept import base_and_head, model
+from ablations.kept import model
 from ablations.kept.card import card
 from ablations.kept.model import Kept
 from ablations.model import build, checkpoint, gpt2
@@ -29,7 +28,8 @@ from ablations.model.lora import merge_lora
 from ablations.study import cut, settings
 from ablations.study import folder as layout
 from ablations.study.dataset import Reading
-from ablations.study.folder import CONFIG, END_OF_TEXT, MERGES, SETTINGS, TOKENIZER_FILES
+from ablations.study.dimensions import Dimensions
+from ablations.study.folder import CONFIG, END_OF_TEXT, MERGES, SETTINGS, TOKENIZER_FILES, WEIGHTS
 from ablations.study.models import Model
 from ablations.study.settings import Settings
 from ablations.training import predictions
@@ -56,8 +56,8 @@ def main(arguments: argparse.Namespace) -> None:
     )
     source = arguments.checkpoint and arguments.checkpoint.parent
     tail = _trained(row, source, arguments.seed, arguments.trained, len(kept.classes))
-    write = _of_gpt2 if row.dimensions.is_gpt2 else _of_other
-    bias, write_model = write(kept, tail, source)
+    layers = _whole(row, source, arguments.seed, tail)
+    head: Any = layers[cut.HEAD]
     text = card(
         kept,
         metrics,
@@ -65,7 +65,7 @@ def main(arguments: argparse.Namespace) -> None:
         data=arguments.data,
         notes=arguments.note,
         tested=len(tested["test"].labels),
-        bias=bias,
+        bias=bool(head.linear.bias.any()),
     )
 
     folder = arguments.output.parent
@@ -74,7 +74,11 @@ def main(arguments: argparse.Namespace) -> None:
     _write_tokenizer(kept, arguments.tokenizer and arguments.tokenizer.parent, folder)
     files.write_json(folder / model.ABOUT, kept)
     files.write_text(folder / CARD, text)
-    write_model(folder)
+    if row.dimensions.is_gpt2:
+        tensors, config = model.tensors(layers, row.dimensions), _config(kept)
+        gpt2.write(folder, tensors, row.dimensions, config, metadata={"format": "pt"})
+    else:
+        _write_other(folder, layers, row.dimensions)
 
 
 def _trained(row: Settings, source: Path | None, seed: int, file: Path, classes: int) -> Layers:
@@ -91,31 +95,35 @@ def _trained(row: Settings, source: Path | None, seed: int, file: Path, classes:
     return tail
 
 
-# What writes a model's files into a folder, the manifest last.
-Write = Callable[[Path], None]
+def _whole(row: Settings, source: Path | None, seed: int, tail: Layers) -> Layers:
+    """All layers after training; a GPT-2's norm holds the head's bias where that is possible."""
+    if row.dimensions.is_gpt2:
+        layers = Layers([*build.frozen(row, source, seed), *tail])
+        norm, head = layers[cut.NORM], layers[cut.HEAD]
+        assert isinstance(norm, FinalNorm) and isinstance(head, Head)
+        model.fold_bias(norm, head)
+        return layers
+    layers = build.whole(row, source, seed)
+    own = dict(layers.named_parameters())
+    with torch.no_grad():
+        for name, each in tail[: cut.HEAD].named_parameters():  # none where the head alone trains
+            # a part has no values of others' blocks, and one row of an embedding it does not read
+            if not each.is_meta and each.shape == own[name].shape:
+                own[name].copy_(each)
+    layers.append(tail[cut.HEAD])
+    return layers
 
 
-def _of_gpt2(kept: Kept, tail: Layers, source: Path | None) -> tuple[bool, Write]:
-    """Whether the head keeps its bias, and what writes the model."""
-    row = kept.settings
-    layers = Layers([*build.frozen(row, source, kept.seed), *tail])
-    norm, head = layers[cut.NORM], layers[cut.HEAD]
-    assert isinstance(norm, FinalNorm) and isinstance(head, Head)
-    model.fold_bias(norm, head)
-    tensors, config = model.tensors(layers, row.dimensions), _config(kept)
-
-    def write(folder: Path) -> None:
-        gpt2.write(folder, tensors, row.dimensions, config, metadata={"format": "pt"})
-
-    return model.BIAS in tensors, write
-
-
-def _of_other(kept: Kept, tail: Layers, source: Path | None) -> tuple[bool, Write]:
-    """The same of a model of another type; `source`: its checkpoint's folder."""
-    assert source is not None
-    row = kept.settings
-    untrained = base_and_head.whole(row, source, kept.seed if row.weights == "random" else None)
-    return True, lambda folder: base_and_head.write(folder, row, untrained, tail)
+def _write_other(folder: Path, layers: Any, dimensions: Dimensions) -> None:
+    """Writes the weights, the head, config.json, and last the manifest."""
+    base, head = layers[0].model, layers[cut.HEAD].linear
+    for name, module in ((WEIGHTS, base), (layout.HEAD, head)):
+        state = {key: tensor.contiguous() for key, tensor in module.state_dict().items()}
+        with files.whole(folder / name) as temporary:
+            save_file(state, temporary, {"format": "pt"})
+    base.config.architectures = [type(base).__name__]
+    files.write_text(folder / CONFIG, base.config.to_json_string())
+    checkpoint.write_manifest(folder, files.sha256(folder / WEIGHTS), dimensions)
 
 
 # --- what transformers reads

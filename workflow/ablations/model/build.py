@@ -58,6 +58,11 @@ def tail(row: Settings, folder: Path | None, seed: int, classes: int) -> Layers:
     return layers
 
 
+def whole(row: Settings, folder: Path | None, seed: int) -> Layers:
+    """All layers but the head, as they are before training."""
+    return _of_row(row, folder, seed, None, cut.HEAD)
+
+
 def _of_row(row: Settings, folder: Path | None, seed: int, start: int | None, stop: int) -> Layers:
     drawn = seed if row.weights == "random" else None
     how = {"causal": row.causal_mask, "averaged": row.average_embeddings}
