@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import save
 
 import tiny
-from ablations.model import checkpoint as weights
+from ablations.model import gpt2
 from ablations.study.dimensions import Dimensions
 from commands import ROOT, environment, program, snakemake
 from hub_server import REVISION, HubServer
@@ -159,7 +159,7 @@ SHAPE = {"n_layer": 1, "n_head": 2, "n_embd": 4, "n_positions": 8, "vocab_size":
 def test_workflows_in_two_folders_share_one_hub_cache(tmp_path: Path) -> None:
     torch.manual_seed(0)
     stored = save(
-        {name: torch.randn(s) for name, s in weights.tensor_shapes(Dimensions(**SHAPE)).items()}
+        {name: torch.randn(s) for name, s in gpt2.tensor_shapes(Dimensions(**SHAPE)).items()}
     )
     files = {"config.json": json.dumps(SHAPE).encode(), "model.safetensors": stored}
     source = {"repo": "someone/tiny", "revision": REVISION}

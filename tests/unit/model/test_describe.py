@@ -15,7 +15,7 @@ from safetensors.torch import save
 from ablations import files
 from ablations.data import byte_pairs
 from ablations.errors import UserError
-from ablations.model import checkpoint, fetch
+from ablations.model import checkpoint, fetch, gpt2
 from ablations.model import describe as program
 from ablations.study import config
 from ablations.study.dimensions import Dimensions
@@ -26,7 +26,7 @@ from synthetic_runs import configuration
 REPO = "someone/tiny-gpt2"
 SHAPE = {"n_layer": 2, "n_head": 2, "n_embd": 4, "n_positions": 8, "vocab_size": 50300}
 TENSORS = {
-    name: torch.ones(shape) for name, shape in checkpoint.tensor_shapes(Dimensions(**SHAPE)).items()
+    name: torch.ones(shape) for name, shape in gpt2.tensor_shapes(Dimensions(**SHAPE)).items()
 }
 WEIGHTS, CONFIG = save(TENSORS), json.dumps(SHAPE | {"model_type": "gpt2"}).encode()
 

@@ -1,4 +1,4 @@
-"""A GPT-2 checkpoint in its folder: its tensors, its manifest, and reading one tensor at a time.
+"""A checkpoint in its folder: its manifest, and reading one tensor at a time.
 
 The folder holds manifest.json, which Snakemake tracks, and the large files, which it does not
 track: model.safetensors, or model.safetensors.index.json and the files that it names. fetch.py
@@ -6,21 +6,19 @@ fetches and checks whole checkpoints.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from msgspec import Struct
 from safetensors import SafetensorError, safe_open
+from torch import Tensor
 
 from ablations import files
 from ablations.errors import Message, UserError
 from ablations.study.dimensions import Dimensions
 from ablations.study.folder import INDEX, weight_files
-
-if TYPE_CHECKING:  # importing this module for its shapes must stay cheap
-    import torch
 
 MANIFEST = "manifest.json"
 
@@ -49,36 +47,6 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
     sha256: str
     bytes: int
     dimensions: Dimensions
-
-
-def tensor_shapes(dimensions: Dimensions) -> dict[str, tuple[int, ...]]:
-    """Every tensor of a GPT-2 checkpoint and its shape; projections are stored [in, out]."""
-    width = dimensions.n_embd
-    block: dict[str, tuple[int, ...]] = {
-        "ln_1.weight": (width,),
-        "ln_1.bias": (width,),
-        "attn.c_attn.weight": (width, 3 * width),
-        "attn.c_attn.bias": (3 * width,),
-        "attn.c_proj.weight": (width, width),
-        "attn.c_proj.bias": (width,),
-        "ln_2.weight": (width,),
-        "ln_2.bias": (width,),
-        "mlp.c_fc.weight": (width, 4 * width),
-        "mlp.c_fc.bias": (4 * width,),
-        "mlp.c_proj.weight": (4 * width, width),
-        "mlp.c_proj.bias": (width,),
-    }
-    return {
-        "wte.weight": (dimensions.vocab_size, width),
-        "wpe.weight": (dimensions.n_positions, width),
-        **{
-            f"h.{layer}.{name}": shape
-            for layer in range(dimensions.n_layer)
-            for name, shape in block.items()
-        },
-        "ln_f.weight": (width,),
-        "ln_f.bias": (width,),
-    }
 
 
 @contextmanager
@@ -134,19 +102,18 @@ def complete(folder: Path, name: Callable[[str], str] | None = None) -> Iterator
         ) from None
 
 
-def read(folder: Path, names: Iterable[str]) -> Iterator[tuple[str, "torch.Tensor"]]:
-    """Yields the named tensors as float32 on the CPU; each is read when the caller takes it.
+def read(folder: Path, shapes: Mapping[str, tuple[int, ...]]) -> Iterator[tuple[str, Tensor]]:
+    """Yields a GPT-2's tensors as float32 on the CPU; each is read when the caller takes it.
 
     A float32 tensor may be the file itself, mapped into memory: copy it, do not change it. Raises
-    UserError as `complete` does, and if a tensor is missing or not what the manifest says.
+    UserError as `complete` does, and if a tensor is missing or has another shape.
     """
-    shapes = tensor_shapes(read_manifest(folder).dimensions)
     with complete(folder) as stored:
-        for name in names:
-            yield name, checked(folder, stored, name, shapes[name]).float()
+        for name, shape in shapes.items():
+            yield name, checked(folder, stored, name, shape).float()
 
 
-def checked(folder: Path, stored: Files, name: str, shape: tuple[int, ...]) -> "torch.Tensor":
+def checked(folder: Path, stored: Files, name: str, shape: tuple[int, ...]) -> Tensor:
     """A tensor of a complete folder; raises UserError if it is missing or has another shape."""
     if wrong := problem(stored, name, shape):
         raise UserError(f"{_together(weight_files(folder))}: {wrong}{_fetch_again(folder)}")
@@ -158,7 +125,7 @@ def _together(paths: Sequence[Path]) -> Message:
     return str(paths[0]) if len(paths) == 1 else f"the files of {paths[0].parent / INDEX}"
 
 
-def tensor(files: Files, name: str) -> "torch.Tensor":
+def tensor(files: Files, name: str) -> Tensor:
     """A tensor; it may be the file itself, mapped into memory."""
     return files[name].file.get_tensor(files[name].key)
 

@@ -18,7 +18,7 @@ from ablations import cli, files
 from ablations.data import tokenizer
 from ablations.data.tokenizer import Tokenizer
 from ablations.errors import UserError
-from ablations.model import checkpoint, shape
+from ablations.model import checkpoint, gpt2, shape
 from ablations.sources import download, hub
 from ablations.sources.checkpoint import fetch_weights, place
 from ablations.sources.download import Found
@@ -137,7 +137,7 @@ def check_tensors(folder: Path, name: str, dimensions: Dimensions) -> None:
     where = f"{name}/{WEIGHTS if paths == [folder / WEIGHTS] else INDEX}"
     with checkpoint.opened(paths, None if dimensions.is_gpt2 else str) as stored:
         if dimensions.is_gpt2:
-            shapes, of_block = checkpoint.tensor_shapes(dimensions), re.compile(r"h\.(\d+)\.")
+            shapes, of_block = gpt2.tensor_shapes(dimensions), re.compile(r"h\.(\d+)\.")
         else:
             shapes, of_block = shape.tensors(folder, name, stored)
         surplus = sorted(stored.keys() - shapes.keys())

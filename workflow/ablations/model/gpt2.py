@@ -202,9 +202,10 @@ def _layer(number: int, dimensions: Dimensions, every_position: bool) -> nn.Modu
 
 def _read(folder: Path, number: int, dimensions: Dimensions, every_position: bool) -> nn.Module:
     """A layer with a checkpoint's values."""
-    layer, names = _layer(number, dimensions, every_position), checkpoint_names(number, dimensions)
+    layer, names = _layer(number, dimensions, every_position), _names(number, dimensions)
+    shapes = _shapes(_stored(number, layer, dimensions))
     # a copy: a tensor may be the file itself, mapped into memory
-    tensors = {name: tensor.clone() for name, tensor in checkpoint.read(folder, names.values())}
+    tensors = {name: tensor.clone() for name, tensor in checkpoint.read(folder, shapes)}
     state = {own: tensors[name] for own, name in names.items()}
     layer.load_state_dict(_from_conv1d(state) if isinstance(layer, Block) else state, assign=True)
     return layer
@@ -213,20 +214,33 @@ def _read(folder: Path, number: int, dimensions: Dimensions, every_position: boo
 # --- the Hugging Face layout: names, and projections stored [in, out], query, key and value as one
 
 
-_PROJECTIONS = {
+_BLOCK = {
+    "norm_1": "ln_1",
     "query_key_value": "attn.c_attn",
     "output": "attn.c_proj",
+    "norm_2": "ln_2",
     "expand": "mlp.c_fc",
     "contract": "mlp.c_proj",
 }
 
 
-def checkpoint_names(number: int, dimensions: Dimensions) -> dict[str, str]:
+def tensor_shapes(dimensions: Dimensions) -> dict[str, tuple[int, ...]]:
+    """Every tensor of a checkpoint, and its shape there."""
+    numbers = range(cut.embeddings(dimensions.n_layer), cut.HEAD)
+    layers = Layers([_layer(number, dimensions, every_position=True) for number in numbers])
+    return _shapes(checkpoint_tensors(layers, dimensions))
+
+
+def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+
+
+def _names(number: int, dimensions: Dimensions) -> dict[str, str]:
     """Our parameter names of a layer → its names in a checkpoint."""
     first = cut.embeddings(dimensions.n_layer)
     if number == first:
         return {"token.weight": "wte.weight", "position.weight": "wpe.weight"}
-    own, prefix = {"norm_1": "ln_1", "norm_2": "ln_2"} | _PROJECTIONS, f"h.{number - first - 1}."
+    own, prefix = _BLOCK, f"h.{number - first - 1}."
     if number == cut.NORM:
         own, prefix = {"": "ln_f"}, ""
     return {
@@ -240,12 +254,17 @@ def checkpoint_tensors(layers: Layers, dimensions: Dimensions) -> dict[str, Tens
     """All layers before the head as a checkpoint's tensors: the inverse of reading them."""
     tensors: dict[str, Tensor] = {}
     for number, layer in enumerate(layers, start=cut.embeddings(dimensions.n_layer)):
-        state = layer.state_dict()
-        if isinstance(layer, Block):
-            state = _to_conv1d(state)
-        names = checkpoint_names(number, dimensions)
-        tensors |= {name: state[own].detach().contiguous() for own, name in names.items()}
+        tensors |= _stored(number, layer, dimensions)
     return tensors
+
+
+def _stored(number: int, layer: nn.Module, dimensions: Dimensions) -> dict[str, Tensor]:
+    """One layer as a checkpoint's tensors."""
+    state = layer.state_dict()
+    if isinstance(layer, Block):
+        state = _to_conv1d(state)
+    names = _names(number, dimensions)
+    return {name: state[own].detach().contiguous() for own, name in names.items()}
 
 
 def write(
@@ -268,8 +287,8 @@ def _from_conv1d(state: dict[str, Tensor]) -> dict[str, Tensor]:
     out = {}
     for name, tensor in state.items():
         module, kind = name.rsplit(".", 1)
-        if module in _PROJECTIONS and kind == "weight":
-            tensor = tensor.t()
+        if kind == "weight":
+            tensor = tensor.t()  # a norm's has one dimension, and stays
         if module == "query_key_value":
             for part, rows in zip(("query", "key", "value"), tensor.chunk(3), strict=True):
                 out[f"{part}.{kind}"] = rows.contiguous()
@@ -283,6 +302,6 @@ def _to_conv1d(state: dict[str, Tensor]) -> dict[str, Tensor]:
     for kind in ("weight", "bias"):
         parts = [out.pop(f"{part}.{kind}") for part in ("query", "key", "value")]
         out[f"query_key_value.{kind}"] = torch.cat(parts)
-    for module in _PROJECTIONS:
+    for module in _BLOCK:
         out[f"{module}.weight"] = out[f"{module}.weight"].t()
     return out
