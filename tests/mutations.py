@@ -160,7 +160,7 @@ Padding is read without a causal mask.
 - mask = None if visible is None else visible.long()
 + mask = None
 The final norm stays frozen.
-- each.requires_grad_(any(each is other for other in used))
+- each.requires_grad_(gradient is not None)
 + each.requires_grad_(False)
 Attention without a mask stays causal.
 - module.is_causal = False

@@ -9,13 +9,14 @@ Layers are numbered as in study/cut.py; the final norm is whatever comes after t
 B texts, T tokens, C width.
 """
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Generator, Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from ablations.errors import UserError
 from ablations.model import checkpoint, transformer, trial
@@ -172,7 +173,8 @@ class Part(nn.Module):
         """
         if self.from_ids and not unmasked:
             return
-        kind, outside = self.kind, self._outside()
+        kind, of_blocks = self.kind, {each for own in self.blocks for each in own.parameters()}
+        outside = [each for each in self.model.parameters() if each not in of_blocks]
         for each in outside:
             each.requires_grad_(True)
         tried = _Trial(self.model)
@@ -199,9 +201,11 @@ class Part(nn.Module):
                 " config.json tokens still do not read later ones; allowed: true"
             )
         if not self.from_ids:
-            used = [] if y is None else _used(y, outside)
-            for each in outside:
-                each.requires_grad_(any(each is other for other in used))
+            gradients: Sequence[Tensor | None] = [None] * len(outside)
+            if y is not None and outside:
+                gradients = torch.autograd.grad(y.sum(), outside, allow_unused=True)
+            for each, gradient in zip(outside, gradients, strict=True):
+                each.requires_grad_(gradient is not None)
 
     def _tried(
         self, tried: "_Trial", elsewhere: list["_Elsewhere"], mask: Tensor | None
@@ -213,7 +217,8 @@ class Part(nn.Module):
                 block.in_tuple = in_tuple
             with ExitStack() as hooks:
                 for own in self.blocks:
-                    hooks.enter_context(tried.on(own))
+                    hooks.enter_context(_put_in(own, tried.states))
+                    hooks.enter_context(own.register_forward_hook(tried.look))
                 try:
                     ids = torch.zeros(1, TOKENS, dtype=torch.long)
                     return self._output(ids, mask), None
@@ -224,11 +229,6 @@ class Part(nn.Module):
                 except Exception as error:  # whatever a family's code raises
                     failed = failed or error
         return None, failed
-
-    def _outside(self) -> list[nn.Parameter]:
-        """The parameters that belong to no block."""
-        inside = {each for block in self.blocks for each in block.parameters()}
-        return [each for each in self.model.parameters() if each not in inside]
 
 
 class _Stopped(Exception):
@@ -271,17 +271,8 @@ class _Trial:
         self.table = list(model.get_input_embeddings().parameters())
         self.in_tuple, self.reads_table, self.read_both_ways = False, False, True
 
-    @contextmanager
-    def on(self, block: nn.Module) -> Iterator[None]:
-        """A context in which a block reads the states, and is looked at."""
-        with _put_in(block, self.states):
-            handle = block.register_forward_hook(self._look)
-            try:
-                yield
-            finally:
-                handle.remove()
-
-    def _look(self, _: nn.Module, __: Any, output: Any) -> Any:
+    def look(self, _: nn.Module, __: Any, output: Any) -> Any:
+        """A hook that looks at what a block makes of the states, and detaches it from them."""
         self.in_tuple = isinstance(output, tuple)
         first, *rest = output if self.in_tuple else (output,)
         weighed = (first[0, 0] * self.states.detach()[0, 0]).sum()  # a norm's plain sum is constant
@@ -295,18 +286,13 @@ class _Trial:
         return (first, *rest) if self.in_tuple else first
 
 
-@contextmanager
-def _put_in(block: nn.Module, states: Tensor) -> Iterator[None]:
-    """A context in which a block reads these states."""
+def _put_in(block: nn.Module, states: Tensor) -> RemovableHandle:
+    """Makes a block read these states, until the handle's context ends."""
 
     def put(_: nn.Module, args: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         return ((states, *args[1:]), kwargs) if args else (args, {**kwargs, STATES: states})
 
-    handle = block.register_forward_pre_hook(put, with_kwargs=True)
-    try:
-        yield
-    finally:
-        handle.remove()
+    return block.register_forward_pre_hook(put, with_kwargs=True)
 
 
 def _empty(table: nn.Module) -> None:
@@ -315,12 +301,6 @@ def _empty(table: nn.Module) -> None:
         table.weight = nn.Parameter(torch.zeros(1, table.embedding_dim), requires_grad=False)
         table.padding_idx, table.num_embeddings = None, 1
         table.register_forward_pre_hook(lambda _, args: (torch.zeros_like(args[0]),))
-
-
-def _used(y: Tensor, parameters: list[nn.Parameter]) -> list[nn.Parameter]:
-    """Those of these parameters that y depends on."""
-    found = torch.autograd.grad(y.sum(), parameters, allow_unused=True) if parameters else ()
-    return [each for each, gradient in zip(parameters, found, strict=True) if gradient is not None]
 
 
 def _load(part: Part, folder: Path) -> None:

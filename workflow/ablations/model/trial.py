@@ -3,8 +3,7 @@
 A part is one of parts.py, which imports this module. T tokens, C width.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -67,7 +66,9 @@ def _reads_later(part: Any, masked: bool) -> bool:
     count = part.model.config.get_text_config().vocab_size
     ids = (torch.arange(TOKENS) + count // 2)[None] % count  # special tokens are at the ends
     x, last = ids if part.from_ids else states, torch.tensor([TOKENS - 2])
-    with _embedded(part.model) as embedded:
+    embedded: list[Tensor] = []
+    table = part.model.get_input_embeddings()
+    with table.register_forward_hook(partial(_note, embedded)):
         alone = part(x[:, :-1], Reading(not masked, None, last, ids=ids[:, :-1]))
         y = part(x, Reading(not masked, last + 1, last, ids=ids))
     if not y.isfinite().all():
@@ -81,22 +82,12 @@ def _reads_later(part: Any, masked: bool) -> bool:
     return bool(differs) or (gradient is not None and bool(gradient[:, -1].any()))
 
 
-@contextmanager
-def _embedded(model: Any) -> Iterator[list[Tensor]]:
-    """A context in which a list gets what ids are looked up as, (1, T, C)."""
-    found: list[Tensor] = []
-
-    def note(_: nn.Module, __: Any, output: Any) -> Any:
-        first, *rest = output if isinstance(output, tuple) else (output,)
-        found.append(first.detach().requires_grad_())
-        first = found[-1].clone()  # models may change it in place
-        return (first, *rest) if rest else first
-
-    handle = model.get_input_embeddings().register_forward_hook(note)
-    try:
-        yield found
-    finally:
-        handle.remove()
+def _note(embedded: list[Tensor], _: nn.Module, __: Any, output: Any) -> Any:
+    """A hook that adds to a list what ids are looked up as, (1, T, C)."""
+    first, *rest = output if isinstance(output, tuple) else (output,)
+    embedded.append(first.detach().requires_grad_())
+    first = embedded[-1].clone()  # models may change it in place
+    return (first, *rest) if rest else first
 
 
 def _settings(model: nn.Module) -> dict[str, object]:
