@@ -36,8 +36,7 @@ from ablations.kept import given, model
 from ablations.machine import device
 from ablations.machine.memory import out_of_memory
 from ablations.study.settings import Precision
-from ablations.training.forward import forward, freeze, token_ids
-from ablations.training.inputs import batches
+from ablations.training.forward import freeze, token_ids, vectors
 
 AT_A_TIME = 1024  # texts that the model reads before their classes are written
 
@@ -81,13 +80,8 @@ class Classifier:
         closing = self._tokenizer.closing
         sequences = of_texts(ids, settings.input, kept.context_tokens, kept.padding_id, closing)
         inputs = token_ids(sequences, settings.input.causal_mask)
-        logits = torch.empty(len(ids), len(kept.classes))
-        parts = list(batches(inputs.lengths()))
-        outputs = forward(self._layers, inputs, parts, self.machine)
         with out_of_memory():
-            for part, output in zip(parts, outputs, strict=True):
-                logits[torch.from_numpy(part)] = output
-        return logits
+            return vectors(self._layers, inputs, len(kept.classes), self.machine)
 
 
 def main(arguments: argparse.Namespace) -> None:

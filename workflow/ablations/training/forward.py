@@ -48,12 +48,18 @@ def freeze(layers: Layers, machine: Device) -> Layers:
 def features(layers: Layers, before: HiddenStates, width: int, machine: Device) -> HiddenStates:
     """The output of layers that give one vector [width] for each text."""
     begin, inputs = machine.clock(), before.inputs
-    outputs = torch.empty(len(inputs), width)  # allocated first, as in Loop.logits
-    parts = list(batches(inputs.lengths()))
-    for part, output in zip(parts, forward(layers, inputs, parts, machine), strict=True):
-        outputs[torch.from_numpy(part)] = output
+    outputs = vectors(layers, inputs, width, machine)
     seconds = before.seconds + machine.clock() - begin
     return HiddenStates(Inputs(outputs, None, inputs.causal), seconds, before.shared)
+
+
+def vectors(layers: Layers, inputs: Inputs, width: int, machine: Device) -> Tensor:
+    """What layers put out that give one vector for each text, [texts, width] on the CPU."""
+    found = torch.empty(len(inputs), width)  # allocated first, as in Loop.logits
+    parts = list(batches(inputs.lengths()))
+    for part, output in zip(parts, forward(layers, inputs, parts, machine), strict=True):
+        found[torch.from_numpy(part)] = output
+    return found
 
 
 def token_ids(sequences: Sequences, causal: bool) -> Inputs:
