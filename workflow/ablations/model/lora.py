@@ -10,7 +10,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from ablations.errors import UserError
-from ablations.model.layers import Head, Layers
+from ablations.model.layers import Layers
 from ablations.model.parts import Part
 
 
@@ -40,10 +40,8 @@ class LoraLinear(nn.Linear):
         """The linear layer that puts out the same."""
         update = self.alpha * (self.a.double() @ self.b.double())  # [in, out]
         weight = (self.weight.double() + update.T).float()
-        has_bias = self.bias is not None
-        found = nn.Linear(self.in_features, self.out_features, has_bias, device="meta")
-        bias = {} if self.bias is None else {"bias": self.bias}
-        found.load_state_dict({"weight": weight} | bias, assign=True)
+        found = nn.Linear(self.in_features, self.out_features, device="meta")
+        found.weight, found.bias = nn.Parameter(weight), self.bias
         return found
 
 
@@ -61,9 +59,7 @@ def add_lora(layers: Layers, rank: int, alpha: float, generator: Generator) -> N
             )
     for parent, name, module in _linear(layers):
         setattr(parent, name, LoraLinear(module, rank, alpha, generator))
-    for layer in layers:
-        if isinstance(layer, Head):
-            layer.requires_grad_(True)
+    layers[-1].requires_grad_(True)  # the head
 
 
 def merge_lora(layers: Layers) -> None:
