@@ -49,14 +49,18 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True):
     dimensions: Dimensions
 
 
+def plain(key: str) -> str:
+    """A tensor's name in a GPT-2: its key without what wrappers and some files put before it."""
+    return WRAPPERS.sub("", key).removeprefix("transformer.")
+
+
 @contextmanager
-def opened(paths: Iterable[Path], name: Callable[[str], str] | None = None) -> Iterator[Files]:
+def opened(paths: Iterable[Path], name: Callable[[str], str]) -> Iterator[Files]:
     """These files, open; raises SafetensorError where one is damaged, UserError where two differ.
 
-    `name` gives a key's name in the model; None: a GPT-2's. Two files may not hold one key, since
-    nothing would say which counts.
+    `name` gives a key's name in the model. Two files may not hold one key, since nothing would say
+    which counts.
     """
-    name = name or _plain
     with ExitStack() as stack:
         stored, held = list[Stored](), dict[str, Path]()
         for path in paths:
@@ -76,7 +80,7 @@ def opened(paths: Iterable[Path], name: Callable[[str], str] | None = None) -> I
 
 
 @contextmanager
-def complete(folder: Path, name: Callable[[str], str] | None = None) -> Iterator[Files]:
+def complete(folder: Path, name: Callable[[str], str]) -> Iterator[Files]:
     """A folder's weights, open, as `opened` does it.
 
     Raises UserError if the folder or its weights are missing or not what the manifest says.
@@ -108,7 +112,7 @@ def read(folder: Path, shapes: Mapping[str, tuple[int, ...]]) -> Iterator[tuple[
     A float32 tensor may be the file itself, mapped into memory: copy it, do not change it. Raises
     UserError as `complete` does, and if a tensor is missing or has another shape.
     """
-    with complete(folder) as stored:
+    with complete(folder, plain) as stored:
         for name, shape in shapes.items():
             yield name, checked(folder, stored, name, shape).float()
 
@@ -142,11 +146,6 @@ def problem(files: Files, name: str, shape: tuple[int, ...]) -> Message | None:
             f"tensor {name} holds {stored.get_dtype()}, expected one of {', '.join(FLOATING_POINT)}"
         )
     return None
-
-
-def _plain(key: str) -> str:
-    """A tensor's name without what wrappers put before it: some files have `transformer.` too."""
-    return WRAPPERS.sub("", key).removeprefix("transformer.")
 
 
 def write_manifest(folder: Path, sha256: str, dimensions: Dimensions) -> None:

@@ -135,7 +135,7 @@ def check_tensors(folder: Path, name: str, dimensions: Dimensions) -> None:
         except SafetensorError as error:
             raise UserError(f"{name}/{path.name} {_what_it_is(path, error)}") from None
     where = f"{name}/{WEIGHTS if paths == [folder / WEIGHTS] else INDEX}"
-    with checkpoint.opened(paths, None if dimensions.is_gpt2 else str) as stored:
+    with checkpoint.opened(paths, checkpoint.plain if dimensions.is_gpt2 else str) as stored:
         if dimensions.is_gpt2:
             shapes, of_block = gpt2.tensor_shapes(dimensions), re.compile(r"h\.(\d+)\.")
         else:

@@ -59,7 +59,7 @@ def tensors(
     model = _model(folder, name)
     held = set(keys)
     stored = transformer.stored_names(model, held)
-    shapes = {stored.get(own, own): shape for own, shape in transformer.needed(model).items()}
+    shapes = {stored.get(own, own): tuple(each.shape) for own, each in model.named_parameters()}
     blocks, kind = transformer.blocks(model), model.config.model_type
     of_list = next(own for own, module in model.named_modules() if module is blocks)
     if shapes.keys() - held and held - shapes.keys() and transformer.renamed(kind):
@@ -79,15 +79,11 @@ def _model(folder: Path, name: str) -> Any:
 
 def _positions(model: Any, text: Any) -> int | None:
     """How many tokens it can read; a table that counts from after its padding has fewer."""
+    words = model.get_input_embeddings()
     every = [getattr(text, key, None) for key in SYNONYMS["n_positions"]]
     stated: int | None = next((each for each in every if is_whole(each)), None)
     for module in model.modules():
         is_table = isinstance(module, nn.Embedding) and module.num_embeddings == stated
-        if stated and is_table and module.padding_idx is not None and module is not _words(model):
+        if stated and is_table and module.padding_idx is not None and module is not words:
             return stated - module.padding_idx - 1
     return stated
-
-
-def _words(model: Any) -> nn.Module:
-    found: nn.Module = model.get_input_embeddings()
-    return found

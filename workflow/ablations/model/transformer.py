@@ -69,11 +69,6 @@ def blocks(model: Any) -> nn.ModuleList:
     return lists[outer[0]]
 
 
-def needed(model: Any) -> dict[str, tuple[int, ...]]:
-    """The tensors that a checkpoint of the model must hold, and their shapes."""
-    return {name: tuple(each.shape) for name, each in model.named_parameters()}
-
-
 def stored_names(model: Any, keys: Iterable[str]) -> dict[str, str]:
     """The model's own names of tensors → a checkpoint's keys; keys of heads are left out.
 
