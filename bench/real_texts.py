@@ -140,7 +140,7 @@ def draw(
     for drawn in grid or GRID:
         batches = []
         starts = range(0, drawn.studies, AT_ONCE)
-        for start in cli.progress(starts, len(starts), f"{drawn.texts} texts, {drawn.folds} folds"):
+        for start in cli.progress(starts, f"{drawn.texts} texts, {drawn.folds} folds"):
             name = f"{drawn} {start}"
             shape = (min(AT_ONCE, drawn.studies - start), len(ROWS), 1, drawn.texts)
             if name not in done:

@@ -284,7 +284,7 @@ def simulate(
 ) -> dict[Cell, Found]:
     """What each cell gives; the random numbers of one do not depend on the others."""
     results = {}
-    for cell in cli.progress(part.cells, len(part.cells), part.name):
+    for cell in cli.progress(part.cells, part.name):
         name = f"{part.name} {part.studies} {cell}"
         if name not in done:
             generator = np.random.default_rng([seed, zlib.crc32(name.encode())])

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from torch import Tensor
 
 import plain
 import texts
@@ -194,6 +195,14 @@ def logits(predictions: Path) -> dict[str, list[list[float]]]:
             assert int(line["predicted"]) == values.index(max(values))
             found.setdefault(line["split"], []).append(values)
     return found
+
+
+def predicted(model: Path, texts: Sequence[str]) -> Tensor:
+    """The logits that ablations.predict computes of these texts, [texts, classes]."""
+    from ablations.predict import Classifier  # pandas too, as above
+
+    classifier = Classifier(model, threads=1)
+    return classifier.logits(classifier.ids(texts, texts))
 
 
 def assert_same(ours: dict[str, Any], theirs: plain.Result, tolerance: float = 1e-5) -> None:

@@ -9,8 +9,8 @@ import torch
 import yaml
 
 import families
+import runs
 import tiny
-from ablations.predict import Classifier
 from commands import ROOT, program, snakemake, table
 
 pytest.importorskip("transformers")
@@ -110,9 +110,7 @@ def test_a_kept_model_gives_the_row_s_predictions_and_so_do_its_card_s_lines(
     )
     written = table(study / "results/data/texts.csv")
     texts = [line["Text"] for line in written if line["split"] == "test"]
-    torch.testing.assert_close(
-        Classifier(folder, threads=1).logits(texts), expected, atol=1e-5, rtol=0
-    )
+    torch.testing.assert_close(runs.predicted(folder, texts), expected, atol=1e-5, rtol=0)
 
     card = (folder / "README.md").read_text()
     assert "GPT-2" not in card

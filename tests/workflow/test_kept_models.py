@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+import runs
 import tiny
-from ablations.predict import Classifier
 from commands import snakemake, table
 from demos import planned
 
@@ -28,7 +28,7 @@ def test_a_model_is_kept_beside_its_results_and_never_beside_others(tmp_path):
     test = [line for line in table(run / "predictions.csv") if line["split"] == "test"]
     lines = table(tmp_path / "results/data/texts.csv")
     texts = [line["Text"] for line in lines if line["split"] == "test"]
-    logits = Classifier(model, threads=1).logits(texts)
+    logits = runs.predicted(model, texts)
     for found, line in zip(logits.tolist(), test, strict=True):
         expected = [float(line["logit_0"]), float(line["logit_1"])]
         assert found == pytest.approx(expected, abs=1e-5)

@@ -117,9 +117,9 @@ def _read(log: Path) -> str:
         return ""
 
 
-def progress(items: Iterable[Item], total: int, unit: str) -> Iterator[Item]:
+def progress(items: Iterable[Item], unit: str) -> Iterator[Item]:
     """Shows a bar with the time left where stderr is a terminal; elsewhere nothing."""
-    yield from tqdm(items, total=total, unit=unit, disable=None, leave=False, dynamic_ncols=True)
+    yield from tqdm(items, unit=unit, disable=None, leave=False, dynamic_ncols=True)
 
 
 def count(number: int, noun: str) -> str:

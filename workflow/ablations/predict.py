@@ -53,7 +53,7 @@ class Classifier:
         with out_of_memory():
             self._layers = freeze(model.read(folder, self.kept), self.machine)
 
-    def ids(self, texts: Sequence[str], places: Sequence[object] = ()) -> list[Ids]:
+    def ids(self, texts: Sequence[str], places: Sequence[Place]) -> list[Ids]:
         """The token ids of each text, before they are cut.
 
         Raises UserError, which names the text by its place, for one that the row cannot read.
@@ -61,20 +61,15 @@ class Classifier:
         kept, row = self.kept, self.kept.settings
         found = self._tokenizer.encode(texts)
         if row.context_length == "variable":
-            for number, each in enumerate(found):
+            for place, each in zip(places, found, strict=True):
                 if not 1 <= len(each) <= kept.context_tokens:
-                    place = places[number] if places else f"text {number + 1}"
                     raise UserError(
                         f"{place} has {len(each)} tokens; row {row.row} reads texts without"
                         f" padding, allowed: 1 to {kept.context_tokens} tokens"
                     )
         return found
 
-    def logits(self, texts: Sequence[str]) -> Tensor:
-        """[texts, classes], float32 on the CPU; raises UserError as `ids` does."""
-        return self.logits_of(self.ids(texts))
-
-    def logits_of(self, ids: Sequence[Ids]) -> Tensor:
+    def logits(self, ids: Sequence[Ids]) -> Tensor:
         """[texts, classes], float32 on the CPU, of texts as `ids` gives them."""
         kept, settings = self.kept, self.kept.settings
         closing = self._tokenizer.closing
@@ -103,7 +98,7 @@ def main(arguments: argparse.Namespace) -> None:
 
 
 def _write_one(classifier: Classifier, ids: Sequence[Ids]) -> None:
-    probabilities = classifier.logits_of(ids)[0].softmax(0)
+    probabilities = classifier.logits(ids)[0].softmax(0)
     width = max(map(len, classifier.kept.classes))
     for label in probabilities.argsort(descending=True).tolist():
         print(f"{classifier.kept.classes[label]:{width}}  {probabilities[label]:7.2%}")
@@ -128,7 +123,7 @@ def _write_all(
     lines.writerow(header)
     for first in range(0, len(ids), AT_A_TIME):
         part = slice(first, first + AT_A_TIME)
-        shares = classifier.logits_of(ids[part]).softmax(1).tolist()
+        shares = classifier.logits(ids[part]).softmax(1).tolist()
         for place, text, each in zip(places[part], texts[part], shares, strict=True):
             most = max(each)
             numbers = (f"{share:.6f}" for share in (most, *each))

@@ -27,7 +27,6 @@ from ablations.kept import model as kept_model
 from ablations.model import gpt2
 from ablations.model.gpt2 import FinalNorm
 from ablations.model.layers import Head, Reading, draw
-from ablations.predict import Classifier
 from ablations.study.dimensions import Dimensions
 from ablations.study.models import Hub, Model, ModelFolder
 
@@ -104,9 +103,9 @@ def test_predictions_are_the_rows_whatever_stands_beside_a_text(kept, name):
     folder, texts = kept(name)
     expected = logits_of(folder)
     assert np.ptp(expected, axis=0).min() > 1e-3  # the rows tell texts apart at all
-    model = Classifier(folder / "model", threads=1)
-    assert model.logits(texts).numpy() == pytest.approx(expected, abs=TOLERANCE)
-    alone = torch.cat([model.logits([text]) for text in texts[:8]])
+    found = runs.predicted(folder / "model", texts)
+    assert found.numpy() == pytest.approx(expected, abs=TOLERANCE)
+    alone = torch.cat([runs.predicted(folder / "model", [text]) for text in texts[:8]])
     assert alone.numpy() == pytest.approx(expected[:8], abs=TOLERANCE)
 
 
@@ -232,7 +231,7 @@ def test_writing_again_gives_the_same_bytes_and_half_a_folder_is_no_model(kept, 
     done = programs.run("ablations.predict", folder / "model", "a")
     assert done.returncode == 1 and "model has no manifest.json; expected the folder" in done.stderr
     runs.keep(folder)
-    assert len(Classifier(folder / "model", threads=1).logits(texts)) == len(texts)
+    assert len(runs.predicted(folder / "model", texts)) == len(texts)
 
 
 def test_what_another_row_trained_is_refused(kept, tmp_path):

@@ -79,7 +79,7 @@ def test_predictions_are_the_row_s_by_predict_and_by_the_card_s_lines(kept, name
     folder, texts = kept(name)
     expected = torch.tensor(runs.logits(folder / "run/predictions.csv")["test"])
     assert np.ptp(expected.numpy(), axis=0).min() > 1e-3  # the row tells texts apart at all
-    found = Classifier(folder / "model", threads=1).logits(texts)
+    found = runs.predicted(folder / "model", texts)
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
 
     card = (folder / "model/README.md").read_text()

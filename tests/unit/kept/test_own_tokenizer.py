@@ -12,7 +12,6 @@ import runs
 import small_tokenizers
 from ablations import files
 from ablations.data import tokenizer
-from ablations.predict import Classifier
 from ablations.study.dataset import SPLITS
 from ablations.study.dimensions import Dimensions
 from ablations.training import predictions
@@ -37,7 +36,7 @@ def test_predict_and_the_card_encode_as_training_did(tmp_path: Path, kind: str, 
 
     read = predictions.read(tmp_path / "run/predictions.csv", 2)["test"].logits
     kept = tmp_path / "model"
-    assert Classifier(kept, threads=1).logits(TEXTS).numpy() == pytest.approx(read, abs=1e-5)
+    assert runs.predicted(kept, TEXTS).numpy() == pytest.approx(read, abs=1e-5)
     shutil.rmtree(own)
     card = (kept / "README.md").read_text()
     lines = re.search(r"```python\n(.*?)```", card, re.DOTALL)

@@ -53,7 +53,7 @@ class Job:
 
 def _claim(machine: Path, gpus: list[str], pipe: Connection) -> None:
     os.environ["TMPDIR"] = str(machine)
-    index, lock = sharing.claim(gpus, poll_seconds=0.01)
+    index, lock = sharing.claim(gpus)
     pipe.send(gpus[index])
     pipe.poll(None)
     lock.release()

@@ -25,7 +25,7 @@ def folder() -> Path:
     return path
 
 
-def claim(gpus: Sequence[str], poll_seconds: float = 1.0) -> tuple[int, FileLock]:
+def claim(gpus: Sequence[str]) -> tuple[int, FileLock]:
     """Waits until one of these GPUs is free; their names must be unique in the machine.
 
     Returns its index and its lock. The GPU is taken as long as the process keeps the lock object.
@@ -43,7 +43,7 @@ def claim(gpus: Sequence[str], poll_seconds: float = 1.0) -> tuple[int, FileLock
         if not waiting:
             log.info("waits: every visible GPU (%d) is taken by another job", len(locks))
             waiting = True
-        time.sleep(poll_seconds)
+        time.sleep(1)
 
 
 class OtherJobs:

@@ -49,7 +49,7 @@ def fetch_from_hub(
     with download.scratch(output) as folder:
         config = hub.fetch(repo, CONFIG, folder)
         # checked before the weights are downloaded
-        dimensions = check_config(folder, repo.name, expected)
+        check_config(folder, repo.name, expected)
         if words and expected.is_gpt2:
             try:
                 hub.fetch_present(repo, layout.TOKENIZER_FILES, folder, beside=config)
@@ -57,9 +57,9 @@ def fetch_from_hub(
                 log.warning("the tokenizer of %s could not be looked up: %s", repo.name, error)
             check_tokenizer(folder, repo.name, words)
         weights = fetch_weights(repo, sha256, folder)
-        check_tensors(folder, repo.name, dimensions)
+        check_tensors(folder, repo.name, expected)
         place(folder, weights, output, scratch=True)
-    _write_manifest(output, weights, dimensions)
+    _write_manifest(output, weights, expected)
 
 
 def take_folder(
@@ -76,13 +76,13 @@ def take_folder(
         raise UserError(
             f"{path} is the folder that {output} belongs to; name another as the source"
         )
-    dimensions = check_config(path, str(path), expected)
+    check_config(path, str(path), expected)
     if words and expected.is_gpt2:
         check_tokenizer(path, str(path), words)
-    check_tensors(path, str(path), dimensions)
+    check_tensors(path, str(path), expected)
     weights = [Found(file, files.sha256(file)) for file in weight_files(path)]
     place(path, weights, output)
-    _write_manifest(output, weights, dimensions)
+    _write_manifest(output, weights, expected)
 
 
 def _write_manifest(output: Path, weights: list[Found], dimensions: Dimensions) -> None:
@@ -93,19 +93,19 @@ def _write_manifest(output: Path, weights: list[Found], dimensions: Dimensions) 
 # --- the checks
 
 
-def check_config(folder: Path, name: str, expected: Dimensions) -> Dimensions:
-    """The dimensions by a folder's config.json; raises UserError if they are not the expected.
+def check_config(folder: Path, name: str, expected: Dimensions) -> None:
+    """Raises UserError if a folder's config.json does not state the expected dimensions.
 
     Messages call the folder by `name`. Another model's are those that its own classes have.
     """
     path, full_name = folder / CONFIG, f"{name}/{CONFIG}"
     if expected.is_gpt2:
-        return from_config_json(path, full_name, expected)
+        from_config_json(path, full_name, expected)
+        return
     check_other(path, full_name, expected.type)
     found = shape.of_folder(folder, name, expected.n_positions)
     if wrong := list(differences(found, expected)):
         raise UserError(f"{full_name}: {'; '.join(wrong)}")
-    return expected
 
 
 def check_tokenizer(folder: Path, name: str, words: Tokenizer) -> None:

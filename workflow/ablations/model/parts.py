@@ -21,11 +21,11 @@ from torch.utils.hooks import RemovableHandle
 from ablations.errors import UserError
 from ablations.model import checkpoint, transformer, trial
 from ablations.model.layers import Reading, at
+from ablations.model.trial import TOKENS
 from ablations.study import cut
 from ablations.study.dimensions import Dimensions
 
 STATES = "hidden_states"  # what blocks call their first argument, where it is named
-TOKENS = 3  # of the made-up text that a part is tried on
 
 
 def part(

@@ -94,10 +94,7 @@ def stored_names(model: Any, keys: Iterable[str]) -> dict[str, str]:
 
 def renamed(kind: str) -> bool:
     """Whether transformers gives this type's tensors other names than its checkpoints have."""
-    try:
-        mapping: Any = importlib.import_module("transformers.conversion_mapping")
-    except ImportError:  # transformers is older than that
-        return False
+    mapping: Any = importlib.import_module("transformers.conversion_mapping")
     return mapping.get_checkpoint_conversion_mapping(kind) is not None
 
 

@@ -13,7 +13,7 @@ from ablations.errors import UserError
 from ablations.model import transformer
 from ablations.model.layers import Reading
 
-TOKENS = 3
+TOKENS = 3  # of the made-up text
 DIFFERENT = 1e-3  # of the largest number: more than rounding
 
 

@@ -29,7 +29,7 @@ def forward(
     layers: Layers, inputs: Inputs, parts: list[Numbers], machine: Device
 ) -> Iterator[Tensor]:
     """Runs frozen layers over these parts of the texts, one by one; outputs on the CPU."""
-    for part in progress(parts, len(parts), "batch of texts"):
+    for part in progress(parts, "batch of texts"):
         x, reading = inputs.read(torch.from_numpy(part))
         with machine.autocast():
             yield layers(x.to(machine.torch), reading.to(machine.torch)).float().cpu()
