@@ -30,7 +30,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from msgspec import to_builtins
+from msgspec import structs, to_builtins
 from tabulate import tabulate
 from torch import Tensor, nn
 
@@ -44,8 +44,8 @@ from ablations.machine import device
 from ablations.machine.device import Device
 from ablations.machine.memory import keep_freed_memory
 from ablations.model import build
-from ablations.study import cut, settings
-from ablations.study.dimensions import NAMES, Dimensions
+from ablations.study import config, cut, extends, settings
+from ablations.study.dimensions import NAMES
 from ablations.study.settings import Settings, Training
 from ablations.training import hidden_states, run
 from ablations.training.forward import forward, freeze, token_ids
@@ -56,57 +56,16 @@ from ablations.training.schedule import Batch, Schedule, schedule
 
 Item = TypeVar("Item")
 
-SIZES = {
-    name: Dimensions(n_layer=layers, n_head=heads, n_embd=width, n_positions=1024, vocab_size=50257)
-    for name, layers, heads, width in [
-        ("nano", 4, 4, 32),
-        ("small", 12, 12, 768),
-        ("medium", 24, 16, 1024),
-        ("large", 36, 20, 1280),
-        ("xl", 48, 25, 1600),
-    ]
-}
-BASELINE = {
-    "model": "small",
-    "weights": "random",  # they take the same time as pretrained ones
-    "trainable_token": "last",
-    "trainable_layers": "last_block",
-    "context_length": "longest_training_example",
-    "epochs": 5,
-    "batch_size": 8,
-    "learning_rate": 5e-5,
-    "weight_decay": 0.1,
-    "eval_every": 50,
-    "eval_batches": 5,
-}
-# The rows of the published table, then of the extended one: what each changes in the baseline.
-PUBLISHED: dict[str, dict[str, Any]] = {
-    "baseline": {},
-    "first-token": {"trainable_token": "first"},
-    "last-layer": {"trainable_layers": "last_layer"},
-    "all-layers": {"trainable_layers": "all"},
-    "medium": {"model": "medium"},
-    "large": {"model": "large"},
-    "random-weights": {"trainable_layers": "all"},
-    "full-context": {"context_length": "model_context_length"},
-}
-EXTENDED: dict[str, dict[str, Any]] = {
-    "last-two-blocks": {"trainable_layers": "last_two_blocks"},
-    "xl": {"model": "xl"},
-    "xl-all-layers": {"model": "xl", "trainable_layers": "all"},
-    "lora": {"trainable_layers": "lora", "lora_rank": 16, "lora_alpha": 16.0},
-    "xl-lora": {"model": "xl", "trainable_layers": "lora", "lora_rank": 16, "lora_alpha": 8.0},
-    "no-padding": {"context_length": "variable", "batch_size": 1},
-    "no-padding-accumulated": {
-        "context_length": "variable",
-        "batch_size": 1,
-        "accumulation_steps": 8,
-    },
-    "flexible-token": {"trainable_token": "flexible"},
-    "no-causal-mask": {"causal_mask": False},
-    "ignore-index": {"ignore_index": 50256},
-    "average-embeddings": {"average_embeddings": True},
-}
+ROOT = Path(__file__).parents[1]
+STUDY = extends.whole(ROOT / "studies/extended/config.yaml")
+PARSED = config.parse(STUDY)
+ROLES = ["small", "medium", "large", "xl"]  # of its models
+SIZES = dict(zip(ROLES, (model.dimensions for model in PARSED.models.values()), strict=True))
+SIZES["nano"] = structs.replace(SIZES["small"], n_layer=4, n_head=4, n_embd=32)
+# Its rows by their ids, and in which order they are measured: the published table's come first.
+KNOWN = {row.id: row.settings for row in PARSED.rows}
+PUBLISHED = [row["id"] for row in extends.whole(ROOT / "config.yaml")["rows"]]
+ROWS = [*PUBLISHED, *(id for id in KNOWN if id not in PUBLISHED)]
 MESSAGES = {"train": 1045, "validation": 149, "test": 300}
 LONGEST = 120  # tokens of a message
 PADDING = 50256
@@ -117,20 +76,23 @@ MANY, FEW = 160, 16
 
 
 def rows(sizes: Sequence[str], precision: str) -> dict[str, Settings]:
-    """Every row by its id, with models of these sizes: small, medium, large and XL."""
-    sized = dict(zip(("small", "medium", "large", "xl"), sizes, strict=True))
-    return {
-        id: _row(id, BASELINE | {"precision": precision} | changes, sized)
-        for id, changes in (PUBLISHED | EXTENDED).items()
-    }
+    """Every row by its id, with models of these sizes: small, medium, large and XL.
+
+    Weights are random: they take the same time as pretrained ones.
+    """
+    sized = dict(zip(STUDY["models"], sizes, strict=True))
+    found = {}
+    for id in ROWS:
+        size = sized[KNOWN[id].model]
+        model = {"model": size, "dimensions": SIZES[size], "weights": "random"}
+        found[id] = changed(KNOWN[id], **model, precision=precision)
+    return found
 
 
-def _row(id: str, options: dict[str, Any], sized: dict[str, str]) -> Settings:
+def changed(row: Settings, /, **options: Any) -> Settings:
+    """The row with other options, its own and those of its training."""
     training = {name: options.pop(name) for name in settings.names(Training) if name in options}
-    size = sized[options.pop("model")]
-    return Settings(
-        row=id, model=size, dimensions=SIZES[size], training=Training(**training), **options
-    )
+    return structs.replace(row, training=structs.replace(row.training, **training), **options)
 
 
 def random_messages() -> Tokens:
@@ -650,7 +612,7 @@ def main() -> None:
         help="of the models of three sizes; a fourth is XL's",
     )
     which = parser.add_mutually_exclusive_group()
-    which.add_argument("--rows", nargs="*", choices=PUBLISHED | EXTENDED, help="only these")
+    which.add_argument("--rows", nargs="*", choices=ROWS, help="only these")
     which.add_argument("--all", action="store_true", help="all rows, but those of size xl")
     parser.add_argument(
         "--minutes", type=float, default=float("inf"), help="for all rows, about; at least a round"
@@ -680,11 +642,9 @@ def main() -> None:
         return
     same = ["--sizes", *arguments.sizes, "--precision", arguments.precision]
     same += ["--threads", str(arguments.threads)]
-    if arguments.rows:
-        chosen = [row for id, row in table.items() if id in arguments.rows]
-    else:
-        ids = PUBLISHED | EXTENDED if arguments.all else PUBLISHED
-        chosen = [table[id] for id in ids if id in PUBLISHED or table[id].model != "xl"]
+    without_xl = [id for id, row in table.items() if id in PUBLISHED or row.model != "xl"]
+    ids = arguments.rows or (without_xl if arguments.all else PUBLISHED)
+    chosen = [row for id, row in table.items() if id in ids]
     if arguments.memory:
         print(memory(chosen, same))
         return

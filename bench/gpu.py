@@ -112,10 +112,7 @@ def machines(o: argparse.Namespace, cuda: Sequence[str]) -> Iterator[Device]:
 def rows(o: argparse.Namespace, ids: Sequence[str], machine: Device) -> list[Settings]:
     """These rows."""
     known = bench.rows(o.sizes, machine.precision)
-    return [
-        structs.replace(each, training=structs.replace(each.training, epochs=o.epochs))
-        for each in (known[id] for id in ids)
-    ]
+    return [bench.changed(known[id], epochs=o.epochs) for id in ids]
 
 
 def texts(o: argparse.Namespace) -> Tokens:
@@ -192,11 +189,11 @@ def parity(o: argparse.Namespace, results: Results) -> None:
 def off(epochs: int, expected: Found, folder: Path, tokens: Tokens, machine: Device) -> Found:
     """How far from the reference's digits a run is; only of the epochs that are asked for."""
     config = json.loads((folder / "config.json").read_text())
-    options = bench.BASELINE | {"weights": "pretrained", "learning_rate": 5e-4}
-    options |= expected["overrides"] | {"precision": machine.precision}
-    options["epochs"] = min(epochs, len(expected["epoch_accuracy"]))
     dimensions = Dimensions(**{name: config[name] for name in NAMES})
-    row = structs.replace(bench._row("golden", options, {"small": "nano"}), dimensions=dimensions)
+    options = {"weights": "pretrained", "learning_rate": 5e-4, "dimensions": dimensions}
+    options["epochs"] = min(epochs, len(expected["epoch_accuracy"]))
+    baseline = bench.rows(["nano"] * 4, machine.precision)["baseline"]
+    row = bench.changed(baseline, **options | expected["overrides"])
     checkpoint.write_manifest(folder, files.sha256(folder / "model.safetensors"), dimensions)
     weights = folder if row.weights == "pretrained" else None
     found = trained(row, tokens, machine, weights, expected.get("seed", SEED))
@@ -224,7 +221,7 @@ def determinism(o: argparse.Namespace, results: Results) -> None:
     torch.use_deterministic_algorithms(o.part == "deterministic")
     tokens = texts(o)
     for machine in machines(o, ["tf32", "bfloat16"]):
-        chosen = rows(o, o.rows or [*bench.PUBLISHED, *bench.EXTENDED], machine)
+        chosen = rows(o, o.rows or bench.ROWS, machine)
         trunk_of = bench.trunks(chosen)
         for row in chosen:
             about = {"row": row.row, "precision": machine.precision}
@@ -274,7 +271,7 @@ def speed(o: argparse.Namespace, results: Results) -> None:
     for machine in machines(o, ["tf32", "bfloat16", "float32"]):
         about, side = {"precision": machine.precision}, SIDE if kind == "cuda" else bench.SIDE // 4
         rate = results.add(about | {"what": f"product, side {side}"}, product, machine, side)
-        ids = o.rows or list(bench.PUBLISHED)
+        ids = o.rows or bench.PUBLISHED
         if kind == "cuda" and machine.precision == "float32" and not o.precisions:
             ids = ["random-weights"]  # for its accuracy
         for row in rows(o, ids, machine):
@@ -380,15 +377,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    every = [*bench.PUBLISHED, *bench.EXTENDED]
     parser.add_argument("--output", type=Path, required=True, help="a folder")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--minutes", type=float, default=9, help="for each part, then it is ended")
     parser.add_argument("--mirror", type=Path, help="a folder that holds the real collection")
     parser.add_argument("--reference", type=Path, help="one with golden.json and make_nano.py")
     parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda")
-    parser.add_argument("--sizes", nargs=4, choices=bench.SIZES, default=gpu_workflow.ROLES)
-    parser.add_argument("--rows", nargs="+", choices=every, help="else eight; of determinism all")
+    parser.add_argument("--sizes", nargs=4, choices=bench.SIZES, default=bench.ROLES)
+    of_rows = "else eight; of determinism all"
+    parser.add_argument("--rows", nargs="+", choices=bench.ROWS, help=of_rows)
     parser.add_argument("--precisions", nargs="+", help="instead of a part's own")
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=1)

@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import copy
 import csv
 import json
 import os
@@ -21,11 +22,9 @@ import yaml
 
 import bench
 from ablations import files
-from ablations.study import extends, needs, paths, settings
+from ablations.study import needs, paths, settings
 from ablations.study.cut import Trunk
 
-ROOT = Path(__file__).parents[1]
-ROLES = ["small", "medium", "large", "xl"]
 SHAPE = ("n_layer", "n_head", "n_embd", "n_positions")
 PRETRAIN = {"steps": 100, "batch_size": 8, "learning_rate": 3e-3, "seed": 123}
 SEED = bench.SEED
@@ -66,15 +65,15 @@ def estimates(o: argparse.Namespace, results: Any) -> None:
 
 def study(o: argparse.Namespace, folder: Path, sizes: list[str], random: bool) -> list[str]:
     """Writes a study of models of these sizes; returns the command that runs it."""
-    config = extends.whole(ROOT / "studies/extended/config.yaml")
-    roles = dict(zip(config["models"], ROLES, strict=True))
+    config = copy.deepcopy(bench.STUDY)
+    roles = dict(zip(config["models"], bench.ROLES, strict=True))
     chosen = {"baseline", *(o.rows or bench.PUBLISHED)}
     del config["cache_dir"], config["references"]
     config["title"] = f"A benchmark with stand-ins of these sizes: {', '.join(sizes)}"
     config["training"]["epochs"] = o.epochs
     config["models"] = {
         role: {"pretrain": PRETRAIN} | {name: getattr(bench.SIZES[size], name) for name in SHAPE}
-        for role, size in zip(ROLES, sizes, strict=True)
+        for role, size in zip(bench.ROLES, sizes, strict=True)
     }
     config["rows"] = [row for row in config["rows"] if row["id"] in chosen]
     for row in config["rows"]:
@@ -95,7 +94,7 @@ def study(o: argparse.Namespace, folder: Path, sizes: list[str], random: bool) -
     path.write_text(yaml.safe_dump(config, sort_keys=False))
     command = [sys.executable, "-m", "snakemake", "--configfile", str(path), "--cores", "1"]
     command += ["--resources", "gpu=1", "--directory", str(folder)]
-    return [*command, "--snakefile", str(ROOT / "Snakefile")]  # a target may follow
+    return [*command, "--snakefile", str(bench.ROOT / "Snakefile")]  # a target may follow
 
 
 def environment(**extra: str) -> dict[str, str]:

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from msgspec import structs
 from tabulate import tabulate
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow"))
@@ -49,7 +48,6 @@ SHAPES: dict[str, dict[str, Any]] = {
 
 def row_of(shape: dict[str, Any], precision: str) -> Settings:
     """The baseline's row for a model of this shape."""
-    row = bench._row("baseline", bench.BASELINE | {"precision": precision}, {"small": "small"})
     dimensions = Dimensions(
         n_layer=shape["num_hidden_layers"],
         n_head=shape["num_attention_heads"],
@@ -58,7 +56,8 @@ def row_of(shape: dict[str, Any], precision: str) -> Settings:
         vocab_size=VOCABULARY,
         type=shape["model_type"],
     )
-    return structs.replace(row, dimensions=dimensions)
+    baseline = bench.rows(["small"] * 4, precision)["baseline"]
+    return bench.changed(baseline, dimensions=dimensions)
 
 
 def whole(row: Settings, folder: Path) -> plain.Whole:

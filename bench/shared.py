@@ -43,13 +43,9 @@ def start() -> float:
 def parts(size: str, depths: range, machine: Device) -> Parts:
     """What is timed: the trunk of one last block, and of each row its tail and the plain loop."""
     tokens = bench.random_messages()
-    options: dict[str, dict[str, Any]] = {str(n): {"trainable_layers": n} for n in depths}
-    rows = {
-        name: bench._row(
-            name, bench.BASELINE | {"precision": machine.precision} | own, {"small": size}
-        )
-        for name, own in (options | {"late": LATE}).items()
-    }
+    baseline = bench.rows([size] * 4, machine.precision)["baseline"]
+    options: dict[str, Any] = {str(n): {"trainable_layers": n} for n in depths} | {"late": LATE}
+    rows = {name: bench.changed(baseline, row=name, **own) for name, own in options.items()}
     trunk = bench.Trunk(rows["1"], tokens, machine)
     found: Parts = {"start": start, "trunk": trunk.whole}
     for name, row in rows.items():
