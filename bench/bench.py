@@ -311,7 +311,7 @@ class Loop:
         if given:
             self.model: Any = given
         elif which == "plain":
-            self.model = plain.Model(shape, recipe, classes=2, seed=SEED)
+            self.model = plain.gpt2(shape, recipe, classes=2, seed=SEED)
         else:
             self.model = Transformers(row, recipe)
         self.model.to(machine.torch)
@@ -345,7 +345,7 @@ class Loop:
 
 
 class Transformers(nn.Module):
-    """transformers' GPT-2 with a classification head, instead of a plain.Model."""
+    """transformers' GPT-2 with a classification head, instead of the plain one."""
 
     def __init__(self, row: Settings, recipe: plain.Recipe) -> None:
         import transformers

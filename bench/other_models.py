@@ -60,7 +60,7 @@ def row_of(shape: dict[str, Any], precision: str) -> Settings:
     return bench.changed(baseline, dimensions=dimensions)
 
 
-def whole(row: Settings, folder: Path) -> plain.Whole:
+def whole(row: Settings, folder: Path) -> plain.Model:
     """transformers' whole model, for the loop that recomputes everything."""
     options = row.compared()
     recipe = plain.Recipe(**{name: options[name] for name in plain.Recipe.__dataclass_fields__})
@@ -68,7 +68,7 @@ def whole(row: Settings, folder: Path) -> plain.Whole:
     body = transformer.constructed(transformer.config(folder))
     after = [body.get_submodule({"gpt_neox": "final_layer_norm"}.get(row.dimensions.type, "norm"))]
     blocks = list(transformer.blocks(body))
-    return plain.Whole(body, blocks, after, row.dimensions.n_embd, recipe, 2, bench.SEED)
+    return plain.Model(body, blocks, after, row.dimensions.n_embd, recipe, 2, bench.SEED)
 
 
 def lines(name: str, rounds: int, machine: Device) -> list[list[object]]:

@@ -9,7 +9,7 @@ and no fault of it. The benchmark times it as the loop that recomputes everythin
 
 or in parts, as the benchmark does it:
 
-    model = plain.Model(shape, recipe, classes=2, seed=123)
+    model = plain.gpt2(shape, recipe, classes=2, seed=123)
     loaders = plain.loaders(recipe, shape, messages, labels, padding_id)
     optimizer = plain.optimizer(model, recipe)
     plain.step(model, optimizer, next(iter(loaders["train"])))
@@ -22,6 +22,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from types import SimpleNamespace
 
 import torch
 import torch.nn.functional as F
@@ -146,78 +147,33 @@ class LoRA(nn.Module):
         return self.linear(x) + self.alpha * (x @ self.A @ self.B)
 
 
-class Model(nn.Module):
-    """GPT-2 with a classification head instead of the language model's, by a recipe.
+class GPT2(nn.Module):
+    """GPT-2 without a head, called as transformers' models are."""
 
-    It draws on the CPU in the reference's order: embeddings and blocks from the seed; the head,
-    from the seed again; LoRA's A. (With `tensors`, those of a pretrained checkpoint, what was drawn
-    for embeddings and blocks is overwritten.)
-    """
-
-    def __init__(
-        self,
-        shape: Shape,
-        recipe: Recipe,
-        classes: int,
-        seed: int,
-        tensors: Mapping[str, Tensor] | None = None,
-    ):
+    def __init__(self, shape: Shape, causal: bool):
         super().__init__()
-        if (recipe.weights == "pretrained") != (tensors is not None):
-            raise ValueError("pretrained weights need a checkpoint's tensors, random ones none")
-        self.recipe = recipe
-        torch.manual_seed(seed)
+        self.causal = causal
         self.token_embedding = nn.Embedding(shape.vocab_size, shape.n_embd)
         self.position_embedding = nn.Embedding(shape.n_positions, shape.n_embd)
         self.blocks = nn.ModuleList(Block(shape) for _ in range(shape.n_layer))
         self.norm = nn.LayerNorm(shape.n_embd, eps=1e-5)
-        if tensors is not None:
-            self.load_state_dict(renamed(tensors, shape.n_layer))
-        torch.manual_seed(seed)
-        self.head = nn.Linear(shape.n_embd, classes)
 
-        self.requires_grad_(False)
-        trained: dict[str, list[nn.Module]] = {
-            "last_layer": [self.head],
-            "last_block": [*self.blocks[-1:], self.norm, self.head],
-            "last_two_blocks": [*self.blocks[-2:], self.norm, self.head],
-            "all": [self],
-            "lora": [self.head],  # all of it, and the A and B of every linear layer
-        }
-        layers = recipe.trainable_layers
-        last = [*self.blocks[-layers:], self.norm] if isinstance(layers, int) else []
-        for module in [*last, self.head] if last else trained[layers]:
-            module.requires_grad_(True)
-        if layers == "lora":
-            for block in self.blocks[-(recipe.lora_blocks or len(self.blocks)) :]:
-                for name in LINEAR:
-                    setattr(block, name, self._adapted(getattr(block, name)))
-            self.head = self._adapted(self.head)
-
-    def _adapted(self, linear: nn.Linear) -> LoRA:
-        return LoRA(linear, self.recipe.lora_rank, self.recipe.lora_alpha)
-
-    def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
-        """Logits [B, classes] of padded ids [B, T]; `lengths` [B] do not count the padding.
-
-        Padding is read like any other token, unless it is masked.
-        """
-        device = self.token_embedding.weight.device
-        ids, lengths = ids.to(device), lengths.to(device)
-        positions = torch.arange(ids.shape[1], device=device)
-        x = self.token_embedding(ids) + self.position_embedding(positions)  # [B, T, C]
-        mask = own_tokens(ids, lengths) if self.recipe.mask_padding else None
+    def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> SimpleNamespace:
+        """`last_hidden_state` [B, T, C] of ids [B, T]; without a mask [B, T] padding is read."""
+        positions = torch.arange(input_ids.shape[1], device=input_ids.device)
+        x = self.token_embedding(input_ids) + self.position_embedding(positions)  # [B, T, C]
+        mask = None if attention_mask is None else attention_mask.bool()
         for block in self.blocks:
-            x = block(x, self.recipe.causal_mask, mask)
-        return read(self.recipe, self.head(self.norm(x)), lengths)
+            x = block(x, self.causal, mask)
+        return SimpleNamespace(last_hidden_state=self.norm(x))
 
 
-class Whole(nn.Module):
-    """A model of any other kind, which reads everything at every step, with a head, by a recipe.
+class Model(nn.Module):
+    """Any model that reads everything at every step, with a classification head, by a recipe.
 
     `body` puts out `last_hidden_state` [B, T, C]; `blocks` are its blocks in order, `after` is what
-    comes after them. Its weights are as given. An encoder needs `mask_padding`, and a decoder that
-    reads both ways must be made so.
+    comes after them. Its weights are as given; the head is drawn from the seed, then LoRA's A. An
+    encoder needs `mask_padding`, and a decoder that reads both ways must be made so.
     """
 
     def __init__(
@@ -236,12 +192,12 @@ class Whole(nn.Module):
         self.head = nn.Linear(width, classes)
         self.requires_grad_(False)
         layers = recipe.trainable_layers
-        number = {"last_layer": 0, "last_block": 1, "last_two_blocks": 2, "lora": 0}
-        last = layers if isinstance(layers, int) else number.get(layers, 0)
+        named = {"last_block": 1, "last_two_blocks": 2}
+        last = layers if isinstance(layers, int) else named.get(layers, 0)
         trained = [*blocks[len(blocks) - last :], *after] if last else []
         for module in [self] if layers == "all" else [*trained, self.head]:
             module.requires_grad_(True)
-        if layers == "lora":
+        if layers == "lora":  # the head, and the A and B of every linear layer
             for block in blocks[-(recipe.lora_blocks or len(blocks)) :]:
                 for parent in list(block.modules()):
                     for name, linear in list(parent.named_children()):
@@ -251,12 +207,37 @@ class Whole(nn.Module):
             self.head = LoRA(self.head, recipe.lora_rank, recipe.lora_alpha)
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
-        """Logits [B, classes] of padded ids [B, T]; `lengths` [B] do not count the padding."""
-        mask = torch.ones_like(ids)
-        if self.recipe.mask_padding:
-            mask = own_tokens(ids, lengths).long()
+        """Logits [B, classes] of padded ids [B, T]; `lengths` [B] do not count the padding.
+
+        Padding is read like any other token, unless it is masked.
+        """
+        device = next(self.parameters()).device
+        ids, lengths = ids.to(device), lengths.to(device)
+        mask = own_tokens(ids, lengths).long() if self.recipe.mask_padding else None
         states = self.body(input_ids=ids, attention_mask=mask).last_hidden_state
         return read(self.recipe, self.head(states), lengths)
+
+
+def gpt2(
+    shape: Shape,
+    recipe: Recipe,
+    classes: int,
+    seed: int,
+    tensors: Mapping[str, Tensor] | None = None,
+) -> Model:
+    """GPT-2 with a classification head instead of the language model's, by a recipe.
+
+    It is drawn on the CPU in the reference's order: embeddings and blocks from the seed; the head,
+    from the seed again; LoRA's A. (With `tensors`, those of a pretrained checkpoint, what was drawn
+    for embeddings and blocks is overwritten.)
+    """
+    if (recipe.weights == "pretrained") != (tensors is not None):
+        raise ValueError("pretrained weights need a checkpoint's tensors, random ones none")
+    torch.manual_seed(seed)
+    body = GPT2(shape, recipe.causal_mask)
+    if tensors is not None:
+        body.load_state_dict(renamed(tensors, shape.n_layer))
+    return Model(body, body.blocks, [body.norm], shape.n_embd, recipe, classes, seed)
 
 
 def own_tokens(ids: Tensor, lengths: Tensor) -> Tensor:
@@ -285,7 +266,7 @@ def read(recipe: Recipe, logits: Tensor, lengths: Tensor) -> Tensor:
 
 
 def renamed(tensors: Mapping[str, Tensor], n_layer: int) -> dict[str, Tensor]:
-    """Hugging Face's GPT-2 tensors by this module's names and, projections, as [out, in]."""
+    """Hugging Face's GPT-2 tensors by the names of `GPT2` and, projections, as [out, in]."""
     found = {
         "token_embedding.weight": tensors["wte.weight"],
         "position_embedding.weight": tensors["wpe.weight"],
@@ -353,26 +334,24 @@ def context_tokens(
     return int(recipe.context_length)
 
 
-def cross_entropy(model: Model | Whole, logits: Tensor, labels: Tensor) -> Tensor:
+def cross_entropy(model: Model, logits: Tensor, labels: Tensor) -> Tensor:
     """The batch's mean loss; the index to ignore is no class, so no message is ignored."""
     ignored = -100 if model.recipe.ignore_index is None else model.recipe.ignore_index
     return F.cross_entropy(logits, labels.to(logits.device), ignore_index=ignored)
 
 
-def loss(model: Model | Whole, ids: Tensor, lengths: Tensor, labels: Tensor) -> Tensor:
+def loss(model: Model, ids: Tensor, lengths: Tensor, labels: Tensor) -> Tensor:
     """The model's mean loss on a batch, for the backward pass."""
     return cross_entropy(model, model(ids, lengths), labels)
 
 
-def optimizer(model: Model | Whole, recipe: Recipe) -> torch.optim.AdamW:
+def optimizer(model: Model, recipe: Recipe) -> torch.optim.AdamW:
     """AdamW over all trained weights, with a constant rate and otherwise PyTorch's defaults."""
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     return torch.optim.AdamW(trained, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
 
 
-def step(
-    model: Model | Whole, optimizer: torch.optim.Optimizer, batch: Batch, update: bool = True
-) -> None:
+def step(model: Model, optimizer: torch.optim.Optimizer, batch: Batch, update: bool = True) -> None:
     """One batch, forward and backward; an update of the weights unless gradients only add up."""
     (loss(model, *batch) / model.recipe.accumulation_steps).backward()
     if update:
@@ -381,9 +360,7 @@ def step(
 
 
 @torch.no_grad()
-def evaluate(
-    model: Model | Whole, loader: DataLoader, batches: int | None = None
-) -> tuple[float, float]:
+def evaluate(model: Model, loader: DataLoader, batches: int | None = None) -> tuple[float, float]:
     """The mean of the batches' losses, and the accuracy, over a fresh pass or its first batches."""
     losses, correct, count = [], 0, 0
     for ids, lengths, labels in islice(loader, batches):
@@ -395,7 +372,7 @@ def evaluate(
 
 
 @torch.no_grad()
-def answers(model: Model | Whole, loader: DataLoader) -> Tensor:
+def answers(model: Model, loader: DataLoader) -> Tensor:
     """The logits of every message of a split, in its order: [messages, classes]."""
     ordered = DataLoader(loader.dataset, batch_size=loader.batch_size)
     return torch.cat([model(ids, lengths).cpu() for ids, lengths, _ in ordered])
@@ -411,14 +388,14 @@ def train(
     seed: int,
     tensors: Mapping[str, Tensor] | None = None,
     device: str = "cpu",
-    model: "Whole | None" = None,
+    model: Model | None = None,
 ) -> Result:
     """The whole run, on messages (token ids) and labels by split; of a GPT-2, or a given model.
 
     Everything random comes from torch's global CPU generator. Each pass over a loader draws from
     it, for an evaluation too, so the order of the lines below decides every batch.
     """
-    model = model or Model(shape, recipe, classes, seed, tensors).to(device)
+    model = model or gpt2(shape, recipe, classes, seed, tensors).to(device)
     data = loaders(recipe, shape, messages, labels, padding_id)
     torch.manual_seed(seed)
     adam = optimizer(model, recipe)

@@ -172,7 +172,7 @@ def test_its_gpt2_is_that_of_transformers(causal: bool):
             trainable_token="last" if token == "mean" else token,
             average_embeddings=token == "mean",
         )
-        model = plain.Model(TINY, recipe, classes=3, seed=1, tensors=body.state_dict())
+        model = plain.gpt2(TINY, recipe, classes=3, seed=1, tensors=body.state_dict())
         with torch.no_grad():
             torch.testing.assert_close(model(IDS, LENGTHS), model.head(read), atol=1e-5, rtol=1e-5)
 
@@ -180,7 +180,7 @@ def test_its_gpt2_is_that_of_transformers(causal: bool):
 @pytest.mark.parametrize("layers", ["last_layer", "last_block", "last_two_blocks", "all", "lora"])
 def test_what_a_row_freezes_stays_and_all_else_moves(layers: str):
     recipe = replace(BASELINE, trainable_layers=layers, context_length=12, lora_rank=2)
-    model = plain.Model(TINY, recipe, classes=2, seed=1, tensors=theirs().state_dict())
+    model = plain.gpt2(TINY, recipe, classes=2, seed=1, tensors=theirs().state_dict())
     before = {name: tensor.clone() for name, tensor in model.named_parameters()}
     adam = plain.optimizer(model, recipe)
     for _ in range(2):  # A moves once B is not zero
@@ -192,8 +192,9 @@ def test_what_a_row_freezes_stays_and_all_else_moves(layers: str):
         assert moved == {name for name in before if name.endswith(trained)}
         assert len(moved) == 2 * (6 * TINY.n_layer + 1) + 2
     else:
-        head, last, two = ("head.",), ("blocks.2.", "norm."), ("blocks.1.", "blocks.2.", "norm.")
-        starts = {"last_layer": head, "last_block": last + head, "last_two_blocks": two + head}
+        head, last = ("head.",), ("head.", "body.blocks.2.", "body.norm.")
+        two = (*last, "body.blocks.1.")
+        starts = {"last_layer": head, "last_block": last, "last_two_blocks": two}
         assert moved == {name for name in before if name.startswith(starts.get(layers, ""))}
 
 

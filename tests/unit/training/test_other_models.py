@@ -48,7 +48,7 @@ def texts_of(empty: bool = True) -> tuple[Texts, dict[str, np.ndarray]]:
     return found, {split: np.array(of_split) for split, of_split in labels.items()}
 
 
-def whole(folder: Path, name: str, recipe: plain.Recipe) -> plain.Whole:
+def whole(folder: Path, name: str, recipe: plain.Recipe) -> plain.Model:
     """A family's own model for the plain loop."""
     family = FAMILIES[name]
     config = transformers.AutoConfig.from_pretrained(folder)
@@ -65,7 +65,7 @@ def whole(folder: Path, name: str, recipe: plain.Recipe) -> plain.Whole:
         if isinstance(module, torch.nn.ModuleList) and len(module) == families.BLOCKS
     ]
     after = [body.get_submodule(family.after)] if family.after else []
-    return plain.Whole(body, blocks, after, families.WIDTH, recipe, len(CLASSES), runs.SEED)
+    return plain.Model(body, blocks, after, families.WIDTH, recipe, len(CLASSES), runs.SEED)
 
 
 def ours(folder: Path, name: str, options: Options, *more: str) -> dict[str, Any]:
