@@ -30,9 +30,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from msgspec import structs, to_builtins
+from msgspec import structs
 from tabulate import tabulate
-from torch import Tensor, nn
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow"))
 
@@ -43,7 +42,7 @@ from ablations.data.tokens import About, Ids, Tokens
 from ablations.machine import device
 from ablations.machine.device import Device
 from ablations.machine.memory import keep_freed_memory
-from ablations.model import build
+from ablations.model import build, transformer
 from ablations.study import config, cut, extends, settings
 from ablations.study.dimensions import NAMES
 from ablations.study.settings import Settings, Training
@@ -67,6 +66,8 @@ KNOWN = {row.id: row.settings for row in PARSED.rows}
 PUBLISHED = [row["id"] for row in extends.whole(ROOT / "config.yaml")["rows"]]
 ROWS = [*PUBLISHED, *(id for id in KNOWN if id not in PUBLISHED)]
 MESSAGES = {"train": 1045, "validation": 149, "test": 300}
+# What comes after the last block of transformers' models.
+AFTER = {"gpt2": "ln_f", "gpt_neox": "final_layer_norm", "llama": "norm"}
 LONGEST = 120  # tokens of a message
 PADDING = 50256
 SEED = 123
@@ -294,7 +295,7 @@ class Unsaved(State):
 
 
 class Loop:
-    """An ordinary loop that recomputes everything: of the plain, transformers' or a given model."""
+    """An ordinary loop that recomputes everything: of the plain model or of transformers'."""
 
     def __init__(
         self,
@@ -302,18 +303,20 @@ class Loop:
         which: str,
         tokens: Tokens,
         machine: Device,
-        given: nn.Module | None = None,
+        folder: Path | None = None,
     ) -> None:
         self.row, self.machine = row, machine
         options = row.compared()
         shape = plain.Shape(**{name: getattr(row.dimensions, name) for name in NAMES})
         recipe = plain.Recipe(**{each.name: options[each.name] for each in fields(plain.Recipe)})
-        if given:
-            self.model: Any = given
-        elif which == "plain":
+        if which == "plain":
             self.model = plain.gpt2(shape, recipe, classes=2, seed=SEED)
+        elif folder:
+            self.model = whole(recipe, transformer.config(folder))
         else:
-            self.model = Transformers(row, recipe)
+            import transformers  # seconds, which the others would pay
+
+            self.model = whole(recipe, transformers.GPT2Config(**vars(shape), use_cache=False))
         self.model.to(machine.torch)
         self.optimizer = plain.optimizer(self.model, recipe)
         loaders = plain.loaders(recipe, shape, *by_split(tokens), PADDING)
@@ -344,37 +347,16 @@ class Loop:
         return step * len(plan.steps) + batch * read * evaluations(plan)
 
 
-class Transformers(nn.Module):
-    """transformers' GPT-2 with a classification head, instead of the plain one."""
-
-    def __init__(self, row: Settings, recipe: plain.Recipe) -> None:
-        import transformers
-
-        super().__init__()
-        self.recipe, d = recipe, row.dimensions
-        config = transformers.GPT2Config(
-            **to_builtins(d), resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, use_cache=False
-        )
-        self.body = transformers.GPT2Model(config)
-        self.body.requires_grad_(row.trainable_layers == "all")
-        blocks = {"last_block": 1, "last_two_blocks": 2}.get(row.trainable_layers, 0)
-        for module in [*self.body.h[d.n_layer - blocks :], self.body.ln_f][: blocks and blocks + 1]:
-            module.requires_grad_(True)
-        self.head = nn.Linear(d.n_embd, 2)
-
-    def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
-        """Logits [B, classes] of padded ids [B, T], of which `lengths` [B] are the message's."""
-        ids = ids.to(self.head.weight.device)
-        everything = None  # a mask of four dimensions replaces the causal one
-        if not self.recipe.causal_mask:
-            everything = torch.zeros(1, 1, ids.shape[1], ids.shape[1], device=ids.device)
-        states = self.body(ids, attention_mask=everything).last_hidden_state
-        if self.recipe.average_embeddings:
-            return self.head(states).mean(1)
-        if self.recipe.trainable_token == "flexible":
-            at = torch.arange(len(ids), device=ids.device)
-            return self.head(states[at, lengths.to(ids.device) - 1])
-        return self.head(states[:, 0 if self.recipe.trainable_token == "first" else -1])
+def whole(recipe: plain.Recipe, config: Any) -> plain.Model:
+    """transformers' whole model of its config, with random weights and a classification head."""
+    config.is_causal = recipe.causal_mask  # of the mask that the model makes
+    torch.manual_seed(SEED)
+    body = transformer.constructed(config)
+    for module in body.modules():
+        if hasattr(module, "is_causal"):
+            module.is_causal = recipe.causal_mask  # of attention that gets no mask
+    blocks, after = transformer.blocks(body), body.get_submodule(AFTER[config.model_type])
+    return plain.Model(body, blocks, [after], config.hidden_size, recipe, classes=2, seed=SEED)
 
 
 def serve(row: Settings, which: str, machine: Device) -> None:

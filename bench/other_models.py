@@ -14,16 +14,13 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import torch
 from tabulate import tabulate
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "workflow"))
 
 import bench
-import plain
 from ablations.files import write_json
 from ablations.machine.device import Device
-from ablations.model import transformer
 from ablations.study.dimensions import Dimensions
 from ablations.study.settings import Settings
 
@@ -60,17 +57,6 @@ def row_of(shape: dict[str, Any], precision: str) -> Settings:
     return bench.changed(baseline, dimensions=dimensions)
 
 
-def whole(row: Settings, folder: Path) -> plain.Model:
-    """transformers' whole model, for the loop that recomputes everything."""
-    options = row.compared()
-    recipe = plain.Recipe(**{name: options[name] for name in plain.Recipe.__dataclass_fields__})
-    torch.manual_seed(bench.SEED)
-    body = transformer.constructed(transformer.config(folder))
-    after = [body.get_submodule({"gpt_neox": "final_layer_norm"}.get(row.dimensions.type, "norm"))]
-    blocks = list(transformer.blocks(body))
-    return plain.Model(body, blocks, after, row.dimensions.n_embd, recipe, 2, bench.SEED)
-
-
 def lines(name: str, rounds: int, machine: Device) -> list[list[object]]:
     """What is compared, our seconds, the loop's, and their ratio."""
     row, tokens = row_of(SHAPES[name], machine.precision), bench.random_messages()
@@ -79,7 +65,7 @@ def lines(name: str, rounds: int, machine: Device) -> list[list[object]]:
         write_json(folder / "config.json", SHARED | SHAPES[name])
         trunk = bench.Trunk(row, tokens, machine, folder)
         tail = bench.Tail(row, tokens, machine, folder)
-        loop = bench.Loop(row, "plain", tokens, machine, whole(row, folder))
+        loop = bench.Loop(row, "transformers", tokens, machine, folder)
     parts = {"trunk": trunk.whole, "tail": tail.seconds, "plain": loop.seconds}
     seconds = bench.medians(parts, rounds)
     one, many = trunk.share * seconds["trunk"] + seconds["tail"], FOLDS * seconds["tail"]

@@ -5,8 +5,11 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 
 import bench
+import plain
+from ablations.machine import device
 from commands import ROOT
 
 # One row of each way through the benchmark.
@@ -35,6 +38,21 @@ def test_the_steps_that_are_timed_are_as_long_as_all_are(messages: int) -> None:
     assert lengths.max() == 120
     assert lengths.mean() == pytest.approx(31, rel=0.02)
     assert lengths[np.ravel(steps)].mean() == pytest.approx(lengths.mean(), rel=0.05)
+
+
+@pytest.mark.parametrize("causal", [True, False])
+def test_both_loops_compute_the_same(causal: bool) -> None:
+    baseline = bench.rows(["nano"] * 4, "float32")["baseline"]
+    # the first position reads the others only without the mask
+    row = bench.changed(baseline, trainable_token="first", causal_mask=causal)
+    tokens, machine = bench.random_messages(), device.current("float32", 1)
+    theirs, ours = (
+        bench.Loop(row, which, tokens, machine).model for which in ("transformers", "plain")
+    )
+    ours.body.load_state_dict(plain.renamed(theirs.body.state_dict(), row.dimensions.n_layer))
+    texts = torch.arange(18).view(2, 9), torch.tensor([9, 4])
+    with torch.no_grad():
+        torch.testing.assert_close(ours(*texts), theirs(*texts))
 
 
 @pytest.mark.slow
