@@ -17,13 +17,15 @@ machine. Each number is the median over the rounds.
 
 import argparse
 import json
+import multiprocessing
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, TypeVar
@@ -359,47 +361,61 @@ def whole(recipe: plain.Recipe, config: Any) -> plain.Model:
     return plain.Model(body, blocks, [after], config.hidden_size, recipe, classes=2, seed=SEED)
 
 
-def serve(row: Settings, which: str, machine: Device) -> None:
-    """Answers each line of stdin with one timing of a loop, as JSON: the seconds of a whole run."""
-    tokens = random_messages()
-    parts: dict[str, Trunk | Tail | Loop] = {}
-    if which != "ours":
-        parts[which] = Loop(row, which, tokens, machine)
-    else:
-        if cut.trunk(row, SEED):
-            parts["trunk"] = Trunk(row, tokens, machine)
-        parts["tail"] = Tail(row, tokens, machine)
-    for _ in sys.stdin:
-        print(json.dumps({name: part.seconds() for name, part in parts.items()}), flush=True)
+def machine_of(loop: str, precision: str, threads: int) -> Device:
+    """This process's machine, with a job's memory settings; transformers' loop has its own.
+
+    It is not claimed, as a job does it: the loops take turns.
+    """
+    if loop != "transformers":
+        keep_freed_memory()
+    return device.current(precision, threads)
+
+
+def process() -> ProcessPoolExecutor:
+    """A new process of this program, which begins with nothing of this one's memory."""
+    return ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
+
+
+READY: dict[str, Trunk | Tail | Loop] = {}  # what was begun in this process
+
+
+def begin(row: Settings, loop: str, threads: int) -> None:
+    """Makes ready what is timed in this process: a loop, or the parts of ours."""
+    tokens, machine = random_messages(), machine_of(loop, row.training.precision, threads)
+    if loop != "ours":
+        READY[loop] = Loop(row, loop, tokens, machine)
+        return
+    if cut.trunk(row, SEED):
+        READY["trunk"] = Trunk(row, tokens, machine)
+    READY["tail"] = Tail(row, tokens, machine)
+
+
+def whole_run() -> dict[str, float]:
+    """One timing of what is ready: the seconds of a whole run."""
+    return {name: part.seconds() for name, part in READY.items()}
 
 
 def measure(
-    row: Settings, rounds: int, seconds: float, kinds: list[str], options: list[str]
+    row: Settings, rounds: int, seconds: float, kinds: list[str], threads: int
 ) -> dict[str, float]:
     """Medians over the rounds: our parts and the loops' whole runs, in seconds.
 
     Each loop has its own process, as in real use; they take turns. After this number of seconds no
     further round begins; the first always runs.
     """
-    pipe = subprocess.PIPE
-    command = [sys.executable, __file__, *options, "--serve", row.row]
-    loops = [
-        subprocess.Popen([*command, kind], stdin=pipe, stdout=pipe, text=True) for kind in kinds
-    ]
     found: dict[str, list[float]] = {}
     start = time.perf_counter()
-    for round in range(-1, rounds):  # the first round warms up
-        if round > 0 and time.perf_counter() - start > seconds:
-            break
-        for loop in loops:
-            assert loop.stdin and loop.stdout
-            print(file=loop.stdin, flush=True)
-            part = json.loads(loop.stdout.readline())
-            if round >= 0:
-                for name, spent in part.items():
+    with ExitStack() as running:
+        loops = {kind: running.enter_context(process()) for kind in kinds}
+        for ready in [loop.submit(begin, row, kind, threads) for kind, loop in loops.items()]:
+            ready.result()
+        for round in range(-1, rounds):  # the first round warms up
+            if round > 0 and time.perf_counter() - start > seconds:
+                break
+            for loop in loops.values():
+                parts = loop.submit(whole_run).result()
+                for name, spent in parts.items() if round >= 0 else ():
                     found.setdefault(name, []).append(spent)
-    for loop in loops:
-        loop.communicate()
     medians = {name: statistics.median(spent) for name, spent in found.items()}
     return {"trunk": 0.0} | medians | {"rounds": len(found["tail"])}
 
@@ -456,14 +472,14 @@ def profile(row: Settings, machine: Device) -> str:
     )
 
 
-def peak_memory(row: Settings, which: str, machine: Device) -> int:
+def peak_memory(row: Settings, which: str, threads: int) -> int:
     """The process's peak memory in bytes after two updates and an evaluation.
 
     Our processes are `trunk` (it loads the frozen layers and runs two batches) and `tail` (it loads
     the rest, and trains on and classifies a whole file of hidden states). The updates and batches
     are those with the longest messages.
     """
-    tokens = random_messages()
+    tokens, machine = random_messages(), machine_of(which, row.training.precision, threads)
     steps = [batch for update in updates(row, tokens)[-2:] for batch in update]
     if which == "trunk":
         trunk = Trunk(row, tokens, machine)
@@ -477,12 +493,6 @@ def peak_memory(row: Settings, which: str, machine: Device) -> int:
         loop.train(steps)
         loop.evaluate(steps[-1:])
     return machine.peak_memory_bytes()
-
-
-def in_a_process(row: Settings, which: str, options: list[str]) -> int:
-    """peak_memory, measured in a separate process."""
-    command = [sys.executable, __file__, *options, "--peak", row.row, which]
-    return int(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
 
 
 def report(found: dict[str, dict[str, float]], trunk_of: dict[str, str]) -> str:
@@ -519,12 +529,15 @@ def _table(lines: Sequence[Sequence[object]], headings: list[str]) -> str:
     return tabulate(lines, headings, tablefmt="github", floatfmt=".2f")
 
 
-def memory(chosen: list[Settings], options: list[str]) -> str:
+def memory(chosen: list[Settings], threads: int) -> str:
     """Peak memory per row, of our two jobs and of the plain loop."""
     lines = []
     for row in chosen:
         kinds = ["trunk", "tail", "plain"] if cut.trunk(row, SEED) else ["tail", "plain"]
-        peak = {kind: in_a_process(row, kind, options) / 1e9 for kind in kinds}
+        peak = {}
+        for kind in kinds:
+            with process() as alone:
+                peak[kind] = alone.submit(peak_memory, row, kind, threads).result() / 1e9
         lines.append([row.row, *(peak.get(kind) for kind in ("trunk", "tail", "plain"))])
     return _table(lines, ["row", "trunk job (GB)", "train job (GB)", "plain loop (GB)"])
 
@@ -572,8 +585,7 @@ def float32(parser: argparse.ArgumentParser) -> tuple[argparse.Namespace, Device
     arguments = parser.parse_args()
     if arguments.cpu_time:
         time.perf_counter = time.process_time
-    machine = device.current("float32", arguments.threads)
-    keep_freed_memory()
+    machine = machine_of("ours", "float32", arguments.threads)
     print(described(machine, arguments.threads))
     return arguments, machine
 
@@ -583,8 +595,8 @@ def described(machine: Device, threads: int) -> str:
     return f"{machine.name}, {threads} threads, {machine.precision}, {torch.__version__}"
 
 
-def main() -> None:
-    """The command line."""
+def command_line() -> argparse.Namespace:
+    """What to measure."""
     parser = options(__doc__)
     parser.add_argument(
         "--sizes",
@@ -603,33 +615,24 @@ def main() -> None:
     parser.add_argument("--transformers", action="store_true", help="time that loop too")
     parser.add_argument("--memory", action="store_true", help="peak memory instead of time")
     parser.add_argument("--profile", action="store_true", help="our operations instead of time")
-    for hidden in ("--serve", "--peak"):  # a process of this program asks another
-        parser.add_argument(hidden, nargs=2, metavar=("ROW", "LOOP"), help=argparse.SUPPRESS)
     parser.add_argument("--output", type=Path, help="the measured seconds, as JSON")
     arguments = parser.parse_args()
     if len(arguments.sizes) not in (3, 4):
         parser.error("--sizes: three or four are needed")
+    return arguments
+
+
+def main() -> None:
+    """Measures, and prints what was found."""
+    arguments = command_line()
     table = rows([*arguments.sizes, "xl"][:4], arguments.precision)
-    # Not claimed for one process, as a job does: the loops take turns.
-    machine = device.current(arguments.precision, arguments.threads)
-    served = arguments.serve or arguments.peak
-    if not served or served[1] != "transformers":
-        keep_freed_memory()
-    if served:
-        row, loop = table[served[0]], served[1]
-        if arguments.serve:
-            serve(row, loop, machine)
-        else:
-            print(peak_memory(row, loop, machine))
-        return
-    same = ["--sizes", *arguments.sizes, "--precision", arguments.precision]
-    same += ["--threads", str(arguments.threads)]
     without_xl = [id for id, row in table.items() if id in PUBLISHED or row.model != "xl"]
     ids = arguments.rows or (without_xl if arguments.all else PUBLISHED)
     chosen = [row for id, row in table.items() if id in ids]
     if arguments.memory:
-        print(memory(chosen, same))
+        print(memory(chosen, arguments.threads))
         return
+    machine = machine_of("ours", arguments.precision, arguments.threads)
     if arguments.profile:
         print(*(profile(row, machine) for row in chosen), sep="\n\n")
         return
@@ -640,13 +643,9 @@ def main() -> None:
         if arguments.transformers and row.trainable_layers != "lora":  # which it does not have
             kinds.append("transformers")
         seconds = 60 * arguments.minutes / len(chosen)
-        found[row.row] = measure(row, arguments.rounds, seconds, kinds, same)
-        print(
-            row.row,
-            {k: round(v, 2) for k, v in found[row.row].items()},
-            file=sys.stderr,
-            flush=True,
-        )
+        found[row.row] = measure(row, arguments.rounds, seconds, kinds, arguments.threads)
+        rounded = {name: round(spent, 2) for name, spent in found[row.row].items()}
+        print(row.row, rounded, file=sys.stderr, flush=True)
         if arguments.output:
             arguments.output.write_text(json.dumps(found, indent=1))
     print(report(found, trunks(chosen)))
