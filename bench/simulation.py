@@ -197,9 +197,12 @@ def parts() -> Iterator[Part]:
     apart = list(_cells((0.03, 0.05, 0.1), (0.0, MARGIN)))
     apart += list(_cells((0.03, 0.05, 0.1), (0.0, MARGIN), texts=1000))
     yield Part("equivalence, one run", enumerated, apart, 0)
-    yield Part("no difference", family, list(_nulls()), 1500)
-    yield Part("no difference, folds", family, list(_nulls_in_folds()), 1500)
-    yield Part("no difference, one run", family, [_one(sd) for sd in (0, 0.005, 0.01, 0.02)], 2000)
+    of_seeds = list(_nulls((300, 1000), (0.0, 0.005, 0.01, 0.02, 0.03), RUNS))
+    yield Part("no difference", family, of_seeds, 1500)
+    of_folds = list(_nulls((300, 1500), (0.0, 0.01, 0.02), (5, 10), folded=True))
+    yield Part("no difference, folds", family, of_folds, 1500)
+    alone = [Cell(0.05, 0.0, run_sd=run_sd) for run_sd in (0, 0.005, 0.01, 0.02)]
+    yield Part("no difference, one run", family, alone, 2000)
     yield Part("one difference", family, list(_differences()), 1000)
     yield Part("coverage", two_rows, list(_coverage(9)), 500)
     yield Part("coverage, two rows", two_rows, list(_coverage(2)), 500)
@@ -216,25 +219,13 @@ def _cells(
             yield Cell(share, difference, texts=texts)
 
 
-def _one(run_sd: float) -> Cell:
-    return Cell(0.05, 0.0, run_sd=run_sd)
-
-
-def _nulls() -> Iterator[Cell]:
-    for texts, effects, run_sd, runs in itertools.product(
-        (300, 1000), EFFECTS, (0.0, 0.005, 0.01, 0.02, 0.03), RUNS
-    ):
+def _nulls(
+    texts: Sequence[int], run_sds: Sequence[float], runs: Sequence[int], folded: bool = False
+) -> Iterator[Cell]:
+    for count, effects, run_sd, number in itertools.product(texts, EFFECTS, run_sds, runs):
         if run_sd or effects == "normal":
             share = 0.05 if run_sd < 0.03 else 0.07  # runs this noisy disagree on more
-            yield Cell(share, 0.0, runs, run_sd, texts=texts, effects=effects)
-
-
-def _nulls_in_folds() -> Iterator[Cell]:
-    for texts, effects, run_sd, runs in itertools.product(
-        (300, 1500), EFFECTS, (0.0, 0.01, 0.02), (5, 10)
-    ):
-        if run_sd or effects == "normal":
-            yield Cell(0.05, 0.0, runs, run_sd, texts=texts, effects=effects, folded=True)
+            yield Cell(share, 0.0, number, run_sd, texts=count, effects=effects, folded=folded)
 
 
 def _differences() -> Iterator[Cell]:
