@@ -181,9 +181,7 @@ class Trunk:
         self.layers = freeze(layers, machine)
         self.parts = list(batches(self.found.lengths))
         self.inputs = token_ids(self.found.distinct(), row.input.causal_mask)
-        lines, evaluated = tokens.lines(None), row.training.eval_batches * row.training.batch_size
-        timed = np.concatenate([lines["train"], lines["validation"][:evaluated]])
-        self.share = self.found.share(timed)
+        self.share = run.timed_share(self.found, tokens.lines(None), row.training)
 
     def run(self, parts: list[Numbers]) -> None:
         """Some of the collection's batches."""

@@ -312,10 +312,9 @@ def whole_run(row: Settings, tokens: Tokens, machine: Device, rate: Found) -> Fo
 
 def trunk_operations(row: Settings, trunk: Trunk, tokens: Tokens) -> float:
     """Of what counts as training time: the training texts' and a share of the validation's."""
-    lines, found = tokens.lines(None), sequences(tokens, row.input)
-    evaluated = row.training.eval_batches * row.training.batch_size
-    timed = np.concatenate([lines["train"], lines["validation"][:evaluated]])
-    read, average = found.share(timed) * found.lengths.sum(), found.lengths.mean()
+    found = sequences(tokens, row.input)
+    share = run.timed_share(found, tokens.lines(None), row.training)
+    read, average = share * found.lengths.sum(), found.lengths.mean()
     return trunk.blocks * float(read) * needs._per_token(row.dimensions, average)
 
 

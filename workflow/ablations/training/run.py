@@ -19,7 +19,7 @@ from torch import Tensor
 from ablations import cli, code
 from ablations.data import tokens
 from ablations.data.collection import Numbers
-from ablations.data.sequences import sequences
+from ablations.data.sequences import Sequences, sequences
 from ablations.data.tokens import Tokens
 from ablations.errors import UserError
 from ablations.files import read_json, sha256, whole, write_json, write_text
@@ -29,7 +29,7 @@ from ablations.machine.memory import out_of_memory
 from ablations.model import build, checkpoint, transformer
 from ablations.model.layers import Layers
 from ablations.study import cut, paths, settings
-from ablations.study.settings import Settings
+from ablations.study.settings import Settings, Training
 from ablations.training import predictions
 from ablations.training.forward import HiddenStates, features, freeze, token_ids
 from ablations.training.hidden_states import Cache, Frozen, TrunkManifest, frozen
@@ -82,13 +82,17 @@ def prepare(
         for split, own in lines.items()
     }
     tail = build.tail(row, folder, seed, classes).to(machine.torch)
-    evaluated = lines["validation"][: row.training.eval_batches * row.training.batch_size]
-    in_time = found.share(np.concatenate([lines["train"], evaluated]))
     return Prepared(
         Loop(tail, splits, row.training, machine, classes),
-        in_time * states.seconds,
+        timed_share(found, lines, row.training) * states.seconds,
         states.shared,
     )
+
+
+def timed_share(found: Sequences, lines: Mapping[str, Numbers], training: Training) -> float:
+    """The share of a pass over all texts that is training time: the texts that training reads."""
+    evaluated = lines["validation"][: training.eval_batches * training.batch_size]
+    return found.share(np.concatenate([lines["train"], evaluated]))
 
 
 def main(arguments: argparse.Namespace) -> None:
