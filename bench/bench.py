@@ -45,7 +45,7 @@ from ablations.machine import device
 from ablations.machine.device import Device
 from ablations.machine.memory import keep_freed_memory
 from ablations.model import build, transformer
-from ablations.study import config, cut, extends, settings
+from ablations.study import config, cut, extends, needs, settings
 from ablations.study.dimensions import NAMES
 from ablations.study.settings import Settings, Training
 from ablations.training import hidden_states, run
@@ -428,17 +428,14 @@ def product_rate(machine: Device, side: int = SIDE) -> float:
 
 
 def trained_operations(row: Settings, tokens: Tokens) -> float:
-    """Of a run that trains all layers.
+    """Of a run that trains all layers, backward twice those of forward; without embeddings.
 
-    6 operations per weight and token of a step (2 forward, 4 backward), without embeddings, and the
-    attention's products. The last block's single query counts as if every position had one.
+    The last block's single query counts as if every position had one.
     """
     d = row.dimensions
     length = tokens.context_tokens(row.context_length, d.n_positions)
-    weights = 12 * d.n_layer * d.n_embd**2
-    attention = 2 * d.n_layer * d.n_embd * length  # per token, causal: half of all pairs
     read = len(planned(row).steps) * row.training.batch_size * length
-    return read * (6 * weights + 3 * attention)
+    return 3 * d.n_layer * read * needs._per_token(d, length)
 
 
 def share_of_peak(row: Settings, seconds: float, machine: Device) -> str:
