@@ -255,15 +255,11 @@ def prepared(
 
 
 def frozen(
-    row: Settings,
-    machine: Device,
-    seed: int = SEED,
-    sha256: str = "",
-    folder: Path | None = None,
+    row: Settings, machine: Device, seed: int = SEED, folder: Path | None = None
 ) -> Frozen | None:
     """The layers of a row's trunk, if it has one."""
     if trunk := cut.trunk(row, seed):
-        manifest = TrunkManifest(checkpoint_sha256=sha256, sequences="", code="")
+        manifest = TrunkManifest(checkpoint_sha256="", sequences="", code="")
         return hidden_states.frozen(trunk, manifest, folder, machine)
     return None
 

@@ -40,7 +40,7 @@ def workflow(o: argparse.Namespace, results: Any) -> None:
         results.add({"what": "from nothing"}, from_nothing, folder, command)
         results.add({"what": "again"}, again, command)
         for row in ("baseline", "all-layers"):
-            if run_of(folder, row).exists():
+            if of_run(folder, row, paths.METRICS).exists():
                 results.add({"what": "killed", "row": row}, killed, folder, command, row)
 
 
@@ -111,11 +111,9 @@ def called(command: Sequence[str]) -> str:
     return done.stdout + done.stderr
 
 
-def run_of(folder: Path, row: str) -> Path:
-    """Where the workflow puts a run's results."""
-    return paths.at(
-        folder / paths.RESULTS, paths.METRICS, row=row, run=paths.run(SEED, None)
-    ).parent
+def of_run(folder: Path, row: str, pattern: str) -> Path:
+    """A file of a run."""
+    return paths.at(folder / paths.RESULTS, pattern, row=row, run=paths.run(SEED, None))
 
 
 def from_nothing(folder: Path, command: list[str]) -> Found:
@@ -138,11 +136,8 @@ def again(command: list[str]) -> Found:
 
 def killed(folder: Path, command: list[str], row: str) -> Found:
     """A finished run once more; killed, with all of Snakemake, a third of the way."""
-    target, results = (
-        paths.PREDICTIONS.format(row=row, run=paths.run(SEED, None)),
-        run_of(folder, row),
-    )
-    state = paths.at(folder / paths.RESULTS, paths.STATE, row=row, run=paths.run(SEED, None))
+    results, state = of_run(folder, row, paths.METRICS).parent, of_run(folder, row, paths.STATE)
+    target = of_run(Path(), row, paths.PREDICTIONS)  # relative, as Snakemake calls it
     before = results.rename(folder / f"before-{row}")
     process = subprocess.Popen(
         [*command, target],
@@ -161,9 +156,7 @@ def killed(folder: Path, command: list[str], row: str) -> Found:
         raise RuntimeError("it ended before it saved a state")
     called([*command, "--unlock"])
     called(command)
-    log = paths.at(
-        folder / paths.RESULTS, paths.RUN_LOG, row=row, run=paths.run(SEED, None)
-    ).read_text()
+    log = of_run(folder, row, paths.RUN_LOG).read_text()
     step = re.search(r"going on after step (\d+)", log)
     old, new = (each / "predictions.csv" for each in (before, results))
     one, other = (pd.read_csv(each).filter(like="logit_").to_numpy() for each in (old, new))

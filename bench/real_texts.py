@@ -129,15 +129,11 @@ def _logistic(counts: Any, spam: Any, fold: Any, strength: float) -> Any:
 
 
 def draw(
-    archive: Path,
-    seed: int,
-    done: Mapping[str, Any],
-    keep: Callable[[str, Any], None],
-    grid: tuple[Collections, ...] = (),
+    archive: Path, seed: int, done: Mapping[str, Any], keep: Callable[[str, Any], None]
 ) -> dict[Collections, Right]:
     """The right answers of all studies, [studies, rows, 1, texts]; some at a time are kept."""
     words, found = Words(archive), {}
-    for drawn in grid or GRID:
+    for drawn in GRID:
         batches = []
         starts = range(0, drawn.studies, AT_ONCE)
         for start in cli.progress(starts, f"{drawn.texts} texts, {drawn.folds} folds"):

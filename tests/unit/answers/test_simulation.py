@@ -128,11 +128,12 @@ def archive(tmp_path_factory):
     return path
 
 
-def test_folds_of_real_texts_test_each_once_and_are_kept(archive):
-    grid, kept = (Collections(60, 5, 6),), {}
-    (drawn, right), *_ = real_texts.draw(archive, 1, kept, kept.__setitem__, grid).items()
+def test_folds_of_real_texts_test_each_once_and_are_kept(archive, monkeypatch):
+    monkeypatch.setattr(real_texts, "GRID", (Collections(60, 5, 6),))
+    kept = {}
+    ((drawn, right),) = real_texts.draw(archive, 1, kept, kept.__setitem__).items()
     assert right.shape == (6, len(real_texts.ROWS), 1, 60) and right.mean() > 0.6
-    again = real_texts.draw(archive, 2, kept, kept.__setitem__, grid)[drawn]
+    again = real_texts.draw(archive, 2, kept, kept.__setitem__)[drawn]
     assert (again == right).all() and len(kept) == 1
     held = real_texts.hold(drawn, right)
     width = {key: each.half_width.mean() for key, each in held.items()}
