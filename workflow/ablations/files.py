@@ -46,20 +46,8 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def is_file(path: Path) -> bool:
-    """Whether there is such a file; False for a name that is too long or not allowed."""
-    try:
-        return path.is_file()
-    except (OSError, ValueError):
-        return False
-
-
-def is_dir(path: Path) -> bool:
-    """Whether there is such a folder; False for a name that is too long or not allowed."""
-    try:
-        return path.is_dir()
-    except (OSError, ValueError):
-        return False
+# False, too, for a name that is too long or not allowed: there pathlib's raise.
+is_file, is_dir = os.path.isfile, os.path.isdir
 
 
 def unreadable(path: Path) -> str | None:
