@@ -123,7 +123,6 @@ def test_file_holds_every_text_and_the_same_bytes_each_time(tmp_path):
     assert read.about.dataset_sha256 == sha256(tmp_path / "collection.tsv")
     assert described(read) == ("bytes", 257, 256)
     assert read.about.classes == CLASSES
-    assert tokens.read_about(tmp_path / "tokens.safetensors") == read.about
     with safe_open(tmp_path / "tokens.safetensors", framework="numpy") as opened:
         assert sorted(opened.keys()) == ["cuts/split", "ids", "labels", "offsets"]
 
@@ -163,9 +162,8 @@ def test_reading_anything_else_is_a_message(tmp_path, content):
     path = tmp_path / "tokens.safetensors"
     if content is not None:
         path.write_bytes(content)
-    for read in (tokens.read, tokens.read_about):
-        with pytest.raises(UserError, match="is no file of tokens"):
-            read(path)
+    with pytest.raises(UserError, match="is no file of tokens"):
+        tokens.read(path)
 
 
 def test_reading_imports_neither_torch_nor_what_only_encoding_needs():

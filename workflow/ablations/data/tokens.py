@@ -5,11 +5,8 @@ The ids of all texts one after another (`ids` int32), where each text begins and
 of texts.csv (`cuts/<column>` int8 [texts]). Written by ablations.data.encode, read by training.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
@@ -131,24 +128,13 @@ def write(path: Path, tokens: Tokens) -> None:
 
 def read(path: Path) -> Tokens:
     """Reads the file that `write` wrote; raises UserError if it is missing or something else."""
-    with _opened(path) as (file, about):
-        ids = np.split(file.get_tensor("ids"), file.get_tensor("offsets")[1:-1])
-        names = [key for key in file.keys() if key.startswith(CUTS)]  # noqa: SIM118
-        cuts = {name.removeprefix(CUTS): file.get_tensor(name) for name in names}
-        return Tokens(about, ids, file.get_tensor("labels"), cuts)
-
-
-def read_about(path: Path) -> About:
-    """The file's metadata, without its tokens; raises UserError as `read` does."""
-    with _opened(path) as (_, about):
-        return about
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[tuple[Any, About]]:
     try:
         with safe_open(path, framework="numpy") as file:
-            yield file, msgspec.json.decode((file.metadata() or {})[METADATA], type=About)
+            about = msgspec.json.decode((file.metadata() or {})[METADATA], type=About)
+            ids = np.split(file.get_tensor("ids"), file.get_tensor("offsets")[1:-1])
+            names = [key for key in file.keys() if key.startswith(CUTS)]  # noqa: SIM118
+            cuts = {name.removeprefix(CUTS): file.get_tensor(name) for name in names}
+            return Tokens(about, ids, file.get_tensor("labels"), cuts)
     # msgspec's errors are ValueErrors
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise UserError(

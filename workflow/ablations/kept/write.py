@@ -40,7 +40,7 @@ CARD = "README.md"
 
 def main(arguments: argparse.Namespace) -> None:
     """Writes the folder of `--output`, which is its manifest."""
-    row, about = settings.read(arguments.row), tokens.read_about(arguments.tokens)
+    row, about = settings.read(arguments.row), tokens.read(arguments.tokens).about
     metrics = files.read_json(arguments.metrics, Metrics)
     tested = predictions.read(arguments.predictions, len(metrics.classes))
     unpadded = row.context_length == "variable"
