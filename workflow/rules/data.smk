@@ -1,49 +1,30 @@
 # The texts: fetched or generated, split, encoded.
-if isinstance(STUDY.dataset, Generated):
+COLLECTS = (
+    "data.generate" if isinstance(STUDY.dataset, Generated) else "sources.collection"
+)
 
-    rule collection:
-        input:
-            code=code("data.generate"),
-        output:
-            paths.COLLECTION,
-        log:
-            "logs/data/collection.log",
-        localrule: True
-        conda:
-            "../envs/ablations.yaml"
-        params:
-            **said({"": {"dataset": {"generated": STUDY.dataset.generated}}}),
-            python=python,
-            messages=lambda wildcards, output: STUDY.dataset.generated.messages,
-            seed=lambda wildcards, output: STUDY.dataset.generated.seed,
-        shell:
-            "{params.python} -m ablations.data.generate"
-            " --messages {params.messages} --seed {params.seed}"
-            " --output {output:q} --log {log:q}"
 
-else:
-
-    rule collection:
-        input:
-            code=code("sources.collection"),
-        output:
-            paths.COLLECTION,
-        log:
-            "logs/data/collection.log",
-        priority: 1
-        localrule: True
-        conda:
-            "../envs/ablations.yaml"
-        params:
-            **said({"": {"dataset": STUDY.dataset.identity}}),
-            python=python,
-            # without addresses: another URL for the same checksum makes nothing stale
-            dataset=lambda wildcards, output: as_json(STUDY.dataset),
-            identity=lambda wildcards: identities.of_texts(STUDY, CHECKSUMS),
-        shell:
-            "{params.python} -m ablations.sources.collection"
-            " --dataset {params.dataset:q} --output {output:q}"
-            " --log {log:q}"
+rule collection:
+    input:
+        code=code(COLLECTS),
+    output:
+        paths.COLLECTION,
+    log:
+        "logs/data/collection.log",
+    priority: 1
+    localrule: True
+    conda:
+        "../envs/ablations.yaml"
+    params:
+        **said({"": {"dataset": STUDY.dataset.identity}}),
+        python=python,
+        program=lambda wildcards, output: COLLECTS,
+        # without addresses: another URL for the same checksum makes nothing stale
+        dataset=lambda wildcards, output: as_json(STUDY.dataset),
+        identity=lambda wildcards: identities.of_texts(STUDY, CHECKSUMS),
+    shell:
+        "{params.python} -m ablations.{params.program} --dataset {params.dataset:q}"
+        " --output {output:q} --log {log:q}"
 
 
 rule tokenizer:

@@ -10,12 +10,15 @@ import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from ablations.data.cuts import balanced, shuffled, split
 from ablations.data.generate import CHOICES, generate
 from ablations.data.texts import read
+from ablations.files import as_json
 from ablations.sources import manifest
 from ablations.study import config
+from ablations.study.dataset import Grammar
 from ablations.study.models import Pretrain
 from commands import ROOT, program
 
@@ -62,7 +65,8 @@ def naive_bayes_accuracy(parts: dict[str, pd.DataFrame]) -> float:
 
 def test_program_writes_a_collection_that_reads_back_message_for_message(tmp_path):
     path = tmp_path / "data" / "collection.json"
-    done = program("data.generate", "--messages", 300, "--seed", 5, "--output", path)
+    dataset = structs.replace(DEMO.dataset, generated=Grammar(messages=300, seed=5))
+    done = program("data.generate", "--dataset", as_json(dataset), "--output", path)
     assert done.returncode == 0, done.stderr
     found = read(manifest.read(path), DEMO.dataset.reading)
     assert list(zip(found["label"], found["text"], strict=True)) == generate(300, 5)

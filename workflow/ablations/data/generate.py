@@ -13,9 +13,9 @@ from pathlib import Path
 from random import Random
 
 from ablations import cli
-from ablations.files import sha256, write_json, write_text
+from ablations.files import from_json, sha256, write_json, write_text
 from ablations.sources.manifest import File
-from ablations.study.dataset import ALL
+from ablations.study.dataset import ALL, Generated
 
 REPEATED_SHARE = 0.03  # of messages that repeat an earlier one, as in the real collection
 BYTES = range(20, 111)  # of a message in UTF-8: the longest decides what a model costs
@@ -89,7 +89,8 @@ def generate(messages: int, seed: int) -> list[tuple[str, str]]:
 
 def main(arguments: argparse.Namespace) -> None:
     """Writes the messages, as the SMS Spam Collection has them, and collection.json."""
-    pairs = generate(arguments.messages, arguments.seed)
+    grammar = from_json(arguments.dataset, Generated, "--dataset").generated
+    pairs = generate(grammar.messages, grammar.seed)
     path = arguments.output.with_suffix(".tsv")
     write_text(path, "".join(f"{label}\t{text}\n" for label, text in pairs))
     file = File("generated messages", path.as_posix(), sha256(path), "tsv", ALL)
@@ -100,8 +101,7 @@ def main(arguments: argparse.Namespace) -> None:
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = cli.parser(__doc__)
-    parser.add_argument("--messages", type=int, required=True)
-    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--dataset", required=True, help="how many, and the seed, as JSON")
     parser.add_argument("--output", type=Path, required=True, help="…/collection.json")
     return parser
 

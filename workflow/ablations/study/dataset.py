@@ -282,6 +282,11 @@ class Generated(Entry, frozen=True, kw_only=True):
     local = ()
 
     @property
+    def identity(self) -> dict[str, Any]:
+        """What identifies them."""
+        return {"generated": self.generated}
+
+    @property
     def reading(self) -> Reading:
         """They are written as the SMS Spam Collection is."""
         return structs.replace(
