@@ -149,8 +149,10 @@ def test_the_work_of_all_jobs_is_the_study_s() -> None:
         found = of(study)
         work = found.work()
         count = len(found.runs) + len(found.trunks)
-        count += sum(1 for model in found.models.values() if model.pretrain)
+        count += sum(1 for model in found.starts_from if model.pretrain)
         count += len(study.references)
         assert len(work) == count and min(work.values()) >= 0
         starts = count * jobs.needs.JOB_SECONDS
         assert sum(work.values()) == pytest.approx(found.total().seconds - starts)
+    # no row starts from what would be pretrained
+    assert {rule for rule, _ in of(DEMO, "random-weights").work()} == {"train", "reference"}

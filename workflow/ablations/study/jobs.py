@@ -196,9 +196,9 @@ class Jobs:
     def work(self) -> dict[tuple[str, tuple[str, ...]], float]:
         """The seconds of each job that computes, by its rule and its wildcards."""
         found: dict[tuple[str, tuple[str, ...]], float] = {}
-        for slug, model in self.models.items():
+        for model in self.starts_from:
             if model.pretrain:
-                found["pretrain", (slug,)] = needs.of_pretraining(model).seconds
+                found["pretrain", (model.slug,)] = needs.of_pretraining(model).seconds
         for name, trunk in self.trunks.items():
             found["trunk", (name,)] = needs.trunk_seconds(trunk, self.texts)
         for run in self.runs.values():
@@ -206,38 +206,30 @@ class Jobs:
             seconds = needs.training_seconds(run.row.settings, self.texts)
             found[rule, tuple(run.wildcards.values())] = seconds
         for reference in self.study.references:
-            found["reference", (reference,)] = self._reference_seconds
+            seconds = needs.reference_seconds(self.texts) * len(self.study.folds)
+            found["reference", (reference,)] = seconds
         return found
 
     def total(self) -> Total:
         """What the study needs without any result yet; shared hidden states count once."""
-        rows, models = self.rows.values(), self.starts_from
+        rows, work = self.rows.values(), self.work()
         memory_mb, largest = max(
             (needs.of_run(row.settings, self.texts).resident_mb, row.id) for row in rows
         )
         saved, state_of = max((needs.trained_weights(row.settings), row.id) for row in rows)
         trunks = {needs.shared(each, self.texts): each for each in self.trunks.values()}
-        computed = [needs.trunk_seconds(each, self.texts) for each in trunks.values()]
-        each_row = [needs.training_seconds(row.settings, self.texts) for row in rows]
-        pretrained = [needs.of_pretraining(model).seconds for model in models if model.pretrain]
-        counted = [self._reference_seconds] * len(self.study.references)
-        jobs = len(self.runs) + len(self.trunks) + len(pretrained) + len(counted)
+        seconds = [needs.trunk_seconds(each, self.texts) for each in trunks.values()]
+        seconds += [of_job for (rule, _), of_job in work.items() if rule != "trunk"]
         floats = sum(needs.hidden_states(each, self.texts) for each in trunks.values())
         return Total(
-            seconds=sum(computed + each_row * (len(self.runs) // len(self.rows)))
-            + sum(pretrained + counted)
-            + jobs * needs.JOB_SECONDS,
+            seconds=sum(seconds) + len(work) * needs.JOB_SECONDS,
             memory_mb=memory_mb,
             largest=largest,
             hidden_states_bytes=needs.FLOAT * floats,
             state_bytes=needs.FLOAT * needs.FLOATS_PER_SAVED_WEIGHT * saved,
             state_of=state_of,
-            download_bytes=sum(needs.file_bytes(each) for each in models if each.hub),
+            download_bytes=sum(needs.file_bytes(each) for each in self.starts_from if each.hub),
         )
-
-    @property
-    def _reference_seconds(self) -> float:
-        return needs.reference_seconds(self.texts) * len(self.study.folds)
 
 
 def _checkpoint(model: Model, weights: str) -> list[str]:
