@@ -150,10 +150,10 @@ def test_a_mirror_that_has_a_file_is_not_asked_past_for_those_beside_it(
 
 def test_a_branch_s_commit_and_a_large_file_s_checksum_are_looked_up(server, folder):
     main = REPO._replace(revision="main")
-    commit, etag, size = hub.look_up(main, "model.safetensors")
-    assert commit == REVISION and not server.asked_for("model.safetensors")  # by GET
+    told = hub.look_up(main, "model.safetensors")
+    assert told.commit_hash == REVISION and not server.asked_for("model.safetensors")  # by GET
     found = hub.fetch(REPO, "model.safetensors", folder)
-    assert (found.sha256, found.path.stat().st_size) == (etag, size)
+    assert (found.sha256, found.path.stat().st_size) == (told.etag, told.size)
     with pytest.raises(NotThereError):
         hub.look_up(main, "none")
 

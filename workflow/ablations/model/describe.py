@@ -34,9 +34,10 @@ from ablations.study.folder import CONFIG, INDEX, WEIGHTS
 def entry_of_hub(repo: Repository) -> dict[str, Any]:
     """A repository's entry; raises UserError if it is missing, or no model can be read from it."""
     try:
-        commit = hub.look_up(repo, CONFIG).commit
+        commit = hub.look_up(repo, CONFIG).commit_hash
     except UserError as error:
         raise UserError(f"{repo.name} is no folder here, and as a repository: {error}") from None
+    assert commit  # the hub always says it, or that is the error
     repo = repo._replace(revision=commit)
     with tempfile.TemporaryDirectory() as scratch:
         hub.fetch(repo, CONFIG, Path(scratch))
@@ -45,8 +46,8 @@ def entry_of_hub(repo: Repository) -> dict[str, Any]:
     try:
         weights = hub.look_up(repo, WEIGHTS)
         size = weights.size
-        if re.fullmatch("[0-9a-f]{64}", weights.checksum or ""):
-            found["sha256"] = weights.checksum
+        if re.fullmatch("[0-9a-f]{64}", weights.etag or ""):
+            found["sha256"] = weights.etag
     except download.NotThereError as error:
         size = _indexed_bytes(repo, str(error))  # several files, each with the hub's checksum
     shape = to_builtins(dimensions)

@@ -1,11 +1,10 @@
 """Gets files of a repository of the Hugging Face hub, after the mirror: verified and whole.
 
-huggingface_hub downloads, resumes, tries again, and keeps files in the user's cache. It does not
-compare a file with its checksum, nor remove what a killed download left, nor tell in a line why a
-file could not be had; that is done here.
+huggingface_hub downloads, resumes where a connection broke, tries again, and keeps files in the
+user's cache. It does not compare a file with its checksum, nor remove what a killed download left,
+nor tell in a line why a file could not be had; that is done here.
 """
 
-import hashlib
 import logging
 import os
 import re
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from huggingface_hub import (
+    HfFileMetadata,
     constants,
     errors,
     get_hf_file_metadata,
@@ -24,6 +24,7 @@ from huggingface_hub import (
     hf_hub_url,
     try_to_load_from_cache,
 )
+from huggingface_hub.utils.sha import git_hash
 
 from ablations import cli, files
 from ablations.errors import UserError
@@ -86,22 +87,10 @@ def fetch_present(
             fetch(repo, name, folder, mirror_alone=complete)
 
 
-class LookedUp(NamedTuple):
-    """What the hub says of a file: the revision's commit, its checksum, its size in bytes.
+def look_up(repo: Repository, name: str) -> HfFileMetadata:
+    """What the hub says of a repository's file: its commit, its size; a large one's etag is sha256.
 
-    The checksum of a large file is its sha256.
-    """
-
-    commit: str
-    checksum: str | None
-    size: int | None
-
-
-def look_up(repo: Repository, name: str) -> LookedUp:
-    """What the hub says of a repository's file.
-
-    Asks the hub alone, not the mirror, and downloads
-    nothing. Raises UserError as `fetch` does.
+    Asks the hub alone, not the mirror, and downloads nothing. Raises UserError as `fetch` does.
     """
     with _explained(repo, name):
         address = hf_hub_url(repo.name, name, revision=repo.revision, repo_type=repo.kind)
@@ -109,7 +98,7 @@ def look_up(repo: Repository, name: str) -> LookedUp:
         found = get_hf_file_metadata(address, timeout=timeout, retry_on_errors=True)
     if found.commit_hash is None:
         raise UserError(f"the hub does not say which commit of {repo.name} {repo.revision} is")
-    return LookedUp(found.commit_hash, found.etag, found.size)
+    return found
 
 
 def pickle_hint(repo: Repository) -> str:
@@ -128,7 +117,7 @@ def _from_hub(repo: Repository, name: str, pinned: str | None) -> Found:
     if own is None and pinned is None:
         log.info("%s: not verified, as no checksum is known; its sha256 is %s", name, found)
     expected = own or pinned or found
-    if expected not in (found, _git_sha1(path) if len(expected) == 40 else None):
+    if expected not in (found, git_hash(path.read_bytes()) if len(expected) == 40 else None):
         path.resolve().unlink()
         path.unlink(missing_ok=True)
         raise UserError(
@@ -204,11 +193,6 @@ def _checksum(path: Path) -> str | None:
     """
     name = path.readlink().name if path.is_symlink() else ""
     return name if re.fullmatch("[0-9a-f]{40}|[0-9a-f]{64}", name) else None
-
-
-def _git_sha1(path: Path) -> str:
-    content = path.read_bytes()
-    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
 
 
 def _remove_orphans(repo: Repository) -> None:
