@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -44,6 +45,12 @@ def write_text(path: Path, text: str) -> None:
     """Writes a text file, whole or not at all."""
     with whole(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def copy(source: Path, path: Path) -> None:
+    """Copies a file, whole or not at all."""
+    with whole(path) as temporary:
+        shutil.copyfile(source, temporary)
 
 
 # False, too, for a name that is too long or not allowed: there pathlib's raise.

@@ -8,7 +8,6 @@ for ablations.predict) and, last, manifest.json.
 """
 
 import argparse
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -182,8 +181,7 @@ def _copied(source: Path, folder: Path) -> dict[str, Any]:
     """Copies a tokenizer's own files; its settings, which say what config.json there says."""
     present = [path for path in layout.tokenizer_files(source) if path.name != CONFIG]
     for path in present:
-        with files.whole(folder / path.name) as temporary:
-            shutil.copyfile(path, temporary)
+        files.copy(path, folder / path.name)
     own = layout.settings(source)
     if not files.is_file(source / CONFIG) and files.is_file(source / layout.TOKENIZER):
         own = {"tokenizer_class": "PreTrainedTokenizerFast"} | own

@@ -4,7 +4,6 @@ What they hold is checked by model/fetch.py. Only safetensors are fetched, never
 """
 
 import os
-import shutil
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -53,8 +52,7 @@ def place(folder: Path, weights: Sequence[Found], output: Path, scratch: bool = 
     (output.parent / INDEX).unlink(missing_ok=True)
     one = weights[0].path.name == WEIGHTS
     for name in [CONFIG] if one else [CONFIG, INDEX]:
-        with files.whole(output.parent / name) as temporary:
-            shutil.copyfile(folder / name, temporary)
+        files.copy(folder / name, output.parent / name)
     for path, _ in weights:
         with path.open("rb") as file:  # on the disk before the manifest
             os.fsync(file.fileno())

@@ -12,6 +12,7 @@ from pathlib import Path
 from ablations import cli, files
 from ablations.errors import UserError
 from ablations.sources import download, hub
+from ablations.sources.download import Found
 from ablations.sources.hub import Repository
 from ablations.sources.manifest import File
 from ablations.study import dataset, text_folders
@@ -37,12 +38,12 @@ def collection(texts: Texts, output: Path) -> None:
                 path = output.parent / "source" / f"{split}-{number}.{format}"
                 if isinstance(file, Download):
                     one = download.from_urls(name, file.urls, file.sha256, folder)
-                    sha256 = _copy(one.path, path)
+                    sha256 = _copied(one, path)
                 elif archive:
                     sha256 = _extract(archive.path, file, texts, path)
                 elif texts.repo and texts.revision:
                     repo = Repository(texts.repo, texts.revision, "dataset")
-                    sha256 = _copy(hub.fetch(repo, file, folder).path, path)
+                    sha256 = _copied(hub.fetch(repo, file, folder), path)
                 else:
                     path = Path(file)
                     sha256 = _own_sha256(path, format, texts)
@@ -59,10 +60,9 @@ def _own_sha256(path: Path, format: Format, texts: Texts) -> str:
     return text_folders.sha256(path, texts)
 
 
-def _copy(source: Path, path: Path) -> str:
-    with files.whole(path) as temporary:
-        shutil.copyfile(source, temporary)
-        return files.sha256(temporary)
+def _copied(found: Found, path: Path) -> str:
+    files.copy(found.path, path)
+    return found.sha256
 
 
 def _extract(archive: Path, member: str, texts: Texts, path: Path) -> str:

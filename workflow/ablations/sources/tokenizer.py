@@ -6,7 +6,6 @@ The manifest has the checksum of each file beside it, and is written last.
 """
 
 import argparse
-import shutil
 from pathlib import Path
 
 from ablations import cli, files
@@ -25,7 +24,7 @@ def of_gpt2(output: Path) -> None:
     """Writes merges.txt into a folder; raises UserError if no source has it."""
     with download.scratch(output / MERGES) as folder:
         found = download.from_urls("gpt2-bpe/vocab.bpe", [GPT2_URL], GPT2_SHA256, folder)
-        _copy(found.path, output / MERGES)
+        files.copy(found.path, output / MERGES)
 
 
 def of_hub(source: HubTokenizer, output: Path) -> None:
@@ -45,12 +44,7 @@ def of_folder(folder: Path, name: str, output: Path) -> None:
     if not found:
         raise UserError(f"{name} {layout.no_tokenizer()}")
     for file in found:
-        _copy(file, output / file.name)
-
-
-def _copy(source: Path, path: Path) -> None:
-    with files.whole(path) as temporary:
-        shutil.copyfile(source, temporary)
+        files.copy(file, output / file.name)
 
 
 def main(arguments: argparse.Namespace) -> None:
