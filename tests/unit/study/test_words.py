@@ -83,10 +83,10 @@ def test_what_the_baseline_has_has_words_too() -> None:
 
 
 def test_names_are_short_in_ids_and_the_published_ones_in_headings() -> None:
-    assert [words.short(name) for name in ("learning_rate", "epochs")] == ["lr", "epochs"]
-    headings = list(map(words.heading, OPTIONS))
+    assert [OPTIONS[name].words.short for name in ("learning_rate", "epochs")] == ["lr", "epochs"]
+    headings = [option.words.heading for option in OPTIONS.values()]
     assert headings[:2] == ["Model", "Weights"] and "epochs" in headings
-    for used in (list(map(words.short, OPTIONS)), headings):
+    for used in ([option.words.short for option in OPTIONS.values()], headings):
         assert len(set(used)) == len(OPTIONS)
 
 

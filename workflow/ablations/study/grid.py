@@ -15,7 +15,6 @@ from typing import Any
 import msgspec
 from msgspec import Struct, structs
 
-from ablations.study import words
 from ablations.study.entries import LONGEST, Choose, Options, Question, RowEntry, options
 from ablations.study.settings import OPTIONS
 
@@ -145,7 +144,7 @@ def _plain(value: Any) -> str:
 
 def _id(start: str, values: Mapping[str, Any]) -> str:
     """`sweep-lr-1e-4-epochs-10`: an id made of the values; if too long, it ends in a checksum."""
-    parts = (f"{words.short(key)}-{_in_id(value)}" for key, value in values.items())
+    parts = (f"{OPTIONS[key].words.short}-{_in_id(value)}" for key, value in values.items())
     whole = "-".join([start, *parts]).replace("_", "-")
     if len(whole) <= LONGEST:
         return whole

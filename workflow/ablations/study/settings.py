@@ -29,15 +29,15 @@ TOGETHER = 8  # texts up to which an update's batches are computed together
 
 
 class Words(Struct, frozen=True, kw_only=True):
-    """What an option and its values are called, where that is not their own name.
+    """What an option and its values are called: their own names, unless something else is said.
 
     `cells` are its values' words in the table; `changes` those for what a row changes, where they
     are others. `cell` and `change` are for values that have none. They may hold {name}, {value}, a
     setting of the row, such as {row.lora_rank}, and {tokens}, the length of its padded inputs.
     """
 
-    short: str = ""  # its name in ids
-    heading: str = ""  # of its column
+    short: str  # its name in ids
+    heading: str  # of its column
     cell: str = "{value}"
     cells: dict[Any, str] = {}
     change: str = "{name} {value}"
@@ -58,7 +58,7 @@ class Option(Struct, frozen=True, kw_only=True):
 def says(description: str, *, allowed: str | None = None, **words: Any) -> Meta:
     """An option's words; `allowed` is for messages and editors, where the type says too little."""
     told = {"allowed": allowed} if allowed else None
-    return Meta(description=description, extra_json_schema=told, extra={"words": Words(**words)})
+    return Meta(description=description, extra_json_schema=told, extra={"words": words})
 
 
 def part_of(**option: Any) -> Meta:
@@ -347,14 +347,16 @@ def defaults() -> dict[str, Any]:
     return {field.name: field.default for field in FIELDS if not field.required}
 
 
-def _option(declared: Any) -> Option:
-    metas = (meta for meta in get_args(declared) if isinstance(meta, Meta))
-    return Option(**{key: value for meta in metas for key, value in (meta.extra or {}).items()})
+def _option(field: structs.FieldInfo) -> Option:
+    metas = (meta for meta in get_args(field.type) if isinstance(meta, Meta))
+    found = {key: value for meta in metas for key, value in (meta.extra or {}).items()}
+    found["words"] = Words(**{"short": field.name, "heading": field.name} | found["words"])
+    return Option(**found)
 
 
 # Every option that a row may set, in the order of the table's columns.
 FIELDS = (*structs.fields(Choices), *structs.fields(Training))
-OPTIONS = {field.name: _option(field.type) for field in FIELDS}
+OPTIONS = {field.name: _option(field) for field in FIELDS}
 
 
 def read(path: Path) -> Settings:

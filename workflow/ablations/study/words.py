@@ -10,16 +10,6 @@ from ablations.study.settings import OPTIONS, Settings
 MISSING = "–"
 
 
-def short(name: str) -> str:
-    """An option's name in ids."""
-    return OPTIONS[name].words.short or name
-
-
-def heading(name: str) -> str:
-    """The heading of an option's column."""
-    return OPTIONS[name].words.heading or name
-
-
 def columns(row: Settings) -> list[str]:
     """The settings that have words of their own; LoRA's are told with trainable_layers."""
     return [name for name in row.compared() if not OPTIONS[name].part_of]

@@ -21,7 +21,7 @@ from ablations.answers.written.notes import (
     setting,
     varying,
 )
-from ablations.study import words
+from ablations.study.settings import OPTIONS
 from ablations.study.words import MISSING
 
 WIDTH = 120  # characters of the first table, which fit a screen
@@ -133,7 +133,7 @@ def full(answers: Answers) -> Table:
     shown["Training time" + published] = [_time(row, time) for row in rows] + counting
     none = [MISSING] * len(answers.references)
     for name in varying(rows):
-        shown[words.heading(name)] = [setting(name, row) for row in rows] + none
+        shown[OPTIONS[name].words.heading] = [setting(name, row) for row in rows] + none
     devices = [", ".join(row.devices) for row in rows]
     if len(set(devices)) > 1:
         shown["Device"] = devices + none
