@@ -12,7 +12,7 @@ from ablations.study.dataset import Reading, class_of
 
 def inferred(*labels: object, classes: tuple[str, ...] | None = None) -> tuple[str, ...]:
     where = [f"a.csv: line {number + 2}" for number in range(len(labels))]
-    texts = pd.DataFrame({"where": where, "label": list(map(str, labels))})
+    texts = pd.DataFrame({"where": where, "Label": list(map(str, labels))})
     return classes_of(texts, Reading(text="review", label="stars", classes=classes))
 
 

@@ -26,7 +26,7 @@ def read(path: Path, content: str | bytes, **keys: Any) -> list[tuple[str, str]]
     """The labels and texts of a file with this content."""
     path.write_bytes(content.encode() if isinstance(content, str) else content)
     found = texts.read([file(path)], msgspec.convert(OWN | keys, Reading))
-    return list(zip(found["label"], found["text"], strict=True))
+    return list(zip(found["Label"], found["Text"], strict=True))
 
 
 def mistakes(**keys: Any) -> list[str]:
@@ -239,16 +239,16 @@ def test_folders_of_files_are_read_without_those_that_are_no_class(reviews):
         ("test/", "folder", "test"),
     ]
     found = texts.read(files, given.reading)
-    assert found[["where", "label", "text"]].values.tolist() == [
-        ["train/neg/0_1.txt", "neg", '"Bad"'],
-        ["train/pos/0_9.txt", "pos", "A joy."],
-        ["train/pos/1_7.txt", "pos", "Fine,\n\nreally"],
-        ["test/neg/0_2.txt", "neg", "Long"],
-        ["test/pos/0_8.txt", "pos", "Good"],
+    assert found.values.tolist() == [
+        ["neg", '"Bad"', "train/neg/0_1.txt", "train"],
+        ["pos", "A joy.", "train/pos/0_9.txt", "train"],
+        ["pos", "Fine,\n\nreally", "train/pos/1_7.txt", "train"],
+        ["neg", "Long", "test/neg/0_2.txt", "test"],
+        ["pos", "Good", "test/pos/0_8.txt", "test"],
     ]
-    all_classes = texts.read(files, Reading())["label"]
+    all_classes = texts.read(files, Reading())["Label"]
     assert set(all_classes) == {"neg", "pos", "unsup"}
-    mapped = texts.read(files, Reading(classes=(("pos", "good"), ("neg", "bad"))))["label"]
+    mapped = texts.read(files, Reading(classes=(("pos", "good"), ("neg", "bad"))))["Label"]
     assert set(mapped) == {"good", "bad"}
 
 

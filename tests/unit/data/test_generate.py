@@ -69,7 +69,7 @@ def test_program_writes_a_collection_that_reads_back_message_for_message(tmp_pat
     done = program("data.generate", "--dataset", as_json(dataset), "--output", path)
     assert done.returncode == 0, done.stderr
     found = read(manifest.read(path), DEMO.dataset.reading)
-    assert list(zip(found["label"], found["text"], strict=True)) == generate(300, 5)
+    assert list(zip(found["Label"], found["Text"], strict=True)) == generate(300, 5)
 
 
 def test_messages_are_the_same_on_every_python():

@@ -22,7 +22,7 @@ def read(folder: Path, name: str, content: str, **keys: Any) -> list[tuple[str, 
     path = folder / f"a.{name}"
     path.write_text(HEAD[name] + content, newline="")
     found = texts.read([file(path)], Reading(text="text", label="label", **keys))
-    return list(zip(found["label"], found["text"], strict=True))
+    return list(zip(found["Label"], found["Text"], strict=True))
 
 
 # --- what is meant
@@ -186,7 +186,7 @@ def _read(tmp_path_factory: Any, content: str, **keys: Any) -> list[tuple[str, s
     path = tmp_path_factory.getbasetemp() / "dialect.csv"
     path.write_text(content, newline="", encoding="utf-8")
     found = texts.read([file(path)], Reading(text="text", label="label", **keys))
-    return list(zip(found["label"], found["text"], strict=True))
+    return list(zip(found["Label"], found["Text"], strict=True))
 
 
 def _read_or_refuse(

@@ -32,8 +32,8 @@ def classes_of(
     column = label_told(reading)
     if in_schema and not class_names(reading):
         _refuse_what_makes_none(in_schema, column)
-    first = texts.drop_duplicates("label")  # the first text with each label
-    labels = dict(zip(first["label"], first["where"], strict=True))
+    first = texts.drop_duplicates("Label")  # the first text with each label
+    labels = dict(zip(first["Label"], first["where"], strict=True))
     if names := class_names(reading) or tuple(in_schema):
         for label, where in labels.items():
             if class_of(label, names) is None:

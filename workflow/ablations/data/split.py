@@ -25,22 +25,15 @@ from ablations.study.dataset import SPLITS, Reading, Shares, class_of, column, n
 
 
 def gather(files: Sequence[File], reading: Reading) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """All texts, in a table with the columns Label, Text, `where` and `split`, and the classes.
+    """All texts, as `texts.read` gives them but each label as the index of its class; the classes.
 
     Raises UserError at the first text that is not allowed, for a split without texts, and for a
     class without texts where classes are balanced.
     """
-    read = texts.read(files, reading)
+    table = texts.read(files, reading)
     in_schema = texts.names_in_schema(files, reading)
-    classes = classes_of(read, reading, in_schema) if len(read) else ()
-    table = pd.DataFrame(
-        {
-            "Label": read["label"].map(lambda label: class_of(label, classes)),
-            "Text": read["text"],
-            "where": read["where"],
-            "split": read["file"].map(lambda number: files[number].split),
-        }
-    )
+    classes = classes_of(table, reading, in_schema) if len(table) else ()
+    table["Label"] = table["Label"].map(lambda label: class_of(label, classes))
     for name in dict.fromkeys(file.split for file in files):
         if not (table["split"] == name).any():
             names = ", ".join(file.name for file in files if file.split == name)

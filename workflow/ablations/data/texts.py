@@ -46,18 +46,18 @@ class Source(NamedTuple):
 
 
 def read(files: Sequence[File], reading: Reading) -> pd.DataFrame:
-    """The texts of all files in their order: the columns `file`, `where`, `label` and `text`.
+    """The texts of all files in their order: the columns `Label`, `Text`, `where` and `split`.
 
-    `file` is the number of its file, `where` the place that messages name, such as
-    "reviews.csv: line 3". Raises UserError, which names file, line and column, at the first text
-    that is not allowed.
+    `where` is the place that messages name, such as "reviews.csv: line 3", `split` that of its
+    file. Raises UserError, which names file, line and column, at the first text that is not
+    allowed.
     """
     found = [
-        (number, str(place), _label(place, label, reading), _text(place, cells, reading))
-        for number, file in enumerate(files)
+        (_label(place, label, reading), _text(place, cells, reading), str(place), file.split)
+        for file in files
         for place, label, cells in _cells(_source(file), reading, labelled=True)
     ]
-    return pd.DataFrame(found, columns=["file", "where", "label", "text"])
+    return pd.DataFrame(found, columns=["Label", "Text", "where", "split"])
 
 
 def read_texts(source: Source, reading: Reading) -> Iterator[tuple[Place, str]]:
