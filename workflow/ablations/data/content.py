@@ -7,6 +7,7 @@ import zlib
 from pathlib import Path
 
 from ablations.errors import Message, UserError
+from ablations.files import POINTER
 
 GZIP = b"\x1f\x8b"
 # How other files begin that hold the texts, or stand for the file that does.
@@ -21,7 +22,7 @@ NO_TEXTS = {
     b"Rar!": "is a rar archive; unpack it",
     b"ARROW1": "is an Arrow file; save it as Parquet",
     b"SQLite format 3": "is a database; save its table as CSV",
-    b"version https://git-lfs": "stands for a file that Git LFS holds; git lfs pull gets it",
+    POINTER: "stands for a file that Git LFS holds; git lfs pull gets it",
 }
 MARKS = {  # UTF-32's begins with UTF-16's
     codecs.BOM_UTF32_LE: "utf-32",

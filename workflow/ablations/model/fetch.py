@@ -8,13 +8,13 @@ Only safetensors are read, never pickles. Training reads the result with checkpo
 """
 
 import argparse
-import logging
 import re
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
 from ablations import cli, files
+from ablations.cli import log
 from ablations.data import tokenizer
 from ablations.data.tokenizer import Tokenizer
 from ablations.errors import UserError
@@ -28,8 +28,6 @@ from ablations.study.config_json import check_other, differences, from_config_js
 from ablations.study.dimensions import Dimensions
 from ablations.study.folder import CONFIG, INDEX, WEIGHTS, weight_files
 from ablations.study.models import Model
-
-log = logging.getLogger("ablations.model.fetch")
 
 SHOWN = 8  # wrong tensors in a message; with a wrong size all are wrong
 
@@ -169,7 +167,7 @@ def _what_it_is(path: Path, error: SafetensorError) -> str:
     # its first bytes are not checked earlier, since a safetensors file may start with 0x80 too
     if start.startswith(b"PK\x03\x04") or re.match(rb"\x80[\x02-\x05]", start):
         return "is a pickle, which is never loaded, as it can run any code; expected safetensors"
-    if start.startswith(b"version https://git-lfs"):
+    if start.startswith(files.POINTER):
         return "is a Git LFS pointer and not the file itself; run git lfs pull there"
     return f"is truncated or not a safetensors file ({path.stat().st_size} bytes): {error}"
 

@@ -4,7 +4,6 @@ A mirror comes first (the environment variable ABLATIONS_MIRROR, a folder or a U
 original sources in turn.
 """
 
-import logging
 import os
 import shutil
 import tempfile
@@ -21,9 +20,8 @@ from requests.utils import get_environ_proxies, select_proxy
 from tqdm import tqdm
 
 from ablations import files
+from ablations.cli import log
 from ablations.errors import UserError
-
-log = logging.getLogger("ablations.sources.download")
 
 
 class NotThereError(UserError):

@@ -27,12 +27,11 @@ from huggingface_hub import (
 from huggingface_hub.utils.sha import git_hash
 
 from ablations import cli, files
+from ablations.cli import log
 from ablations.errors import UserError
 from ablations.sources import download
 from ablations.sources.download import Found
 from ablations.study import folder as layout
-
-log = logging.getLogger("ablations.sources.hub")
 
 ORPHANED_SECONDS = 600  # a download without data ends after about one minute
 
@@ -58,7 +57,7 @@ def fetch(
     it lies in the mirror or the hub's cache. Raises UserError if no source has it, NotThereError
     where one answered that there is no such file.
     """
-    logging.getLogger("huggingface_hub").handlers = logging.getLogger("ablations").handlers
+    logging.getLogger("huggingface_hub").handlers = log.handlers
     full_name = f"{repo.name}/{name}"
     with _explained(repo, name):
         address = hf_hub_url(repo.name, name, revision=repo.revision, repo_type=repo.kind)
