@@ -68,11 +68,11 @@ STATED_FILES = [
 
 def no_input(wildcards):
     """Nothing; but has the file made again where it was edited by hand, since jobs would obey it."""
-    name = wildcards.get("stated", paths.stated(paths.OUTLINE))
-    file, log = (each.format(stated=name) for each in STATED_FILES)
-    value = STATED.get(name, STUDY.outline)
-    if internals.is_main(workflow) and command.is_edited(Path(file), value, Path(log)):
-        internals.make_again(workflow, file)
+    if internals.is_main(workflow):
+        name = wildcards.get("stated", paths.stated(paths.OUTLINE))
+        file, log = (each.format(stated=name) for each in STATED_FILES)
+        if command.is_edited(Path(file), STATED.get(name, OUTLINE), Path(log)):
+            internals.make_again(workflow, file)
     return []
 
 

@@ -70,6 +70,8 @@ rule kept_model:
         manifest=expand(paths.KEPT, file=jobs.KEPT_FILES[-1], allow_missing=True),
     log:
         paths.KEPT_LOG,
+    wildcard_constraints:
+        row=only(JOBS.rows, lambda row: row.save_model),
     conda:
         "../envs/ablations.yaml"
     resources:
@@ -83,6 +85,7 @@ rule kept_model:
                     "notes": STUDY.notes_about(row),
                 }
                 for id, row in JOBS.rows.items()
+                if row.save_model
             },
             lambda wildcards: wildcards.row,
         ),

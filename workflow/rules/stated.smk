@@ -1,6 +1,7 @@
 # What jobs read of the configuration and of the code, each value a line in a file. So an edit of
 # the config does not reach jobs that are queued; and after an edit of code, what its program
 # computed is stale also where Snakemake's own records were deleted.
+OUTLINE = STUDY.outline
 STATED = {paths.stated(file): value for file, value in JOBS.stated().items()}
 STATED |= {
     paths.stated(code_file(program)): code_of.Code(program, sha256)
@@ -43,6 +44,6 @@ use rule stated as outline with:
         paths.STATED_LOG.format(stated=paths.stated(paths.OUTLINE)),
     localrule: True
     params:
-        **said({"": STUDY.outline}, least=len(TEXTS)),
-        line=lambda wildcards, output: as_json(STUDY.outline),
+        **said({"": OUTLINE}, least=len(TEXTS)),
+        line=lambda wildcards, output: as_json(OUTLINE),
         older=[],

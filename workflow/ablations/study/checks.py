@@ -280,15 +280,17 @@ def questions(
     """Questions name two rows, or a row and a grid or a reference, and have different ids."""
     wrong = list(_twice("comparisons", (question.id for question in asked)))
     known = [*(row.id for row in entries), *references]
+    of_grid = {row: each for each in made for row in each.rows}
     for question in asked:
-        found = [*_sides(question, known, made), *_pair(question, made, references)]
+        found = [*_sides(question, known, of_grid), *_pair(question, made, references)]
         wrong += [f"comparisons: {question.id}: {each}" for each in found]
     yield from wrong or _asked(asked, made)
 
 
-def _sides(question: Question, known: Collection[str], made: Sequence[Grid]) -> Iterator[str]:
+def _sides(
+    question: Question, known: Collection[str], of_grid: Mapping[str, Grid]
+) -> Iterator[str]:
     """What is wrong with what a question names as its baseline and as its variant."""
-    of_grid = {row: each for each in made for row in each.rows}
     for side, row in (("baseline", question.baseline), ("variant", question.variant)):
         if row in of_grid and of_grid[row].choose:
             yield (

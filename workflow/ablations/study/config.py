@@ -6,6 +6,8 @@ model's config.json, a tokenizer's ids.
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -126,10 +128,10 @@ def parse(found: object) -> Study:
         found = {**found, "dataset": in_full(found["dataset"])}
     config = door.read(found, Config)
     wrong = [*checks.cache(config), *dataset_checks.mistakes(config.dataset)]
-    models = {}
+    models, vocabulary = {}, _Vocabulary(config.tokenizer)
     for name, entry in config.models.items():
         try:
-            model = _model(name, entry, config.tokenizer)
+            model = _model(name, entry, vocabulary)
             own = _name_of(config.tokenizer) if model.dimensions.is_gpt2 else model.slug
             models[name] = structs.replace(model, tokenizer=own)
         except UserError as error:
@@ -182,21 +184,50 @@ def _title(models: Iterable[Model]) -> str:
     return f"Finetuning ablations{' of GPT-2' if of_gpt2 else ''}"
 
 
-def _model(name: str, entry: ModelEntry, tokenizer: Tokenizer) -> Model:
+@dataclass(frozen=True)
+class _Vocabulary:
+    """The tokenizer of GPT-2s. Its file is read once, and only where there is one of them."""
+
+    tokenizer: Tokenizer
+
+    @cached_property
+    def size(self) -> int:
+        """How many tokens it has; raises UserError for a folder without one."""
+        if isinstance(self.tokenizer, str):
+            return VOCABULARY_SIZE[self.tokenizer]
+        if isinstance(self.tokenizer, HubTokenizer):
+            return self.tokenizer.vocab_size
+        try:
+            return vocab_size(Path(self.tokenizer.path))
+        except UserError as error:
+            raise UserError(f"tokenizer: path: {error}") from None
+
+    def errors(self, where: str, dimensions: Dimensions) -> Iterator[str]:
+        """A model may have more tokens (added words, padding), but not fewer."""
+        if dimensions.vocab_size < self.size:
+            used = self.tokenizer
+            name = used if isinstance(used, str) else f"of {used.source}"
+            yield (
+                f"{where}: vocab_size: {dimensions.vocab_size} does not fit the tokenizer {name},"
+                f" which has {self.size} tokens"
+            )
+
+
+def _model(name: str, entry: ModelEntry, vocabulary: _Vocabulary) -> Model:
     where = f"models: {name}"
     if isinstance(entry, ModelFolder):
-        return Model(name, _of_folder(where, entry, tokenizer), folder=entry)
+        return Model(name, _of_folder(where, entry, vocabulary), folder=entry)
     if isinstance(entry, Pretrain):
-        return Model(name, _of_gpt2(where, entry, _tokens_of(tokenizer), tokenizer), pretrain=entry)
+        return Model(name, _of_gpt2(where, entry, vocabulary, vocabulary.size), pretrain=entry)
     refuse(f"{where}: {error}" for error in checks.hub(entry))
     if entry.type != "gpt2":
         return Model(name, _stated(entry), hub=entry)
-    vocab_size = entry.vocab_size or _tokens_of(tokenizer)
-    return Model(name, _of_gpt2(where, entry, vocab_size, tokenizer), hub=entry)
+    size = entry.vocab_size or vocabulary.size
+    return Model(name, _of_gpt2(where, entry, vocabulary, size), hub=entry)
 
 
 def _of_gpt2(
-    where: str, entry: Hub | Pretrain, vocab_size: int, tokenizer: Tokenizer
+    where: str, entry: Hub | Pretrain, vocabulary: _Vocabulary, vocab_size: int
 ) -> Dimensions:
     dimensions = Dimensions(
         n_layer=entry.n_layer,
@@ -206,7 +237,7 @@ def _of_gpt2(
         vocab_size=vocab_size,
     )
     refuse(f"{where}: {error}" for error in width_errors(dimensions))
-    refuse(_vocabulary_errors(where, dimensions, tokenizer))
+    refuse(vocabulary.errors(where, dimensions))
     return dimensions
 
 
@@ -215,7 +246,7 @@ def _stated(entry: Hub) -> Dimensions:
     return Dimensions(**{key: getattr(entry, key) for key in settings.names(Dimensions)})
 
 
-def _of_folder(where: str, entry: ModelFolder, tokenizer: Tokenizer) -> Dimensions:
+def _of_folder(where: str, entry: ModelFolder, vocabulary: _Vocabulary) -> Dimensions:
     path = Path(entry.path)
     if wrong := missing(path):
         raise UserError(f"{where}: path: {path} {wrong}")
@@ -223,7 +254,7 @@ def _of_folder(where: str, entry: ModelFolder, tokenizer: Tokenizer) -> Dimensio
     dimensions = from_config_json(path / CONFIG, name, n_positions=entry.n_positions)
     refuse(f"{where}: {error}" for error in checks.folder(entry, dimensions))
     if dimensions.is_gpt2:
-        refuse(_vocabulary_errors(name, dimensions, tokenizer))
+        refuse(vocabulary.errors(name, dimensions))
     return structs.replace(
         dimensions,
         encoder=entry.encoder,
@@ -232,29 +263,6 @@ def _of_folder(where: str, entry: ModelFolder, tokenizer: Tokenizer) -> Dimensio
     )
 
 
-def _vocabulary_errors(where: str, dimensions: Dimensions, tokenizer: Tokenizer) -> Iterator[str]:
-    """A model may have more tokens than the tokenizer (added words, padding), but not fewer."""
-    tokens = _tokens_of(tokenizer)
-    if dimensions.vocab_size < tokens:
-        name = tokenizer if isinstance(tokenizer, str) else f"of {tokenizer.source}"
-        yield (
-            f"{where}: vocab_size: {dimensions.vocab_size} does not fit the tokenizer {name}, which"
-            f" has {tokens} tokens"
-        )
-
-
 def _name_of(tokenizer: Tokenizer) -> str:
     # interned, since what is not the very default is not left out of files
     return sys.intern(tokenizer) if isinstance(tokenizer, str) else "own"
-
-
-def _tokens_of(tokenizer: Tokenizer) -> int:
-    """How many tokens a tokenizer has; raises UserError for a folder without one."""
-    if isinstance(tokenizer, str):
-        return VOCABULARY_SIZE[tokenizer]
-    if isinstance(tokenizer, HubTokenizer):
-        return tokenizer.vocab_size
-    try:
-        return vocab_size(Path(tokenizer.path))
-    except UserError as error:
-        raise UserError(f"tokenizer: path: {error}") from None

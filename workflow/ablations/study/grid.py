@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -22,7 +23,7 @@ from ablations.study.settings import OPTIONS
 LARGEST_PLAIN = 1_000_000
 
 
-class Grid(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class Grid(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True, dict=True):
     """A row that becomes several: its id, and the values of each setting that varies.
 
     `choose`: how the one row for the table is chosen; None for all rows.
@@ -43,7 +44,7 @@ class Grid(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
             named = dict(zip(keys, values, strict=True))
             yield _id(self.id, named), named
 
-    @property
+    @cached_property
     def rows(self) -> dict[str, dict[str, Any]]:
         """What `combinations` gives, by id."""
         return dict(self.combinations())

@@ -35,7 +35,7 @@ def said(
 
         return of
 
-    count = max(least, *map(len, texts.values()))
+    count = max([least, *map(len, texts.values())])
     return {f"text_{number}": text(number) for number in range(count)}
 
 
