@@ -157,7 +157,7 @@ def keep(folder: Path, *more: str, model: Model | None = None) -> None:
         *("--row", folder / "row.json", "--seed", SEED, "--data", "texts of a test"),
         *("--tokens", folder / "tokens.safetensors", "--model", folder / "model.json", *weights),
         *("--trained", folder / "run" / run.TRAINED, "--metrics", folder / "run/metrics.json"),
-        *("--predictions", folder / "run/predictions.csv"),
+        *("--predictions", folder / "run/predictions.csv", "--dataset", "{}"),
         *("--output", folder / "model/manifest.json"),
     ]
     write.main(write.parser().parse_args([*map(str, arguments), *more]))

@@ -69,7 +69,7 @@ rule kept_model:
         expand(paths.KEPT, file=jobs.KEPT_FILES[:-1], allow_missing=True),
         manifest=expand(paths.KEPT, file=jobs.KEPT_FILES[-1], allow_missing=True),
     log:
-        paths.KEPT_LOG,
+        "logs/models/{row}/{run}.log",
     wildcard_constraints:
         row=only(JOBS.rows, lambda row: row.save_model),
     conda:

@@ -69,7 +69,7 @@ rule train:
     log:
         paths.RUN_LOG,
     benchmark:
-        paths.RUN_BENCHMARK
+        "benchmarks/train/{row}/{run}.tsv"
     wildcard_constraints:
         row=only(JOBS.rows, lambda row: not row.save_model),
     conda:

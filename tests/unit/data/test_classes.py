@@ -13,7 +13,7 @@ from ablations.study.dataset import Reading, class_of
 def inferred(*labels: object, classes: tuple[str, ...] | None = None) -> tuple[str, ...]:
     where = [f"a.csv: line {number + 2}" for number in range(len(labels))]
     texts = pd.DataFrame({"where": where, "Label": list(map(str, labels))})
-    return classes_of(texts, Reading(text="review", label="stars", classes=classes))
+    return classes_of(texts, Reading(text="review", label="stars", classes=classes), in_schema={})
 
 
 @given(st.lists(st.integers(-50, 200), min_size=1, unique=True))

@@ -27,10 +27,9 @@ from ablations.errors import UserError
 from ablations.files import contents_sha256, write_json
 from ablations.model import checkpoint, fetch, gpt2
 from ablations.sources.hub import Repository
-from ablations.study import models
+from ablations.study import identities, models
 from ablations.study.dimensions import Dimensions
-from ablations.study.folder import path_sha256
-from ablations.study.models import Model
+from ablations.study.models import Model, ModelFolder
 from hub_server import REVISION, Fault, HubServer
 
 REPO = "someone/tiny"
@@ -472,14 +471,14 @@ def test_one_file_in_place_of_several_and_back_leaves_nothing_of_the_other(
     folder, tmp_path, output
 ):
     take(write_shards(tmp_path / "split", shards(tensors())), output)
-    identity = path_sha256(tmp_path / "split", tmp_path / "cache.json")
+    before = identity(tmp_path / "split", tmp_path / "cache.json")
     take(folder, output)
     check_result(output)
     take(tmp_path / "split", output)
     check_shards(output)
     last = tmp_path / "split" / "model-00003-of-00003.safetensors"
     last.write_bytes(last.read_bytes()[:-1] + b"!")
-    assert path_sha256(tmp_path / "split", tmp_path / "cache.json") != identity
+    assert identity(tmp_path / "split", tmp_path / "cache.json") != before
 
 
 @pytest.mark.parametrize(
@@ -586,38 +585,42 @@ def test_a_mirror_s_model_needs_no_network_for_its_tokenizer(server, output, tmp
 # --- the identity of a user's folder
 
 
-def test_path_sha256_is_of_the_content_and_remembered(folder, tmp_path, monkeypatch):
+def identity(folder: Path, memory: Path) -> str | None:
+    return identities.of_model(Model("m", DIMENSIONS, folder=ModelFolder(path=str(folder))), memory)
+
+
+def test_it_is_of_the_content_and_remembered(folder, tmp_path, monkeypatch):
     cache = tmp_path / "cache" / "folders.json"
-    first = path_sha256(folder, cache)
+    first = identity(folder, cache)
 
     read: list[Path] = []
     original = fetch.files.sha256
     monkeypatch.setattr(fetch.files, "sha256", lambda path: (read.append(path), original(path))[1])
-    assert path_sha256(folder, cache) == first
+    assert identity(folder, cache) == first
     assert read == []
 
     (folder / "model.safetensors").touch()
-    assert path_sha256(folder, cache) == first
+    assert identity(folder, cache) == first
     assert read == [folder / "model.safetensors"]
 
     write(folder, config(n_ctx=8), WEIGHTS)
-    second = path_sha256(folder, cache)
+    second = identity(folder, cache)
     assert second != first
     state = (folder / "model.safetensors").stat()
     (folder / "model.safetensors").write_bytes(WEIGHTS[:-1] + b"!")
     os.utime(folder / "model.safetensors", ns=(state.st_atime_ns, state.st_mtime_ns))
-    assert path_sha256(folder, cache) not in (first, second)
+    assert identity(folder, cache) not in (first, second)
 
 
-def test_path_sha256_with_a_broken_cache_or_a_missing_file(folder, tmp_path):
+def test_it_with_a_broken_cache_or_a_missing_file(folder, tmp_path):
     cache = tmp_path / "cache.json"
-    first = path_sha256(folder, cache)
+    first = identity(folder, cache)
     for text in ("", "{", "[]", '{"x": 1}'):
         cache.write_text(text)
-        assert path_sha256(folder, cache) == first
+        assert identity(folder, cache) == first
     (folder / "model.safetensors").unlink()
     with pytest.raises(UserError, match=r"model.safetensors cannot be read: No such file"):
-        path_sha256(folder, cache)
+        identity(folder, cache)
     (folder / "model.safetensors").mkdir()
     with pytest.raises(UserError, match=r"model.safetensors cannot be read: "):
         contents_sha256([folder / "model.safetensors"], cache)

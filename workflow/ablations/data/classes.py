@@ -11,7 +11,6 @@ from ablations.study.dataset import WHOLE_NUMBER, Reading, class_names, class_of
 from ablations.study.labels import plain
 
 MAX_CLASSES = 1000
-NO_SCHEMA: Mapping[str, str] = {}
 NUMBER = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?")
 # What pandas, spreadsheets and databases write where a value is missing or none, in small letters.
 MISSING = {
@@ -22,7 +21,7 @@ MISSING = {
 
 
 def classes_of(
-    texts: pd.DataFrame, reading: Reading, in_schema: Mapping[str, str] = NO_SCHEMA
+    texts: pd.DataFrame, reading: Reading, in_schema: Mapping[str, str]
 ) -> tuple[str, ...]:
     """The classes in the order of their indices; `texts` as `texts.read` gives them.
 

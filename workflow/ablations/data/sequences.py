@@ -71,7 +71,7 @@ def sequences(tokens: Tokens, input: Input) -> Sequences:
 
 
 def of_texts(
-    texts: Iterable[Ids], input: Input, length: int, padding: int, closing: int = 0
+    texts: Iterable[Ids], input: Input, length: int, padding: int, closing: int
 ) -> Sequences:
     """The sequences of these texts, cut or padded to `length` tokens with the id `padding`.
 

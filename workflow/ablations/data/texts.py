@@ -37,12 +37,12 @@ class Place(NamedTuple):
 
 
 class Source(NamedTuple):
-    """A file: its name in messages, its path, its format, and its content, if that is one."""
+    """A file: its name in messages, its path, its format, and its content; of a folder none."""
 
     name: str
     path: str
     format: Format
-    content: bytes = b""
+    content: bytes
 
 
 def read(files: Sequence[File], reading: Reading) -> pd.DataFrame:

@@ -203,7 +203,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--metrics", type=Path, required=True)
     parser.add_argument("--predictions", type=Path, required=True)
     parser.add_argument("--tokenizer", type=Path, nargs="?", help="its manifest; none for bytes")
-    parser.add_argument("--dataset", default="{}", help="how the texts were read, as JSON")
+    parser.add_argument("--dataset", required=True, help="how the texts were read, as JSON")
     parser.add_argument("--data", required=True, help="where the texts are from, for the card")
     parser.add_argument("--note", nargs="*", default=[], help="what is a stand-in, for the card")
     parser.add_argument("--output", type=Path, required=True, help=f"…/{checkpoint.MANIFEST}")

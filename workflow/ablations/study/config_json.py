@@ -42,14 +42,14 @@ def from_config_json(
 ) -> Dimensions:
     """The dimensions that a checkpoint's config.json states.
 
-    `n_positions`: of another model than a GPT-2, where the file states none. Raises UserError,
-    which calls the file `name`, if they are not those of a model or not the expected. Whether
-    another model is an encoder is not stated, nor its block's size.
+    `expected` are those of a GPT-2. `n_positions`: of another model, where the file states none.
+    Raises UserError, which calls the file `name`, if they are not those of a model or not the
+    expected. Whether another model is an encoder is not stated, nor its block's size.
     """
     found = _keys(path, name)
-    kind = expected.type if expected else _type(found, name)
+    kind = "gpt2" if expected else _type(found, name)
     if kind != "gpt2":
-        check_other(path, name, kind)
+        check_other(path, name)
         shape = {key: _first(found, SYNONYMS[key]) for key in NAMES}
         shape["n_positions"] = shape["n_positions"] or n_positions
         errors = list(_shape_errors(shape))

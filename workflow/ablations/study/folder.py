@@ -63,11 +63,6 @@ def indexed_files(path: Path, name: str) -> list[str]:
     return found
 
 
-def path_sha256(folder: Path, cache: Path) -> str:
-    """One checksum for the config.json and the weights of a user's folder."""
-    return files.contents_sha256([folder / CONFIG, *weight_files(folder)], cache)
-
-
 def missing(folder: Path) -> Message | None:
     """What a folder lacks to be a checkpoint, as the end of a sentence; None if nothing."""
     for path in (folder / CONFIG, *weight_files(folder)):

@@ -9,7 +9,7 @@ from pathlib import Path
 from ablations.files import contents_sha256, joint_sha256
 from ablations.study.config import Study
 from ablations.study.entries import Tokenizer
-from ablations.study.folder import path_sha256, tokenizer_files
+from ablations.study.folder import CONFIG, tokenizer_files, weight_files
 from ablations.study.models import Folder, Model
 from ablations.study.text_folders import text_files
 
@@ -18,7 +18,9 @@ def of_model(model: Model, memory: Path) -> str | None:
     """Of a model in a folder."""
     if model.folder is None:
         return None
-    return f"content of its folder: {path_sha256(Path(model.folder.path), memory)}"
+    folder = Path(model.folder.path)
+    content = contents_sha256([folder / CONFIG, *weight_files(folder)], memory)
+    return f"content of its folder: {content}"
 
 
 def of_texts(study: Study, memory: Path) -> str | None:

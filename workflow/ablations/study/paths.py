@@ -1,7 +1,8 @@
 """Where a study keeps what: the only place that spells its layout.
 
 The paths have Snakemake's wildcards and are relative to the study's folder. Snakemake's rules take
-them as they are; `at` gives a program the file of a study.
+them as they are; `at` gives a program the file of a study. Logs and benchmarks that no program
+reads are spelt in their rules alone.
 """
 
 import re
@@ -43,9 +44,7 @@ PREDICTIONS = f"{RESULTS}/runs/{OF_RUN}/predictions.csv"
 HISTORY = f"{RESULTS}/runs/{OF_RUN}/history.csv"
 TRAINED = f"{RESULTS}/runs/{OF_RUN}/trained.safetensors"
 STATE = f"{RESULTS}/state/{OF_RUN}.safetensors"
-RUN_BENCHMARK = f"{BENCHMARKS}/train/{OF_RUN}.tsv"
 RUN_LOG = f"{LOGS}/train/{OF_RUN}.log"
-KEPT_LOG = f"{LOGS}/models/{OF_RUN}.log"
 KEPT = f"{RESULTS}/models/{OF_RUN}/{{file}}"
 
 # references
