@@ -480,7 +480,6 @@ What balancing leaves is told in no case.
 Every text is one with two labels.
 - labels[labels > 1]
 + labels[labels > 0]
-== ablations/data/split.py | data/test_split.py
 A class that training lacks is accepted.
 - lacking and name == "train"
 + False

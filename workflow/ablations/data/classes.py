@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 
 from ablations.data.texts import LABELS, label_told, listed
@@ -47,6 +48,11 @@ def classes_of(
             " is it the label?"
         )
     return in_order(labels)
+
+
+def class_counts(table: pd.DataFrame, classes: Sequence[str]) -> list[int]:
+    """The number of texts of each class, by the indices in the column Label."""
+    return np.bincount(table["Label"], minlength=len(classes)).tolist()
 
 
 def _refuse_what_makes_none(labels: Mapping[str, str], column: str) -> None:
