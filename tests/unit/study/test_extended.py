@@ -8,11 +8,11 @@ from msgspec.structs import replace
 
 from ablations.answers.comparisons import differing
 from ablations.files import as_json
-from ablations.study import plan
+from ablations.study import extends
 from ablations.study.config import Row
 from commands import ROOT, shared, table
 
-MAIN, EXTENDED = plan.read_study(ROOT), plan.read_study(ROOT / "studies/extended")
+MAIN, EXTENDED = extends.read_study(ROOT), extends.read_study(ROOT / "studies/extended")
 LENGTHS: dict[Any, str] = {
     "longest_training_example": "longest train ex. (120)",
     "model_context_length": "context length (1024)",
@@ -56,7 +56,7 @@ def test_it_says_no_more_than_what_differs() -> None:
 
 
 def test_five_folds_are_the_eight_rows_with_every_text_tested() -> None:
-    found = plan.read_study(ROOT / "studies/five-folds")
+    found = extends.read_study(ROOT / "studies/five-folds")
     split = found.dataset.split
     assert split and (split.folds, split.validation, split.seed) == (5, 0.1, 123)
     assert found.cache_dir == EXTENDED.cache_dir
@@ -66,7 +66,7 @@ def test_five_folds_are_the_eight_rows_with_every_text_tested() -> None:
 
 
 def test_families_differ_in_one_setting_wherever_they_are_compared() -> None:
-    found = plan.read_study(ROOT / "studies/families")
+    found = extends.read_study(ROOT / "studies/families")
     kinds = {row.model.dimensions.type for row in found.rows}
     assert len(kinds) == 8 and sum(row.model.dimensions.encoder for row in found.rows) == 9
     for asked in found.questions:

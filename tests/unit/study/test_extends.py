@@ -9,7 +9,7 @@ import yaml
 
 import tiny
 from ablations.errors import UserError
-from ablations.study import extends, plan, schema
+from ablations.study import extends, schema
 
 SHARES = {"train": 0.7, "validation": 0.1, "seed": 1}
 
@@ -30,13 +30,13 @@ def study(folder: Path, **found: Any) -> Path:
 
 def refusal(folder: Path) -> str:
     with pytest.raises(UserError) as caught:
-        plan.read_study(folder)
+        extends.read_study(folder)
     return str(caught.value)
 
 
 def test_its_keys_replace_mappings_key_by_key_and_lists_whole(base: Path) -> None:
     changes = {"seeds": [1, 2], "training": {"epochs": 3}, "dataset": {"split": {"seed": 7}}}
-    found, below = (plan.read_study(each) for each in (study(base / "mine", **changes), base))
+    found, below = (extends.read_study(each) for each in (study(base / "mine", **changes), base))
     assert found.seeds == (1, 2)
     assert {row.settings.training.epochs for row in found.rows} == {3}
     assert found.row("baseline").settings.training.batch_size == 8
@@ -45,14 +45,14 @@ def test_its_keys_replace_mappings_key_by_key_and_lists_whole(base: Path) -> Non
     assert [row.id for row in found.rows] == [row.id for row in below.rows]
 
     rows = study(base / "rows", rows=tiny.ROWS[:1])
-    assert [row.id for row in plan.read_study(rows).rows] == ["baseline"]
+    assert [row.id for row in extends.read_study(rows).rows] == ["baseline"]
 
 
 def test_null_takes_a_key_away(base: Path) -> None:
     """A model of another kind has other keys."""
     shape = {"n_layer": 1, "n_head": 1, "n_embd": 8}
     hub = {"repo": "user/name", "revision": "abc", "vocab_size": 257, "pretrain": None, **shape}
-    found = plan.read_study(study(base / "mine", models={"nano": hub}))
+    found = extends.read_study(study(base / "mine", models={"nano": hub}))
     assert found.models["nano"].hub and found.models["nano"].dimensions.n_layer == 1
 
 
@@ -61,10 +61,10 @@ def test_each_file_may_extend_another_relative_to_itself(base: Path) -> None:
     last = base / "b/c"
     last.mkdir(parents=True)
     (last / "config.yaml").write_text("extends: ../../a/config.yaml\ntitle: c\n")
-    found = plan.read_study(last)
+    found = extends.read_study(last)
     assert (found.title, found.seeds, len(found.rows)) == ("c", (1,), 3)
     (base / "link").symlink_to(last)  # `..` is the folder above the real one
-    assert plan.read_study(base / "link") == found
+    assert extends.read_study(base / "link") == found
 
 
 def test_what_an_extended_file_names_is_relative_to_the_working_directory(base: Path) -> None:
@@ -112,7 +112,7 @@ def test_what_does_not_go_with_the_study_is_said_with_what_takes_it_away(base: P
         assert f" (`dataset: {{{key}: null}}` in " in line
         assert line.endswith("mine/config.yaml takes it away)")
     nothing = dict.fromkeys(["files", "text", "label"])
-    assert plan.read_study(study(base / "mine", dataset=generated | nothing))
+    assert extends.read_study(study(base / "mine", dataset=generated | nothing))
 
     split = {"folds": 3, "validation": 0.1, "seed": 1}
     tiny.config(base, dataset={**generated, "keep_together": True, "split": split})
@@ -120,7 +120,7 @@ def test_what_does_not_go_with_the_study_is_said_with_what_takes_it_away(base: P
     _, line = refusal(study(base / "mine", dataset=cut)).splitlines()
     assert f"{base.name}/config.yaml: dataset: keep_together: nothing is cut into folds" in line
     assert " (`dataset: {keep_together: null}` in " in line
-    assert plan.read_study(study(base / "mine", dataset=cut | {"keep_together": None}))
+    assert extends.read_study(study(base / "mine", dataset=cut | {"keep_together": None}))
 
 
 def test_nothing_takes_away_what_is_needed_or_wrong_where_it_stands(base: Path) -> None:

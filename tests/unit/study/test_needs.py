@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from ablations.machine import device
 from ablations.model import build
-from ablations.study import config, cut, jobs, plan
+from ablations.study import config, cut, extends, jobs
 from ablations.study import needs as estimate
 from ablations.study.config import Row
 from ablations.study.dimensions import Dimensions
@@ -21,7 +21,7 @@ from commands import ROOT
 from texts import SMS, file, gpt2, read_splits, run_split, sms_collection
 
 STUDY = config.parse(yaml.safe_load((ROOT / "config.yaml").read_text()))
-EXTENDED = plan.read_study(ROOT / "studies/extended")
+EXTENDED = extends.read_study(ROOT / "studies/extended")
 BASELINE = STUDY.row("baseline")
 SIZES = list(STUDY.models.values())  # small to xl
 

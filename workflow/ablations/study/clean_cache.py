@@ -7,12 +7,12 @@ import argparse
 import shutil
 
 from ablations import cli
-from ablations.study import paths, plan
+from ablations.study import command, extends, paths
 
 
 def main(arguments: argparse.Namespace) -> None:
     """Empties the study's own cache; says where another one is."""
-    elsewhere = plan.read_study(arguments.directory).cache_dir
+    elsewhere = extends.read_study(arguments.directory).cache_dir
     own = paths.at(arguments.directory / paths.RESULTS, paths.CACHE)
     for entry in own.iterdir() if own.is_dir() else ():
         if not paths.is_of_cache(entry.name):
@@ -33,7 +33,7 @@ def main(arguments: argparse.Namespace) -> None:
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = cli.parser(__doc__)
-    plan.add_directory(parser)
+    command.add_directory(parser)
     return parser
 
 

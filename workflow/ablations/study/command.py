@@ -1,5 +1,6 @@
 """What a command asks for: which study, which of its files, in which folder."""
 
+import argparse
 import itertools
 import os
 import shlex
@@ -10,6 +11,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import platformdirs
+
 from ablations.errors import UserError
 from ablations.files import as_json
 from ablations.study import extends, paths, reading
@@ -19,6 +22,13 @@ from ablations.study.messages import unknown
 
 CLOCK_SECONDS = 1  # by which two file systems' clocks may differ
 OF_ROWS = (paths.RUN, paths.KEPT, paths.ROW)
+
+
+def add_directory(parser: argparse.ArgumentParser) -> None:
+    """The option that names a study."""
+    parser.add_argument(
+        "--directory", type=Path, default=Path(), help="the study's folder (here, unless given)"
+    )
 
 
 def configuration(
@@ -111,6 +121,21 @@ def refuse_files_in_the_way(directory: Path) -> None:
         path = directory / name
         if os.path.lexists(path) and not path.is_dir():
             raise UserError(f"{path} is a file; allowed: a folder, or nothing. Move it elsewhere")
+
+
+def refuse_home() -> None:
+    """Raises UserError where Snakemake would fail because it cannot write its own cache."""
+    folder = platformdirs.user_cache_path("snakemake")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UserError(
+            f"Snakemake keeps files in {folder}, which cannot be written ({error.strerror}); name a"
+            " folder that can: export XDG_CACHE_HOME=/some/folder (downloaded models go there too,"
+            " unless HF_HOME names another)"
+        ) from None
 
 
 def refuse_without_slurm() -> None:

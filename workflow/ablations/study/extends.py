@@ -4,6 +4,7 @@ What several files say becomes one configuration here, and a mistake in it is to
 which it stands.
 """
 
+import contextlib
 import math
 import os
 import re
@@ -109,6 +110,19 @@ def study(found: Mapping[str, Any], said: Sequence[Said]) -> Study:
         return config.parse(found)
     except UserError as error:
         raise UserError(_located(str(error).splitlines(), said)) from None
+
+
+def read_study(directory: Path) -> Study:
+    """The study in a folder, as the Snakefile reads it.
+
+    Raises UserError with a line for each mistake.
+    """
+    file = directory / "config.yaml"
+    if not file.is_file():
+        raise UserError(f"{file} is missing; a study is a folder with a {file.name}")
+    said = read(file)
+    with contextlib.chdir(directory):  # to which folders of models are relative
+        return study(merged(each.found for each in said), said)
 
 
 def _located(mistakes: Sequence[str], said: Sequence[Said]) -> Message:

@@ -1,14 +1,10 @@
 """Checks a study's configuration and prints what a run will do; starts and writes nothing."""
 
 import argparse
-import contextlib
 import itertools
 import shlex
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-
-import platformdirs
 
 from ablations import cli
 from ablations.errors import UserError
@@ -18,22 +14,8 @@ from ablations.study.dataset import Shares
 from ablations.study.grid import ask
 from ablations.study.jobs import Jobs
 
-CONFIG = "config.yaml"
 GIGABYTE = 10**9
 STATES = paths.STATE.split("{")[0]
-
-
-def read_study(directory: Path) -> Study:
-    """The study in a folder, as the Snakefile reads it.
-
-    Raises UserError with a line for each mistake.
-    """
-    file = directory / CONFIG
-    if not file.is_file():
-        raise UserError(f"{file} is missing; a study is a folder with a {CONFIG}")
-    said = extends.read(file)
-    with contextlib.chdir(directory):  # to which folders of models are relative
-        return extends.study(extends.merged(each.found for each in said), said)
 
 
 def outlined(study: Study, directory: Path) -> Iterator[str]:
@@ -115,8 +97,8 @@ def _gigabytes(size: int) -> str:
 def main(arguments: argparse.Namespace) -> None:
     """Prints what a run will do."""
     directory = arguments.directory
-    study = read_study(directory)
-    refuse_home()
+    study = extends.read_study(directory)
+    command.refuse_home()
     command.refuse_files_in_the_way(directory)
     if any((directory / paths.LOCKS).glob("*")):
         option = "" if directory == Path() else f" --directory {shlex.quote(str(directory))}"
@@ -128,32 +110,10 @@ def main(arguments: argparse.Namespace) -> None:
     print(*outlined(study, directory), sep="\n")
 
 
-def refuse_home() -> None:
-    """Raises UserError where Snakemake would fail because it cannot write its own cache."""
-    folder = platformdirs.user_cache_path("snakemake")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise UserError(
-            f"Snakemake keeps files in {folder}, which cannot be written ({error.strerror}); name a"
-            " folder that can: export XDG_CACHE_HOME=/some/folder (downloaded models go there too,"
-            " unless HF_HOME names another)"
-        ) from None
-
-
-def add_directory(parser: argparse.ArgumentParser) -> None:
-    """The option that names a study."""
-    parser.add_argument(
-        "--directory", type=Path, default=Path(), help="the study's folder (here, unless given)"
-    )
-
-
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = cli.parser(__doc__)
-    add_directory(parser)
+    command.add_directory(parser)
     return parser
 
 

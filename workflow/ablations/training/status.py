@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ablations import cli
 from ablations.errors import UserError
-from ablations.study import jobs, paths, plan
+from ablations.study import command, extends, jobs, paths
 from ablations.study.config import Study
 from ablations.study.jobs import Run
 from ablations.training import logs, metrics
@@ -66,7 +66,7 @@ def _failure(log: Path) -> str | None:
 
 def main(arguments: argparse.Namespace) -> None:
     """Prints the state of a study."""
-    study = plan.read_study(arguments.directory)
+    study = extends.read_study(arguments.directory)
     for line in lines(study, arguments.directory):
         print(line, flush=True)
 
@@ -74,7 +74,7 @@ def main(arguments: argparse.Namespace) -> None:
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     parser = cli.parser(__doc__)
-    plan.add_directory(parser)
+    command.add_directory(parser)
     return parser
 
 
