@@ -21,7 +21,8 @@ from ablations.study.config import parse
 from ablations.study.dataset import Shares, Texts
 from ablations.study.entries import Config, GridEntry, Published, Question, RowEntry
 from ablations.study.kinds import Kind, kinds
-from ablations.study.models import Folder, Hub, ModelFolder, Pretrain, Recipe, slug
+from ablations.study.models import Folder, Hub, ModelFolder, Pretrain, Recipe
+from ablations.study.paths import slug
 from ablations.study.schema import schema
 from ablations.study.settings import Training
 from commands import ROOT

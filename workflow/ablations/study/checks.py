@@ -11,7 +11,7 @@ from ablations.study.entries import Config, Question, RowEntry, options
 from ablations.study.folder import CONFIG
 from ablations.study.grid import Grid
 from ablations.study.messages import unknown
-from ablations.study.models import Hub, Model, ModelFolder, slug
+from ablations.study.models import Hub, Model, ModelFolder
 from ablations.study.references import REFERENCES
 from ablations.study.settings import Choices, NamedLayers, Settings, defaults, names
 
@@ -32,7 +32,7 @@ def model_names(names: Iterable[str]) -> Iterator[str]:
     """Each model has files of its own name."""
     slugs: dict[str, str] = {}
     for name in names:
-        own = slug(name)
+        own = paths.slug(name)
         if not own:
             yield f"models: {name!r} has no letter or digit, which the names of its files need"
         elif own.lower() in slugs:  # some file systems do not tell A from a

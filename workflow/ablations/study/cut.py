@@ -13,7 +13,7 @@ A model is a list of layers, numbered from the end as Python does it:
 from msgspec import Struct
 
 from ablations.study.dimensions import Dimensions
-from ablations.study.models import slug
+from ablations.study.paths import slug
 from ablations.study.settings import Input, Settings
 
 HEAD, NORM, LAST_BLOCK = -1, -2, -3

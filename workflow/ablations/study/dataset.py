@@ -15,7 +15,8 @@ import msgspec
 from msgspec import Meta, structs
 
 from ablations.files import is_dir
-from ablations.study.models import Entry, Repo, Revision, Seed, Sha256, Text, slug, spelt, told
+from ablations.study import paths
+from ablations.study.fields import Entry, Repo, Revision, Seed, Sha256, Text, spelt, told
 
 SPLITS = ("train", "validation", "test")
 ALL = "all"  # of files that hold all splits: the workflow cuts them
@@ -352,7 +353,7 @@ def url_name(url: str) -> str:
         path = urlsplit(url).path
     except ValueError:  # not an address; the download will say so
         path = ""
-    return PurePosixPath(unquote(path)).name or slug(url)
+    return PurePosixPath(unquote(path)).name or paths.slug(url)
 
 
 def _suffix(name: str) -> str:

@@ -9,17 +9,8 @@ from msgspec import UNSET, Meta, UnsetType, defstruct
 
 from ablations.study import paths
 from ablations.study.dataset import Generated, Texts
-from ablations.study.models import (
-    Entry,
-    Folder,
-    Hub,
-    HubTokenizer,
-    ModelFolder,
-    Pretrain,
-    Seed,
-    Text,
-    spelt,
-)
+from ablations.study.fields import Entry, Seed, Text, spelt
+from ablations.study.models import Folder, Hub, HubTokenizer, ModelFolder, Pretrain
 from ablations.study.references import ReferenceName
 from ablations.study.settings import FIELDS, OPTIONS, Training
 

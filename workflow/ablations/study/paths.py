@@ -60,6 +60,11 @@ RECORDS = ".snakemake/ablations/{file}"
 LOCKS = ".snakemake/locks"  # files of it exist while Snakemake runs in the folder
 
 
+def slug(name: str) -> str:
+    """A name as a file name: letters, digits, dots and dashes."""
+    return re.sub(r"[^A-Za-z0-9.]+", "-", name).strip("-.")
+
+
 def is_of_cache(name: str) -> bool:
     """Whether a cache, which may be a folder of the user's, has a file or folder of this name.
 
