@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 import small_tokenizers
 from ablations.data import byte_pairs, tokenizer
 from ablations.errors import UserError
-from ablations.study import folder as layout
-from ablations.study.folder import END_OF_TEXT
+from ablations.study import tokenizer_files
+from ablations.study.tokenizer_files import END_OF_TEXT
 from commands import environment
 from small_tokenizers import BERT, KINDS
 from texts import gpt2, gpt2_bpe
@@ -85,7 +85,7 @@ def test_what_the_spelling_becomes(kind, made):
 
 
 def test_its_number_of_tokens_is_known_without_transformers(made):
-    assert layout.vocab_size(made) == tokenizer.of_folder(made, "made").vocab_size
+    assert tokenizer_files.vocab_size(made) == tokenizer.of_folder(made, "made").vocab_size
 
 
 def test_alike_is_what_gives_the_same_ids(kind, made, tmp_path):
@@ -133,7 +133,7 @@ def test_gpt2_s_own_files_are_known_and_keep_its_ids(saved, tmp_path):
         saved(lambda found: found.add_special_tokens({"pad_token": "[PAD]"})),
     ):
         assert byte_pairs.of_gpt2(folder)
-        assert layout.vocab_size(folder) == 50257
+        assert tokenizer_files.vocab_size(folder) == 50257
         found = tokenizer.named("own", folder)
         assert (found.vocab_size, found.padding_id) == (50257, 50256)
         assert tokenizer.alike(found, gpt2())
@@ -152,7 +152,7 @@ def test_added_words_are_encoded_as_such(saved):
     folder = saved(lambda found: found.add_tokens(["covid"]))
     own = tokenizer.of_folder(folder, "own")
     assert own.encode(["a covid"])[0].tolist()[-1] == 50257
-    assert layout.vocab_size(folder) == own.vocab_size == 50258
+    assert tokenizer_files.vocab_size(folder) == own.vocab_size == 50258
     assert own.padding_id == 50256 and not tokenizer.alike(own, gpt2())
 
 
@@ -160,9 +160,9 @@ def test_words_that_were_added_in_the_layout_before_tokenizer_json(tmp_path):
     byte_pairs.write(byte_pairs.read(gpt2_bpe() / "vocab.bpe"), tmp_path)
     (tmp_path / "special_tokens_map.json").write_text('{"pad_token": {"content": "<pad>"}}')
     (tmp_path / "added_tokens.json").write_text('{"<pad>": 50257}')
-    assert byte_pairs.of_gpt2(tmp_path) and layout.vocab_size(tmp_path) == 50257
+    assert byte_pairs.of_gpt2(tmp_path) and tokenizer_files.vocab_size(tmp_path) == 50257
     (tmp_path / "added_tokens.json").write_text('{"<pad>": 50257, "lovely": 50258}')
-    assert byte_pairs.of_gpt2(tmp_path) is None and layout.vocab_size(tmp_path) == 50259
+    assert byte_pairs.of_gpt2(tmp_path) is None and tokenizer_files.vocab_size(tmp_path) == 50259
 
 
 # --- what is refused

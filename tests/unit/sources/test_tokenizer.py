@@ -9,7 +9,7 @@ from tiktoken_ext import openai_public
 
 import programs
 from ablations.sources import tokenizer
-from ablations.study.folder import GPT2_SHA256
+from ablations.study.tokenizer_files import GPT2_SHA256
 from commands import environment
 from hub_server import REVISION, HubServer
 from texts import gpt2_bpe

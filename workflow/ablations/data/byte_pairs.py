@@ -15,8 +15,8 @@ from tiktoken_ext.openai_public import r50k_pat_str  # type: ignore[import-untyp
 
 from ablations import files
 from ablations.errors import UserError
-from ablations.study import folder as layout
-from ablations.study.folder import END_OF_TEXT, GPT2_SHA256, IDS, MERGES, TOKENIZER
+from ablations.study import tokenizer_files
+from ablations.study.tokenizer_files import END_OF_TEXT, GPT2_SHA256, IDS, MERGES, TOKENIZER
 
 VERSION = "#version: 0.2\n"
 CLASSES = ("GPT2Tokenizer", "GPT2TokenizerFast", "PreTrainedTokenizerFast", "TokenizersBackend")
@@ -96,12 +96,12 @@ def of_gpt2(folder: Path) -> tuple[str, ...] | None:
 
     Else None; special tokens may be more, since no text becomes one.
     """
-    settings = layout.settings(folder)
+    settings = tokenizer_files.settings(folder)
     if any(settings.get(key) for key in CHANGING):
         return None
     if settings.get("tokenizer_class", CLASSES[0]) not in CLASSES:
         return None
-    special = {END_OF_TEXT, *layout.special_tokens(folder)}
+    special = {END_OF_TEXT, *tokenizer_files.special_tokens(folder)}
     if files.is_file(folder / TOKENIZER):
         content = files.read_keys(folder / TOKENIZER)
         if any(_changes(content)):
@@ -118,7 +118,7 @@ def of_gpt2(folder: Path) -> tuple[str, ...] | None:
     if not isinstance(vocab, dict) or not isinstance(pairs, list):
         return None
     merges = tuple(each if isinstance(each, str) else " ".join(map(str, each)) for each in pairs)
-    vocab = vocab | added | layout.added_words(folder)
+    vocab = vocab | added | tokenizer_files.added_words(folder)
     own = {token: id for token, id in vocab.items() if token not in special}
     own[END_OF_TEXT] = vocab.get(END_OF_TEXT)
     return merges if _sha256(merges) == GPT2_SHA256 and own == ids(merges) else None

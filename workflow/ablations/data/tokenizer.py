@@ -19,8 +19,9 @@ from ablations import files
 from ablations.data import byte_pairs
 from ablations.data.tokens import Ids
 from ablations.errors import UserError
-from ablations.study import folder as layout
-from ablations.study.folder import CONFIG, END_OF_TEXT, MERGES, TOKENIZER
+from ablations.study import tokenizer_files
+from ablations.study.folder import CONFIG
+from ablations.study.tokenizer_files import END_OF_TEXT, MERGES, TOKENIZER
 
 AT_A_TIME = 1024  # texts
 # Texts that tell tokenizers apart, beside the spellings of their own tokens.
@@ -105,7 +106,7 @@ def _loaded(folder: Path) -> Any:
 
     kind: Any = transformers.AutoTokenizer
     options: dict[str, Any] = {}
-    told = {"tokenizer_class", "auto_map"} & layout.settings(folder).keys()
+    told = {"tokenizer_class", "auto_map"} & tokenizer_files.settings(folder).keys()
     if not told and not files.is_file(folder / CONFIG):
         if files.is_file(folder / TOKENIZER):
             kind = transformers.PreTrainedTokenizerFast

@@ -24,13 +24,13 @@ from ablations.model import build, checkpoint, gpt2
 from ablations.model.gpt2 import FinalNorm
 from ablations.model.layers import Head, Layers
 from ablations.model.lora import merge_lora
-from ablations.study import cut, settings
-from ablations.study import folder as layout
+from ablations.study import cut, settings, tokenizer_files
 from ablations.study.dataset import Reading
 from ablations.study.dimensions import Dimensions
-from ablations.study.folder import CONFIG, END_OF_TEXT, MERGES, SETTINGS, TOKENIZER_FILES, WEIGHTS
+from ablations.study.folder import CONFIG, HEAD, WEIGHTS
 from ablations.study.models import Model
 from ablations.study.settings import Settings
+from ablations.study.tokenizer_files import END_OF_TEXT, MERGES, SETTINGS, TOKENIZER_FILES
 from ablations.training import predictions
 from ablations.training.metrics import Metrics
 
@@ -116,7 +116,7 @@ def _whole(row: Settings, source: Path | None, seed: int, tail: Layers) -> Layer
 def _write_other(folder: Path, layers: Any, dimensions: Dimensions) -> None:
     """Writes the weights, the head, config.json, and last the manifest."""
     base, head = layers[0].model, layers[cut.HEAD].linear
-    for name, module in ((WEIGHTS, base), (layout.HEAD, head)):
+    for name, module in ((WEIGHTS, base), (HEAD, head)):
         state = {key: tensor.contiguous() for key, tensor in module.state_dict().items()}
         with files.whole(folder / name) as temporary:
             save_file(state, temporary, {"format": "pt"})
@@ -179,11 +179,11 @@ def _write_tokenizer(kept: Kept, source: Path | None, folder: Path) -> None:
 
 def _copied(source: Path, folder: Path) -> dict[str, Any]:
     """Copies a tokenizer's own files; its settings, which say what config.json there says."""
-    present = [path for path in layout.tokenizer_files(source) if path.name != CONFIG]
+    present = [path for path in tokenizer_files.of(source) if path.name != CONFIG]
     for path in present:
         files.copy(path, folder / path.name)
-    own = layout.settings(source)
-    if not files.is_file(source / CONFIG) and files.is_file(source / layout.TOKENIZER):
+    own = tokenizer_files.settings(source)
+    if not files.is_file(source / CONFIG) and files.is_file(source / tokenizer_files.TOKENIZER):
         own = {"tokenizer_class": "PreTrainedTokenizerFast"} | own
     return own | {"pad_token": tokenizer.of_folder(source, str(source)).padding}
 

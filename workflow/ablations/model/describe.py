@@ -25,6 +25,7 @@ from ablations.model.shape import of_folder as shape_of_folder
 from ablations.sources import download, hub
 from ablations.sources.hub import Repository
 from ablations.study import folder as layout
+from ablations.study import tokenizer_files
 from ablations.study.config import VOCABULARY_SIZE
 from ablations.study.config_json import check_other, from_config_json, is_gpt2
 from ablations.study.dimensions import Dimensions
@@ -84,15 +85,15 @@ def tokenizer_of_hub(repo: Repository) -> dict[str, Any] | None:
     """The entry of a repository's own tokenizer; None if it has none, or GPT-2's."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        hub.fetch_present(repo, layout.TOKENIZER_FILES, folder)
+        hub.fetch_present(repo, tokenizer_files.TOKENIZER_FILES, folder)
         if not _own_tokenizer(folder):
             return None
-        size = layout.vocab_size(folder)
+        size = tokenizer_files.vocab_size(folder)
         return {"repo": repo.name, "revision": repo.revision, "vocab_size": size}
 
 
 def _own_tokenizer(folder: Path) -> bool:
-    return bool(layout.tokenizer_files(folder)) and not byte_pairs.of_gpt2(folder)
+    return bool(tokenizer_files.of(folder)) and not byte_pairs.of_gpt2(folder)
 
 
 def entry_of_folder(path: Path) -> dict[str, Any]:

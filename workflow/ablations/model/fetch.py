@@ -24,6 +24,7 @@ from ablations.sources.checkpoint import fetch_weights, place
 from ablations.sources.download import Found
 from ablations.sources.hub import Repository
 from ablations.study import folder as layout
+from ablations.study import tokenizer_files
 from ablations.study.config_json import check_other, differences, from_config_json
 from ablations.study.dimensions import Dimensions
 from ablations.study.folder import CONFIG, INDEX, WEIGHTS, weight_files
@@ -50,7 +51,7 @@ def fetch_from_hub(
         check_config(folder, repo.name, expected)
         if words and expected.is_gpt2:
             try:
-                hub.fetch_present(repo, layout.TOKENIZER_FILES, folder, beside=config)
+                hub.fetch_present(repo, tokenizer_files.TOKENIZER_FILES, folder, beside=config)
             except UserError as error:  # no network, and the rest is in the hub's cache
                 log.warning("the tokenizer of %s could not be looked up: %s", repo.name, error)
             check_tokenizer(folder, repo.name, words)
@@ -108,7 +109,7 @@ def check_config(folder: Path, name: str, expected: Dimensions) -> None:
 
 def check_tokenizer(folder: Path, name: str, words: Tokenizer) -> None:
     """Raises UserError where a model's folder has a tokenizer that encodes texts otherwise."""
-    own = tokenizer.of_folder(folder, name) if layout.tokenizer_files(folder) else None
+    own = tokenizer.of_folder(folder, name) if tokenizer_files.of(folder) else None
     if own and not tokenizer.alike(own, words):
         raise UserError(
             f"{name} has its own tokenizer, whose tokens are not those of this study's tokenizer,"

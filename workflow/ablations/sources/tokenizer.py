@@ -12,9 +12,10 @@ from ablations import cli, files
 from ablations.errors import UserError
 from ablations.sources import download, hub
 from ablations.sources.hub import Repository
-from ablations.study import folder as layout
-from ablations.study.folder import CONFIG, GPT2_SHA256, MERGES, TOKENIZER_FILES
+from ablations.study import tokenizer_files
+from ablations.study.folder import CONFIG
 from ablations.study.models import HubTokenizer
+from ablations.study.tokenizer_files import GPT2_SHA256, MERGES, TOKENIZER_FILES
 
 GPT2_URL = "https://openaipublic.blob.core.windows.net/gpt-2/encodings/main/vocab.bpe"
 NAMES = (*TOKENIZER_FILES, CONFIG)
@@ -40,9 +41,9 @@ def of_folder(folder: Path, name: str, output: Path) -> None:
 
     Messages call the folder by `name`. Raises UserError if it has none.
     """
-    found = layout.tokenizer_files(folder)
+    found = tokenizer_files.of(folder)
     if not found:
-        raise UserError(f"{name} {layout.no_tokenizer()}")
+        raise UserError(f"{name} {tokenizer_files.no_tokenizer()}")
     for file in found:
         files.copy(file, output / file.name)
 

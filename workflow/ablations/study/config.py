@@ -28,11 +28,12 @@ from ablations.study.entries import (
     Tokenizer,
     options,
 )
-from ablations.study.folder import CONFIG, missing, vocab_size
+from ablations.study.folder import CONFIG, missing
 from ablations.study.grid import Grid
 from ablations.study.models import Hub, HubTokenizer, Model, ModelFolder, Pretrain
 from ablations.study.outline import Line, Outline
 from ablations.study.settings import OPTIONS, Choices, Settings, Training
+from ablations.study.tokenizer_files import vocab_size
 
 GPT2_POSITIONS = 1024
 VOCABULARY_SIZE = {"gpt2": 50257, "bytes": 257}

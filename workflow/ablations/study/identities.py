@@ -7,9 +7,10 @@ large ones: a dry run needs them too, and must write nothing else.
 from pathlib import Path
 
 from ablations.files import contents_sha256, joint_sha256
+from ablations.study import tokenizer_files
 from ablations.study.config import Study
 from ablations.study.entries import Tokenizer
-from ablations.study.folder import CONFIG, tokenizer_files, weight_files
+from ablations.study.folder import CONFIG, weight_files
 from ablations.study.models import Folder, Model
 from ablations.study.text_folders import text_files
 
@@ -41,5 +42,5 @@ def of_tokenizer(source: Tokenizer, memory: Path) -> str | None:
     """Of a tokenizer in a folder; one of the hub is at a fixed revision."""
     if not isinstance(source, Folder):
         return None
-    files = tokenizer_files(Path(source.path))
+    files = tokenizer_files.of(Path(source.path))
     return f"content of tokenizer: {contents_sha256(files, memory)}"

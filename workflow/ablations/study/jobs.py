@@ -8,9 +8,10 @@ from typing import Any
 from ablations.study import cut, needs, paths
 from ablations.study.config import Row, Study
 from ablations.study.entries import Tokenizer
-from ablations.study.folder import HEAD, TOKENIZER_FILES
+from ablations.study.folder import HEAD
 from ablations.study.models import Folder, HubTokenizer, Model
 from ablations.study.needs import Needs, Size
+from ablations.study.tokenizer_files import TOKENIZER_FILES
 
 # The files of a kept model, beside its tokenizer's and, if it is no GPT-2, its head's. The manifest
 # is written last.
