@@ -88,30 +88,31 @@ GIVEN = ["--configfile", *FILES, "--config", "title=given", "seeds=[1]"]
 ON_CLUSTER = ["--executor", "slurm", "--jobs", 2]
 
 
-def write(folder: Path, found: Path) -> None:
-    text = SNAKEFILE.format(folder=FILE.parent, found=found)
-    (folder / "Snakefile").write_text(text)
-    for place in (found.parent, found.parent / "below"):
-        place.mkdir(exist_ok=True)
-        (place / "there").touch()
-
-
-def found(folder: Path, *options: object, imported: bool = False) -> dict[str, Any]:
-    """What the file says of a workflow that a command starts, perhaps imported by another."""
-    started(folder, "--dry-run", *options, imported=imported)
-    return json.loads((folder / "found.json").read_text())
-
-
-def started(folder: Path, *options: object, imported: bool = False) -> str:
-    """What Snakemake says."""
+def write(folder: Path, imported: bool = False) -> None:
+    """A workflow, perhaps one that another imports."""
     where = folder / "imported" if imported else folder
     where.mkdir(exist_ok=True)
-    write(where, found=folder / "found.json")
+    text = SNAKEFILE.format(folder=FILE.parent, found=folder / "found.json")
+    (where / "Snakefile").write_text(text)
+    for place in (folder, folder / "below"):
+        place.mkdir(exist_ok=True)
+        (place / "there").touch()
     if imported:
         module = 'module other:\n    snakefile: "imported/Snakefile"\n    config: config\n'
         module += '    prefix: "below"\n\n\n'
         (folder / "Snakefile").write_text(module + "use rule * from other as other_*\n")
-    return snakemake(folder, *options, root=folder).stdout
+
+
+def found(folder: Path, *options: object, imported: bool = False) -> dict[str, Any]:
+    """What the file says of a workflow that a command starts."""
+    write(folder, imported)
+    planned(folder, *options)
+    return json.loads((folder / "found.json").read_text())
+
+
+def planned(folder: Path, *options: object) -> str:
+    """What Snakemake says of what it would do."""
+    return snakemake(folder, "--dry-run", *options, root=folder).stdout
 
 
 def test_every_function_is_called_here() -> None:
@@ -154,7 +155,7 @@ def test_the_jobs_of_a_cluster_are_started_with_the_configuration_of_now(tmp_pat
 
 
 def test_what_a_workflow_reads_and_that_a_closed_terminal_leaves_no_lock(tmp_path: Path) -> None:
-    write(tmp_path, found=tmp_path / "found.json")
+    write(tmp_path)
     done = snakemake(tmp_path, "--cores", 1, root=tmp_path, check=False)
     assert done.returncode == 1
     assert "Terminating processes on user request" in done.stdout
@@ -173,9 +174,8 @@ def test_an_imported_workflow_leaves_that_to_the_one_that_imports_it(tmp_path: P
 
 @pytest.mark.parametrize(("imported", "made"), [(False, "made"), (True, "below/made")])
 def test_a_file_is_made_again_though_it_is_there(tmp_path: Path, imported: bool, made: str) -> None:
-    started(tmp_path, "--dry-run", imported=imported)
+    write(tmp_path, imported)
     (tmp_path / made).touch()
-    os.utime(tmp_path / made, (time.time() + 60,) * 2)  # than its input, which is written again
-    assert "Nothing to be done" in started(tmp_path, "--dry-run", imported=imported)
-    again = ["--config", "again=true"]
-    assert "Forced execution" in started(tmp_path, "--dry-run", *again, imported=imported)
+    os.utime(tmp_path / made, (time.time() + 60,) * 2)  # than its input
+    assert "Nothing to be done" in planned(tmp_path)
+    assert "Forced execution" in planned(tmp_path, "--config", "again=true")
