@@ -37,6 +37,18 @@ def environment(**extra: str) -> dict[str, str]:
     }
 
 
+def snakemake_in(
+    folder: Path, *arguments: object, timeout: float = 600, **extra: str
+) -> subprocess.CompletedProcess[str]:
+    """Runs Snakemake in a folder, on the Snakefile that it finds; its output is in stdout.
+
+    Its jobs are forked too. Tests that need a user's own processes start Snakemake themselves.
+    """
+    path = os.pathsep.join([str(programs.binaries()), environment()["PATH"]])
+    settings = environment(**{"PATH": path, **extra})
+    return programs.snakemake(list(map(str, arguments)), settings, folder, timeout)
+
+
 def snakemake(
     directory: Path,
     *arguments: object,
@@ -45,14 +57,9 @@ def snakemake(
     root: Path = ROOT,
     **extra: str,
 ) -> subprocess.CompletedProcess[str]:
-    """Runs the workflow, or a copy of it, in this directory; its output is in stdout.
-
-    Its jobs are forked too. Tests that need a user's own processes start Snakemake themselves.
-    """
+    """Runs the workflow, or a copy of it, in this directory; its output is in stdout."""
     command = ["--snakefile", root / "Snakefile", "--directory", directory, *arguments]
-    path = os.pathsep.join([str(programs.binaries()), environment()["PATH"]])
-    settings = environment(**{"PATH": path, **extra})
-    done = programs.snakemake(list(map(str, command)), settings, root, timeout)
+    done = snakemake_in(root, *command, timeout=timeout, **extra)
     if check and done.returncode:
         pytest.fail(f"snakemake exited with {done.returncode}:\n{done.stdout}")
     return done

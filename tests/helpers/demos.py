@@ -54,11 +54,7 @@ def planned(directory: Path, *arguments: object, root: Path = ROOT) -> Counter[s
 
     Without the jobs that only write a line; empty where nothing at all is to be done.
     """
-    return jobs(snakemake(directory, "--dry-run", "--cores", 1, *arguments, root=root).stdout)
-
-
-def jobs(output: str) -> Counter[str]:
-    """The same of what a dry run has said."""
+    output = snakemake(directory, "--dry-run", "--cores", 1, *arguments, root=root).stdout
     if "Nothing to be done" in output:
         return Counter()
     found: Counter[str] = Counter()

@@ -220,7 +220,11 @@ def _handler(server: HubServer) -> type[BaseHTTPRequestHandler]:
     return Handler
 
 
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
 def _etag(name: str, content: bytes) -> str:
     if name.endswith(LARGE):
-        return hashlib.sha256(content).hexdigest()
+        return sha256(content)
     return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()

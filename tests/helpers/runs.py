@@ -3,6 +3,7 @@
 import csv
 import functools
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from ablations import files
 from ablations.code import Code
 from ablations.data import tokens
 from ablations.data.tokenizer import Tokenizer
+from ablations.machine import device
 from ablations.model import checkpoint, gpt2
 from ablations.study import cut, settings
 from ablations.study.dimensions import Dimensions
@@ -24,9 +26,14 @@ from ablations.study.models import Model
 from ablations.study.settings import Settings, Training
 from ablations.training import run
 from ablations.training.hidden_states import TrunkManifest
+from ablations.training.resume import Identity
 
 DIMENSIONS = Dimensions(n_layer=2, n_head=2, n_embd=8, n_positions=16, vocab_size=257)
 SEED = 123
+# Settings of rows that are trained by the plain loop too.
+RECIPE: dict[str, Any] = {"epochs": 2, "batch_size": 4, "learning_rate": 2e-3}
+RECIPE |= {"weight_decay": 0.1, "eval_every": 3, "eval_batches": 2, "weights": "pretrained"}
+RECIPE |= {"trainable_layers": "last_block", "trainable_token": "last"}
 # What may differ between identical runs.
 MACHINE_FACTS = (
     "training_time_seconds",
@@ -65,6 +72,20 @@ def row(folder: Path, **options: Any) -> Path:
     path = folder / "row.json"
     files.write_json(path, settings_of(**options))
     return path
+
+
+def identity(row: Settings) -> Identity:
+    """What a saved state of this row's is of, where nothing else matters."""
+    return Identity(
+        row=row,
+        seed=SEED,
+        fold=None,
+        tokens_sha256="",
+        checkpoint_sha256=None,
+        code="",
+        rounding=device.current("float32", 1).rounding,
+        engine=None,
+    )
 
 
 def tokens_file(folder: Path, seed: int = 0) -> Path:
@@ -145,6 +166,28 @@ def train(folder: Path, *more: str, **options: Any) -> dict[str, object]:
     return results(folder / "run")
 
 
+def train_options(
+    folder: Path, options: dict[str, Any], dimensions: Dimensions, *more: str
+) -> dict[str, Any]:
+    """Trains a row of these options as config.yaml names them; its metrics, and its `logits`."""
+    chosen = dict(options)
+    layers, token = chosen.pop("trainable_layers"), chosen.pop("trainable_token")
+    row(folder, layers=layers, token=token, dimensions=dimensions, **chosen)
+    train(folder, *more)
+    metrics: dict[str, Any] = json.loads((folder / "run/metrics.json").read_text())
+    return metrics | {"logits": logits(folder / "run/predictions.csv")}
+
+
+def as_lists(
+    ids: Mapping[str, Sequence[Any]], labels: Mapping[str, Any]
+) -> tuple[dict[str, list[list[int]]], dict[str, list[int]]]:
+    """Texts and labels by split, as the plain loop takes them."""
+    return (
+        {split: [list(map(int, text)) for text in found] for split, found in ids.items()},
+        {split: list(map(int, found)) for split, found in labels.items()},
+    )
+
+
 def keep(folder: Path, *more: str, model: Model | None = None) -> None:
     """Keeps the model that was trained by `train(FOLDER, "--keep")` in FOLDER/model."""
     from ablations.kept import write  # statsmodels too, which each process of the tests would pay
@@ -186,6 +229,22 @@ def results(folder: Path) -> dict[str, object]:
     return {"metrics.json": json.dumps(kept), **texts}
 
 
+def by_the_card(model: Path, texts: Sequence[str]) -> Tensor:
+    """The probabilities that the lines of a kept model's README give; they are run."""
+    known: dict[str, Any] = {"FOLDER": model, "texts": list(texts)}
+    lines = card_lines(model)
+    assert lines
+    exec(lines, known)
+    found: Tensor = known["probabilities"]
+    return found
+
+
+def card_lines(model: Path) -> str | None:
+    """The lines of Python in a kept model's README."""
+    found = re.search(r"```python\n(.*?)```", (model / "README.md").read_text(), re.DOTALL)
+    return found and found[1]
+
+
 def logits(predictions: Path) -> dict[str, list[list[float]]]:
     """The logits of a run's texts, by split."""
     found: dict[str, list[list[float]]] = {}
@@ -205,13 +264,13 @@ def predicted(model: Path, texts: Sequence[str]) -> Tensor:
     return classifier.logits(classifier.ids(texts, texts))
 
 
-def assert_same(ours: dict[str, Any], theirs: plain.Result, tolerance: float = 1e-5) -> None:
+def assert_same(ours: dict[str, Any], theirs: plain.Result) -> None:
     """Asserts that a run's metrics, with its `logits`, are the plain loop's."""
     assert len(ours["history"]) == len(theirs.history)
     for mine, plains in zip(ours["history"], theirs.history, strict=True):
-        assert mine == pytest.approx(plains, abs=tolerance)
+        assert mine == pytest.approx(plains, abs=1e-5)
     for mine, plains in zip(ours["epoch_accuracy"], theirs.epoch_accuracy, strict=True):
-        assert mine == pytest.approx(plains, abs=tolerance)
-    assert ours["accuracy"] == pytest.approx(theirs.accuracy, abs=tolerance)
+        assert mine == pytest.approx(plains, abs=1e-5)
+    assert ours["accuracy"] == pytest.approx(theirs.accuracy, abs=1e-5)
     for split, found in theirs.logits.items():
-        assert np.array(ours["logits"][split]) == pytest.approx(found.numpy(), abs=tolerance)
+        assert np.array(ours["logits"][split]) == pytest.approx(found.numpy(), abs=1e-5)

@@ -72,6 +72,18 @@ def two_rows(folder, baseline, variant, changed=None, comparison=None, margin=2,
     write(folder, config.parse(made), {"baseline": baseline, "variant": variant}, **metrics)
 
 
+def study(folder, *rows, right=None, texts=20, seeds=(1,), written=None, **changes):
+    """Writes a study of the baseline and these rows, without comparisons unless `changes` have
+    some; gives its answers. All of theirs are right but those of the rows in `right`; `written`
+    goes to write().
+    """
+    base = {"seeds": list(seeds), "rows": [configuration()["rows"][0], *rows], "comparisons": []}
+    parsed = config.parse(configuration(**base | changes))
+    every = {row.id: np.ones((len(seeds), texts), bool) for row in parsed.rows}
+    write(folder, parsed, every | (right or {}), **(written or {}))
+    return load(folder)
+
+
 def write(folder, study, right, seen=(), per_row=None, notes=(), classes=CLASSES, **metrics):
     """Writes a whole study; `right` maps row ids to right answers to tested texts, [seeds, texts].
 
@@ -88,13 +100,14 @@ def write(folder, study, right, seen=(), per_row=None, notes=(), classes=CLASSES
     files.write_json(folder / "study.json", made)
     tested = np.asarray(next(iter(right.values()))).shape[1]
     write_data(folder / "data", study, tested, seen, classes)
+    texts = collection.read(folder / "data/texts.csv")
     for row in study.rows:
         files.write_json(folder / f"rows/{row.id}.json", row.settings)
         own = metrics | (per_row or {}).get(row.id, {})
         for fold, (seed, answers) in itertools.product(
             study.folds, zip(study.seeds, right[row.id], strict=True)
         ):
-            write_run(folder, row.settings, seed, answers, classes, fold, **own)
+            write_run(folder, row.settings, seed, answers, classes, fold, texts, **own)
     write_references(folder, study, dict.fromkeys(study.references, np.arange(tested) % 10 > 0))
 
 
@@ -127,12 +140,12 @@ def text(index):
     return f"message {index}, with a comma {word}{word}"
 
 
-def write_run(folder, row, seed, answers, classes=CLASSES, fold=None, **metrics):
+def write_run(folder, row, seed, answers, classes=CLASSES, fold=None, texts=None, **metrics):
     """Writes a run on the texts in data/; where `answers` to tested texts (of all folds) are wrong,
     it predicted the class after the label's. Of the other splits the first texts are right.
     """
     run = folder / "runs" / row.row / paths.run(seed, fold)
-    texts, written = collection.read(folder / "data/texts.csv"), {}
+    texts, written = texts or collection.read(folder / "data/texts.csv"), {}
     lines = collection.lines(texts.cuts[column(fold)])
     if fold:
         answers = answers[lines["test"]]
@@ -180,7 +193,7 @@ def write_run(folder, row, seed, answers, classes=CLASSES, fold=None, **metrics)
     predictions.write(run / "predictions.csv", written)
 
 
-def write_references(folder, study, answers, classes=CLASSES):
+def write_references(folder, study, answers):
     """Writes the references of a study whose rows are there; `answers` map their names to right
     answers to tested texts, [texts]. Of the other splits every text is right.
     """
@@ -193,13 +206,13 @@ def write_references(folder, study, answers, classes=CLASSES):
         right = answers[name][tested] if fold else answers[name]
         for split, own in (lines | {"test": tested}).items():
             labels = texts.labels[own]
-            wrong = (labels + 1) % len(classes)
+            wrong = (labels + 1) % len(CLASSES)
             predicted = np.where(right, labels, wrong) if split == "test" else labels
-            written[split] = Predictions.of(own, labels, 2.0 * np.eye(len(classes))[predicted])
+            written[split] = Predictions.of(own, labels, 2.0 * np.eye(len(CLASSES))[predicted])
         made = reference_metrics.Metrics(
             reference=name,
             fold=fold,
-            classes=tuple(classes),
+            classes=CLASSES,
             accuracy=Accuracy(train=1.0, validation=1.0, test=float(right.mean())),
             training_time_seconds=0.2,
             dataset_sha256="0" * 64,

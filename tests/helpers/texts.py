@@ -91,12 +91,12 @@ def replace_texts(path: Path, split: str, labels: Sequence[int], texts: Sequence
     write_texts(path, found, {name: part for name, (_, part) in before.items()})
 
 
-def read_splits(path: Path, fold: str = "split") -> dict[str, tuple[list[int], list[str]]]:
-    """The labels and texts of each split of texts.csv."""
+def read_splits(path: Path) -> dict[str, tuple[list[int], list[str]]]:
+    """The labels and texts of each split of texts.csv, which is cut once."""
     found = collection.read(path)
     return {
         split: (found.labels[own].tolist(), [found.texts[line] for line in own])
-        for split, own in collection.lines(found.cuts[fold]).items()
+        for split, own in collection.lines(found.cuts["split"]).items()
     }
 
 

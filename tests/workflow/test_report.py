@@ -6,12 +6,12 @@ import json
 import re
 import shutil
 import subprocess
-from html.parser import HTMLParser
 
 import pytest
 
 from ablations.answers import write
 from commands import snakemake
+from shown import Shown
 from synthetic_runs import configuration, eight_rows, load
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
@@ -45,20 +45,6 @@ def embedded(report, name):
 def content(entry):
     """What an entry shows, from its data: address."""
     return base64.b64decode(entry["data_uri"].partition("base64,")[2]).decode()
-
-
-class Loaded(HTMLParser):
-    """The addresses that a browser would load for a page; links to follow are not among them."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.addresses = re.findall(r"url\(['\"]?(https?:[^)]*)|@import", text)
-        self.feed(text)
-
-    def handle_starttag(self, tag, attributes):
-        for name, value in attributes:
-            if name in ("src", "srcset", "data", "poster") or (name == "href" and tag == "link"):
-                self.addresses.append(value)
 
 
 def test_every_answer_figure_and_number_is_in_the_page_with_a_caption(report):
@@ -95,8 +81,7 @@ def test_the_page_and_what_it_shows_load_nothing(report):
     ]
     assert len(pages) == 5
     for text in [report.read_text(), *pages]:
-        loaded = [found for found in Loaded(text).addresses if not found.startswith("data:")]
-        assert loaded == []
+        assert Shown(text).loaded() == []
 
 
 PROBE = """<script>

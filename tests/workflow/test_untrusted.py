@@ -7,7 +7,6 @@ import os
 import pickle
 import re
 import zipfile
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +23,7 @@ from ablations.model import fetch as checkpoint
 from ablations.study import config
 from ablations.study.dimensions import Dimensions
 from commands import ROOT, snakemake
+from shown import Shown
 from texts import replace_texts
 
 SHELL = "$(touch pwned) `touch pwned`; touch pwned & 'q' \"q\" {0} {row} %s $HOME \\ 🙂"
@@ -68,6 +68,8 @@ def test_row_ids_that_try_paths_or_shells_are_refused_before_anything_is_written
     for id in BAD_IDS:
         wrong = "is not allowed" if len(id) <= 100 else "has 101 characters"
         assert f"id: {id!r} {wrong}" in done.stdout
+    lines = re.findall("^.*(?: is not allowed|has 101 characters).*$", done.stdout, re.M)
+    assert len(lines) == len(BAD_IDS)  # together, each in its own
     assert not (folder / "results").exists() and [path.name for path in tmp_path.iterdir()] == [
         "work"
     ]
@@ -149,26 +151,6 @@ def hostile_study(folder: Path, *notes: str) -> None:
     replace_texts(folder / "data/texts.csv", "test", labels, MESSAGES)
 
 
-class Shown(HTMLParser):
-    """The elements of a page with their attributes, and its text."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__()
-        self.elements: set[str] = set()
-        self.attributes: set[str] = set()
-        self.addresses: list[str] = []
-        self.text = ""
-        self.feed(html)
-
-    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        self.elements.add(tag)
-        self.attributes |= {name for name, _ in attributes}
-        self.addresses += [value or "" for name, value in attributes if name in ("href", "src")]
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-
 ELEMENTS = {
     *("html", "head", "meta", "title", "style", "body", "header", "nav", "main", "section"),
     *("article", "h1", "h2", "h3", "p", "strong", "em", "code", "ul", "ol", "li", "a", "b", "span"),
@@ -186,19 +168,20 @@ def test_the_page_shows_hostile_texts_and_runs_none(tmp_path: Path, notes: tuple
         read, dict.fromkeys((figure.__name__ for figure in figures.FIGURES), b""), [b""]
     )
     shown = Shown(text)
-    assert shown.elements <= ELEMENTS
-    assert not {name for name in shown.attributes if name.startswith("on")}
+    assert {tag for tag, _ in shown.elements} <= ELEMENTS
+    assert not [name for _, found in shown.elements for name in found if name.startswith("on")]
     assert text.count("<script>") == 1 and text.count("<style>") == 1
-    assert all(address.startswith(("#", "data:image/svg")) for address in shown.addresses)
+    addresses = shown.attribute("href") + shown.attribute("src")
+    assert all(address.startswith(("#", "data:image/svg")) for address in addresses)
     title = " ".join(TITLE.split())
-    assert shown.text.count(title) >= 3  # the window's, the page's and a question's
-    assert MODEL in shown.text
+    assert shown.written.count(title) >= 3  # the window's, the page's and a question's
+    assert MODEL in shown.written
     right = np.all([row.right.all(0) for row in read.rows], axis=0)
     wrong = np.flatnonzero(~right).tolist()
     plain = [MESSAGES[index] for index in wrong if len(MESSAGES[index]) < 500]
     assert len(plain) == 8 and "\0" not in text and "\x1b" not in text
     for message in plain:
-        assert re.sub(r"[\0\x1b]", "\ufffd", message.strip()) in shown.text
+        assert re.sub(r"[\0\x1b]", "\ufffd", message.strip()) in shown.written
 
 
 @pytest.mark.parametrize("notes", [(), (STANDIN,)])

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from ablations.answers import power, statistics
 from ablations.answers.written import interpretation, numbers, sentences
 from ablations.study import config
-from synthetic_runs import configuration, disagreeing, eight_rows, load, two_rows, write
+from synthetic_runs import configuration, disagreeing, eight_rows, load, study, two_rows, write
 
 
 def compared(folder, *arguments, **keys):
@@ -121,14 +121,13 @@ def test_why_no_difference_is_detected_where_a_number_seems_to_say_otherwise(tmp
     found = compared(tmp_path, *disagreeing(300, 0, 5))
     assert not found.decided and found.overall.low > 0 and narrowly in said(found)
     assert narrowly not in said(compared(tmp_path, *disagreeing(300, 5, 6)))
-    rows = [*configuration()["rows"][:1], {"id": "a", "epochs": 1}, {"id": "b", "epochs": 2}]
     asked = [
         {"id": id, "question": "?", "baseline": "baseline", "variant": id} for id in ("a", "b")
     ]
     baseline, a = disagreeing(300, 2, 10)
-    made = config.parse(configuration(rows=rows, comparisons=asked))
-    write(tmp_path, made, {"baseline": baseline, "a": a, "b": baseline})
-    first, _ = load(tmp_path).comparisons
+    right = {"baseline": baseline, "a": a, "b": baseline}
+    rows = {"id": "a", "epochs": 1}, {"id": "b", "epochs": 2}
+    first, _ = study(tmp_path, *rows, right=right, comparisons=asked).comparisons
     assert first.p < 0.05 < first.adjusted_p
     assert "Among 2 comparisons it does not: with so many" in said(first)
 
@@ -322,9 +321,7 @@ def test_a_row_that_would_make_it_clean_is_one_that_a_study_can_have(tmp_path):
 def test_a_clean_row_has_what_goes_with_a_setting(tmp_path, rows, variant, pairs):
     rows[0] = configuration()["rows"][0] | rows[0]
     question = {"id": "q", "question": "?", "baseline": "baseline", "variant": variant}
-    parsed = config.parse(configuration(rows=rows, comparisons=[question]))
-    write(tmp_path, parsed, {row.id: np.ones((1, 20), bool) for row in parsed.rows})
-    (found,) = load(tmp_path).comparisons
+    (found,) = study(tmp_path, rows=rows, comparisons=[question]).comparisons
     assert sorted(lacking(found)) == sorted(pairs)
 
 
@@ -427,21 +424,16 @@ def test_numbers_without_a_claim_and_nothing_beside_stand_ins(tmp_path):
 
 
 def test_rows_with_and_without_published_numbers_are_in_one_table(tmp_path):
-    made = configuration()
-    made["rows"] = [*made["rows"][:2], {"id": "own", "epochs": 1}]
-    made["rows"][1]["published"].pop("training_time_min")
-    parsed = config.parse(made | {"comparisons": []})
-    write(tmp_path, parsed, {row.id: np.ones((1, 20), bool) for row in parsed.rows})
-    text = interpretation.markdown(load(tmp_path))
+    second = configuration()["rows"][1]
+    second["published"].pop("training_time_min")
+    text = interpretation.markdown(study(tmp_path, second, {"id": "own", "epochs": 1}))
     assert "states no comparisons" in text
     (own,) = [line for line in text.splitlines() if "| own " in line]
     assert [cell.strip() for cell in own.split("|")[3:5]] == ["100.00%", "100.00%"]
     assert own.rstrip(" |").endswith("(NVIDIA H200)")
 
 
-@settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, 20), st.integers(0, 20), st.integers(1, 4), st.sampled_from([None, "better"]))
 def test_it_reads_well_with_any_numbers(tmp_path, lost, gained, seeds, claim):
     two_rows(
@@ -464,6 +456,4 @@ def test_the_numbers_behind_the_answers(eight, tmp_path):
     assert third["equivalent"] == "false"
     assert float(third["smallest_difference_shown"]) == pytest.approx(found.smallest_shown, 1e-5)
     assert lines[5]["confounded"] == "true" and lines[6]["claim"] == lines[6]["outcome"] == ""
-    parsed = config.parse(configuration(comparisons=[]))
-    write(tmp_path, parsed, {row.id: np.ones((1, 20), bool) for row in parsed.rows})
-    assert numbers.comparisons(load(tmp_path)).splitlines() == [",".join(numbers.COMPARISON)]
+    assert numbers.comparisons(study(tmp_path)).splitlines() == [",".join(numbers.COMPARISON)]

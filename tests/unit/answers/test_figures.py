@@ -18,7 +18,7 @@ from ablations.answers.written import accuracy_and_time, drawing, figures
 from ablations.study import config
 from ablations.training.metrics import Evaluation
 from commands import ROOT
-from synthetic_runs import configuration, disagreeing, eight_rows, load, two_rows, write
+from synthetic_runs import configuration, disagreeing, eight_rows, load, study, two_rows, write
 
 NAMES = [figure.__name__ for figure in figures.FIGURES]
 LONG = "a-row-with-a-name-that-goes-on-and-on-and-on-until-nobody-can-read-it-any-more"
@@ -472,10 +472,8 @@ def test_long_curves_of_many_runs_are_thinned(tmp_path):
 
 
 def test_a_study_without_comparisons_or_losses_is_drawn_to_the_same_bytes(tmp_path):
-    study = config.parse(configuration(rows=configuration()["rows"][:1], comparisons=[]))
-    right = {"baseline": np.zeros((1, 20), bool)}
-    write(tmp_path, study, right, history=(), training_time_seconds=0.0)
-    read = load(tmp_path)
+    right, written = np.zeros((1, 20), bool), {"history": (), "training_time_seconds": 0.0}
+    read = study(tmp_path, right={"baseline": right}, written=written)
     shown = [text.get_text() for text in visible_texts(draw(read, "differences"))]
     assert "The configuration states no comparisons." in shown
     assert isinstance(read, compute.Answers)

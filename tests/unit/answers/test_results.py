@@ -21,6 +21,7 @@ from synthetic_runs import (
     load,
     program,
     row,
+    study,
     two_rows,
     write,
 )
@@ -63,10 +64,8 @@ def test_recall_precision_and_f1_of_each_class(tmp_path):
 
 
 def test_a_class_that_the_test_set_lacks_has_no_recall_and_does_not_count(tmp_path):
-    rows = [configuration()["rows"][0]]
-    made = config.parse(configuration(seeds=[1], rows=rows, comparisons=[]))
-    write(tmp_path, made, {"baseline": np.array([[True, False]])}, classes=("a", "b", "c"))
-    read = load(tmp_path)
+    right, classes = np.array([[True, False]]), {"classes": ("a", "b", "c")}
+    read = study(tmp_path, right={"baseline": right}, written=classes)
     (baseline,) = read.rows
     assert baseline.confusion.recall[0] == pytest.approx([1, 0, np.nan], nan_ok=True)
     assert baseline.confusion.precision[0] == pytest.approx([1, np.nan, 0], nan_ok=True)

@@ -304,13 +304,12 @@ def test_errors_with_several_seeds_give_shares_and_the_most_missed_first(tmp_pat
 
 
 def test_errors_name_the_class_that_was_predicted(tmp_path):
-    rows = [configuration()["rows"][0], {"id": "variant", "trainable_token": "first"}]
-    made = config.parse(configuration(seeds=[1, 2, 3], rows=rows, comparisons=[]))
     right = {id: np.ones((3, 90), bool) for id in ("baseline", "variant")}
     right["variant"][:, 10:30] = False  # "neutral" for "negative", and so on
     right["baseline"][0, 2] = False  # one seed of three says "negative" for "positive"
-    classes = ("negative", "neutral", "positive")
-    synthetic_runs.write(tmp_path, made, right, classes=classes)
+    variant = {"id": "variant", "trainable_token": "first"}
+    classes = {"classes": ("negative", "neutral", "positive")}
+    synthetic_runs.study(tmp_path, variant, right=right, seeds=(1, 2, 3), written=classes)
     lines = {int(line["index"]) - 1194: line for line in errors_csv(tmp_path)}
     named = [(lines[i]["label"], lines[i]["predicted_variant"]) for i in (12, 13, 14)]
     assert named == [("negative", "neutral"), ("neutral", "positive"), ("positive", "negative")]

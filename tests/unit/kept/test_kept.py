@@ -6,7 +6,6 @@ Models are nano and trained on random texts; what is compared is logits, message
 import json
 import math
 import random
-import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -109,33 +108,24 @@ def test_predictions_are_the_rows_whatever_stands_beside_a_text(kept, name):
     assert alone.numpy() == pytest.approx(expected[:8], abs=TOLERANCE)
 
 
-def recipe(folder: Path) -> str | None:
-    """The lines of Python in a model's card."""
-    found = re.search(r"```python\n(.*?)```", (folder / "model/README.md").read_text(), re.DOTALL)
-    return found and found[1]
-
-
 @pytest.mark.parametrize("name", IN_TRANSFORMERS)
 def test_what_the_card_says_of_transformers_gives_the_same_predictions(kept, name):
     """The card's own lines are run."""
     pytest.importorskip("transformers")
     folder, texts = kept(name)
-    lines = recipe(folder)
-    assert lines is not None
     told = "reads the last token before the padding" in (folder / "model/README.md").read_text()
     assert told == (name in ("flexible, cut", "variable", "lora, random"))
     # what the card makes an exception of
     chosen = [n for n, text in enumerate(texts) if text or not told]
-    known = {"FOLDER": folder / "model", "texts": [texts[n] for n in chosen]}
-    exec(lines, known)
+    found = runs.by_the_card(folder / "model", [texts[n] for n in chosen])
     expected = torch.tensor(logits_of(folder)[chosen]).softmax(-1)
-    assert known["probabilities"].numpy() == pytest.approx(expected.numpy(), abs=TOLERANCE)
+    assert found.numpy() == pytest.approx(expected.numpy(), abs=TOLERANCE)
 
 
 @pytest.mark.parametrize("name", sorted(set(ROWS) - set(IN_TRANSFORMERS)))
 def test_a_card_promises_nothing_that_transformers_cannot_do(kept, name):
     folder, _ = kept(name)
-    assert recipe(folder) is None
+    assert runs.card_lines(folder / "model") is None
     text = (folder / "model/README.md").read_text()
     assert "Only `ablations.predict` gives the row's predictions." in text
 
@@ -244,7 +234,7 @@ def test_what_another_row_trained_is_refused(kept, tmp_path):
 # --- moving the bias
 
 
-@hypothesis(max_examples=50, deadline=None)
+@hypothesis(max_examples=50)
 @given(classes=st.integers(2, 10), width=st.sampled_from([4, 8]), seed=st.integers(0, 10**6))
 def test_a_folded_bias_changes_no_logit(classes, width, seed):
     head, norm, reading = Head(width, classes), FinalNorm(width), Reading()

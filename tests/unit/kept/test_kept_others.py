@@ -2,7 +2,6 @@
 
 import json
 import random
-import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -82,12 +81,9 @@ def test_predictions_are_the_row_s_by_predict_and_by_the_card_s_lines(kept, name
     found = runs.predicted(folder / "model", texts)
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
 
-    card = (folder / "model/README.md").read_text()
-    lines = re.search(r"```python\n(.*?)```", card, re.DOTALL)
-    assert lines and "GPT-2" not in card
-    known: dict[str, Any] = {"FOLDER": folder / "model", "texts": texts}
-    exec(lines[1], known)
-    torch.testing.assert_close(known["probabilities"], expected.softmax(-1), atol=1e-5, rtol=0)
+    assert "GPT-2" not in (folder / "model/README.md").read_text()
+    found = runs.by_the_card(folder / "model", texts)
+    torch.testing.assert_close(found, expected.softmax(-1), atol=1e-5, rtol=0)
 
 
 def test_a_folder_holds_the_base_model_in_its_own_class_and_the_head(kept):

@@ -2,8 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -35,12 +34,10 @@ Lines = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
-    with HubServer() as server:
-        server.be_the_hub(tmp_path / "hub", monkeypatch)
-        server.add_repo(REPO, REVISION, {"config.json": CONFIG, "model.safetensors": WEIGHTS})
-        server.add_branch(REPO, "main", REVISION)
-        yield server
+def server(server: HubServer) -> HubServer:
+    server.add_repo(REPO, REVISION, {"config.json": CONFIG, "model.safetensors": WEIGHTS})
+    server.add_branch(REPO, "main", REVISION)
+    return server
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """A checkpoint from the hub, a mirror or a user's folder: verified, whole or not at all."""
 
-import hashlib
 import json
 import logging
 import os
@@ -8,7 +7,7 @@ import pickle
 import re
 import shutil
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +29,7 @@ from ablations.sources.hub import Repository
 from ablations.study import identities, models
 from ablations.study.dimensions import Dimensions
 from ablations.study.models import Model, ModelFolder
-from hub_server import REVISION, Fault, HubServer
+from hub_server import REVISION, Fault, HubServer, sha256
 
 REPO = "someone/tiny"
 DIMENSIONS = Dimensions(n_layer=2, n_head=2, n_embd=4, n_positions=8, vocab_size=11)
@@ -52,16 +51,10 @@ def config(**changes: Any) -> bytes:
 CONFIG, WEIGHTS = config(), save(tensors())
 
 
-def sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
-
-
 @pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
-    with HubServer() as server:
-        server.be_the_hub(tmp_path / "hf/hub", monkeypatch)
-        server.add_repo(REPO, REVISION, {"config.json": CONFIG, "model.safetensors": WEIGHTS})
-        yield server
+def server(server: HubServer) -> HubServer:
+    server.add_repo(REPO, REVISION, {"config.json": CONFIG, "model.safetensors": WEIGHTS})
+    return server
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from ablations.model import checkpoint, describe, fetch, shape
 from ablations.study import config
 from ablations.study.dimensions import Dimensions
 from ablations.study.models import Model
-from hub_server import REVISION, HubServer
+from hub_server import REVISION
 from synthetic_runs import configuration
 
 transformers = pytest.importorskip("transformers")
@@ -40,13 +39,6 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Any:
         return made[key]
 
     return get
-
-
-@pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
-    with HubServer() as server:
-        server.be_the_hub(tmp_path / "hub", monkeypatch)
-        yield server
 
 
 def lines(capsys: pytest.CaptureFixture[str], *arguments: object) -> dict[str, Any]:
@@ -283,7 +275,7 @@ def test_a_model_that_cannot_be_a_row_says_why(tmp_path, server, capsys):
         with pytest.raises(UserError) as raised:
             lines(capsys, REPO, "--revision", REVISION)
         # the next is another file of the same name
-        for path in tmp_path.glob("hub/**/*"):
+        for path in tmp_path.glob("hf/hub/**/*"):
             path.unlink() if not path.is_dir() else None
         return str(raised.value)
 

@@ -1,12 +1,10 @@
 """The files that hold a study's texts, wherever they are: each under its own name, or none."""
 
-import hashlib
 import io
 import os
 import signal
 import time
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from subprocess import CompletedProcess
 
@@ -20,7 +18,7 @@ from ablations.files import as_json
 from ablations.sources import collection, manifest
 from ablations.study import config, dataset
 from commands import ROOT
-from hub_server import REVISION, Fault, HubServer
+from hub_server import REVISION, Fault, HubServer, sha256
 from texts import SPLIT, mirror
 
 MESSAGES = "".join(f"ham\tmessage {n}, « ça va ? »\n" for n in range(500)).encode()
@@ -40,18 +38,12 @@ def archive_of(members: dict[str, bytes]) -> bytes:
 ARCHIVE = archive_of({"readme": b"about", "SMSSpamCollection": MESSAGES})
 
 
-def sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
-
-
 @pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
-    with HubServer() as server:
-        server.be_the_hub(tmp_path / "hf/hub", monkeypatch)
-        server.files["a.zip"] = ARCHIVE
-        files = {"data/train.csv": REVIEWS, "test.csv": REVIEWS * 2}
-        server.add_repo("datasets/someone/reviews", REVISION, files)
-        yield server
+def server(server: HubServer) -> HubServer:
+    server.files["a.zip"] = ARCHIVE
+    files = {"data/train.csv": REVIEWS, "test.csv": REVIEWS * 2}
+    server.add_repo("datasets/someone/reviews", REVISION, files)
+    return server
 
 
 @pytest.fixture

@@ -1,8 +1,6 @@
 """One file from a URL, the hub or a mirror: every fault, what is told of it, and what is left."""
 
-import hashlib
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,22 +9,18 @@ from huggingface_hub import close_session
 from ablations.errors import UserError
 from ablations.sources import download, hub
 from ablations.sources.hub import Repository
-from hub_server import REVISION, Fault, HubServer
+from hub_server import REVISION, Fault, HubServer, sha256
 
 FILE = "model.safetensors"
 REPO = Repository("someone/tiny", REVISION)
 CONTENT = bytes(range(256)) * 40
 
 
-def sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
-
-
 class Origin:
     """The one place, apart from a mirror, that has the file."""
 
     def __init__(self, kind: str, server: HubServer, folder: Path) -> None:
-        self.kind, self.cache, self.output = kind, folder / "hub", folder / "results" / "output"
+        self.kind, self.cache, self.output = kind, folder / "hf/hub", folder / "results" / "output"
         server.files[FILE] = CONTENT
         server.add_repo(REPO.name, REVISION, {FILE: CONTENT})
         self.address = f"{server.url}/{FILE}"
@@ -51,11 +45,9 @@ class Origin:
 
 
 @pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
+def server(server: HubServer, monkeypatch: pytest.MonkeyPatch) -> HubServer:
     monkeypatch.setattr(download, "TIMEOUT", 0.3)
-    with HubServer() as server:
-        server.be_the_hub(tmp_path / "hub", monkeypatch)
-        yield server
+    return server
 
 
 @pytest.fixture(params=["url", "hub"])

@@ -2,7 +2,6 @@
 
 import logging
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,12 +19,10 @@ FILES = {"config.json": b"{}", "model.safetensors": b"weights" * 1000}
 
 
 @pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HubServer]:
-    with HubServer() as server:
-        server.be_the_hub(tmp_path / "hub", monkeypatch)
-        server.add_repo(REPO.name, REVISION, dict(FILES))
-        server.add_branch(REPO.name, "main", REVISION)
-        yield server
+def server(server: HubServer) -> HubServer:
+    server.add_repo(REPO.name, REVISION, dict(FILES))
+    server.add_branch(REPO.name, "main", REVISION)
+    return server
 
 
 @pytest.fixture
@@ -80,7 +77,7 @@ def test_broken_download_resumes(server, folder, kind, tmp_path):
     assert hub.fetch(REPO, "model.safetensors", folder).path.read_bytes() == content
     ranges = [request.range for request in server.asked_for("model.safetensors")]
     assert ranges == [None, f"bytes={10 << 20}-"]
-    assert not list((tmp_path / "hub").rglob("*.incomplete"))
+    assert not list((tmp_path / "hf").rglob("*.incomplete"))
 
 
 @pytest.mark.parametrize(

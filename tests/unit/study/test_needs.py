@@ -6,7 +6,7 @@ import torch
 import yaml
 from msgspec.structs import replace
 
-from ablations.machine import device
+import runs
 from ablations.model import build
 from ablations.study import config, cut, extends, jobs
 from ablations.study import needs as estimate
@@ -16,7 +16,7 @@ from ablations.study.jobs import Total
 from ablations.study.models import Hub, Model, Pretrain, Recipe
 from ablations.study.needs import Needs
 from ablations.training import resume
-from ablations.training.resume import Identity, Progress, State
+from ablations.training.resume import Progress, State
 from commands import ROOT
 from texts import SMS, file, gpt2, read_splits, run_split, sms_collection
 
@@ -38,20 +38,21 @@ def of_trunk(row: Row) -> Needs:
     return estimate.of_trunk(settings)
 
 
-@pytest.mark.parametrize("layers", ["last_layer", "last_block", "last_two_blocks", "all"])
-def test_a_larger_model_needs_more(layers: str) -> None:
-    needs = [of_run(BASELINE, model=model, trainable_layers=layers) for model in SIZES]
-    memory, minutes = [each.memory_mb for each in needs], [each.minutes for each in needs]
-    assert memory == sorted(set(memory))
-    assert minutes == sorted(minutes) and minutes[0] < minutes[-1]
+LAYERS = ("last_layer", "last_block", "last_two_blocks", "all")
 
 
-def test_training_more_needs_more() -> None:
-    layers = ("last_layer", "last_block", "last_two_blocks", "all")
-    needs = [of_run(BASELINE, trainable_layers=each) for each in layers]
-    memory, minutes = [each.memory_mb for each in needs], [each.minutes for each in needs]
-    assert memory == sorted(set(memory))
-    assert minutes == sorted(minutes) and minutes[0] < minutes[-1]
+def test_a_larger_model_and_training_more_need_more() -> None:
+    found = {
+        (model.name, layers): of_run(BASELINE, model=model, trainable_layers=layers)
+        for model in SIZES
+        for layers in LAYERS
+    }
+    growing = [[found[model.name, layers] for model in SIZES] for layers in LAYERS]
+    growing.append([found[SIZES[0].name, layers] for layers in LAYERS])
+    for needs in growing:
+        memory, minutes = [each.memory_mb for each in needs], [each.minutes for each in needs]
+        assert memory == sorted(set(memory))
+        assert minutes == sorted(minutes) and minutes[0] < minutes[-1]
 
 
 def test_all_layers_of_gpt2_small_by_hand() -> None:
@@ -244,16 +245,7 @@ def test_what_is_saved_of_a_run_takes_the_estimated_disk(
         used.append(sum(file.stat().st_size for file in tmp_path.iterdir()))
 
     monkeypatch.setattr(resume, "save_file", written)
-    identity = Identity(
-        row=settings,
-        seed=123,
-        fold=None,
-        tokens_sha256="",
-        checkpoint_sha256=None,
-        code="",
-        rounding=device.current("float32", 1).rounding,
-        engine=None,
-    )
+    identity = runs.identity(settings)
     for _ in range(2):
         State(tmp_path / "state", identity).save(tail, optimizer, Progress(steps=1))
     rows = (replace(BASELINE, settings=settings),)

@@ -3,10 +3,6 @@
 bench/plain.py's loop is given transformers' whole model, which recomputes everything.
 """
 
-import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +22,7 @@ from tiny_models import FAMILIES
 
 WORKFLOW = Path(__file__).parents[3] / "workflow"
 CLASSES, PADDING = ("one", "two", "three"), 1
-DEFAULTS: dict[str, Any] = {"epochs": 2, "batch_size": 4, "learning_rate": 2e-3}
-DEFAULTS |= {"weight_decay": 0.1, "eval_every": 3, "eval_batches": 2, "weights": "pretrained"}
-DEFAULTS |= {"trainable_layers": "last_block", "trainable_token": "last", "context_length": 9}
+DEFAULTS = runs.RECIPE | {"context_length": 9}
 
 Options = dict[str, Any]
 Texts = dict[str, list[np.ndarray]]
@@ -68,12 +62,8 @@ def whole(folder: Path, name: str, recipe: plain.Recipe) -> plain.Model:
     return plain.Model(body, blocks, after, families.WIDTH, recipe, len(CLASSES), runs.SEED)
 
 
-def ours(folder: Path, name: str, options: Options, *more: str) -> dict[str, Any]:
-    chosen = DEFAULTS | options
-    layers, token = chosen.pop("trainable_layers"), chosen.pop("trainable_token")
-    runs.row(folder, layers=layers, token=token, dimensions=families.dimensions_of(name), **chosen)
-    runs.train(folder, *more)
-    return json.loads((folder / "run/metrics.json").read_text())
+def ours(folder: Path, name: str, options: Options) -> dict[str, Any]:
+    return runs.train_options(folder, DEFAULTS | options, families.dimensions_of(name))
 
 
 def made(folder: Path, name: str, options: Options) -> tuple[Texts, dict[str, np.ndarray]]:
@@ -115,15 +105,13 @@ def test_a_run_is_the_plain_loop_s(name: str, options: Options, tmp_path: Path) 
     expected = plain.train(
         recipe,
         plain.Shape(families.BLOCKS, 2, families.WIDTH, 32, families.IDS),
-        {split: [list(map(int, i)) for i in found] for split, found in ids.items()},
-        {split: list(map(int, found)) for split, found in labels.items()},
+        *runs.as_lists(ids, labels),
         padding_id=PADDING,
         classes=len(CLASSES),
         seed=runs.SEED,
         model=whole(tmp_path / "checkpoint", name, recipe),
     )
     found = ours(tmp_path, name, options)
-    found["logits"] = runs.logits(tmp_path / "run/predictions.csv")
     runs.assert_same(found, expected)
     assert found["versions"]["transformers"] == transformers.__version__
 
@@ -182,15 +170,3 @@ def test_a_row_of_another_model_is_cut_like_a_gpt2_s(tmp_path: Path) -> None:
     trunk = cut.trunk(row, 1)
     assert trunk and trunk.blocks == families.BLOCKS - 1
     assert (trunk.input.causal_mask, trunk.input.mask_padding) == (False, True)
-
-
-def test_a_gpt2_s_job_imports_no_transformers(tmp_path: Path) -> None:
-    """A fresh process trains one: a start must not take longer."""
-    runs.row(tmp_path, layers="last_block")
-    runs.tokens_file(tmp_path)
-    code = "import sys; from ablations.training import run; "
-    code += (
-        "run.main(run.parser().parse_args(sys.argv[1:])); sys.exit('transformers' in sys.modules)"
-    )
-    arguments = [sys.executable, "-c", code, *map(str, runs.arguments(tmp_path))]
-    subprocess.run(arguments, check=True, env=os.environ | {"PYTHONPATH": str(WORKFLOW)})

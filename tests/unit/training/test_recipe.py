@@ -7,7 +7,6 @@ must be the plain loop's. Needs nothing outside the repository.
 
 import csv
 import itertools
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,10 +29,7 @@ from texts import as_tokens
 
 NANO = Dimensions(n_layer=3, n_head=2, n_embd=8, n_positions=16, vocab_size=257)
 CLASSES = ("one", "two", "three")
-DEFAULTS: dict[str, Any] = {"epochs": 2, "batch_size": 4, "learning_rate": 2e-3}
-DEFAULTS |= {"weight_decay": 0.1, "eval_every": 3, "eval_batches": 2, "weights": "pretrained"}
-DEFAULTS |= {"trainable_layers": "last_block", "trainable_token": "last"}
-DEFAULTS |= {"context_length": "longest_training_example"}
+DEFAULTS = runs.RECIPE | {"context_length": "longest_training_example"}
 
 Options = dict[str, Any]
 
@@ -78,13 +74,7 @@ def both(folder: Path, options: Options, seed: int = 1) -> tuple[dict[str, Any],
 
 def trained(folder: Path, options: Options, *more: str) -> dict[str, Any]:
     """What the workflow's program makes of a row."""
-    chosen = DEFAULTS | options
-    layers, token = chosen.pop("trainable_layers"), chosen.pop("trainable_token")
-    runs.row(folder, layers=layers, token=token, dimensions=NANO, **chosen)
-    runs.train(folder, *more)
-    metrics = json.loads((folder / "run/metrics.json").read_text())
-    metrics["logits"] = runs.logits(folder / "run/predictions.csv")
-    return metrics
+    return runs.train_options(folder, DEFAULTS | options, NANO, *more)
 
 
 def plain_run(
@@ -101,8 +91,7 @@ def plain_run(
     return plain.train(
         recipe,
         shape,
-        {split: [list(map(int, i)) for i in found] for split, found in ids.items()},
-        {split: list(map(int, found)) for split, found in labels.items()},
+        *runs.as_lists(ids, labels),
         padding_id=256,
         classes=len(CLASSES),
         seed=runs.SEED,
@@ -269,7 +258,6 @@ def any_options(draw: st.DrawFn) -> Options:
 
 @settings(
     max_examples=25,
-    deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
