@@ -1,6 +1,5 @@
-"""A study of three families from folders: table, answers, page, kept models and predictions."""
+"""A study of two families from folders: table, answers, page, kept models and predictions."""
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -11,38 +10,29 @@ import yaml
 import families
 import runs
 import tiny
-from commands import ROOT, program, snakemake, table
+from ablations import predict
+from commands import ROOT, snakemake, table
 
 pytest.importorskip("transformers")
-KINDS = ("llama", "bert", "gpt_neox")
+KINDS = ("llama", "bert")
 TEXTS = ["WINNER!! Call now to claim your prize", "are you coming home tonight", "ok see you then"]
 
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The finished study of three rows."""
+    """The finished study of two rows."""
     folder = tmp_path_factory.mktemp("families")
-    models = {}
+    models: dict[str, Any] = {}
     for kind in KINDS:
         size = families.save_tokenizer(folder / kind, kind, TEXTS)
         families.save(folder / kind, kind, vocab_size=size)
-        printed = program("model.describe", folder / kind).stdout
-        models[kind] = described(printed)[kind] | {"path": kind}
+        models[kind] = {"path": kind, "encoder": kind == "bert"}
     rows = [tiny.ROWS[0] | {"model": "llama", "save_model": True}]
-    rows += [
-        {"id": "encoder", "model": "bert", "save_model": True},
-        {
-            "id": "all-layers",
-            "model": "gpt_neox",
-            "trainable_layers": "all",
-            "trainable_token": "flexible",
-            "save_model": True,
-        },
-    ]
+    rows += [{"id": "encoder", "model": "bert", "save_model": True}]
     asked = {"question": "Is the encoder better?", "baseline": "baseline", "variant": "encoder"}
     path = tiny.config(
         folder,
-        title="Three families",
+        title="Two families",
         models=models,
         rows=rows,
         references=["counts"],
@@ -74,30 +64,22 @@ def test_the_study_of_families_runs_on_tiny_stand_ins_of_each(tmp_path: Path) ->
     assert "confounded" not in (tmp_path / "results/interpretation.md").read_text()
 
 
-def described(printed: str) -> dict[str, Any]:
-    models: dict[str, Any] = yaml.safe_load(printed)["models"]
-    return models
-
-
 def test_the_answers_name_the_families_and_one_change_of_model(study: Path) -> None:
     results = study / "results"
     lines = {line["id"]: line for line in table(results / "table.csv")}
-    assert list(lines) == ["baseline", "encoder", "all-layers", "counts"]
+    assert list(lines) == ["baseline", "encoder", "counts"]
     said = (results / "table.md").read_text()
-    assert (
-        "Other models than GPT-2: llama from a folder (llama), bert from a folder (bert, which"
-        in said
-    )
-    assert "gpt_neox from a folder (gpt_neox)" in said
+    others = "Other models than GPT-2: llama from a folder (llama), bert from a folder (bert, which"
+    assert others in said
     assert "GPT-2's tokenizer" not in said
     answers = (results / "interpretation.md").read_text()
     assert "Is the encoder better?" in answers and "confounded" not in answers
-    assert "<h1>Three families</h1>" in (results / "index.html").read_text()
+    assert "<h1>Two families</h1>" in (results / "index.html").read_text()
 
 
-@pytest.mark.parametrize("row", ["baseline", "encoder", "all-layers"])
+@pytest.mark.parametrize("row", ["baseline", "encoder"])
 def test_a_kept_model_gives_the_row_s_predictions_and_so_do_its_card_s_lines(
-    study: Path, row: str
+    study: Path, row: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = study / f"results/models/{row}/seed-123"
     lines = table(study / f"results/runs/{row}/seed-123/predictions.csv")
@@ -112,16 +94,10 @@ def test_a_kept_model_gives_the_row_s_predictions_and_so_do_its_card_s_lines(
     texts = [line["Text"] for line in written if line["split"] == "test"]
     torch.testing.assert_close(runs.predicted(folder, texts), expected, atol=1e-5, rtol=0)
 
-    card = (folder / "README.md").read_text()
-    assert "GPT-2" not in card
-    recipe = re.search(r"```python\n(.*?)```", card, re.DOTALL)
-    assert recipe
-    known: dict[str, Any] = {"FOLDER": folder, "texts": texts}
-    exec(recipe[1], known)
-    torch.testing.assert_close(known["probabilities"], expected.softmax(-1), atol=1e-5, rtol=0)
+    assert "GPT-2" not in (folder / "README.md").read_text()
+    found = runs.by_the_card(folder, texts)
+    torch.testing.assert_close(found, expected.softmax(-1), atol=1e-5, rtol=0)
 
-
-def test_the_program_predicts_with_a_kept_model(study: Path) -> None:
-    folder = study / "results/models/encoder/seed-123"
-    done = program("predict", folder, "call now")
-    assert done.returncode == 0 and len(done.stdout.splitlines()) == 2
+    capsys.readouterr()
+    predict.main(predict.parser().parse_args([str(folder), "call now"]))
+    assert len(capsys.readouterr().out.splitlines()) == 2

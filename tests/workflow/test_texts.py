@@ -2,8 +2,6 @@
 
 import csv
 import json
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +18,7 @@ import tiny
 from ablations.data import byte_pairs, tokens
 from ablations.model import gpt2
 from ablations.study.dimensions import Dimensions
-from commands import ROOT, environment, program, snakemake, table
+from commands import ROOT, program, snakemake, snakemake_in, table
 from hub_server import REVISION, HubServer
 
 MOODS = ("good", "so-so", "bad, very bad")
@@ -138,15 +136,8 @@ def test_another_workflow_uses_it_as_a_module_with_a_file_for_each_split(tmp_pat
     study(folder, dataset=dataset).rename(folder / "whole.yaml")
     (folder / "mine.yaml").write_text("extends: whole.yaml\n")
     (folder / "Snakefile").write_text(MODULE.format(snakefile=str(ROOT / "Snakefile")))
-    done = subprocess.run(
-        [sys.executable, "-m", "snakemake", "--cores", "1"],
-        cwd=folder,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    done = snakemake_in(folder, "--cores", 1)
+    assert done.returncode == 0, done.stdout
     sizes = {"train": 45, "validation": 15, "test": 20}
     data = "Data: train.jsonl, held-out.parquet; 2 classes (False, True)"
     check_answers(folder / "below/a prefix/results", ["False", "True"], sizes, data)

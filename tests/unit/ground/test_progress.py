@@ -2,17 +2,15 @@
 
 import logging
 import re
-import subprocess
-import sys
-from collections import Counter
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
 from snakemake_interface_logger_plugins.common import LogEvent
 
 from ablations import cli
-from commands import ROOT, environment
+from commands import ROOT, snakemake_in
 from snakemake_logger_plugin_progress import PHRASES, LogHandler, Remaining, _duration
 
 SNAKEFILE = """
@@ -52,26 +50,16 @@ rule split:
 """
 
 
-def run(
-    folder: Path, *arguments: str, snakefile: str = SNAKEFILE
-) -> subprocess.CompletedProcess[str]:
+def run(folder: Path, *arguments: str, snakefile: str = SNAKEFILE) -> CompletedProcess[str]:
     (folder / "study").mkdir(exist_ok=True)
     (folder / "Snakefile").write_text(snakefile)
-    command = [sys.executable, "-m", "snakemake", "--cores", "1", "--directory", "study"]
-    return subprocess.run(
-        [*command, *arguments],
-        cwd=folder,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    return snakemake_in(folder, "--cores", 1, "--directory", "study", *arguments)
 
 
 def test_each_job_has_its_lines_and_a_failure_its_reason_and_its_log(tmp_path: Path) -> None:
     done = run(tmp_path, "--keep-going", "--logger", "progress")
     assert done.returncode == 1
-    lines = done.stderr.splitlines()
+    lines = done.stdout.splitlines()
     assert lines[0] == "3 jobs to do"  # `all` only collects
     at = lines.index("FAILED  training b, seed 1")
     assert lines[at + 1 : at + 3] == [
@@ -91,7 +79,7 @@ def test_each_job_has_its_lines_and_a_failure_its_reason_and_its_log(tmp_path: P
 def test_the_reason_of_a_failure_is_printed_once(tmp_path: Path) -> None:
     done = run(tmp_path, "--logger", "progress", snakefile=FAILS)
     assert done.returncode == 1
-    assert done.stderr.splitlines() == [
+    assert done.stdout.splitlines() == [
         "1 job to do",
         "FAILED  splitting the texts",
         "        --dataset is not what it should be: Expected `object`, got `array`",
@@ -101,13 +89,13 @@ def test_the_reason_of_a_failure_is_printed_once(tmp_path: Path) -> None:
 
 def test_an_error_of_snakemakes_is_shown(tmp_path: Path) -> None:
     done = run(tmp_path, "nothing", "--logger", "progress")
-    assert "No rule to produce nothing" in done.stderr
+    assert "No rule to produce nothing" in done.stdout
 
 
 def test_without_it_snakemake_says_what_it_always_does(tmp_path: Path) -> None:
     done = run(tmp_path, "a/1.txt")
-    assert done.returncode == 0 and "1 of 1 steps (100%) done" in done.stderr
-    assert "None" not in done.stderr.splitlines()
+    assert done.returncode == 0 and "1 of 1 steps (100%) done" in done.stdout
+    assert "None" not in done.stdout.splitlines()
 
 
 def test_every_rule_has_its_words() -> None:
@@ -125,53 +113,56 @@ def test_every_rule_has_its_words() -> None:
 # --- what is left
 
 
-def remaining(**finished: float) -> Remaining:
-    """Of two rows, one with three times the work of the other, and a table."""
+Work = dict[tuple[str, tuple[str, ...]], float]
+
+
+def of(work: Work, finished: Work, at_once: int = 1, **left: int) -> Remaining:
     found = Remaining()
-    found.work = {("train", ("small",)): 10.0, ("train", ("large",)): 30.0}
-    found.finished = {("train", (row,)): seconds for row, seconds in finished.items()}
-    found.left.update({"train": 2 - len(finished), "table": 1})
+    found.work, found.finished, found.at_once = work, finished, at_once
+    found.left.update(left)
     return found
 
 
-def test_nothing_is_estimated_before_a_job_that_computes_has_finished() -> None:
-    assert remaining().seconds() is None
+# Of two rows, one with three times the work of the other, and a table.
+TWO: Work = {("train", ("small",)): 10.0, ("train", ("large",)): 30.0}
+SMALL: Work = {("train", ("small",)): 12.5}
+LARGE: Work = {("train", ("large",)): 12.5}
+SPLIT: Work = {("split", ()): 2.0}
+ROWS: Work = {("train", (row,)): 1.0 for row in "abc"}
+TINY: Work = {("train", (row,)): 1e-3 for row in "abcd"} | {("reference", ("words",)): 3.0}
+BUSY: Work = {("train", ("a",)): 25.0, ("train", ("b",)): 31.0, ("train", ("c",)): 22.0}
 
 
-def test_what_is_left_goes_by_the_work_of_the_jobs_that_have_not_run() -> None:
-    """A start takes 2.5 seconds whatever the work."""
-    found = remaining(small=12.5)
-    found.finished["split", ()] = 2.0
-    assert found.seconds() == pytest.approx((2.5 + 30) + 2)
-    found = remaining(large=12.5)
-    assert found.seconds() == pytest.approx(2.5 + 10 / 3)
-
-
-def test_a_start_takes_what_it_took_for_the_same_rule() -> None:
-    """Where other work runs on the machine, a large job tells the speed, small ones the start."""
-    found = Remaining()
-    found.work = {("pretrain", ()): 1e6} | {("train", (row,)): 1.0 for row in "abc"}
-    found.finished = {("pretrain", ()): 102.5, ("train", ("a",)): 25.0, ("train", ("b",)): 15.0}
-    found.left.update(train=1)
-    assert found.seconds() == pytest.approx(20.0, abs=0.01)
-
-
-def test_tiny_jobs_on_a_busy_machine_do_not_tell_how_long_others_compute() -> None:
-    """Their seconds are starts, ten times as long as on a free machine, and noise."""
-    found = Remaining()
-    found.work = {("train", (row,)): 1e-3 for row in "abcd"} | {("reference", ("words",)): 3.0}
-    for row, seconds in zip("abc", (25.0, 31.0, 22.0), strict=True):
-        found.finished["train", (row,)] = seconds
-        found.left = Counter(reference=1)
-        assert found.seconds() == pytest.approx(25 + 3, abs=1)
-    found.left.update(train=1)
-    assert found.seconds() == pytest.approx(25 + 3 + 26, abs=1)
-
-
-def test_jobs_at_once_share_what_is_left() -> None:
-    found = remaining(small=12.5)
-    found.at_once = 2
-    assert found.seconds() == pytest.approx((2.5 + 30) / 2)
+@pytest.mark.parametrize(
+    ("found", "seconds"),
+    [
+        # nothing is estimated before a job that computes has finished
+        (of(TWO, {}, train=2, table=1), None),
+        # what is left goes by the work of the jobs that have not run; a start takes 2.5 seconds
+        (of(TWO, SMALL | SPLIT, train=1, table=1), pytest.approx(2.5 + 30 + 2)),
+        (of(TWO, LARGE, train=1, table=1), pytest.approx(2.5 + 10 / 3)),
+        # a start takes what it took for the same rule: a large job tells the speed, small ones that
+        (
+            of(
+                ROWS | {("pretrain", ()): 1e6},
+                {("pretrain", ()): 102.5, ("train", ("a",)): 25.0, ("train", ("b",)): 15.0},
+                train=1,
+            ),
+            pytest.approx(20.0, abs=0.01),
+        ),
+        # tiny jobs on a busy machine, all start and noise, do not tell how long others compute
+        (of(TINY, dict(list(BUSY.items())[:1]), reference=1), pytest.approx(25 + 3, abs=1)),
+        (of(TINY, dict(list(BUSY.items())[:2]), reference=1), pytest.approx(25 + 3, abs=1)),
+        (of(TINY, BUSY, reference=1), pytest.approx(25 + 3, abs=1)),
+        (of(TINY, BUSY, reference=1, train=1), pytest.approx(25 + 3 + 26, abs=1)),
+        # jobs at once share what is left
+        (of(TWO, SMALL, at_once=2, train=1, table=1), pytest.approx((2.5 + 30) / 2)),
+    ],
+)
+def test_what_is_left_goes_by_the_work_and_by_what_jobs_took(
+    found: Remaining, seconds: object
+) -> None:
+    assert found.seconds() == seconds
 
 
 @pytest.mark.parametrize(

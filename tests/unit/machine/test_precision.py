@@ -9,13 +9,11 @@ import pandas as pd
 import pytest
 import torch
 
-import programs
 import runs
 from ablations.data.sequences import Sequences
 from ablations.errors import UserError
 from ablations.machine import device
 from ablations.training.inputs import Inputs, Layout, Mapped
-from commands import environment
 
 on_a_cpu = pytest.mark.skipif(
     torch.cuda.is_available() or torch.backends.mps.is_available(), reason="for a CPU"
@@ -70,12 +68,10 @@ def test_bfloat16_is_refused_by_a_processor_without_it(
 
 @on_a_cpu
 def test_tf32_is_refused_without_cuda_in_one_line(study: Path) -> None:
-    runs.row(study, precision="tf32")
-    done = programs.run("ablations.training.run", *runs.arguments(study), environment=environment())
-    assert done.returncode == 1 and "Traceback" not in done.stderr
-    assert "precision: tf32 needs a CUDA device" in done.stderr
-    assert "allowed here: auto, float32, bfloat16" in done.stderr
-    assert not (study / "run").exists()
+    with pytest.raises(UserError, match=r"^precision: tf32 needs a CUDA device.*$") as raised:
+        trained(study, precision="tf32")
+    assert "allowed here: auto, float32, bfloat16" in str(raised.value)
+    assert "\n" not in str(raised.value) and not (study / "run").exists()
 
 
 @pytest.mark.parametrize("capability", [(7, 5), (8, 0)])

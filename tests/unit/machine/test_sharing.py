@@ -146,7 +146,7 @@ def visits() -> Iterator[Visits]:
             made.leave(job)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.sampled_from(["arrive", "leave", "crash"]), max_size=8), st.booleans())
 def test_other_jobs_are_noticed_before_and_since(events: list[str], someone_before: bool) -> None:
     """Whether or not it has left when we ask."""

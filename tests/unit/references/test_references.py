@@ -103,26 +103,17 @@ def test_a_reference_answers_as_the_plain_pipeline_does(tmp_path, name, classes)
         assert [int(line["predicted"]) for line in told] == expected.argmax(1).tolist()
 
 
-@pytest.mark.parametrize(
-    ("name", "train_right", "validation_right", "test_right"),
-    [
-        ("counts", 100.00, 94.63, 94.67),
-        ("words", 100.00, 94.63, 96.33),
-        ("characters", 100.00, 97.99, 97.33),
-    ],
-)
-def test_on_the_published_split_it_is_as_right_as_was_measured(
-    tmp_path, name, train_right, validation_right, test_right
-):
+def test_on_the_published_split_it_is_as_right_as_was_measured(tmp_path):
     assert run_split(tmp_path, file(sms_collection(tmp_path), format="tsv")).returncode == 0
     listed = tmp_path.parent / f"{tmp_path.name}.collection.json"
     listed.rename(tmp_path / "collection.json")
-    found = metrics(train(tmp_path, name))["accuracy"]
-    assert {split: round(100 * found[split], 2) for split in SPLITS} == {
-        "train": train_right,
-        "validation": validation_right,
-        "test": test_right,
-    }
+    for name, right in {
+        "counts": (100.00, 94.63, 94.67),
+        "words": (100.00, 94.63, 96.33),
+        "characters": (100.00, 97.99, 97.33),
+    }.items():
+        found = metrics(train(tmp_path, name))["accuracy"]
+        assert tuple(round(100 * found[split], 2) for split in SPLITS) == right, name
 
 
 def test_what_is_counted_is_learned_from_the_training_texts_alone(tmp_path):

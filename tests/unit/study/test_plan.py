@@ -1,5 +1,6 @@
 """What a run will do, said before it starts; a mistake is one message, and nothing is written."""
 
+import functools
 import json
 import re
 from pathlib import Path
@@ -18,6 +19,12 @@ def plan(folder: Path) -> tuple[int, str, str]:
     return done.returncode, done.stdout, done.stderr
 
 
+@functools.cache
+def plan_of(study: str) -> str:
+    """What is said of a study of the repository."""
+    return plan(ROOT / study)[1]
+
+
 def test_it_says_how_much_will_be_trained_and_where_results_go(tmp_path: Path) -> None:
     file = tiny.config(tmp_path / "mine", seeds=[1, 2])
     code, said, _ = plan(tmp_path / "mine")
@@ -29,13 +36,13 @@ def test_it_says_how_much_will_be_trained_and_where_results_go(tmp_path: Path) -
 
 
 def test_it_says_what_is_downloaded() -> None:
-    _, said, _ = plan(ROOT)
+    said = plan_of(".")
     models = "gpt2-small (124M), gpt2-medium (355M), gpt2-large (774M)"
     assert f"models downloaded unless they are in the cache: {models}\n" in said
 
 
 def test_it_estimates_time_memory_and_disk() -> None:
-    _, said, _ = plan(ROOT / "studies/extended")
+    said = plan_of("studies/extended")
     (line,) = (line for line in said.splitlines() if "estimated" in line)
     assert re.search(r"about \d+ h on two CPU cores \(a GPU was not measured\)", line)
     assert re.search(r"\d+ GB of memory at most \(xl-all-layers\)", line)
@@ -71,7 +78,7 @@ def test_it_estimates_time_memory_and_disk() -> None:
     ],
 )
 def test_the_readme_promises_what_it_estimates(study: str, told: dict[str, str]) -> None:
-    _, said, _ = plan(ROOT / study)
+    said = plan_of(study)
     readme = " ".join((ROOT / "README.md").read_text().split())
     for estimated, promised in told.items():
         assert estimated in said and promised in readme
@@ -107,22 +114,21 @@ def test_it_says_what_it_assumes_of_the_texts(tmp_path: Path) -> None:
         assert "first run, if there are 1,494 texts of at most 120 tokens: about 3 h" in said
     _, said, _ = plan(changed(tmp_path, dataset={"balance": False, "quotes": False}))
     assert "if there are 5,572 texts of at most 257 tokens" in said
-    _, said, _ = plan(ROOT / "studies/tickets")
-    assert "if there are 1,494 texts of at most 120 tokens" in said
+    assert "if there are 1,494 texts of at most 120 tokens" in plan_of("studies/tickets")
     for known in (".", "studies/extended", "demo"):
-        assert "if there are" not in plan(ROOT / known)[1]
+        assert "if there are" not in plan_of(known)
 
 
 def test_it_says_the_sizes_of_the_splits_of_a_fold(tmp_path: Path) -> None:
     sizes = "  each fold trains on about 1,046 texts, validates on 149, tests 299\n"
-    assert sizes in plan(ROOT / "studies/five-folds")[1]
+    assert sizes in plan_of("studies/five-folds")
     split = {"folds": 4, "validation": 0.1}
     of_all = "trains on about 3,622 texts, validates on 557, tests 1,393\n"
     assert of_all in plan(changed(tmp_path, dataset={"balance": False, "split": split}))[1]
     unread = {"quotes": False, "split": split}  # other lines than the published study's
     shares = "trains on about 65% of the texts, validates on 10%, tests 25%\n"
     assert shares in plan(changed(tmp_path, dataset=unread))[1]
-    assert "each fold" not in plan(ROOT)[1]
+    assert "each fold" not in plan_of(".")
 
 
 def test_it_says_what_a_grid_makes(tmp_path: Path) -> None:

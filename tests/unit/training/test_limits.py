@@ -10,13 +10,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
-import msgspec
 import numpy as np
 import pytest
 import torch
 import yaml
+from msgspec import structs
 from torch import nn
 
 import programs
@@ -25,11 +25,11 @@ from ablations.errors import UserError
 from ablations.machine import device
 from ablations.model import gpt2
 from ablations.model.layers import Layers, Reading
-from ablations.study import config, settings
+from ablations.study import config
 from ablations.study.settings import Training
 from ablations.training.inputs import Inputs
 from ablations.training.loop import Loop, Split
-from ablations.training.resume import Identity, State
+from ablations.training.resume import State
 from ablations.training.schedule import schedule
 from commands import ROOT, environment
 
@@ -41,9 +41,9 @@ def study(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def trained(study: Path, cache_gb: float = 1) -> subprocess.CompletedProcess[str]:
-    arguments = runs.arguments(study, cache_gb=cache_gb)
-    return programs.run("ablations.training.run", *arguments, environment=environment())
+def trained(study: Path) -> subprocess.CompletedProcess[str]:
+    """The program, as its rule starts it."""
+    return programs.run("ablations.training.run", *runs.arguments(study), environment=environment())
 
 
 # --- micro_batch
@@ -54,8 +54,7 @@ def test_micro_batch_changes_nothing_but_rounding(study: Path, layers: str) -> N
     found = {}
     for size in (None, 4, 3, 1):
         runs.row(study, layers=layers, **({"micro_batch": size} if size else {}))
-        done = trained(study)
-        assert done.returncode == 0, done.stderr
+        runs.train(study)
         metrics = json.loads((study / "run/metrics.json").read_text())
         found[size] = [
             entry[split]
@@ -68,17 +67,6 @@ def test_micro_batch_changes_nothing_but_rounding(study: Path, layers: str) -> N
     assert found[1] == pytest.approx(found[None], abs=2e-5)
 
 
-def test_rows_that_do_not_set_it_keep_their_row_files() -> None:
-    study = yaml.safe_load((ROOT / "demo/config.yaml").read_text())
-    before = {row.id: msgspec.to_builtins(row.settings) for row in config.parse(study).rows}
-    assert "micro_batch" not in before["baseline"]["training"]
-    study["rows"][5]["micro_batch"] = 2
-    after = {row.id: msgspec.to_builtins(row.settings) for row in config.parse(study).rows}
-    changed = study["rows"][5]["id"]
-    assert after.pop(changed)["training"] == before.pop(changed)["training"] | {"micro_batch": 2}
-    assert after == before
-
-
 def test_rows_that_differ_in_it_alone_do_not_differ_to_the_reader() -> None:
     study = yaml.safe_load((ROOT / "demo/config.yaml").read_text())
     before, row = config.parse(study), study["rows"][5]
@@ -87,14 +75,6 @@ def test_rows_that_differ_in_it_alone_do_not_differ_to_the_reader() -> None:
     assert after.row(row["id"]).settings != before.row(row["id"]).settings
     for each in before.rows:
         assert after.row(each.id).settings.compared() == each.settings.compared()
-
-
-@pytest.mark.parametrize("value", [0, -1, 1.5, "half"])
-def test_a_wrong_size_is_refused(value: object) -> None:
-    study = yaml.safe_load((ROOT / "demo/config.yaml").read_text())
-    study["training"]["micro_batch"] = value
-    with pytest.raises(UserError, match="training: micro_batch: "):
-        config.parse(study)
 
 
 # --- memory
@@ -127,18 +107,7 @@ def train_hungry(folder: Path, tail: nn.Module, **changes: int) -> None:
     plan = schedule(0, {"train": 8, "validation": 8}, training)
     machine = device.Device(torch.device("cpu"), "float32")
     loop = Loop(Layers([tail]), {"train": split, "validation": split}, training, machine, 2)
-    runs.row(folder)
-    identity = Identity(
-        row=settings.read(folder / "row.json"),
-        seed=0,
-        fold=None,
-        tokens_sha256="",
-        checkpoint_sha256=None,
-        code="",
-        rounding=machine.rounding,
-        engine=None,
-    )
-    loop.train(plan, State(folder / "state", identity))
+    loop.train(plan, State(folder / "state", runs.identity(runs.settings_of())))
 
 
 @pytest.mark.parametrize("error", [None, CUDA])
@@ -185,55 +154,55 @@ def test_a_loss_that_is_no_number_ends_training_at_its_step(study: Path) -> None
     assert not (study / "run").exists()
 
 
-def test_a_context_that_the_model_lacks_is_told_before_training(study: Path) -> None:
-    """Of the row that reads one token alone, too."""
-    path = runs.row(study, token="first", layers="last_block")
-    row = json.loads(path.read_text())
-    row["context_length"] = "longest_training_example"
-    row["dimensions"]["n_positions"] = 8
-    path.write_text(json.dumps(row))
-    done = trained(study)
-    assert done.returncode == 1
-    assert "the longest training text has 10 tokens, but the model has 8" in done.stderr
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (  # of the row that reads one token alone, too
+            {
+                "token": "first",
+                "context_length": "longest_training_example",
+                "dimensions": structs.replace(runs.DIMENSIONS, n_positions=8),
+            },
+            "the longest training text has 10 tokens, but the model has 8",
+        ),
+        (
+            {"layers": "all", "ignore_index": 1},
+            "ignore_index: 1 is the class 'b'; allowed: a number that is no class",
+        ),
+        (
+            {"batch_size": 43},
+            "batch_size: 43 is out of range; allowed: at most 42, the number of",
+        ),
+        (
+            {"train_size": 6},
+            "train_size: 6 is out of range: the first 6 training texts lack a class.*"
+            "allowed: at least 7, which hold every class",
+        ),
+    ],
+    ids=["context", "class", "batch", "train_size"],
+)
+def test_what_does_not_fit_the_texts_is_refused_before_anything_is_computed(
+    study: Path, options: dict[str, Any], reason: str
+) -> None:
+    if "train_size" in options:
+        labels = {"train": np.arange(42) // 6 % 2, "validation": [0, 1], "test": [0, 1]}
+        ids = {split: [[1, 2]] * len(found) for split, found in labels.items()}
+        runs.write_tokens(study, ids, labels)
+    runs.row(study, **{"layers": "last_block"} | options)
+    with pytest.raises(UserError, match=reason):
+        runs.train(study)
     assert not (study / "cache").exists() and not (study / "run").exists()
 
 
-def test_a_class_cannot_be_ignored(study: Path) -> None:
-    runs.row(study, ignore_index=1)
-    done = trained(study)
-    assert done.returncode == 1 and "Traceback" not in done.stderr
-    assert "ignore_index: 1 is the class 'b'; allowed: a number that is no class" in done.stderr
-    assert not (study / "run").exists()
-
-
-def test_a_batch_larger_than_the_training_set_is_refused(study: Path) -> None:
-    runs.row(study, layers="last_block", batch_size=43)
-    done = trained(study)
-    assert done.returncode == 1 and "Traceback" not in done.stderr
-    assert "batch_size: 43 is out of range; allowed: at most 42, the number of" in done.stderr
-    assert not (study / "cache").exists() and not (study / "run").exists()
-
-
-def test_so_few_training_texts_that_a_class_is_missing_are_refused(study: Path) -> None:
-    labels = {"train": np.arange(42) // 6 % 2, "validation": [0, 1], "test": [0, 1]}
-    ids = {split: [[1, 2]] * len(found) for split, found in labels.items()}
-    runs.write_tokens(study, ids, labels)
-    runs.row(study, layers="last_block", train_size=6)
-    done = trained(study)
-    assert done.returncode == 1 and "Traceback" not in done.stderr
-    assert "train_size: 6 is out of range: the first 6 training texts lack a class" in done.stderr
-    assert "allowed: at least 7, which hold every class" in done.stderr
-    assert not (study / "run").exists()
-
-
-def test_numbers_that_the_last_step_spoils_are_no_result(study: Path) -> None:
+def test_numbers_that_the_last_step_spoils_are_no_result(
+    study: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """Two steps of a size that overflows only in the second, whose loss was still finite."""
     size = {"epochs": 1, "batch_size": 20, "eval_batches": 1, "eval_every": 100}
     runs.row(study, layers="last_layer", learning_rate=1e20, **size)
-    done = trained(study)
-    assert done.returncode == 1
-    assert "the loss is not a finite number at step 1;" in done.stderr
-    assert "epoch 1, step 0 of 2" in (study / "train.log").read_text()
+    with caplog.at_level("INFO"), pytest.raises(UserError, match="not a finite number at step 1;"):
+        runs.train(study)
+    assert "epoch 1, step 0 of 2" in caplog.text
     assert not (study / "run").exists()
 
 
@@ -258,17 +227,16 @@ def small_disk(folder: Path, megabytes: int) -> Iterator[Path]:
 
 def test_a_full_disk_is_told_and_the_next_run_is_clean(study: Path) -> None:
     runs.row(study, layers="last_block")
-    arguments = runs.arguments(study)
     with small_disk(study / "run", 1) as disk:
         (disk / "someone's file").write_bytes(b"x" * (2**20 - 4096))
-        done = programs.run("ablations.training.run", *arguments, environment=environment())
+        done = trained(study)
         assert done.returncode == 1
         assert os.strerror(errno.ENOSPC) in done.stderr and "free some space" in done.stderr
         assert "Traceback" not in done.stderr
         # whole files only, and the last one not among them
         assert {path.name for path in disk.iterdir()} <= {"someone's file", "predictions.csv"}
         (disk / "someone's file").unlink()
-        assert trained(study).returncode == 0
+        runs.train(study)
         assert (disk / "metrics.json").exists()
 
 
@@ -287,46 +255,46 @@ def test_hidden_states_that_cannot_be_written_leave_nothing(study: Path) -> None
     assert os.strerror(errno.EFBIG) in done.stderr and "Traceback" not in done.stderr
     assert [path.suffix for path in (study / "cache").iterdir()] == [".lock"]
     assert not (study / "run").exists()
-    assert trained(study).returncode == 0
+    runs.train(study)
 
 
-def test_hidden_states_that_are_more_than_the_disk_holds_are_refused_at_once(study: Path) -> None:
+def test_hidden_states_that_are_more_than_the_disk_holds_are_refused_at_once(
+    study: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     runs.row(study, layers="last_block")
     with small_disk(study / "cache", 1) as disk:
         (disk / "someone's file").write_bytes(b"x" * (2**20 - 12288))
-        done = trained(study)
-        assert done.returncode == 1
-        assert f"the disk of {disk} has" in done.stderr and "free some space" in done.stderr
-        assert "trunk:" not in (study / "train.log").read_text()  # nothing was computed
+        message = f"the disk of {disk} has .*free some space"
+        with caplog.at_level("INFO"), pytest.raises(UserError, match=message):
+            runs.train(study)
+        assert "seed-123, on" in caplog.text and "trunk:" not in caplog.text  # computed nothing
         assert not (study / "run").exists()
         (disk / "someone's file").unlink()
-        assert trained(study).returncode == 0
+        runs.train(study)
 
 
 def test_the_cache_makes_room_before_it_fills_the_disk(study: Path) -> None:
     with small_disk(study / "cache", 1) as disk:
         runs.row(study, layers="last_two_blocks")
-        assert trained(study).returncode == 0
+        runs.train(study)
         older = max(disk.glob("*/states.npy"), key=lambda path: path.stat().st_size)
         (disk / "someone's file").write_bytes(b"x" * (shutil.disk_usage(disk).free - 32768))
         runs.row(study, layers="last_block")
-        done = trained(study, cache_gb=0.00004)  # one row's take 26 kB
-        assert done.returncode == 0, done.stderr
+        runs.train(study, cache_gb=0.00004)  # one row's take 26 kB
         assert not older.exists()
 
 
 def test_what_a_killed_job_left_in_the_cache_is_room(study: Path) -> None:
     with small_disk(study / "cache", 1) as disk:
         runs.row(study, layers="last_block")
-        assert trained(study).returncode == 0
+        runs.train(study)
         entry = max(
             (path for path in disk.iterdir() if path.is_dir()),
             key=lambda path: (path / "states.npy").stat().st_size,
         )
         left = entry.rename(entry.with_suffix(".partial")) / "states.npy"
         left.write_bytes(b"x" * (left.stat().st_size + shutil.disk_usage(disk).free - 16384))
-        done = trained(study)
-        assert done.returncode == 0, done.stderr
+        runs.train(study)
         assert entry.is_dir() and not left.exists()
 
 
@@ -334,17 +302,18 @@ def test_what_a_killed_job_left_in_the_cache_is_room(study: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["times.json", "states.npy", "states.npy deleted"])
-def test_a_damaged_cache_is_made_again(study: Path, damage: str) -> None:
+def test_a_damaged_cache_is_made_again(
+    study: Path, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
     """Emptied, as after a loss of power, or deleted, as by a person; the results stay the same."""
     runs.row(study, layers="last_block")
-    assert trained(study).returncode == 0
-    before = runs.results(study / "run")
+    before = runs.train(study)
     name, _, deleted = damage.partition(" ")
     file = sorted((study / "cache").glob(f"*/{name}"))[0]
     if deleted:
         file.unlink()
     else:
         file.write_bytes(b"")
-    assert trained(study).returncode == 0
-    assert "cannot be read" in (study / "train.log").read_text()
-    assert runs.results(study / "run") == before
+    with caplog.at_level("INFO"):
+        assert runs.train(study) == before
+    assert "cannot be read" in caplog.text
