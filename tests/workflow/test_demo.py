@@ -13,6 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from ablations.model.checkpoint import read_manifest
+from ablations.study import settings
+from ablations.training.metrics import read as read_metrics
 from commands import environment, snakemake, table
 from demos import DEMO, ROW_IDS, SEED, run_folder
 from runs import MACHINE_FACTS
@@ -48,35 +51,21 @@ def test_a_row_file_holds_what_decides_the_result_and_nothing_else(results: Path
 
 @pytest.mark.parametrize("id", ROW_IDS)
 def test_metrics_hold_the_contracts_keys(results: Path, id: str) -> None:
-    metrics = json.loads((run_folder(results, id) / "metrics.json").read_text())
-    row = json.loads((results / f"rows/{id}.json").read_text())
-    assert {key: metrics[key] for key in row.keys() - {"dimensions", "training"}} == {
-        key: row[key] for key in row.keys() - {"dimensions", "training"}
-    }
-    assert metrics["seed"] == SEED
-    training, accuracy = DEMO["training"], metrics["accuracy"]
-    assert accuracy.keys() == set(SPLITS)
-    assert all(0 <= value <= 1 for value in accuracy.values())
-    texts = Counter(line["split"] for line in table(results / "data/texts.csv"))
-    steps = texts["train"] // training["batch_size"] * training["epochs"]
-    assert [entry["step"] for entry in metrics["history"]] == [
-        *range(0, steps, training["eval_every"])
-    ]
-    for entry in metrics["history"]:
-        assert entry.keys() == {"epoch", "step", "train_loss", "validation_loss"}
-    assert len(metrics["epoch_accuracy"]) == training["epochs"]
-    for entry in metrics["epoch_accuracy"]:
-        assert entry.keys() == {"train", "validation"}
-    assert metrics["training_time_seconds"] > metrics["trunk_time_seconds"]
-    assert (metrics["trunk_time_seconds"] > 0) == (row["trainable_layers"] != "all")
+    row = settings.read(results / f"rows/{id}.json")
+    metrics = read_metrics(results, row, SEED, None)
+    training, texts = row.training, Counter(e["split"] for e in table(results / "data/texts.csv"))
+    steps = texts["train"] // training.batch_size * training.epochs
+    assert [each.step for each in metrics.history] == [*range(0, steps, training.eval_every)]
+    assert len(metrics.epoch_accuracy) == training.epochs
+    assert metrics.training_time_seconds > metrics.trunk_time_seconds
+    assert (metrics.trunk_time_seconds > 0) == (row.trainable_layers != "all")
     for key in ("context_tokens", "trainable_parameters", "threads", "peak_memory_bytes"):
-        assert metrics[key] > 0
-    assert metrics["precision"] in ("float32", "tf32")
-    assert metrics["device"] and metrics["versions"]["torch"]
-    assert re.fullmatch("[0-9a-f]{64}", metrics["dataset_sha256"])
-    manifest = results / f"checkpoints/{row['model']}/manifest.json"
-    expected = json.loads(manifest.read_text())["sha256"]
-    assert metrics["checkpoint_sha256"] == (expected if row["weights"] == "pretrained" else None)
+        assert getattr(metrics, key) > 0
+    assert metrics.precision in ("float32", "tf32")
+    assert metrics.device and metrics.versions["torch"]
+    assert re.fullmatch("[0-9a-f]{64}", metrics.dataset_sha256)
+    expected = read_manifest(results / f"checkpoints/{row.model}").sha256
+    assert metrics.checkpoint_sha256 == (expected if row.weights == "pretrained" else None)
 
 
 @pytest.mark.parametrize("id", ROW_IDS)

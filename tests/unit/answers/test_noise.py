@@ -165,7 +165,6 @@ def test_what_folds_share_is_in_no_difference():
 # --- moderation
 
 
-@settings(deadline=None)
 @given(
     st.integers(2, 10),
     st.floats(1e-5, 1e-2),
@@ -311,7 +310,7 @@ def test_repetitions_are_each_for_itself(folds):
         )
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(0, 10_000), st.integers(2, 6), st.booleans())
 def test_test_and_interval_agree(draw, runs, folded):
     generator = np.random.default_rng(draw)

@@ -7,49 +7,20 @@ import json
 import re
 import shutil
 import subprocess
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 
-from ablations.answers.written import figures, page, sentences, table
+from ablations.answers.written import figures, page, table
 from ablations.study import config
-from synthetic_runs import configuration, disagreeing, eight_rows, load, program, two_rows, write
+from shown import Shown
+from synthetic_runs import configuration, eight_rows, load, program, study, write
 
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 NAMES = [figure.__name__ for figure in figures.FIGURES]
 SVG = b"<svg xmlns='http://www.w3.org/2000/svg'/>"
 FIGURES = dict.fromkeys(NAMES, SVG)
 SECTIONS = ["summary", "table", "answers", "curves", "errors", "made"]
-
-
-class Shown(HTMLParser):
-    """The texts of a page by element, its elements with their attributes, and all its text."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.elements, self.texts, self.open = [], {}, []
-        self.feed(text)
-        self.text = " ".join(
-            " ".join(found)
-            for name, found in self.texts.items()
-            if name not in ("style", "script", "title")
-        )
-
-    def handle_starttag(self, tag, attributes):
-        self.elements.append((tag, dict(attributes)))
-        self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        while self.open.pop() != tag:
-            pass
-
-    def handle_data(self, data):
-        if data.strip():
-            self.texts.setdefault(self.open[-1], []).append(" ".join(data.split()))
-
-    def attribute(self, name, tag=None):
-        return [found[name] for of, found in self.elements if name in found and tag in (None, of)]
 
 
 def made(read):
@@ -112,27 +83,6 @@ def test_it_loads_nothing_and_runs_its_own_script_only(eight):
     assert allowed["default-src"] == "'none'"
 
 
-def test_every_figure_has_words_for_who_does_not_see_it(eight):
-    read, _, shown = eight
-    words = [found["alt"] for tag, found in shown.elements if tag == "img"]
-    assert len(words) == len(NAMES) + len(read.comparisons)
-    assert all(len(alt) > 20 for alt in words)
-    for comparison in read.comparisons:
-        assert sentences.drawn(comparison) in words
-
-
-def test_beside_standins_nothing_published_is_shown(tmp_path):
-    keys = {"train": 1.0, "validation": 1.0, "device": "V100"}
-    both = {"published": [{"test": 0.9, **keys}, {"test": 0.8, **keys}], "claim": "worse"}
-    two_rows(tmp_path / "real", *disagreeing(50, 9, 0), comparison=dict(both))
-    assert "published: worse" in Shown(made(load(tmp_path / "real"))).text
-    notes = ["Stand-in models: nano is not GPT-2."]
-    two_rows(tmp_path / "demo", *disagreeing(50, 9, 0), comparison=dict(both), notes=notes)
-    shown = Shown(made(load(tmp_path / "demo")))
-    assert notes[0] in shown.texts["p"]
-    assert "ublished" not in shown.text
-
-
 def test_the_messages_most_often_wrong_come_first(tmp_path):
     parsed = config.parse(configuration(seeds=[1, 2]))
     right = {row.id: np.ones((2, 40), bool) for row in parsed.rows}
@@ -165,34 +115,27 @@ def test_several_classes_have_a_confusion_matrix_for_each_row(tmp_path):
     assert cells == ["8", "2", "0", "0", "9", "1", "0", "0", "10"]
 
 
-def test_two_classes_need_none(eight):
-    assert "confusion" not in eight[1].partition("<body>")[2]
-
-
-def test_many_comparisons_are_counted_and_folded(tmp_path):
-    made_up = configuration()
-    rows = [{"id": f"row-{n}", "epochs": n} for n in range(1, 31)]
-    made_up["rows"] = [made_up["rows"][0], *rows]
-    made_up["comparisons"] = [
+def numbered(count):
+    """So many rows beside the baseline, each compared with it."""
+    rows = [{"id": f"row-{n}", "epochs": n} for n in range(1, count + 1)]
+    asked = [
         {"id": row["id"], "question": "?", "baseline": "baseline", "variant": row["id"]}
         for row in rows
     ]
-    parsed = config.parse(made_up)
-    right = {row.id: np.ones((1, 50), bool) for row in parsed.rows}
-    right["row-3"][0, :20] = False
-    write(tmp_path, parsed, right)
-    text = made(load(tmp_path))
+    return {"rows": [configuration()["rows"][0], *rows], "comparisons": asked}
+
+
+def test_many_comparisons_are_counted_and_folded(tmp_path):
+    right = np.ones((1, 50), bool)
+    right[0, :20] = False
+    text = made(study(tmp_path, **numbered(30), texts=50, right={"row-3": right}))
     summary = text.partition('id="summary"')[2].partition('id="table"')[0]
     assert "30 comparisons: 29 × no detectable difference, 1 × worse" in summary
     assert "<details>" in summary
 
 
 def test_a_study_without_comparisons_has_a_page(tmp_path):
-    made_up = configuration(comparisons=[])
-    made_up["rows"] = made_up["rows"][:1]
-    parsed = config.parse(made_up)
-    write(tmp_path, parsed, {"baseline": np.ones((1, 10), bool)})
-    shown = Shown(made(load(tmp_path)))
+    shown = Shown(made(study(tmp_path)))
     assert "no comparisons" in shown.text
     assert "Every row is right on every test text." in shown.text
 
@@ -245,9 +188,7 @@ addEventListener("load", () => {
 def test_long_ids_and_changes_are_whole(tmp_path):
     id = "a-row-with-a-name-that-is-far-too-long-for-the-first-table-of-table-md"
     changed = {"id": id, "learning_rate": 3e-4, "weight_decay": 0.3, "trainable_token": "first"}
-    study = config.parse(configuration(rows=[configuration()["rows"][0], changed], comparisons=[]))
-    write(tmp_path, study, {row.id: np.ones((1, 20), bool) for row in study.rows})
-    read = load(tmp_path)
+    read = study(tmp_path, changed)
     assert id not in table.compact(read).markdown()
     first = made(read).partition("Every column")[0]
     assert id in first and "first token, learning_rate 0.0003, weight_decay 0.3" in first
@@ -298,16 +239,9 @@ def test_the_wide_table_is_printed_on_landscape_pages(tmp_path):
 
 @pytest.mark.slow
 def test_a_hundred_rows_make_a_page_of_a_few_megabytes(tmp_path):
-    made_up = configuration()
-    rows = [{"id": f"row-{n}", "epochs": n} for n in range(1, 100)]
-    made_up["rows"] = [made_up["rows"][0], *rows]
-    made_up["comparisons"] = [
-        {"id": row["id"], "question": "?", "baseline": "baseline", "variant": row["id"]}
-        for row in rows
-    ]
-    parsed = config.parse(made_up)
-    generator = np.random.default_rng(0)
-    write(tmp_path, parsed, {row.id: generator.random((1, 300)) < 0.9 for row in parsed.rows})
+    draw = np.random.default_rng(0)
+    right = {f"row-{n}": draw.random((1, 300)) < 0.9 for n in range(1, 100)}
+    study(tmp_path, **numbered(99), texts=300, right=right)
     done = program(tmp_path, tmp_path / "out")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "out/index.html").stat().st_size < 5_000_000

@@ -10,7 +10,7 @@ import pytest
 
 import synthetic_runs
 from ablations.answers import statistics
-from ablations.answers.written import figures, interpretation, numbers, page, table, terminal
+from ablations.answers.written import figures, interpretation, numbers, table, terminal
 from ablations.errors import UserError
 from ablations.study import config
 from synthetic_runs import configuration
@@ -56,20 +56,6 @@ def lines(text):
 # --- the table
 
 
-def test_they_are_the_last_lines_of_the_table_below_a_rule(read):
-    written = table.compact(read).markdown().splitlines()
-    assert [line.split("|")[2].strip() for line in written[-3:]] == NAMES
-    assert set(written[-4]) == {"|", "-"} and written[-4] == written[1]
-    assert "| counts 2 to 5 characters, TF-IDF " in written[-1]
-    assert max(map(len, written)) <= 120
-    for made in (table.full(read), table.by_class(read)):
-        assert [line[:2] for line in made.lines[-3:]] == [("", name) for name in NAMES]
-        assert made.below == 3
-    tex = table.tex(read).splitlines()
-    assert tex.count(r"\midrule") == 2
-    assert tex[tex.index(r"\midrule", tex.index(r"\midrule") + 1) + 1].startswith(" & counts &")
-
-
 def test_their_intervals_are_those_of_a_row_as_accurate(read):
     (counted,) = (each for each in read.references if each.id == "characters")
     row = synthetic_runs.row(read, "baseline")
@@ -78,33 +64,6 @@ def test_their_intervals_are_those_of_a_row_as_accurate(read):
     assert counted.accuracy["test"].low == pytest.approx(float(low))
     assert counted.accuracy["train"].texts == (1045,)  # no batch is left out
     assert "95.00% (91.9–96.9)" in table.compact(read).markdown().splitlines()[-1]
-
-
-def test_their_times_are_in_the_rows_unit(read):
-    *_, last = table.compact(read).lines
-    assert last[-1] == "0.00 min"
-    assert [line[-1] for line in table.compact(read).lines[:3]] == [
-        "0.39 min",
-        "0.39 min",
-        "0.94 min",
-    ]
-
-
-def test_a_study_without_them_has_no_rule(tmp_path):
-    without = synthetic_runs.load(study(tmp_path, references=[]))
-    written = table.markdown(without)
-    assert "Below the rule" not in written
-    assert table.tex(without).count(r"\midrule") == 1
-    assert "Not better than" not in terminal.summary(without)
-
-
-def test_the_page_has_them_in_a_part_of_the_table_of_their_own(read):
-    svg = b"<svg></svg>"
-    text = page.page(read, dict.fromkeys(figures.draw(read), svg), [svg] * 3)
-    bodies = re.findall(r"<tbody.*?>", text.partition('id="answers"')[0])
-    assert bodies == ["<tbody>", '<tbody class="below">'] * 3
-    assert "scikit-learn 1.9.1" in text
-    assert "The line across is counted characters." in text
 
 
 def test_table_csv_and_classes_csv_have_their_lines(read):

@@ -10,20 +10,20 @@ import pytest
 
 from ablations.answers import formats
 from ablations.answers.scores import Measured
-from ablations.answers.written import interpretation, numbers, table
+from ablations.answers.written import interpretation, numbers, table, terminal
 from ablations.answers.written.notes import notes
 from ablations.study import config, extends
 from commands import ROOT
-from synthetic_runs import configuration, disagreeing, eight_rows, load, two_rows, write
+from synthetic_runs import configuration, disagreeing, eight_rows, load, study, two_rows, write
 
 EXTENDED = ROOT / "studies/extended/config.yaml"
 
 
 def nineteen_rows(folder, seeds):
-    study = config.parse(extends.whole(EXTENDED) | {"seeds": list(range(seeds))})
+    extended = config.parse(extends.whole(EXTENDED) | {"seeds": list(range(seeds))})
     draw = np.random.default_rng(0)
-    right = {row.id: draw.random((seeds, 300)) < row.published.test for row in study.rows}
-    write(folder, study, right)
+    right = {row.id: draw.random((seeds, 300)) < row.published.test for row in extended.rows}
+    write(folder, extended, right)
 
 
 def changes(grid):
@@ -57,10 +57,8 @@ def test_the_first_table_fits_a_screen_with_nothing_shortened(tmp_path, study, s
 
 def test_long_names_are_shortened_and_what_was_measured_is_not(tmp_path):
     settings = {"trainable_layers": "lora", "context_length": "model_context_length", "epochs": 7}
-    rows = [configuration()["rows"][0], {"id": 100 * "a", "weight_decay": 0.5} | settings]
-    study = config.parse(configuration(rows=rows, comparisons=[]))
-    write(tmp_path, study, {row["id"]: np.ones((1, 30), bool) for row in rows})
-    written = table.compact(load(tmp_path)).markdown().splitlines()
+    results = study(tmp_path, {"id": 100 * "a", "weight_decay": 0.5} | settings, texts=30)
+    written = table.compact(results).markdown().splitlines()
     assert {len(line) for line in written} <= {119, 120}  # no space is left before an ellipsis
     assert written[3].count("…") == 2 and "100.00% (88.6–100.0)" in written[3]
 
@@ -121,12 +119,12 @@ def test_what_a_row_changes_is_said_in_words(tmp_path):
     ],
 )
 def test_what_any_row_changes(tmp_path, baseline, row, expected):
-    made = configuration(comparisons=[])
+    made = configuration()
     model = made["models"]["gpt2-small (124M)"]
-    made["models"] |= {"m (one)": model, "m (two)": model}
-    made["rows"] = [made["rows"][0] | baseline, {"id": "row"} | row]
-    write(tmp_path, config.parse(made), dict.fromkeys(("baseline", "row"), np.ones((1, 9), bool)))
-    assert changes(table.compact(load(tmp_path)))["row"] == expected
+    models = made["models"] | {"m (one)": model, "m (two)": model}
+    rows = [made["rows"][0] | baseline, {"id": "row"} | row]
+    results = study(tmp_path, rows=rows, models=models)
+    assert changes(table.compact(results))["row"] == expected
 
 
 # --- every column
@@ -156,13 +154,10 @@ def test_published_times_are_in_the_unit_of_the_measured_ones(tmp_path):
 
 def classes(folder, names="abc", seeds=(1, 2), messages=90, wrong=()):
     """One row, every answer right but those to `wrong`, (seed, message)."""
-    rows = [configuration()["rows"][0]]
-    study = config.parse(configuration(seeds=list(seeds), rows=rows, comparisons=[]))
     right = np.ones((len(seeds), messages), bool)
     for seed, index in wrong:
         right[seed, index] = False
-    write(folder, study, {"baseline": right}, classes=names)
-    return load(folder)
+    return study(folder, right={"baseline": right}, seeds=seeds, written={"classes": names})
 
 
 def only(grid):
@@ -233,12 +228,10 @@ def test_hostile_class_names_stay_names(tmp_path):
 
 @pytest.mark.parametrize(("seeds", "said"), [((124,), "seed 124"), ((1, 2), "seed 1, 2")])
 def test_a_row_that_always_answers_the_same_is_named(tmp_path, seeds, said):
-    rows = [configuration()["rows"][0], {"id": "variant", "epochs": 1}]
-    study = config.parse(configuration(seeds=list(seeds), rows=rows, comparisons=[]))
-    right = {row["id"]: np.ones((len(seeds), 20), bool) for row in rows}
-    right["variant"][:, ::2] = False  # the ham, taken for spam
-    write(tmp_path, study, right)
-    assert f"Row variant answers spam for every test text ({said})." in notes(load(tmp_path))
+    right = np.ones((len(seeds), 20), bool)
+    right[:, ::2] = False  # the ham, taken for spam
+    results = study(tmp_path, {"id": "variant", "epochs": 1}, right={"variant": right}, seeds=seeds)
+    assert f"Row variant answers spam for every test text ({said})." in notes(results)
 
 
 def test_a_row_that_once_answers_the_same_is_named_with_its_seed(tmp_path):
@@ -258,24 +251,6 @@ def test_a_test_set_of_one_message(tmp_path):
 # --- so far
 
 
-def test_a_table_of_what_is_finished_says_what_is_missing(tmp_path):
-    eight_rows(tmp_path, seeds=(1, 2), messages=20)
-    assert "Provisional" not in table.markdown(load(tmp_path))
-    for run in ("first-token/seed-2", "large/seed-1", "large/seed-2"):
-        (tmp_path / f"runs/{run}/metrics.json").unlink()
-    results = load(tmp_path, so_far=True)
-    written = table.markdown(results)
-    assert written.startswith(f"# {results.outline.title} (so far: 6 of 8 rows)\n")
-    assert (
-        "> **Provisional: 3 runs are missing. first-token (seed 2: not finished); large (seed 1, 2:"
-        " not finished). A row is in the table when all its runs are finished.**"
-    ) in written
-    grid = table.compact(results)
-    assert [line[0] for line in grid.lines] == list("12345678")
-    assert grid.lines[1] == ("2", "first-token", *["–"] * 5)
-    assert [line[0] for line in table.full(results).lines] == list("134578")
-
-
 def test_so_far_without_the_baseline_no_change_is_named(tmp_path):
     two_rows(tmp_path, *disagreeing(20, 1, 0))
     (tmp_path / "rows/baseline.json").unlink()
@@ -286,30 +261,14 @@ def test_so_far_without_the_baseline_no_change_is_named(tmp_path):
 # --- for a paper
 
 
-def test_latex_says_what_the_reader_of_a_paper_must_know(tmp_path):
-    per_row = {"large": {"device": "a_CPU", "shared_device": True}}
-    study = config.parse(configuration())
-    right = {row.id: np.ones((1, 20), bool) for row in study.rows}
-    write(tmp_path, study, right, seen=[0, 1], per_row=per_row)
-    said = table.tex(load(tmp_path))
-    for sentence in (
-        "Accuracies are in percent. Published: the published test accuracy, of one run.",
-        "Each row was trained once (seed 123).",
-        "Of the 20 test texts 2 are in the training set verbatim, 2 verbatim or nearly so.",
-        r"Times were measured on NVIDIA H200 and a\_CPU, which other jobs shared at times, and"
-        " compare only on the same one. The output of frozen layers is computed once and reused.",
-    ):
-        assert sentence in said
-
-
 def test_latex_names_stand_ins_and_takes_any_text(tmp_path):
-    study = config.parse(configuration(title="50% of $x_1$ & {y}~^#\\ <é>", comparisons=[]))
-    right = {row.id: np.ones((1, 20), bool) for row in study.rows}
-    write(tmp_path, study, right, notes=["Stand-in_data."])
+    title = "50% of $x_1$ & {y}~^#\\ <é>"
+    results = study(tmp_path, title=title, written={"notes": ["Stand-in_data."]})
+    assert "\n\nStand-in_data.\n\n" in terminal.summary(results)
     assert (
         r"\caption{50\% of \$x\_1\$ \& \{y\}\textasciitilde{}\textasciicircum{}\#"
         r"\textbackslash{} \textless{}é\textgreater{}. Stand-in\_data. Change: "
-    ) in table.tex(load(tmp_path))
+    ) in table.tex(results)
 
 
 def test_latex_draws_no_signs_together() -> None:
@@ -337,24 +296,19 @@ def test_the_id_of_a_grid_s_row_keeps_the_end_that_tells_it_from_others(tmp_path
     made["rows"].append(
         {"id": "sweep", "grid": {"learning_rate": [1e-4, 2e-4], "weight_decay": [0.01, 0.15]}}
     )
-    study = config.parse(made)
-    right = {row.id: np.ones((1, 30), bool) for row in study.rows}
-    write(tmp_path, study, right)
-    written = table.compact(load(tmp_path))
-    assert [line[1] for line in written.lines] == [row.id for row in study.rows]
+    results = study(tmp_path, rows=made["rows"], texts=30)
+    written = table.compact(results)
+    assert [line[1] for line in written.lines] == [row.id for row in results.rows]
     assert max(map(len, written.markdown().splitlines())) <= 120
 
 
 def test_an_id_that_does_not_fit_keeps_both_ends(tmp_path):
-    made = configuration(comparisons=[])
     values = {"context_length": [64, 128], "learning_rate": [1e-4, 2e-4], "epochs": [3, 10]}
     values |= {"trainable_token": ["first", "last"], "trainable_layers": ["last_layer", "all"]}
-    made["rows"] = [made["rows"][0], {"id": "sweep", "grid": values}]
-    study = config.parse(made)
-    write(tmp_path, study, {row.id: np.ones((1, 30), bool) for row in study.rows})
-    written = table.compact(load(tmp_path))
+    results = study(tmp_path, {"id": "sweep", "grid": values}, texts=30)
+    written = table.compact(results)
     assert max(map(len, written.markdown().splitlines())) <= 120
-    for line, row in zip(written.lines[1:], study.rows[1:], strict=True):
+    for line, row in zip(written.lines[1:], results.rows[1:], strict=True):
         start, end = line[1].split("…")
         assert row.id.startswith(start) and start.startswith("sweep-token-")
         assert row.id.endswith(f"-{end}") and re.fullmatch(r"epochs-\d+-lr-\de-4", end)

@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,6 @@ from ablations.data import byte_pairs, tokenizer
 from ablations.errors import UserError
 from ablations.study import tokenizer_files
 from ablations.study.tokenizer_files import END_OF_TEXT
-from commands import environment
 from small_tokenizers import BERT, KINDS
 from texts import gpt2, gpt2_bpe
 
@@ -65,7 +62,7 @@ def test_ids_are_transformers_own_and_a_special_token_s_spelling_is_text(kind, m
         if not any(token in text for token in own.all_special_tokens):
             assert found.tolist() == own(text)["input_ids"]
 
-    settings(max_examples=150, deadline=None)(given(HOSTILE)(check))()
+    settings(max_examples=150)(given(HOSTILE)(check))()
     for text in AWKWARD:
         check(text)
     assert len(ours.encode(["a"] * 2_500)) == 2_500
@@ -194,15 +191,3 @@ def test_a_tokenizer_that_cannot_be_read_is_refused_with_the_reason(tmp_path, he
     with pytest.raises(UserError) as raised:
         tokenizer.of_folder(tmp_path, "mine")
     assert reason in str(raised.value)
-
-
-def test_what_gpt2_s_jobs_import_does_not_hold_transformers():
-    """It takes seconds."""
-    code = (
-        "import sys, ablations.model.fetch, ablations.predict, ablations.training.run\n"
-        "from ablations.data import encode, tokenizer\n"
-        "tokenizer.of_merges(()).encode(['a'])\n"
-        "sys.exit(str({'transformers', 'tokenizers'} & set(sys.modules)))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], env=environment(), capture_output=True)
-    assert done.stderr.decode().strip() == "set()"

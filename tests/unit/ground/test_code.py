@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import runs
 from ablations import code
 from commands import environment
 
@@ -326,13 +327,6 @@ def test_a_program_that_does_not_exist_has_no_code(small):
 # --- the library itself
 
 
-def test_a_copy_of_the_library_is_the_same_code(copied):
-    assert len(PROGRAMS) >= 10
-    copies = copied.sha256_of_all()
-    assert len(set(copies.values())) == len(PROGRAMS)
-    assert {program: OF_NOW.sha256(program) for program in PROGRAMS} == copies
-
-
 def test_comments_and_docstrings_of_every_module_change_no_program(copied):
     before = copied.sha256_of_all()
     for path in MODULES:
@@ -341,41 +335,30 @@ def test_comments_and_docstrings_of_every_module_change_no_program(copied):
     assert copied.sha256_of_all() == before
 
 
-@pytest.mark.parametrize("program", PROGRAMS[::5])
-def test_modules_that_a_program_does_not_import_change_nothing_for_it(copied, program):
-    before = copied.sha256(program)
-    counted = {
-        path.relative_to(copied.folder).as_posix() for path in copied.library().files(program)
-    }
-    for path in set(MODULES) - counted:
-        copied.append(path, "\nADDED = 1\n")
-    assert copied.sha256(program) == before
-    copied.append(min(counted), "\nADDED = 1\n")
-    assert copied.sha256(program) != before
+EDITS = [
+    ("data/generate.toml", {"data.generate"}, set(PROGRAMS) - {"data.generate"}),
+    ("answers/written/figures.py", {"answers.write"}, {"training.run", "training.trunk"}),
+    ("training/loop.py", {"training.run"}, {"training.trunk", "model.pretrain", "data.split"}),
+    ("model/gpt2.py", {"training.run", "training.trunk", "model.pretrain"}, {"data.encode"}),
+    ("study/settings.py", {"training.run", "training.trunk"}, {"sources.collection"}),
+    ("cli.py", set(PROGRAMS), set()),
+]
 
 
-@pytest.mark.parametrize(
-    ("path", "changes", "leaves"),
-    [
-        ("data/generate.toml", {"data.generate"}, set(PROGRAMS) - {"data.generate"}),
-        ("answers/written/figures.py", {"answers.write"}, {"training.run", "training.trunk"}),
-        ("training/loop.py", {"training.run"}, {"training.trunk", "model.pretrain", "data.split"}),
-        ("model/gpt2.py", {"training.run", "training.trunk", "model.pretrain"}, {"data.encode"}),
-        ("study/settings.py", {"training.run", "training.trunk"}, {"sources.collection"}),
-        ("cli.py", set(PROGRAMS), set()),
-    ],
-)
-def test_an_edit_makes_stale_what_it_should_and_nothing_else(copied, path, changes, leaves):
+def test_a_copy_is_the_same_code_and_an_edit_makes_stale_what_it_should_and_nothing_else(copied):
+    """One edit after another, each compared with the state before it."""
     before = copied.sha256_of_all()
-    copied.append(path, "\nADDED = 1\n" if path.endswith(".py") else "\n# added\n")
-    after = copied.sha256_of_all()
-    changed = {program for program in PROGRAMS if after[program] != before[program]}
-    assert changes <= changed and not leaves & changed
+    assert len(set(before.values())) == len(PROGRAMS) >= 10
+    assert {program: OF_NOW.sha256(program) for program in PROGRAMS} == before
+    for path, changes, leaves in EDITS:
+        copied.append(path, "\nADDED = 1\n" if path.endswith(".py") else "\n# added\n")
+        after = copied.sha256_of_all()
+        changed = {program for program in PROGRAMS if after[program] != before[program]}
+        assert changes <= changed and not leaves & changed, path
+        before = after
 
 
-@pytest.mark.parametrize(
-    "program", ["training.run", "training.trunk", "model.fetch", "data.encode"]
-)
+@pytest.mark.parametrize("program", ["training.run", "data.encode"])
 def test_what_python_imports_is_among_the_files(program):
     """Python is asked which of the library's files it ran, the packages' own among them."""
     script = (
@@ -437,6 +420,36 @@ def test_scikit_learn_is_imported_only_where_references_are_trained():
     only = LIBRARY / importing[0]
     paying = [program for program in PROGRAMS if only in OF_NOW.files(program)]
     assert paying == ["references.run"]
+
+
+GPT2_S_JOBS = """
+import ablations.model.fetch, ablations.predict
+from ablations.data import encode, tokenizer
+from ablations.training import run
+tokenizer.of_merges(()).encode(["a"])
+run.main(run.parser().parse_args(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("script", "unwanted"),
+    [
+        (
+            "import ablations.data.tokens",
+            {"torch", "tiktoken", "pandas", "ablations.data.split", "ablations.data.encode"},
+        ),
+        (GPT2_S_JOBS, {"transformers", "tokenizers"}),  # which takes seconds
+    ],
+    ids=["reading tokens", "a GPT-2's jobs"],
+)
+def test_a_start_takes_no_longer_than_it_must(tmp_path, script, unwanted):
+    """A fresh interpreter does not import what others need."""
+    runs.row(tmp_path, layers="last_block")
+    runs.tokens_file(tmp_path)
+    code = f"import sys\n{script}\nprint({unwanted} & set(sys.modules))"
+    command = [sys.executable, "-c", code, *map(str, runs.arguments(tmp_path))]
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True)
+    assert done.stdout == "set()\n", done.stderr
 
 
 def test_no_modules_import_each_other_in_a_circle():

@@ -141,23 +141,21 @@ def test_a_shallower_entry_that_a_peer_is_deleting_is_left_alone(study: Path, de
 
 
 OTHERS: list[dict[str, Any]] = [
+    {},
     {"weights": "random"},
     {"token": "first"},
     {"context_length": 7},
     {"layers": "last_two_blocks"},
     {"causal_mask": False},
-    {"code": "other code"},
-    {"sha256": "another checkpoint"},
 ]
 
 
 def test_what_the_hidden_states_depend_on_names_another_entry(study: Path) -> None:
-    def names(code: str = "code", sha256: str = "a", **changes: Any) -> set[Path]:
-        layers = trunk(code, sha256, **changes)
-        return {cache._entry(layers, read(study, **changes))}
-
     cache = Cache(study / "cache", 1)
-    assert len(set.union(names(), *(names(**changes) for changes in OTHERS))) == 8
+    names = {cache._entry(trunk(**changes), read(study, **changes)) for changes in OTHERS}
+    for layers in (trunk(code="other code"), trunk(sha256="another checkpoint")):
+        names.add(cache._entry(layers, read(study)))
+    assert len(names) == 8
 
 
 @pytest.mark.parametrize("field", Frozen.__struct_fields__)
@@ -220,13 +218,6 @@ def test_missing_bulk_is_computed_again(study: Path, damage: str) -> None:
         shutil.rmtree(entry)
     assert torch.equal(outputs(study).inputs.values[:], expected)
     assert not list((study / "cache").glob("*.partial"))
-
-
-def test_with_no_cache_they_last_for_the_run_that_reads_them(study: Path) -> None:
-    expected = outputs(study, "other")
-    found = outputs(study, cache_gb=0)
-    assert not entries(study)
-    assert same(found, expected)
 
 
 def test_the_least_recently_used_goes_first(study: Path) -> None:
