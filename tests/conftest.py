@@ -6,9 +6,9 @@ import pytest
 # Each file is run by one process. The longest come first, so that at the end none runs alone.
 LONGEST = ("test_slurm", "test_plain", "test_parity", "test_gpu", "test_kills", "test_recipe")
 
-# No test depends on how busy the machine is.
-hypothesis.settings.register_profile("without a deadline", deadline=None)
-hypothesis.settings.load_profile("without a deadline")
+# No test depends on how busy the machine is. A property that states no number has 40 examples.
+hypothesis.settings.register_profile("ours", deadline=None, max_examples=40)
+hypothesis.settings.load_profile("ours")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -33,7 +33,7 @@ def recipe(texts: pd.DataFrame, train: float, validation: float, seed: int) -> l
 
 @given(st.integers(11, 40), st.integers(8, 11), seeds)
 @example(40, 10, 123)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_the_texts_are_split_by_the_recipe(ham, spam, seed):
     mixed = table([0] * ham + [1] * spam).sample(frac=1, random_state=0).reset_index(drop=True)
     chosen = shuffled(balanced(mixed, seed), seed)
@@ -49,7 +49,7 @@ def test_another_seed_samples_others_of_the_larger_class(ham, spam):
 
 
 @given(labels, seeds)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_balance_takes_as_many_of_each_class_and_none_twice(labels, seed):
     texts = table(labels)
     chosen = balanced(texts, seed)
@@ -70,7 +70,7 @@ def test_a_third_class_that_is_larger_does_not_change_what_the_others_give():
 
 
 @given(labels, shares, st.booleans())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_splits_are_cut_at_whole_texts(labels, shares, stratify):
     cuts, labels = dict(zip(SPLITS, shares, strict=False)), np.array(labels)
     groups = [(labels == label).sum() for label in set(labels)] if stratify else [len(labels)]
@@ -98,7 +98,7 @@ def parts_of(ring: pd.DataFrame, number: int) -> list[pd.DataFrame]:
 
 
 @given(st.integers(12, 90), st.integers(2, 6), st.sampled_from([0.1, 0.2, 0.3]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_folds_are_array_split_of_the_ring(size, number, share):
     ring = folds(table([0] * size), number, share, False, False)
     texts = np.array([f"text {i}" for i in range(size)])
@@ -118,7 +118,7 @@ def test_folds_are_array_split_of_the_ring(size, number, share):
 
 
 @given(st.lists(st.integers(0, 3), min_size=30, max_size=120), st.integers(2, 5))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_stratified_folds_have_each_class_in_equal_parts(labels, number):
     texts = table([*labels, *([0, 1, 2, 3] * number)])
     ring = folds(texts, number, 0.2, True, False)
@@ -136,7 +136,7 @@ def test_stratified_folds_have_each_class_in_equal_parts(labels, number):
 
 
 @given(st.lists(st.integers(0, 12), min_size=40, max_size=90), st.booleans(), seeds)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_near_copies_are_never_on_two_sides(kinds, stratify, seed):
     """Texts of one kind are near-copies of each other: they share most of their words."""
     texts = table([kind % 2 for kind in kinds])

@@ -156,7 +156,7 @@ def as_csv(rows: Iterable[Iterable[str]], **dialect: Any) -> str:
 
 @pytest.mark.parametrize("dialect", ["minimal", "all", "nonnumeric"])
 @given(any_table, st.sampled_from(",;\t|"), st.sampled_from(["\n", "\r\n"]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_what_csv_writers_write_is_read_where_quotes_are_vouched_for(
     tmp_path_factory, dialect, table, separator, end
 ):
@@ -169,7 +169,7 @@ def test_what_csv_writers_write_is_read_where_quotes_are_vouched_for(
 
 @pytest.mark.parametrize("dialect", ["backslash", "backslash, all", "none", "apostrophes"])
 @given(any_table, st.sampled_from(",\t"))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_quotes_of_another_dialect_are_refused(tmp_path_factory, dialect, table, separator):
     """What it escapes with a character that is none of ours is not told from a text with it."""
     content = as_csv(table, delimiter=separator, **DIALECTS[dialect])

@@ -109,7 +109,7 @@ def length_of(splits: Splits, context: str | int) -> int | None:
     return lengths[context] if isinstance(context, str) else context
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(questions())
 def test_a_text_is_read_as_the_recipe_says_and_equal_sequences_stand_once(question):
     splits, options = question
@@ -138,7 +138,7 @@ def test_a_text_is_read_as_the_recipe_says_and_equal_sequences_stand_once(questi
     assert one.share(some) == sum(map(len, read_by_some)) / sum(map(len, distinct))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(questions(), st.data())
 def test_the_checksum_depends_on_the_distinct_sequences_alone(question, data):
     """Not on the settings that made them, who reads them or at which position."""

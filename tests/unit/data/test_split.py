@@ -170,7 +170,7 @@ def test_validation_texts_are_cut_from_training_files_where_they_have_none(tmp_p
 
 
 @given(st.lists(st.tuples(st.integers(0, 1), st.text() | st.sampled_from(AWKWARD)), max_size=20))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_the_table_gives_back_what_was_written(tmp_path_factory, pairs):
     path = tmp_path_factory.getbasetemp() / "texts.csv"
     pairs = [*pairs, (0, "a"), (0, "b"), (1, "c")]

@@ -579,7 +579,7 @@ def respelt(node: Any, draw: Any) -> Any:
     return int(node) if isinstance(node, float) and node.is_integer() else node
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.data())
 def test_spelling_does_not_matter(data: st.DataObject) -> None:
     study, other = parse(default()), parse(respelt(default(), data.draw))
@@ -590,7 +590,7 @@ def test_spelling_does_not_matter(data: st.DataObject) -> None:
     assert (other.dataset, other.questions) == (study.dataset, study.questions)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.text(max_size=30))
 def test_a_model_name_becomes_a_harmless_file_name(name: str) -> None:
     found = slug(name)
@@ -657,7 +657,7 @@ def mutated(config: Any, data: st.DataObject) -> Any:
     return config
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.data())
 def test_anything_is_either_accepted_or_refused_in_words(data: st.DataObject) -> None:
     config: Any = default()
@@ -674,7 +674,7 @@ def test_anything_is_either_accepted_or_refused_in_words(data: st.DataObject) ->
     assert repr(config) == repr(before)  # repr, because NaN is not itself
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     where=st.sampled_from(
         [(), ("dataset",), ("training",), ("models", SMALL), ("rows", "medium"), ("comparisons", 0)]
