@@ -155,7 +155,7 @@ def killed(folder: Path, command: list[str], row: str) -> Found:
     if not saved:
         raise RuntimeError("it ended before it saved a state")
     called([*command, "--unlock"])
-    called(command)
+    called([*command, target])
     log = of_run(folder, row, paths.RUN_LOG).read_text()
     step = re.search(r"going on after step (\d+)", log)
     old, new = (each / "predictions.csv" for each in (before, results))

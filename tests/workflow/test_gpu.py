@@ -14,8 +14,8 @@ import wheels
 from commands import ROOT, environment, shared
 from texts import mirror
 
-# One of each way through the program.
-ROWS = ["baseline", "last-layer", "all-layers", "no-padding-accumulated"]
+# They share a trunk; and one has a trunk, the other none.
+SHARING, DIFFERENT = ["baseline", "last-layer"], ["baseline", "all-layers"]
 FEW = ["--device", "cpu", "--sizes", *["nano"] * 4, "--threads", "1"]
 
 Part = list[dict[str, Any]]
@@ -43,39 +43,30 @@ def measured(folder: Path, *options: str | Path) -> dict[str, Part]:
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Part]:
-    folder, others = tmp_path_factory.mktemp("found"), gpu.PARTS.keys() - {"workflow"}
-    measured(folder, "--rows", *ROWS, "--epochs", "2", "--parts", "workflow")  # kills take a while
-    return measured(folder, "--rows", *ROWS, "--epochs", "1", "--parts", *sorted(others))
-
-
-@pytest.mark.slow
-def test_every_part_has_its_file(found: dict[str, Part]) -> None:
-    assert found.keys() == gpu.PARTS.keys()
-    assert found["parity"][0]["skipped"]
+    """Of the parts determinism and deterministic, which are one function, the second."""
+    folder, parts = tmp_path_factory.mktemp("found"), ["workflow", "estimates", "deterministic"]
+    measured(folder, "--rows", *SHARING, "--epochs", "2", "--parts", *parts)  # kills take a while
+    return measured(folder, "--rows", *DIFFERENT, "--epochs", "1", "--parts", "speed", "memory")
 
 
 @pytest.mark.slow
 def test_the_workflow_is_made_left_alone_killed_and_resumed(found: dict[str, Part]) -> None:
-    first, again, *killed = found["workflow"]
-    assert first["runs"].keys() == set(ROWS)
-    assert first["table_rows"] == len(ROWS)
+    first, again, killed = found["workflow"]
+    assert first["runs"].keys() == set(SHARING)
+    assert first["table_rows"] == len(SHARING)
     assert first["answers"] > 0
     assert again["nothing_to_be_done"]
-    assert [each["row"] for each in killed] == ["baseline", "all-layers"]
-    for each in killed:
-        assert each["resumed_after_step"] >= 0
-        assert each["same_bytes"] and each["largest_logit_difference"] == 0
+    assert killed["row"] == "baseline"
+    assert killed["resumed_after_step"] >= 0
+    assert killed["same_bytes"] and killed["largest_logit_difference"] == 0
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("part", ["determinism", "deterministic"])
-def test_on_a_cpu_all_bits_are_the_same(part: str, found: dict[str, Part]) -> None:
-    steps = [each for each in found[part] if each["part"] == "steps"]
-    assert [each["row"] for each in steps] == ROWS
-    # last-layer reads the baseline's trunk
-    trunks = [each["row"] for each in found[part] if each["part"] == "trunk"]
-    assert trunks == ["baseline", "no-padding-accumulated"]
-    assert all(each["same_bits"] and each["largest_difference"] == 0 for each in found[part])
+def test_on_a_cpu_all_bits_are_the_same(found: dict[str, Part]) -> None:
+    measured = found["deterministic"]
+    assert [each["row"] for each in measured if each["part"] == "steps"] == SHARING
+    assert [each["row"] for each in measured if each["part"] == "trunk"] == SHARING[:1]
+    assert all(each["same_bits"] and each["largest_difference"] == 0 for each in measured)
 
 
 @pytest.mark.slow
@@ -84,7 +75,7 @@ def test_every_loop_of_every_row_is_timed(found: dict[str, Part]) -> None:
     assert product["operations_per_second"] > 0
     loops = ["ours", "ours", "plain", "transformers"]
     assert [(each["row"], each["loop"]) for each in runs] == [
-        (row, loop) for row in ROWS for loop in loops
+        (row, loop) for row in DIFFERENT for loop in loops
     ]
     for each in runs:
         assert each["training_time_seconds"] > 0
@@ -105,10 +96,10 @@ def test_memory_is_measured_by_micro_batch(found: dict[str, Part]) -> None:
 @pytest.mark.slow
 def test_every_job_s_estimate_stands_beside_what_it_used(found: dict[str, Part]) -> None:
     first, *jobs = found["estimates"]
-    assert first["runs"].keys() == set(ROWS)
+    assert first["runs"].keys() == set(SHARING)
     names = [each["job"] for each in jobs]
-    assert {f"train/{row}/seed-123" for row in ROWS} <= set(names)
-    assert sum(name.startswith("trunks/") for name in names) == 2
+    assert {f"train/{row}/seed-123" for row in SHARING} <= set(names)
+    assert sum(name.startswith("trunks/") for name in names) == 1
     for each in jobs:
         assert each["asked"]["memory_mb"] > 0 and each["asked"]["minutes"] > 0
         assert float(each["used"]["s"]) > 0
@@ -116,14 +107,19 @@ def test_every_job_s_estimate_stands_beside_what_it_used(found: dict[str, Part])
 
 @pytest.mark.slow
 def test_in_float32_the_first_epoch_is_the_reference_s(tmp_path: Path) -> None:
-    golden_file = shared("reference/golden.json")
-    folders = ["--mirror", mirror(), "--reference", golden_file.parent]
-    options = ["--rows", *ROWS, "--epochs", "1", "--parts", "parity"]
+    folders = ["--mirror", mirror(), "--reference", shared("reference/golden.json").parent]
+    rows = ["last-layer", "random-weights"]  # with a checkpoint, and without
+    options = ["--rows", *rows, "--epochs", "1", "--parts", "parity"]
     runs = measured(tmp_path, *options, *folders)["parity"]
-    golden = json.loads(golden_file.read_text())["runs"]
-    assert [each["run"] for each in runs] == [run for run in golden if run in ROWS]
+    assert [each["run"] for each in runs] == rows
     for each in runs:
         assert each["digits"] >= 5 and each["largest_accuracy_difference"] < 1e-5
+
+
+def test_without_the_reference_there_is_no_parity(tmp_path: Path) -> None:
+    results = gpu.Results(tmp_path / "parity.json", {})
+    gpu.parity(gpu.argparse.Namespace(reference=None, mirror=None), results)
+    assert results.measured[0]["skipped"]
 
 
 def test_what_fails_is_a_measurement_too_and_none_is_lost(tmp_path: Path) -> None:
