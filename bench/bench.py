@@ -345,12 +345,9 @@ class Loop:
 
 def whole(recipe: plain.Recipe, config: Any) -> plain.Model:
     """transformers' whole model of its config, with random weights and a classification head."""
-    config.is_causal = recipe.causal_mask  # of the mask that the model makes
+    config.is_causal = recipe.causal_mask
     torch.manual_seed(SEED)
     body = transformer.constructed(config)
-    for module in body.modules():
-        if hasattr(module, "is_causal"):
-            module.is_causal = recipe.causal_mask  # of attention that gets no mask
     blocks, after = transformer.blocks(body), body.get_submodule(AFTER[config.model_type])
     return plain.Model(body, blocks, [after], config.hidden_size, recipe, classes=2, seed=SEED)
 

@@ -163,8 +163,8 @@ The final norm stays frozen.
 - each.requires_grad_(gradient is not None)
 + each.requires_grad_(False)
 Attention without a mask stays causal.
-- module.is_causal = False
-+ module.is_causal = True
+- settings.is_causal = False
++ settings.is_causal = True
 The embedding table is read for the last block too.
 - if not from_ids:
 -             _empty(model
@@ -719,6 +719,8 @@ def main() -> int | str:
     parser.add_argument("--jobs", type=int, default=1, help="copies that are tested at once")
     arguments = parser.parse_args()
     chosen = [it for it in read(FAULTS) if arguments.k.lower() in f"{it.file} {it.what}".lower()]
+    if not chosen:
+        return f"no fault has {arguments.k!r} in its file or text"
     for fault in chosen:
         if (count := (ROOT / fault.file).read_text(encoding="utf-8").count(fault.old)) != 1:
             return f"{fault.what} {fault.file} has this {count} times, not once:\n{fault.old}"

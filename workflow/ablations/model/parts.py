@@ -50,16 +50,13 @@ def part(
     settings = transformer.config(folder)
     unmasked = not causal and not dimensions.encoder
     if unmasked:
-        settings.is_causal = False  # of the mask that the model makes
+        settings.is_causal = False
     if seed is None:
         model = transformer.skeleton(settings)
     else:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             model = transformer.constructed(settings)
-    for module in model.modules() if unmasked else ():
-        if hasattr(module, "is_causal"):
-            module.is_causal = False  # of attention that gets no mask
     found = Part(model, begin, end, from_ids=start == first, averaged=averaged)
     if seed is None:
         _load(found, folder)
