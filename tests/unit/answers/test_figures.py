@@ -280,8 +280,10 @@ def test_numbers_below_the_axis_do_not_run_into_each_other(studies, number):
     figure = studies.of_grid(number)
     labels = [text for text in figure.axes[0].get_xticklabels() if text.get_text()]
     assert len(labels) >= 3
-    for one, other in itertools.pairwise(text.get_window_extent() for text in labels):
-        assert one.x1 < other.x0
+    boxes = [text.get_window_extent() for text in labels]
+    assert all(one.x1 < other.x0 for one, other in itertools.pairwise(boxes))
+    middles = [(box.x0 + box.x1) / 2 for box in boxes]
+    assert min(np.diff(middles)) >= 0.075 * figure.axes[0].get_window_extent().width
 
 
 @pytest.mark.parametrize("longest", [20, 6000, 60 * 60 * 40])

@@ -106,6 +106,7 @@ def _number_axis(axes: Axes, grid: Grid) -> None:
 def _label_numbers(axes: Axes, grid: Grid) -> None:
     """The grid's values below the axis, as many as have room."""
     assert grid.across is not None
+    axes.get_xlim()  # this sets the limits
     position = axes.transScale + axes.transLimits
     shown: list[tuple[float, float]] = []
     for number in sorted(grid.values[grid.across]):
