@@ -363,7 +363,7 @@ def machine_of(loop: str, precision: str, threads: int) -> Device:
 
 
 def process() -> ProcessPoolExecutor:
-    """A new process of this program, which begins with nothing of this one's memory."""
+    """A new process of this program; its peak memory is at least what this one has used so far."""
     return ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
 
 
@@ -381,7 +381,7 @@ def begin(row: Settings, loop: str, threads: int) -> None:
     READY["tail"] = Tail(row, tokens, machine)
 
 
-def whole_run() -> dict[str, float]:
+def timings() -> dict[str, float]:
     """One timing of what is ready: the seconds of a whole run."""
     return {name: part.seconds() for name, part in READY.items()}
 
@@ -404,7 +404,7 @@ def measure(
             if round > 0 and time.perf_counter() - start > seconds:
                 break
             for loop in loops.values():
-                parts = loop.submit(whole_run).result()
+                parts = loop.submit(timings).result()
                 for name, spent in parts.items() if round >= 0 else ():
                     found.setdefault(name, []).append(spent)
     medians = {name: statistics.median(spent) for name, spent in found.items()}
