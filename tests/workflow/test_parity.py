@@ -30,8 +30,7 @@ LORA = {0: 1e-5, 50: 2e-4, 100: 3e-3}
 # How many of the five epochs a row trains for, where it is not two. The reference's row with full
 # context had one too; of LoRA's nothing later is compared; few texts make few steps.
 EPOCHS = {"baseline": 5, "few-texts": 5, "full-context": 1, "lora": 1}
-# Golden run → (row id, what tells the run from its row's others). The one with full context, which
-# takes the longest, is compared in test_gpu.py, and the plain loop with it in test_plain.py.
+# Golden run → (row id, what tells the run from its row's others); that with full context is below.
 RUNS = {
     "baseline": ("baseline", 123),
     "first-token": ("first-token", 123),
@@ -121,10 +120,21 @@ def assert_same(ours: dict, theirs: dict, tolerance: float = TOLERANCE) -> None:
 @pytest.mark.parametrize("run", RUNS)
 def test_every_loss_and_accuracy_is_the_references(run: str, golden: dict, results: Path):
     row, seed = RUNS[run]
-    folder = results / "runs" / row / (seed if isinstance(seed, str) else f"seed-{seed}")
+    name = seed if isinstance(seed, str) else f"seed-{seed}"
+    check(run, results / "runs" / row / name, golden[run])
+
+
+@pytest.mark.slow  # all texts at 1,024 tokens
+def test_with_full_context_the_first_epoch_is_the_references(golden: dict, results: Path):
+    folder = results / "runs/full-context/seed-123"
+    snakemake(results.parent, "--cores", 1, folder.relative_to(results.parent) / "metrics.json")
+    check("full-context", folder, golden["full-context-first-epoch"])
+
+
+def check(run: str, folder: Path, expected: dict) -> None:
     metrics = json.loads((folder / "metrics.json").read_text())
-    expected, epochs = golden[run], metrics["training"]["epochs"]
-    assert epochs == EPOCHS.get(row, 2)
+    epochs = metrics["training"]["epochs"]
+    assert epochs == EPOCHS.get(metrics["row"], 2)
     accuracy = expected["epoch_accuracy"]
     history = expected["history"][: math.ceil(len(expected["history"]) * epochs / len(accuracy))]
     for ours, theirs in zip(metrics["history"], history, strict=True):
