@@ -193,6 +193,7 @@ def test_a_fold_is_the_plain_loop_on_its_own_texts(
 ) -> None:
     found = messages(seed=2, shortest=1, empty=True)
     ids = [text for split in ("train", "validation", "test") for text in found[split]]
+    ids[0] = np.resize(ids[0], 13)  # the longest is no training text of the first fold
     labels, part = np.array([len(i) % 3 for i in ids]), np.array_split(np.arange(len(ids)), 3)
     ring = folds(pd.DataFrame({"Label": labels, "Text": map(str, ids)}), 3, 0.2, False, False)
     columns = [f"fold-{number}" for number in (1, 2, 3)]
