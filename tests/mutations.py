@@ -560,7 +560,8 @@ A mapping takes the place of the whole one that is extended.
 Any folder beside the cache's entries is one.
 - paths.is_of_cache(path.name) and path.is_dir()
 + path.is_dir()
-== ablations/training/resume.py | training/test_resume.py::test_after_a_hang_up_it_goes_on
+== ablations/training/resume.py
+| training/test_resume.py::test_a_second_hang_up_does_not_end_what_the_first_asked_for
 The second hang-up of a closed terminal ends what the first asked for.
 - signal.SIG_IGN if each == signal.SIGHUP else signal.SIG_DFL
 + signal.SIG_DFL

@@ -43,15 +43,13 @@ def run_and_signal(
     module: str,
     *arguments: str | Path,
     environment: Mapping[str, str] = os.environ,
-    times: int = 1,
 ) -> CompletedProcess[str]:
     """The same for a program that is sent a signal once `wait` returns (0: none)."""
     command = [module, *map(str, arguments)]
     with tempfile.TemporaryFile("w+") as stdout, tempfile.TemporaryFile("w+") as stderr:
         program = _start(command, environment, Path.cwd(), stdout.fileno(), stderr.fileno())
         wait()
-        for _ in range(times):
-            program.signal(signal)
+        program.signal(signal)
         status = program.wait(120)
         stdout.seek(0)
         stderr.seek(0)

@@ -15,6 +15,7 @@ from safetensors import safe_open
 
 import programs
 import runs
+from ablations.training import resume
 from commands import environment
 
 EPOCHS = 30
@@ -41,9 +42,7 @@ def train(study: Path, **extra: str) -> str:
     return (study / "train.log").read_text()
 
 
-def interrupt(
-    study: Path, number: signal.Signals, times: int = 1, **extra: str
-) -> CompletedProcess[str]:
+def interrupt(study: Path, number: signal.Signals, **extra: str) -> CompletedProcess[str]:
     """Sends a signal some steps after the start of training."""
     log = study / "train.log"
     log.unlink(missing_ok=True)
@@ -58,7 +57,6 @@ def interrupt(
         "ablations.training.run",
         *runs.arguments(study),
         environment=environment(**extra),
-        times=times,
     )
     assert done.returncode != 0, "it ended before the signal"
     assert not (study / "run").exists()
@@ -114,12 +112,25 @@ def test_after_an_interrupt_from_the_keyboard_it_goes_on(
 
 
 def test_after_a_hang_up_it_goes_on(study: Path, undisturbed: dict[str, object]) -> None:
-    """A terminal that is closed may send two: the second must not end what the first asked for."""
-    done = interrupt(study, signal.SIGHUP, times=2)
+    done = interrupt(study, signal.SIGHUP)
     assert done.returncode == 128 + signal.SIGHUP
     assert "ended by SIGHUP" in done.stderr and state(study).exists()
     assert "going on after step" in train(study)
     assert runs.results(study / "run") == undisturbed
+
+
+def test_a_second_hang_up_does_not_end_what_the_first_asked_for(tmp_path: Path) -> None:
+    """A terminal that is closed may send two."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    saved = resume.State(tmp_path / "state", runs.identity(runs.settings_of()))
+    try:
+        with saved.signals():
+            signal.raise_signal(signal.SIGHUP)
+            assert saved.signal == signal.SIGHUP
+            assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_under_nohup_a_hang_up_ends_nothing(study: Path, undisturbed: dict[str, object]) -> None:
