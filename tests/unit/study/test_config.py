@@ -176,6 +176,11 @@ MISTAKES = {
         [],
         ["unknown key 'row'", "did you mean rows?", "allowed: ", "comparisons", "seeds"],
     ),
+    "half a pair of a label and its class": (
+        ("dataset", "classes"),
+        [["a"], "b"],
+        ["dataset: classes: [0]: ['a'] is not allowed; allowed: a text or a whole number;"],
+    ),
     "unknown row key": (
         ("rows", "first-token", "trainable_tokens"),
         "first",

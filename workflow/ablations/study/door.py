@@ -44,7 +44,7 @@ def _read(found: Any, declared: Any, where: str, wrong: list[str]) -> Any:
     for kind in allowed:
         if isinstance(found, Mapping) and kind.shape == "mapping":
             return _named(found, kind, where, wrong)
-        if isinstance(found, list) and kind.shape == "list":
+        if isinstance(found, list) and kind.shape == "list" and kind.has(len(found)):
             return _list(found, kind, where, wrong)
     return _plain(found, allowed, where, wrong)
 

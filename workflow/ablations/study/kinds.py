@@ -38,6 +38,11 @@ class Kind(NamedTuple):
                     return value
         return None
 
+    def has(self, number: int) -> bool:
+        """Whether a list of so many values is of this kind: a pair has two."""
+        types = get_args(self.type)
+        return types[-1] is ... or number == len(types)
+
     def may_hold(self, found: object) -> bool:
         """Whether it is a plain type; if a number's, for one that JSON and arithmetic allow."""
         if self.type is int or self.type is float:
