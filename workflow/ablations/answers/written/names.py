@@ -77,9 +77,15 @@ def _free(
         fits = across and inside.y0 < box.y0 and box.y1 <= inside.y1
         return _overlap(box, taken) + (0 if fits else 1e9)
 
-    places = list(places)
-    free = (place for place in places if not overlap(place))
-    return next(free, None) or min(places, key=overlap)
+    least, best = math.inf, None
+    for place in places:
+        area = overlap(place)
+        if area < least:
+            least, best = area, place
+        if not area:
+            break
+    assert best is not None
+    return best
 
 
 def _lead(axes: Axes, point: tuple[float, float], offset: Any) -> None:
