@@ -21,15 +21,19 @@ from commands import ROOT, shared, snakemake, table
 from texts import mirror
 
 TOLERANCE = 1e-5
+# Full training at this learning rate amplifies rounding, most of all that of its last evaluations.
+# The reference's own arithmetic in float64 ends as far as this from its float32 digits; run again
+# in float32 on another processor it was off by 3.5e-5 at step 600. (Ours was off by 3e-6 there.)
+ROUNDING = {("all-layers", 500): 4e-5, ("all-layers", 550): 7e-5, ("all-layers", 600): 6e-4}
 # LoRA at rank 16 with a factor of 16 and this learning rate multiplies rounding by about ten in
 # every fifty steps: the plain loop of bench/plain.py, the same with two threads, and the same in
 # float64 part from the reference as far. A loop with the reference's own order of operations stays
 # within 1e-5 for 100 steps, and is 1e-4 from it at step 150. So the start is compared, and nothing
 # after it.
 LORA = {0: 1e-5, 50: 2e-4, 100: 3e-3}
-# How many of the five epochs a row trains for, where it is not two. The reference's row with full
-# context had one too; of LoRA's nothing later is compared; few texts make few steps.
-EPOCHS = {"baseline": 5, "few-texts": 5, "full-context": 1, "lora": 1}
+# Rows that train for fewer than the five epochs: the reference's with full context did so too; of
+# LoRA's nothing later is compared; and with random weights all layers go on as in all-layers.
+EPOCHS = {"full-context": 1, "lora": 1, "random-weights": 2}
 # Golden run → (row id, what tells the run from its row's others); that with full context is below.
 RUNS = {
     "baseline": ("baseline", 123),
@@ -75,7 +79,7 @@ def nano_config(folder: Path) -> Path:
         {"id": "late-lora", "trainable_layers": "lora", "lora_blocks": 2},
     ]
     for row in config["rows"]:
-        row["epochs"] = EPOCHS.get(row["id"], 2)
+        row |= {"epochs": EPOCHS[row["id"]]} if row["id"] in EPOCHS else {}
     config |= {
         "title": "Nano checkpoints on the real collection, not GPT-2",
         "mirror": str(mirror()),
@@ -134,11 +138,12 @@ def test_with_full_context_the_first_epoch_is_the_references(golden: dict, resul
 def check(run: str, folder: Path, expected: dict) -> None:
     metrics = json.loads((folder / "metrics.json").read_text())
     epochs = metrics["training"]["epochs"]
-    assert epochs == EPOCHS.get(metrics["row"], 2)
+    assert epochs == EPOCHS.get(metrics["row"], 5)
     accuracy = expected["epoch_accuracy"]
     history = expected["history"][: math.ceil(len(expected["history"]) * epochs / len(accuracy))]
     for ours, theirs in zip(metrics["history"], history, strict=True):
-        assert_same(ours, theirs, LORA[theirs["step"]] if run == "lora" else TOLERANCE)
+        tolerance = ROUNDING.get((run, theirs["step"]), TOLERANCE)
+        assert_same(ours, theirs, LORA[theirs["step"]] if run == "lora" else tolerance)
     if run == "lora":
         return
     for ours, theirs in zip(metrics["epoch_accuracy"], accuracy[:epochs], strict=True):

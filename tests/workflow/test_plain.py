@@ -4,6 +4,7 @@ It is what other tests hold the workflow to, so what it is held to here comes fr
 """
 
 import json
+import math
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -45,6 +46,7 @@ RUNS = [
     "no-padding-accumulated",
     "flexible-token",
     "average-embeddings",
+    "full-context-first-epoch",
     "other-seed",
     "random-weights-other-seed",
 ]
@@ -52,9 +54,10 @@ RUNS = [
 QUICK = ("lora", "no-padding-accumulated", "flexible-token", "average-embeddings")
 TOLERANCE = 1e-5
 # Training amplifies rounding where it moves all layers at this rate, most of all with LoRA: there
-# this loop in float64 is 1.2e-5 and 1.3e-4 from the reference's digits at steps 50 and 100. With
-# attention, GELU and norms written out as the reference has them it was within 2e-5.
-ROUNDING = {"lora": {50: 4e-5, 100: 4e-4}}
+# this loop in float64 is 1.2e-5, 1.3e-4 and 2.5e-3 from the reference's digits at steps 50, 100 and
+# 150. With attention, GELU and norms written out as the reference has them it was within 2e-5 up to
+# step 100. What comes later is not compared: rounding decides it.
+ROUNDING = {"lora": {50: 4e-5, 100: 4e-4, 150: 1e-2, 200: math.inf, 250: math.inf}}
 
 TINY = plain.Shape(n_layer=3, n_head=2, n_embd=8, n_positions=16, vocab_size=50)
 IDS = torch.randint(50, (4, 12), generator=torch.Generator().manual_seed(1))
@@ -125,16 +128,16 @@ def golden(tmp_path_factory: pytest.TempPathFactory) -> Golden:
 
 
 def test_no_golden_run_is_left_out(golden: Golden):
-    """But the one with full context, minutes for this loop: test_parity has the workflow's own."""
-    assert sorted(golden.runs) == sorted([*RUNS, "full-context-first-epoch"])
+    assert sorted(golden.runs) == sorted(RUNS)
 
 
 @pytest.mark.parametrize(
     "run", [run if run in QUICK else pytest.param(run, marks=pytest.mark.slow) for run in RUNS]
 )
 def test_every_loss_and_accuracy_is_the_references(run: str, golden: Golden):
-    """Of the baseline to its end, of the others in their first epoch: the later ones are alike."""
-    epochs = len(golden.runs[run]["epoch_accuracy"]) if run == "baseline" else 1
+    """One run to its end, the others for two epochs: each later one is as the second."""
+    epochs = len(golden.runs[run]["epoch_accuracy"])
+    epochs = epochs if run == "baseline" else min(epochs, 2)
     found = golden.check(run, epochs)
     for split in ("validation", "test"):
         answers, labels = found.logits[split].argmax(dim=1), torch.tensor(golden.labels[split])
